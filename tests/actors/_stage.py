@@ -1,0 +1,206 @@
+"""What tests of actors need around them: connections, a look at consumers, a wait with an end."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+import walnats_anyio as walnats
+from walnats_anyio._link import Link, api
+from walnats_anyio.types import BaseEvent, ConnectedActors, ConnectedEvents
+
+DEADLINE = 30.0
+"""Seconds for what takes milliseconds on a machine that has nothing else to do."""
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """What the server says about an actor's consumer."""
+
+    waiting: int
+    """Events not delivered yet."""
+
+    taken: int
+    """Events delivered and not done with, waiting for a retry or not."""
+
+    requested: int
+    """Pull requests outstanding."""
+
+    config: dict[str, Any]
+
+    @property
+    def left(self) -> int:
+        """Events that the actor is not done with."""
+        return self.waiting + self.taken
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Connected events and actors, registered and not listening yet."""
+
+    url: str
+    events: ConnectedEvents
+    actors: ConnectedActors
+    event: BaseEvent[Any]
+    """The event of the first actor."""
+
+    @property
+    def link(self) -> Link:
+        return self.actors._link
+
+    async def emit(self, *messages: Any, event: BaseEvent[Any] | None = None) -> None:
+        """Emit, and wait until the streams have it."""
+        await self.events.emit_many(event or self.event, messages, sync=True)
+
+    async def emit_raw(self, payload: bytes) -> None:
+        """Publish what no emit would send."""
+        await self.link.request(self.event.subject_name, payload)
+
+    async def overhear(self, subject: str) -> list[bytes]:
+        """Everything said on a subject from now on."""
+        said: list[bytes] = []
+        await self.link._subscribe(subject, lambda message: said.append(message.data))
+        await self.link.flush()
+        return said
+
+    async def consumer(self, actor: walnats.Actor[Any, Any]) -> Consumer:
+        return await consumer_of(self.link, actor)
+
+    async def until_left(self, actor: walnats.Actor[Any, Any], count: int) -> None:
+        """Wait until the server knows that the actor is done with all events but so many."""
+
+        async def left() -> bool:
+            return (await self.consumer(actor)).left == count
+
+        await until(left)
+
+    async def until_done(self, *actors: walnats.Actor[Any, Any]) -> None:
+        """Wait until the server knows that the actors are done with all events."""
+        for actor in actors:
+            await self.until_left(actor, 0)
+
+
+async def consumer_of(link: Link, actor: walnats.Actor[Any, Any]) -> Consumer:
+    stream = await api(link, f"STREAM.INFO.{actor.event.stream_name}")
+    info = await api(link, f"CONSUMER.INFO.{actor.event.stream_name}.{actor.consumer_name}")
+    # Its own `num_pending` lags behind what the stream has acknowledged.
+    waiting = max(0, stream["state"]["last_seq"] - info["delivered"]["stream_seq"])
+    return Consumer(waiting, info["num_ack_pending"], info["num_waiting"], info["config"])
+
+
+@asynccontextmanager
+async def stage(url: str, *actors: walnats.Actor[Any, Any], **options: Any) -> AsyncIterator[Stage]:
+    """Connect and register actors and their events."""
+    events = walnats.Events(*dict.fromkeys(actor.event for actor in actors))
+    async with (
+        events.connect(url) as emitting,
+        walnats.Actors(*actors).connect(url, **options) as conn,
+    ):
+        await emitting.register()
+        await conn.register()
+        yield Stage(url, emitting, conn, actors[0].event)
+
+
+@asynccontextmanager
+async def listening(conn: ConnectedActors, **options: Any) -> AsyncIterator[anyio.abc.TaskGroup]:
+    """Listen around the body; shut down after it."""
+
+    async def listen(*, task_status: anyio.abc.TaskStatus[None]) -> None:
+        await conn.listen(task_status=task_status, **options)
+
+    async with anyio.create_task_group() as tasks:
+        with anyio.fail_after(DEADLINE):
+            await tasks.start(listen)
+        yield tasks
+        conn.shutdown()
+
+
+@asynccontextmanager
+async def running(
+    url: str, *actors: walnats.Actor[Any, Any], **options: Any
+) -> AsyncIterator[Stage]:
+    """Connect, register and listen around the body."""
+    async with stage(url, *actors) as staged, listening(staged.actors, **options):
+        yield staged
+
+
+@asynccontextmanager
+async def breaking(
+    conn: ConnectedActors, error: type[BaseException], **options: Any
+) -> AsyncIterator[None]:
+    """Listen around the body; then wait until `listen` breaks, with this error in a group."""
+    groups: list[BaseExceptionGroup] = []
+
+    async def listen() -> None:
+        try:
+            await conn.listen(**options)
+        except BaseExceptionGroup as group:
+            groups.append(group)
+
+    with anyio.fail_after(DEADLINE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listen)
+            yield
+    (group,) = groups
+    assert group.subgroup(error) is not None, repr(group)
+    assert group.split(error)[1] is None, repr(group)
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]], within: float = DEADLINE) -> None:
+    """Wait until the condition holds."""
+    with anyio.fail_after(within):
+        while True:
+            held = condition()
+            if inspect.isawaitable(held):
+                held = await held
+            if held:
+                return
+            await anyio.sleep(0.005)
+
+
+class Handled:
+    """A handler that notes what it is given."""
+
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+
+    async def __call__(self, message: Any) -> None:
+        self.messages.append(message)
+
+    async def come(self, count: int) -> None:
+        """Wait until so many have come."""
+        await until(lambda: len(self.messages) >= count)
+
+
+class Gate:
+    """A handler whose jobs run until they are let go; counts how many run at once."""
+
+    def __init__(self) -> None:
+        self.started: list[Any] = []
+        self.finished: list[Any] = []
+        self.running = 0
+        self.most = 0
+        self._open = anyio.Event()
+
+    async def __call__(self, message: Any) -> None:
+        self.started.append(message)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await self._open.wait()
+        finally:
+            self.running -= 1
+        self.finished.append(message)
+
+    def open(self) -> None:
+        """Let go of all jobs, also those to come."""
+        self._open.set()
+
+    async def come(self, count: int) -> None:
+        """Wait until so many have started."""
+        await until(lambda: len(self.started) >= count)

@@ -1,0 +1,28 @@
+"""One server for the tests of actors in a process; each test has events of its own."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+import walnats_anyio as walnats
+from walnats_anyio.testing import NatsServer
+
+
+@pytest.fixture(scope="session")
+def shared_server() -> Iterator[NatsServer]:
+    with NatsServer() as server:
+        yield server
+
+
+@pytest.fixture
+def url(shared_server: NatsServer) -> str:
+    return shared_server.url
+
+
+@pytest.fixture
+def event() -> walnats.Event[int]:
+    """An event of this test alone, kept in memory as nothing here restarts the shared server."""
+    return walnats.Event(f"numbers-{secrets.token_hex(6)}", int, storage="memory")

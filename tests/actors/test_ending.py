@@ -1,0 +1,441 @@
+"""The ends of `listen`: graceful, cut short, and hard. Nothing is lost by any of them."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.actors._stage import DEADLINE, Gate, Handled, breaking, listening, stage, until
+from walnats_anyio import Actor, Actors, Event, ExecuteIn
+from walnats_anyio.middlewares import Context, Middleware
+from walnats_anyio.types import ConnectedActors
+
+pytestmark = pytest.mark.anyio
+
+LONG = 120.0
+"""An `ack_wait` that no test waits for: what comes back sooner was handed back."""
+
+
+async def handled_by_another(url: str, actor: Actor[Any, Any], count: int) -> list[Any]:
+    """What a second process gets of the actor's events, and soon."""
+    handled = Handled()
+    other = Actor(actor.name, actor.event, handled, ack_wait=actor.ack_wait)
+    async with Actors(other).connect(url) as conn, listening(conn):
+        await handled.come(count)
+    return sorted(handled.messages)
+
+
+async def test_a_shutdown_lets_running_jobs_finish(url: str, event: Event[int]) -> None:
+    gate = Gate()
+    actor = Actor("a", event, gate, max_jobs=3, ack_wait=LONG)
+    async with stage(url, actor) as on:
+        await on.emit(*range(10))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(on.actors.listen)
+            await gate.come(3)
+            on.actors.shutdown()
+            await on.until_left(actor, 10)
+            assert gate.running == 3
+            gate.open()
+        assert sorted(gate.finished) == [0, 1, 2]
+        await on.until_left(actor, 7)
+        assert (await on.consumer(actor)).requested == 0
+
+
+async def test_a_shutdown_hands_back_what_has_not_started(url: str, event: Event[int]) -> None:
+    """Two actors share one slot: what waits for it goes to another process at once."""
+    gate = Gate()
+    actors = [Actor(name, event, gate, ack_wait=LONG) for name in ("a", "b")]
+    async with stage(url, *actors) as on:
+        async with listening(on.actors, max_jobs=1):
+            await on.emit(0)
+            await gate.come(1)
+
+            async def both_taken() -> bool:
+                return all([(await on.consumer(actor)).taken == 1 for actor in actors])
+
+            await until(both_taken)
+            on.actors.shutdown()
+            got = Handled()
+            others = [Actor(name, event, got, ack_wait=LONG) for name in ("a", "b")]
+            async with Actors(*others).connect(url) as conn, listening(conn):
+                await got.come(1)
+            gate.open()
+        await on.until_done(*actors)
+    assert len(gate.finished) == 1
+    assert len(got.messages) == 1
+
+
+@pytest.mark.parametrize("shutdown_timeout", [0, 0.3])
+async def test_a_shutdown_in_limited_time(
+    url: str, event: Event[int], shutdown_timeout: float
+) -> None:
+    gate = Gate()
+    actor = Actor("a", event, gate, max_jobs=3, ack_wait=LONG)
+    async with stage(url, actor) as on:
+        await on.emit(*range(5))
+        with anyio.fail_after(DEADLINE):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(lambda: on.actors.listen(shutdown_timeout=shutdown_timeout))
+                await gate.come(3)
+                on.actors.shutdown()
+        assert gate.running == 0
+        assert not gate.finished
+        assert await handled_by_another(url, actor, 5) == [0, 1, 2, 3, 4]
+        await on.until_done(actor)
+
+
+async def test_cancelling_is_the_hard_stop(url: str, event: Event[int]) -> None:
+    gate = Gate()
+    actor = Actor("a", event, gate, max_jobs=3, ack_wait=LONG)
+    async with stage(url, actor) as on:
+        await on.emit(*range(5))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(on.actors.listen)
+            await gate.come(3)
+            tasks.cancel_scope.cancel()
+        assert gate.running == 0
+        assert await handled_by_another(url, actor, 5) == [0, 1, 2, 3, 4]
+        await on.until_done(actor)
+
+
+async def test_cancelling_while_it_shuts_down(url: str, event: Event[int]) -> None:
+    gate = Gate()
+    actor = Actor("a", event, gate, max_jobs=3, ack_wait=LONG)
+    async with stage(url, actor) as on:
+        await on.emit(*range(5))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(on.actors.listen)
+            await gate.come(3)
+            on.actors.shutdown()
+            await on.link.flush()
+            tasks.cancel_scope.cancel()
+        assert await handled_by_another(url, actor, 5) == [0, 1, 2, 3, 4]
+
+
+async def test_jobs_that_clean_up_when_they_are_cancelled(url: str, event: Event[int]) -> None:
+    """They may take a moment for it, and the event is handed back when they are done."""
+    cleaned: list[int] = []
+    gate = Gate()
+
+    async def handle(message: int) -> None:
+        try:
+            await gate(message)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.1)
+            cleaned.append(message)
+
+    actor = Actor("a", event, handle, ack_wait=LONG)
+    async with stage(url, actor) as on:
+        await on.emit(1, 2)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(on.actors.listen)
+            await gate.come(2)
+            tasks.cancel_scope.cancel()
+        assert sorted(cleaned) == [1, 2]
+        assert await handled_by_another(url, actor, 2) == [1, 2]
+
+
+async def test_a_job_that_fails_when_it_is_cancelled(
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = Gate()
+
+    async def child(message: int) -> None:
+        try:
+            await gate(message)
+        finally:
+            raise ValueError("in the clean-up")
+
+    async def handle(message: int) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(child, message)
+            await anyio.sleep_forever()
+
+    actor = Actor("a", event, handle, ack_wait=LONG, retry_delay=())
+    async with stage(url, actor) as on:
+        await on.emit(1, 2)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(on.actors.listen)
+            await gate.come(2)
+            tasks.cancel_scope.cancel()
+        assert await handled_by_another(url, actor, 2) == [1, 2]
+    assert "in the clean-up" in caplog.text
+
+
+async def test_a_job_that_returns_when_it_is_cancelled(url: str, event: Event[int]) -> None:
+    """It has done its work: it is not run again."""
+    gate = Gate()
+
+    async def handle(message: int) -> None:
+        try:
+            await gate(message)
+        except anyio.get_cancelled_exc_class():
+            if message == 1:
+                return
+            raise
+
+    actor = Actor("a", event, handle, ack_wait=LONG)
+    async with stage(url, actor) as on:
+        await on.emit(1, 2)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(on.actors.listen)
+            await gate.come(2)
+            tasks.cancel_scope.cancel()
+        assert await handled_by_another(url, actor, 1) == [2]
+        await on.until_done(actor)
+
+
+async def test_threads_are_not_waited_for(url: str, event: Event[int]) -> None:
+    """A hard stop abandons them; what they were doing is handed back."""
+    gate = Gate()
+
+    def handle(message: int) -> None:
+        try:
+            anyio.from_thread.run(gate, message)
+        except BaseException:  # noqa: BLE001 - the loop may be gone: it is nobody's error
+            return
+
+    actor = Actor("a", event, handle, execute_in=ExecuteIn.THREAD, ack_wait=LONG)
+    async with stage(url, actor) as on:
+        await on.emit(1, 2)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(on.actors.listen)
+            await gate.come(2)
+            tasks.cancel_scope.cancel()
+        assert await handled_by_another(url, actor, 2) == [1, 2]
+        gate.open()
+
+
+# acknowledgements
+
+
+@pytest.mark.parametrize("burst", [False, True])
+async def test_no_acknowledgement_is_lost_at_the_end(
+    url: str, event: Event[int], burst: bool
+) -> None:
+    """All jobs that returned are done with when `listen` returns, also on the server."""
+    handled = Handled()
+    actor = Actor("a", event, handled, max_jobs=100, ack_wait=LONG)
+    async with stage(url, actor) as on:
+        await on.emit(*range(500))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: on.actors.listen(burst=burst, max_jobs=100))
+            if not burst:
+                await handled.come(250)
+                on.actors.shutdown()
+        await on.until_left(actor, 500 - len(handled.messages))
+    assert len(set(handled.messages)) == len(handled.messages)
+
+
+async def test_no_acknowledgement_is_lost_with_the_connection(url: str, event: Event[int]) -> None:
+    handled = Handled()
+    actor = Actor("a", event, handled, ack_wait=LONG)
+    async with stage(url, actor) as on:
+        await on.emit(*range(50))
+        async with Actors(actor).connect(url) as conn, anyio.create_task_group() as tasks:
+            tasks.start_soon(conn.listen)
+            await handled.come(50)
+            tasks.cancel_scope.cancel()
+        await on.until_done(actor)
+
+
+# when
+
+
+async def test_shutdown_while_listen_begins(url: str, event: Event[int]) -> None:
+    actor = Actor("a", event, Handled())
+    async with stage(url, actor) as on:
+        with anyio.fail_after(DEADLINE):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(on.actors.listen)
+                await anyio.lowlevel.checkpoint()
+                on.actors.shutdown()
+
+
+async def test_shutdown_twice(url: str, event: Event[int]) -> None:
+    gate = Gate()
+    actor = Actor("a", event, gate)
+    async with stage(url, actor) as on:
+        await on.emit(1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(on.actors.listen)
+            await gate.come(1)
+            on.actors.shutdown()
+            on.actors.shutdown()
+            gate.open()
+        await on.until_done(actor)
+
+
+async def test_listen_again_and_again(url: str, event: Event[int]) -> None:
+    handled = Handled()
+    actor = Actor("a", event, handled)
+    async with stage(url, actor) as on:
+        for number in range(5):
+            async with listening(on.actors):
+                await on.emit(number)
+                await handled.come(number + 1)
+        await on.until_done(actor)
+        assert not on.link._watchers
+    assert handled.messages == [0, 1, 2, 3, 4]
+
+
+async def test_two_at_once(url: str, event: Event[int]) -> None:
+    actor = Actor("a", event, Handled())
+    async with stage(url, actor) as on, listening(on.actors):
+        with pytest.raises(RuntimeError, match=r"listening already.*connect"):
+            await on.actors.listen()
+
+
+async def test_two_that_begin_at_once(url: str, event: Event[int]) -> None:
+    actor = Actor("a", event, Handled())
+    errors: list[RuntimeError] = []
+
+    async def listen(conn: ConnectedActors) -> None:
+        try:
+            await conn.listen()
+        except RuntimeError as error:
+            errors.append(error)
+
+    async with stage(url, actor) as on, anyio.create_task_group() as tasks:
+        tasks.start_soon(listen, on.actors)
+        tasks.start_soon(listen, on.actors)
+        await until(lambda: len(errors) == 1)
+        on.actors.shutdown()
+
+
+async def test_events_that_come_while_it_stops(url: str, event: Event[int]) -> None:
+    """They are there for the next one, first attempt or not."""
+    gate, handled = Gate(), Handled()
+
+    async def handle(message: int) -> None:
+        await (gate if message < 2 else handled)(message)
+
+    actor = Actor("a", event, handle, max_jobs=50, ack_wait=LONG)
+    async with stage(url, actor) as on:
+        await on.emit(0, 1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(on.actors.listen)
+            await gate.come(2)
+            async with anyio.create_task_group() as emitting:
+                emitting.start_soon(on.emit, *range(2, 200))
+                on.actors.shutdown()
+            gate.open()
+        async with listening(on.actors):
+            await on.until_done(actor)
+    assert Counter(gate.finished + handled.messages) == Counter(range(200))
+
+
+async def test_a_stop_takes_no_attempt_of_what_was_not_asked_for(
+    url: str, event: Event[int]
+) -> None:
+    """Stopping many actors one after another does not make the later ones ask once more."""
+    attempts: list[int] = []
+
+    class Counting(Middleware):
+        def on_start(self, ctx: Context, /) -> None:
+            attempts.append(ctx.attempts)
+
+    gate = Gate()
+    actors = [
+        Actor(f"a{number}", event, gate, ack_wait=LONG, middlewares=(Counting(),))
+        for number in range(10)
+    ]
+    async with stage(url, *actors) as on:
+        await on.emit(*range(10))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: on.actors.listen(max_jobs=2, max_polls=2))
+            await gate.come(2)
+            on.actors.shutdown()
+            gate.open()
+        attempts.clear()
+        async with listening(on.actors):
+            await on.until_done(*actors)
+    # Only what was taken and did not run came twice: one event of each actor, and the slots.
+    assert sum(attempt > 1 for attempt in attempts) <= len(actors) + 2
+
+
+# what handlers may do to `listen`
+
+
+class Stop(BaseException):
+    """Not an error of the job, but the end of everything."""
+
+
+@pytest.mark.parametrize("suspended", [False, True])
+async def test_a_base_exception_ends_listen(url: str, event: Event[int], suspended: bool) -> None:
+    gate = Gate()
+
+    async def handle(message: int) -> None:
+        if message != 1:
+            await gate(message)
+        if suspended:
+            await anyio.lowlevel.checkpoint()
+        raise Stop
+
+    actor = Actor("a", event, handle, ack_wait=LONG)
+    async with stage(url, actor) as on:
+        async with breaking(on.actors, Stop):
+            await on.emit(2, 3)
+            await gate.come(2)
+            await on.emit(1)
+        assert await handled_by_another(url, actor, 3) == [1, 2, 3]
+
+
+async def test_a_cancellation_of_the_jobs_own(
+    url: str, event: Event[int], anyio_backend: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On asyncio anybody can raise CancelledError: it is an error of the job."""
+    import asyncio
+
+    if anyio_backend == "trio":
+        return
+
+    async def handle(message: int) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        match message:
+            case 0:
+                raise asyncio.CancelledError
+            case 1:
+                future.cancel()
+                await future
+            case 2:
+                asyncio.get_running_loop().call_soon(future.cancel)
+                await future
+            case 3:
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+                await asyncio.sleep(0)
+            case _:
+                await handled(message)
+
+    handled = Handled()
+    actor = Actor("a", event, handle, retry_delay=(3600,))
+    caplog.set_level(logging.ERROR)
+    async with stage(url, actor) as on, listening(on.actors):
+        await on.emit(*range(4))
+        await until(lambda: caplog.text.count("attempt 1 raised") == 4)
+        await on.emit(*range(4, 20))
+        await handled.come(16)
+        await on.until_left(actor, 4)
+
+
+async def test_shutdown_before_listen(url: str, event: Event[int]) -> None:
+    handled = Handled()
+    actor = Actor("a", event, handled)
+    async with stage(url, actor) as on:
+        await on.emit(1)
+        on.actors.shutdown()
+        with anyio.fail_after(DEADLINE):
+            await on.actors.listen()
+        assert not handled.messages
+        # It was for one `listen`.
+        async with listening(on.actors):
+            await on.until_done(actor)
+    assert handled.messages == [1]

@@ -1,0 +1,302 @@
+"""The intake against a model of the server, in every order of what can come."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from walnats_anyio._actors._intake import Intake, Meaning, meaning_of
+
+STATUSES = [
+    ("100", "Idle Heartbeat", Meaning.ALIVE),
+    ("404", "No Messages", Meaning.EMPTY),
+    ("408", "Request Timeout", Meaning.EXPIRED),
+    ("408", "Interest Expired", Meaning.EXPIRED),
+    ("409", "Consumer Deleted", Meaning.DELETED),
+    ("409", "Consumer is push based", Meaning.REFUSED),
+    ("409", "Exceeded MaxRequestBatch of 10", Meaning.REFUSED),
+    ("409", "Exceeded MaxRequestExpires of 10s", Meaning.REFUSED),
+    ("409", "Exceeded MaxRequestMaxBytes of 10", Meaning.REFUSED),
+    ("409", "Exceeded MaxWaiting", Meaning.LATER),
+    ("409", "Leadership Change", Meaning.AGAIN),
+    ("409", "Server Shutdown", Meaning.AGAIN),
+    ("409", "Message Size Exceeds MaxBytes", Meaning.EXPIRED),
+    ("409", "Batch Completed", Meaning.EXPIRED),
+    ("409", "Something A Later Server Says", Meaning.LATER),
+    ("503", "", Meaning.LATER),
+    ("423", "Nats-Pin-Id mismatch", Meaning.LATER),
+    ("", "", Meaning.LATER),
+]
+
+
+@pytest.mark.parametrize(("code", "description", "meaning"), STATUSES)
+def test_what_a_status_means(code: str, description: str, meaning: Meaning) -> None:
+    assert meaning_of(code, description) is meaning
+    assert meaning_of(code, description.upper()) is meaning
+
+
+def test_the_first_request_asks_for_all_slots() -> None:
+    assert Intake(16).room() == 16
+
+
+def test_with_a_batch_requests_are_small_and_many() -> None:
+    intake = Intake(16, batch=4)
+    asked: list[int] = []
+    while room := intake.room():
+        intake.ask(room)
+        asked.append(room)
+    assert asked == [4, 4, 4, 4]
+
+
+def test_the_number_of_requests_is_bounded() -> None:
+    intake = Intake(1000, batch=1, max_requests=64)
+    requests = 0
+    while room := intake.room():
+        intake.ask(room)
+        requests += 1
+    assert requests == 64
+
+
+def test_others_leave_less_room() -> None:
+    assert Intake(16).room(3) == 3
+    assert Intake(16).room(0) == 0
+    assert Intake(16).room(-5) == 0
+    assert Intake(16).room(100) == 16
+    intake = Intake(16)
+    intake.ask(2)
+    assert intake.room(5) == 3
+    assert intake.room(2) == 0
+
+
+def test_slots_are_asked_for_several_at_once() -> None:
+    """Not one by one, as long as something is asked for."""
+    intake = Intake(1000)
+    intake.ask(1000)
+    for _ in range(500):
+        intake.take()
+    requests: list[int] = []
+    for _ in range(500):
+        intake.let_go()
+        if room := intake.room():
+            intake.ask(room)
+            requests.append(room)
+    assert len(requests) <= 50
+    assert intake.asked + sum(requests) >= 900
+
+
+def test_a_burst_asks_when_nothing_is_asked_for() -> None:
+    intake = Intake(16, one_at_a_time=True)
+    intake.ask(intake.room())
+    for _ in range(15):
+        assert intake.take()
+        intake.let_go()
+        assert intake.room() == 0
+    assert intake.take()
+    intake.let_go()
+    assert intake.room() == 16
+
+
+@pytest.mark.parametrize("count", [0, -1, 5])
+def test_asking_for_more_than_there_are_slots_is_refused(count: int) -> None:
+    intake = Intake(4)
+    with pytest.raises(ValueError, match=f"cannot ask for {count}: 0 asked, 0 held, 4 slots"):
+        intake.ask(count)
+
+
+def test_letting_go_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="no event is held"):
+        Intake(4).let_go()
+
+
+def test_what_comes_in_excess_is_refused() -> None:
+    intake = Intake(2)
+    intake.ask(2)
+    intake.lost()
+    intake.ask(2)
+    # Both requests are answered after all.
+    assert [intake.take() for _ in range(4)] == [True, True, False, False]
+    assert (intake.asked, intake.held) == (0, 2)
+
+
+def test_what_comes_after_the_stop_is_refused() -> None:
+    intake = Intake(2)
+    intake.ask(2)
+    intake.stop()
+    assert not intake.take()
+    assert intake.room() == 0
+    assert intake.held == 0
+
+
+@dataclass
+class Request:
+    """A request as the server sees it."""
+
+    open: int
+
+
+class IntakeAndServer(RuleBasedStateMachine):
+    """An intake, what it was sent, and a server that may do anything to it.
+
+    The server answers what it was asked for; but a connection may be lost with answers under way,
+    and requests that were taken as lost may be answered after all.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = 0
+        self.requests: deque[Request] = deque()
+        self.orphans: deque[Request] = deque()
+
+    @initialize(
+        slots=st.integers(1, 40),
+        batch=st.none() | st.integers(1, 50),
+        max_requests=st.integers(1, 5),
+        one_at_a_time=st.booleans(),
+    )
+    def begin(self, slots: int, batch: int | None, max_requests: int, one_at_a_time: bool) -> None:
+        self.intake = Intake(slots, batch, max_requests=max_requests, one_at_a_time=one_at_a_time)
+
+    # what the listener does
+
+    @rule(most=st.none() | st.integers(-3, 50))
+    def ask(self, most: int | None) -> None:
+        intake = self.intake
+        room = intake.room(most)
+        assert room <= intake.slots - intake.asked - intake.held
+        if room:
+            assert intake.connected
+            assert not intake.paused
+            assert not intake.stopped
+            assert intake.batch is None or room <= intake.batch
+            assert most is None or intake.asked + room <= most
+            assert not (intake.one_at_a_time and intake.asked)
+            intake.ask(room)
+            self.requests.append(Request(room))
+
+    @precondition(lambda self: self.held)
+    @rule()
+    def finish_a_job(self) -> None:
+        self.intake.let_go()
+        self.held -= 1
+
+    @rule()
+    def the_while_is_over(self) -> None:
+        self.intake.resume()
+
+    @rule()
+    def nothing_is_heard(self) -> None:
+        self.intake.lost()
+        self._orphan_all()
+
+    # what the server does
+
+    @precondition(lambda self: self.requests)
+    @rule()
+    def deliver(self) -> None:
+        self._answer(self.requests)
+
+    @precondition(lambda self: self.orphans)
+    @rule()
+    def deliver_what_was_taken_as_lost(self) -> None:
+        self._answer(self.orphans)
+
+    @precondition(lambda self: self.requests)
+    @rule(told=st.booleans(), meaning=st.sampled_from([Meaning.EXPIRED, Meaning.EMPTY]))
+    def end_a_request(self, told: bool, meaning: Meaning) -> None:
+        request = self.requests.popleft()
+        self.intake.status(meaning, request.open if told else None)
+        if not told:
+            self._orphan_all()
+
+    @precondition(lambda self: self.orphans)
+    @rule(told=st.booleans())
+    def end_a_request_that_was_taken_as_lost(self, told: bool) -> None:
+        request = self.orphans.popleft()
+        self.intake.status(Meaning.EXPIRED, request.open if told else None)
+
+    @rule()
+    def beat(self) -> None:
+        asked = self.intake.asked
+        self.intake.status(Meaning.ALIVE, None)
+        assert self.intake.asked == asked
+
+    @rule(meaning=st.sampled_from([Meaning.AGAIN, Meaning.LATER]), pending=st.integers(0, 5))
+    def end_all_requests(self, meaning: Meaning, pending: int) -> None:
+        self.requests.clear()
+        self.intake.status(meaning, pending)
+        assert self.intake.asked == 0
+        assert self.intake.paused or meaning is Meaning.AGAIN
+
+    @rule()
+    def lose_the_connection(self) -> None:
+        self.intake.connected = False
+        self.intake.lost()
+        self._orphan_all()
+
+    @rule()
+    def connect_again(self) -> None:
+        self.intake.connected = True
+
+    # the end; what came is still let go of
+
+    @precondition(lambda self: self.held > 5)
+    @rule()
+    def stop(self) -> None:
+        self.intake.stop()
+
+    # what always holds
+
+    @invariant()
+    def no_more_than_the_slots(self) -> None:
+        intake = self.intake
+        assert intake.asked >= 0
+        assert intake.held == self.held
+        assert intake.asked + intake.held <= intake.slots
+
+    @invariant()
+    def a_free_slot_has_a_request(self) -> None:
+        intake = self.intake
+        if intake.held == intake.slots or intake.stopped or intake.paused or not intake.connected:
+            return
+        assert intake.asked or intake.room()
+
+    @invariant()
+    def asking_comes_to_an_end(self) -> None:
+        intake = self.intake
+        copy = Intake(
+            intake.slots,
+            intake.batch,
+            intake.max_requests,
+            intake.one_at_a_time,
+            intake.connected,
+            intake.stopped,
+            intake.asked,
+            intake.held,
+            intake.paused,
+        )
+        for _ in range(intake.slots + 1):
+            if not (room := copy.room()):
+                return
+            copy.ask(room)
+        pytest.fail("it goes on asking")
+
+    def _answer(self, requests: deque[Request]) -> None:
+        request = requests[0]
+        request.open -= 1
+        if not request.open:
+            requests.popleft()
+        if self.intake.take():
+            self.held += 1
+
+    def _orphan_all(self) -> None:
+        self.orphans.extend(self.requests)
+        self.requests.clear()
+
+
+TestIntakeAndServer = IntakeAndServer.TestCase
+TestIntakeAndServer.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)

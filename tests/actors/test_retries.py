@@ -1,0 +1,266 @@
+"""What becomes of an event whose job failed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.actors._stage import Handled, running, until
+from walnats_anyio import Actor, Event, Reject, Retry
+from walnats_anyio.middlewares import Context, ErrorContext, Middleware
+
+pytestmark = pytest.mark.anyio
+
+
+class Attempts(Middleware):
+    """Notes the number of each attempt and when it began."""
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+        self.failed: list[int] = []
+        self.times: list[float] = []
+        self.errors: list[BaseException] = []
+
+    def on_start(self, ctx: Context, /) -> None:
+        self.numbers.append(ctx.attempts)
+        self.times.append(time.monotonic())
+
+    def on_failure(self, ctx: ErrorContext, /) -> None:
+        self.failed.append(ctx.attempts)
+        self.errors.append(ctx.exception)
+
+    @property
+    def pauses(self) -> list[float]:
+        """Seconds from each attempt to the next."""
+        return [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
+
+
+class Fails:
+    """A handler that fails so many times, then returns."""
+
+    def __init__(self, times: int, error: Callable[[], Exception] = ValueError) -> None:
+        self.left = times
+        self._error = error
+
+    async def __call__(self, message: Any) -> None:
+        if self.left:
+            self.left -= 1
+            raise self._error()
+
+
+async def test_delays_one_after_another_and_the_last_again(url: str, event: Event[int]) -> None:
+    attempts = Attempts()
+    actor = Actor("a", event, Fails(5), retry_delay=(0.3, 0, 0.6), middlewares=(attempts,))
+    async with running(url, actor) as on:
+        await on.emit(1)
+        await on.until_done(actor)
+    assert attempts.numbers == [1, 2, 3, 4, 5, 6]
+    for pause, least in zip(attempts.pauses, [0.3, 0, 0.6, 0.6, 0.6], strict=True):
+        assert pause >= least - 0.01
+
+
+async def test_a_function_of_the_attempt_that_failed(url: str, event: Event[int]) -> None:
+    asked: list[int] = []
+
+    def delay(attempt: int) -> float:
+        asked.append(attempt)
+        return 0.01
+
+    actor = Actor("a", event, Fails(3), retry_delay=delay)
+    async with running(url, actor) as on:
+        await on.emit(1)
+        await on.until_done(actor)
+    assert asked == [1, 2, 3]
+
+
+@pytest.mark.parametrize("given", [-1, float("nan"), float("inf"), None, "soon"])
+async def test_a_function_that_gives_no_delay(
+    url: str, event: Event[int], given: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    actor = Actor("a", event, Fails(1), retry_delay=lambda _: given)
+    async with running(url, actor) as on:
+        await on.emit(1)
+        await on.until_done(actor)
+    assert "retry_delay failed for attempt 1" in caplog.text
+
+
+async def test_a_function_that_raises(
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    def delay(attempt: int) -> float:
+        raise KeyError(attempt)
+
+    actor = Actor("a", event, Fails(1), retry_delay=delay)
+    async with running(url, actor) as on:
+        await on.emit(1)
+        await on.until_done(actor)
+    assert "retry_delay failed for attempt 1" in caplog.text
+
+
+async def test_retry_with_a_delay(url: str, event: Event[int]) -> None:
+    attempts = Attempts()
+    handler = Fails(2, lambda: Retry(delay=0.3))
+    actor = Actor("a", event, handler, retry_delay=(3600,), middlewares=(attempts,))
+    async with running(url, actor) as on:
+        await on.emit(1)
+        await on.until_done(actor)
+    assert attempts.numbers == [1, 2, 3]
+    assert min(attempts.pauses) >= 0.29
+
+
+async def test_retry_without_a_delay(url: str, event: Event[int]) -> None:
+    attempts = Attempts()
+    actor = Actor("a", event, Fails(2, Retry), retry_delay=(0.3,), middlewares=(attempts,))
+    async with running(url, actor) as on:
+        await on.emit(1)
+        await on.until_done(actor)
+    assert min(attempts.pauses) >= 0.29
+
+
+async def test_delays_longer_than_the_wire_can_say(url: str, event: Event[int]) -> None:
+    """The job fails, and `listen` goes on."""
+
+    async def handle(message: int) -> None:
+        if message == 1:
+            raise Retry(delay=1e300)
+        await handled(message)
+
+    handled = Handled()
+    actor = Actor("a", event, handle, retry_delay=(3600,))
+    async with running(url, actor) as on:
+        await on.emit(1, 2)
+        await handled.come(1)
+        await on.until_left(actor, 1)
+
+
+@pytest.mark.parametrize("reason", ["no such user", "", "line\r\nand \ud800", "long " * 400_000])
+async def test_a_rejected_event_never_comes_again(url: str, event: Event[int], reason: str) -> None:
+    attempts = Attempts()
+    actor = Actor(
+        "a", event, Fails(1, lambda: Reject(reason)), retry_delay=(), middlewares=(attempts,)
+    )
+    async with running(url, actor) as on:
+        advisories = await on.overhear(
+            f"$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.{event.stream_name}.a"
+        )
+        await on.emit(1, 2)
+        await on.until_done(actor)
+        await until(lambda: len(advisories) == 1)
+    assert sorted(attempts.numbers) == [1, 1]
+    assert [type(error) for error in attempts.errors] == [Reject]
+    assert reason[:4] in json.loads(advisories[0]).get("reason", "")
+
+
+async def test_max_attempts(url: str, event: Event[int]) -> None:
+    attempts = Attempts()
+    actor = Actor("a", event, Fails(100), max_attempts=3, retry_delay=(), middlewares=(attempts,))
+    last = Handled()
+    other = Actor("b", event, last)
+    async with running(url, actor, other) as on:
+        await on.emit(1)
+        await until(lambda: len(attempts.errors) == 3)
+        await on.until_done(other)
+        with anyio.move_on_after(0.5):
+            await until(lambda: len(attempts.numbers) > 3)
+    assert attempts.numbers == attempts.failed == [1, 2, 3]
+
+
+@pytest.mark.parametrize("payload", [b"", b"{", b'"text"', b"\xff\xfe", b"1.5"])
+async def test_what_cannot_be_decoded_is_a_failed_attempt(
+    url: str, event: Event[int], payload: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempts, handled = Attempts(), Handled()
+    actor = Actor("a", event, handled, max_attempts=2, retry_delay=(), middlewares=(attempts,))
+    async with running(url, actor) as on:
+        await on.emit_raw(payload)
+        await until(lambda: len(attempts.errors) == 2)
+        await on.emit(5)
+        await handled.come(1)
+    assert handled.messages == [5]
+    assert attempts.failed == [1, 2]
+    assert all(isinstance(error, ValueError) for error in attempts.errors)
+    assert "undecodable" in caplog.text
+
+
+async def test_what_failed_is_logged(
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "walnats_anyio.actors")
+
+    async def handle(message: int) -> None:
+        raise [ValueError("wrong"), Retry(delay=3600), Reject("never")][message]
+
+    actor = Actor("a", event, handle, retry_delay=(3600,))
+    async with running(url, actor) as on:
+        await on.emit(0, 1, 2)
+        await until(lambda: len(caplog.records) >= 3)
+    by_level = {record.getMessage(): record for record in caplog.records}
+    said = " ".join(by_level)
+    assert "actor 'a'" in said
+    assert "attempt 1" in said
+    levels = {
+        word: [record.levelno for text, record in by_level.items() if word in text]
+        for word in ("raised", "again in 3600", "never")
+    }
+    assert levels == {
+        "raised": [logging.ERROR],
+        "again in 3600": [logging.INFO],
+        "never": [logging.INFO],
+    }
+    (failed,) = (record for text, record in by_level.items() if "raised" in text)
+    assert failed.exc_info is not None
+    assert isinstance(failed.exc_info[1], ValueError)
+
+
+# what is not heard of in time comes again
+
+
+async def test_a_pulse_keeps_a_long_job(url: str, event: Event[int]) -> None:
+    started: list[int] = []
+
+    async def handle(message: int) -> None:
+        started.append(message)
+        await anyio.sleep(3)
+
+    actor = Actor("a", event, handle, ack_wait=2)
+    async with running(url, actor) as on:
+        await on.emit(1)
+        await on.until_done(actor)
+    assert started == [1]
+
+
+async def test_a_pulse_keeps_what_waits_for_a_slot(url: str, event: Event[int]) -> None:
+    """Two actors share one slot: the second one's event waits, and is nobody else's."""
+    attempts = Attempts()
+
+    async def handle(message: int) -> None:
+        if attempts.numbers == [1]:
+            await anyio.sleep(3)
+
+    actors = [
+        Actor(name, event, handle, ack_wait=2, middlewares=(attempts,)) for name in ("a", "b")
+    ]
+    async with running(url, *actors, max_jobs=1) as on:
+        await on.emit(1)
+        await on.until_done(*actors)
+    assert attempts.numbers == [1, 1]
+
+
+async def test_without_a_pulse_others_get_a_job_that_hangs(url: str, event: Event[int]) -> None:
+    attempts = Attempts()
+
+    async def handle(message: int) -> None:
+        if len(attempts.numbers) == 1:
+            await anyio.sleep_forever()
+
+    actor = Actor("a", event, handle, ack_wait=0.5, pulse=False, middlewares=(attempts,))
+    async with running(url, actor, shutdown_timeout=0) as on:
+        await on.emit(1)
+        await on.until_done(actor)
+    assert attempts.numbers == [1, 2]

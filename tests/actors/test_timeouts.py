@@ -1,0 +1,348 @@
+"""Jobs that take longer than `job_timeout`, wherever they run."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import anyio
+import pytest
+import trio
+
+from tests.actors._elsewhere import NoteAndSpin
+from tests.actors._stage import Handled, running, until
+from walnats_anyio import Actor, Event, ExecuteIn
+from walnats_anyio.middlewares import ErrorContext, Middleware, OkContext
+
+pytestmark = pytest.mark.anyio
+
+
+class Outcomes(Middleware):
+    """Notes how each job ended, and for which message."""
+
+    def __init__(self) -> None:
+        self.failed: list[tuple[int, BaseException]] = []
+        self.succeeded: list[int] = []
+
+    def on_failure(self, ctx: ErrorContext, /) -> None:
+        self.failed.append((ctx.message, ctx.exception))
+
+    def on_success(self, ctx: OkContext, /) -> None:
+        self.succeeded.append(ctx.message)
+
+
+class CleanUpError(Exception):
+    pass
+
+
+async def hang() -> None:
+    await anyio.sleep_forever()
+
+
+async def hang_in_tasks() -> None:
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(anyio.sleep_forever)
+        with anyio.CancelScope():
+            await anyio.sleep_forever()
+
+
+async def hang_and_fail_in_a_task() -> None:
+    async def child() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise CleanUpError
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(child)
+        await anyio.sleep_forever()
+
+
+async def hang_and_clean_up() -> None:
+    try:
+        await anyio.sleep_forever()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(0.05)
+
+
+async def hang_behind_a_lock() -> None:
+    lock = anyio.Lock()
+    async with lock, anyio.create_task_group() as tasks:
+
+        async def wait() -> None:
+            async with lock:
+                pass
+
+        tasks.start_soon(wait)
+        await anyio.sleep_forever()
+
+
+async def hang_natively_on_asyncio() -> None:
+    async with asyncio.timeout(3600), asyncio.TaskGroup() as tasks:
+        tasks.create_task(asyncio.sleep(3600))
+        await asyncio.wait_for(asyncio.sleep(3600), 3600)
+
+
+async def hang_natively_on_trio() -> None:
+    with trio.move_on_after(3600):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            await trio.sleep_forever()
+
+
+async def hang_natively() -> None:
+    if trio.lowlevel.in_trio_run():
+        await hang_natively_on_trio()
+    else:
+        await hang_natively_on_asyncio()
+
+
+@pytest.mark.parametrize(
+    "hanging",
+    [
+        hang,
+        hang_in_tasks,
+        hang_and_fail_in_a_task,
+        hang_and_clean_up,
+        hang_behind_a_lock,
+        hang_natively,
+    ],
+)
+async def test_a_job_that_hangs_is_cancelled(
+    url: str, event: Event[int], hanging: Callable[[], Awaitable[None]]
+) -> None:
+    outcomes, handled = Outcomes(), Handled()
+
+    async def handle(message: int) -> None:
+        if message < 2:
+            await hanging()
+        await handled(message)
+
+    actor = Actor(
+        "a",
+        event,
+        handle,
+        job_timeout=0.3,
+        retry_delay=(3600,),
+        middlewares=(outcomes,),
+        max_jobs=2,
+    )
+    async with running(url, actor) as on:
+        await on.emit(0, 1)
+        await until(lambda: len(outcomes.failed) == 2)
+        # The slots are free again, and later jobs are not touched by the cancellation.
+        await on.emit(*range(2, 20))
+        await handled.come(18)
+        await on.until_left(actor, 2)
+    assert sorted(message for message, _ in outcomes.failed) == [0, 1]
+    for _, error in outcomes.failed:
+        if hanging is hang_and_fail_in_a_task:
+            continue  # the error of its clean-up may be what is told
+        assert isinstance(error, TimeoutError)
+        assert "job_timeout=0.3" in str(error)
+
+
+async def test_without_middlewares_too(
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    handled = Handled()
+
+    async def handle(message: int) -> None:
+        if message == 0:
+            await anyio.sleep_forever()
+        await handled(message)
+
+    actor = Actor("a", event, handle, job_timeout=0.2, retry_delay=(3600,), max_jobs=1)
+    async with running(url, actor) as on:
+        await on.emit(*range(20))
+        await handled.come(19)
+        await on.until_left(actor, 1)
+    assert "attempt 1 timed out" in caplog.text
+
+
+async def test_a_job_that_catches_its_cancellation_and_returns(url: str, event: Event[int]) -> None:
+    """Its work is done, if late: an event handled is not run again."""
+    outcomes = Outcomes()
+
+    async def handle(message: int) -> None:
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            return
+
+    actor = Actor("a", event, handle, job_timeout=0.1, retry_delay=(), middlewares=(outcomes,))
+    async with running(url, actor) as on:
+        await on.emit(1, 2, 3)
+        await on.until_done(actor)
+    assert sorted(outcomes.succeeded) == [1, 2, 3]
+    assert not outcomes.failed
+
+
+async def test_a_job_that_catches_its_cancellation_and_raises(url: str, event: Event[int]) -> None:
+    outcomes = Outcomes()
+
+    async def handle(message: int) -> None:
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            raise CleanUpError from None
+
+    actor = Actor("a", event, handle, job_timeout=0.1, retry_delay=(3600,), middlewares=(outcomes,))
+    async with running(url, actor) as on:
+        await on.emit(1)
+        await until(lambda: bool(outcomes.failed))
+        await on.until_left(actor, 1)
+    ((_, error),) = outcomes.failed
+    assert isinstance(error, CleanUpError)
+
+
+async def test_a_job_that_goes_on_after_its_cancellation(url: str, event: Event[int]) -> None:
+    """It swallows the cancellation again and again, and returns in the end."""
+    handled = Handled()
+
+    async def handle(message: int) -> None:
+        for _ in range(5):
+            try:
+                await anyio.sleep(0.2)
+            except anyio.get_cancelled_exc_class():
+                continue
+        await handled(message)
+
+    actor = Actor("a", event, handle, job_timeout=0.1, retry_delay=())
+    async with running(url, actor) as on:
+        await on.emit(1, 2)
+        await on.until_done(actor)
+    assert sorted(handled.messages) == [1, 2]
+
+
+async def test_jobs_that_end_at_their_deadline(url: str, event: Event[int]) -> None:
+    """Each is done with or failed, whichever came first; none is lost, none breaks `listen`."""
+    outcomes = Outcomes()
+
+    async def handle(message: int) -> None:
+        await anyio.sleep(0.2 + (message % 11 - 5) * 0.002)
+
+    actor = Actor(
+        "a",
+        event,
+        handle,
+        job_timeout=0.2,
+        retry_delay=(3600,),
+        max_jobs=100,
+        middlewares=(outcomes,),
+    )
+    async with running(url, actor, max_jobs=100) as on:
+        await on.emit(*range(300))
+        await until(lambda: len(outcomes.failed) + len(outcomes.succeeded) == 300)
+        await on.until_left(actor, len(outcomes.failed))
+    failed = {message for message, _ in outcomes.failed}
+    assert failed.isdisjoint(outcomes.succeeded)
+    assert failed | set(outcomes.succeeded) == set(range(300))
+
+
+async def test_time_spent_before_the_first_await_counts(url: str, event: Event[int]) -> None:
+    outcomes = Outcomes()
+
+    async def handle(message: int) -> None:
+        time.sleep(0.3)  # noqa: ASYNC251 - it is what a handler should not do
+        await anyio.sleep_forever()
+
+    actor = Actor("a", event, handle, job_timeout=0.2, retry_delay=(3600,), middlewares=(outcomes,))
+    async with running(url, actor) as on:
+        await on.emit(1)
+        await until(lambda: bool(outcomes.failed))
+    ((_, error),) = outcomes.failed
+    assert isinstance(error, TimeoutError)
+
+
+async def test_a_thread_is_given_up_and_counts_until_it_returns(
+    url: str, event: Event[int]
+) -> None:
+    outcomes = Outcomes()
+    may_end = threading.Event()
+    running_now: list[int] = []
+    started: list[int] = []
+
+    def handle(message: int) -> None:
+        started.append(message)
+        running_now.append(message)
+        assert len(running_now) <= 2
+        if message < 2:
+            may_end.wait(60)
+        running_now.remove(message)
+
+    actor = Actor(
+        "a",
+        event,
+        handle,
+        execute_in=ExecuteIn.THREAD,
+        job_timeout=0.3,
+        retry_delay=(0.3,),
+        middlewares=(outcomes,),
+    )
+    async with running(url, actor, max_threads=2) as on:
+        await on.emit(0, 1)
+        await until(lambda: len(outcomes.failed) >= 2)
+        await on.emit(2)
+        # No thread is free: even its second attempt does not come to run.
+        await until(lambda: [message for message, _ in outcomes.failed].count(2) >= 2)
+        assert sorted(started) == [0, 1]
+        may_end.set()
+        await on.until_done(actor)
+    assert not running_now
+    assert 2 in outcomes.succeeded
+
+
+async def test_a_thread_outlives_listen(url: str, event: Event[int]) -> None:
+    """Nothing breaks when an abandoned thread returns after the loop that started it."""
+    may_end, ended = threading.Event(), threading.Event()
+    outcomes = Outcomes()
+
+    def handle(message: int) -> None:
+        may_end.wait(60)
+        ended.set()
+
+    actor = Actor(
+        "a",
+        event,
+        handle,
+        execute_in=ExecuteIn.THREAD,
+        job_timeout=0.2,
+        retry_delay=(3600,),
+        middlewares=(outcomes,),
+    )
+    async with running(url, actor) as on:
+        await on.emit(1)
+        await until(lambda: bool(outcomes.failed))
+    may_end.set()
+    await until(ended.is_set)
+
+
+async def test_a_process_is_killed(url: str, event: Event[int], tmp_path: Path) -> None:
+    outcomes = Outcomes()
+    notes = NoteAndSpin(str(tmp_path / "notes"))
+    actor = Actor(
+        "a",
+        event,
+        notes,
+        execute_in=ExecuteIn.PROCESS,
+        job_timeout=4,
+        # On a busy machine it may take several attempts until a process has started in time.
+        retry_delay=(0.5,),
+        middlewares=(outcomes,),
+    )
+    async with running(url, actor, max_processes=1, shutdown_timeout=0) as on:
+        await on.emit(1)
+        await until(lambda: bool(notes.lines()))
+        pid = int(notes.lines()[0][1])
+        await until(lambda: not Path(f"/proc/{pid}").exists())
+        await until(lambda: bool(outcomes.failed))
+        await on.emit(2)
+        await until(lambda: bool(outcomes.succeeded))
+    assert all(isinstance(error, TimeoutError) for _, error in outcomes.failed)
+    assert outcomes.succeeded == [2]

@@ -1,0 +1,185 @@
+"""`walnats-anyio run` in several processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from tests.cli._command import Command, report_in, started, until
+from tests.cli.conftest import Shop
+
+Emit = Callable[[range], None]
+
+
+def run_two(
+    shop: Shop, nats_url: str, backend: str, *options: str
+) -> AbstractContextManager[Command]:
+    report = ("--json", str(shop.directory / "report.json"))
+    words = ("run", "shop:ACTORS", "--workers=2", "--backend", backend, *report, *options)
+    return started(shop.directory, *words, NATS_SERVER=nats_url)
+
+
+def both_ready(command: Command) -> list[int]:
+    """The process ids of both workers, once they are receiving."""
+    workers: list[int] = report_in(command.directory / "report.json", "running")["workers"]
+    for number, pid in enumerate(workers, start=1):
+        command.says(f"worker {number} ({pid}): ready")
+    return workers
+
+
+def test_two_workers_share_the_events_and_stop_gracefully(
+    shop: Shop, emit: Emit, nats_url: str, backend: str
+) -> None:
+    with run_two(shop, nats_url, backend, "--max-jobs=2") as command:
+        workers = both_ready(command)
+        emit(range(4))
+        shop.until_started(4)  # two each, as both have two slots
+        assert shop.pids() == set(workers)
+        command.send(signal.SIGINT)
+        command.says(f"worker 2 ({workers[1]}): SIGTERM: taking no more events")
+        shop.let_go()
+        assert command.ends() == 0
+        assert sorted(shop.noted("done")) == [0, 1, 2, 3]
+        assert "stopped gracefully" in command.output
+        assert command.left_behind() == []
+        ended = report_in(shop.directory / "report.json", "ended")
+        assert [worker["exit_code"] for worker in ended["workers"]] == [0, 0]
+        assert ended["left"] == {"pack": 0}
+
+
+def test_a_second_signal_stops_all_at_once(
+    shop: Shop, emit: Emit, nats_url: str, backend: str
+) -> None:
+    with run_two(shop, nats_url, backend) as command:
+        both_ready(command)
+        emit(range(4))
+        shop.until_started(4)
+        command.send(signal.SIGTERM)
+        command.says("SIGTERM: the workers take no more events")
+        command.says("SIGTERM: taking no more events")
+        command.send(signal.SIGTERM)
+        assert command.ends() == 128 + signal.SIGTERM
+        assert shop.noted("done") == []
+        assert command.left_behind() == []
+
+
+def test_a_worker_that_dies_ends_the_others_gracefully(
+    shop: Shop, emit: Emit, nats_url: str, backend: str
+) -> None:
+    with run_two(shop, nats_url, backend, "--max-jobs=2") as command:
+        first, second = both_ready(command)
+        emit(range(4))
+        shop.until_started(4)
+        os.kill(first, signal.SIGKILL)
+        command.says(f"worker 1 ({first}) was killed by SIGKILL, unasked: stopping the others")
+        command.says(f"worker 2 ({second}): SIGTERM: taking no more events")
+        shop.let_go()
+        assert command.ends() == 1
+        assert len(shop.noted("done")) == 2
+        assert "a worker died" in command.output
+        assert command.left_behind() == []
+
+
+def test_a_worker_that_leaves_by_itself_counts_as_dead(shop: Shop, nats_url: str) -> None:
+    with run_two(shop, nats_url, "asyncio") as command:
+        first, _ = both_ready(command)
+        os.kill(first, signal.SIGTERM)
+        command.says(f"worker 1 ({first}) ended with exit code 0, unasked")
+        assert command.ends() == 1
+
+
+def test_workers_stop_when_the_parent_is_killed(
+    shop: Shop, emit: Emit, nats_url: str, backend: str
+) -> None:
+    with run_two(shop, nats_url, backend) as command:
+        both_ready(command)
+        emit(range(4))
+        shop.until_started(4)
+        command.send(signal.SIGKILL)
+        command.ends()
+        until(lambda: command.output.count("the parent process is gone") == 2)
+        shop.let_go()
+        assert command.left_behind() == []
+        assert sorted(shop.noted("done")) == [0, 1, 2, 3]
+
+
+def test_a_worker_that_hangs_is_killed_after_the_second_signal(
+    shop: Shop, nats_url: str, backend: str
+) -> None:
+    with run_two(shop, nats_url, backend) as command:
+        _, second = both_ready(command)
+        os.kill(second, signal.SIGSTOP)
+        command.send(signal.SIGTERM)
+        command.says("SIGTERM: the workers take no more events")
+        command.send(signal.SIGTERM)
+        assert command.ends() == 128 + signal.SIGTERM
+        assert command.left_behind() == []
+
+
+def test_the_shutdown_timeout_of_workers(
+    shop: Shop, emit: Emit, nats_url: str, backend: str
+) -> None:
+    with run_two(shop, nats_url, backend, "--shutdown-timeout=0.2") as command:
+        both_ready(command)
+        emit(range(4))
+        shop.until_started(4)
+        command.send(signal.SIGTERM)
+        assert command.ends() == 0
+        ended = report_in(shop.directory / "report.json", "ended")
+        assert ended["how"] == "stopped after the shutdown timeout"
+        assert ended["left"] == {"pack": 4}
+
+
+def test_a_burst_of_two(shop: Shop, emit: Emit, nats_url: str) -> None:
+    shop.let_go()
+    options = ("--burst", "--poll-delay=0.2")
+    with run_two(shop, nats_url, "trio", *options) as command:
+        assert command.ends() == 0
+    emit(range(40))
+    with run_two(shop, nats_url, "trio", *options) as command:
+        assert command.ends() == 0
+        assert sorted(shop.noted("done")) == [*range(40)]
+        assert "burst done" in command.output
+
+
+def test_a_signal_before_the_workers_are_up(shop: Shop, nats_url: str, backend: str) -> None:
+    with run_two(shop, nats_url, backend) as command:
+        report_in(shop.directory / "report.json", "running")
+        command.send(signal.SIGTERM)
+        assert command.ends() == 0
+        assert command.left_behind() == []
+
+
+def test_ctrl_c_in_a_terminal_does_not_reach_handlers_in_processes(
+    shop: Shop, emit: Emit, nats_url: str, backend: str
+) -> None:
+    """The terminal sends SIGINT to every process started in it, handlers' processes included."""
+    words = ("run", "shop:PROCESS", "--backend", backend, "--server", nats_url)
+    with started(shop.directory, *words, terminal=True) as command:
+        command.says(": ready")
+        emit(range(1))
+        shop.until_started(1)
+        command.press(b"\x03")
+        command.says("SIGTERM: taking no more events")
+        shop.let_go()
+        assert command.ends() == 0
+        assert shop.noted("done") == [0]
+        assert command.left_behind() == []
+
+
+def test_ctrl_c_in_a_terminal_stops_workers_once(
+    shop: Shop, emit: Emit, nats_url: str, backend: str
+) -> None:
+    """Workers that got it from the terminal and from the parent would take it for the second."""
+    words = ("run", "shop:ACTORS", "--workers=2", "--backend", backend, "--server", nats_url)
+    with started(shop.directory, *words, terminal=True) as command:
+        command.says("worker 1")
+        emit(range(4))
+        shop.until_started(4)
+        command.press(b"\x03")
+        command.says("SIGTERM: taking no more events")
+        shop.let_go()
+        assert command.ends() == 0
+        assert sorted(shop.noted("done")) == [0, 1, 2, 3]

@@ -1,0 +1,397 @@
+"""Registering: streams become what the events declare, and what is not declared stays."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+import walnats_anyio as walnats
+from tests.link._probe import DEADLINE, change_stream, count, js, keep, stream_config, until
+from tests.testing._jetstream import read_page
+from walnats_anyio.testing import NatsCluster, NatsServer
+from walnats_anyio.testing._binary import find_binary
+
+pytestmark = pytest.mark.anyio
+
+EVENT = walnats.Event("user.created", int)
+OTHER = walnats.Event("other", int)
+
+SECOND = 10**9
+
+
+async def register(server: NatsServer | str, *events: walnats.Event[Any], **options: bool) -> None:
+    url = server if isinstance(server, str) else server.url
+    async with walnats.Events(*events).connect(url) as conn:
+        await conn.register(**options)
+
+
+async def config_of(server: NatsServer, event: walnats.Event[Any]) -> dict[str, Any]:
+    config = await stream_config(server, event)
+    assert config is not None, f"no stream {event.stream_name}"
+    return config
+
+
+# Create
+
+
+async def test_a_stream_is_made(nats_server: NatsServer) -> None:
+    await register(nats_server, EVENT)
+    config = await config_of(nats_server, EVENT)
+    expected = {
+        "name": "user-created",
+        "subjects": ["user.created"],
+        "retention": "interest",
+        "storage": "file",
+        "discard": "old",
+        "num_replicas": 1,
+        "duplicate_window": 120 * SECOND,
+        "max_age": 0,
+        "max_consumers": -1,
+        "max_msgs": -1,
+        "max_bytes": -1,
+        "max_msg_size": -1,
+    }
+    assert {name: config.get(name) for name in expected} == expected
+
+
+async def test_all_that_an_event_declares(nats_server: NatsServer) -> None:
+    event = walnats.Event(
+        "user.created",
+        int,
+        description="Somebody joined: ä",
+        limits=walnats.Limits(age=600, consumers=5, messages=100, bytes=10_000, message_size=500),
+        storage="memory",
+        dedup_window=30,
+    )
+    await register(nats_server, event)
+    config = await config_of(nats_server, event)
+    expected = {
+        "description": "Somebody joined: ä",
+        "max_age": 600 * SECOND,
+        "max_consumers": 5,
+        "max_msgs": 100,
+        "max_bytes": 10_000,
+        "max_msg_size": 500,
+        "storage": "memory",
+        "duplicate_window": 30 * SECOND,
+    }
+    assert {name: config.get(name) for name in expected} == expected
+
+
+async def test_a_hundred_streams(nats_server: NatsServer) -> None:
+    events = [walnats.Event(f"event-{number}", int, storage="memory") for number in range(100)]
+    await register(nats_server, *events)
+    await register(nats_server, *events)
+    for event in events[::33]:
+        assert await stream_config(nats_server, event) is not None
+
+
+@pytest.mark.parametrize("update", [False, True])
+async def test_a_missing_stream_that_may_not_be_made(nats_server: NatsServer, update: bool) -> None:
+    with pytest.raises(walnats.StreamConfigError, match=r"'user\.created'.* create=True"):
+        await register(nats_server, EVENT, create=False, update=update)
+    assert await stream_config(nats_server, EVENT) is None
+
+
+# Again
+
+
+async def api_calls(server: NatsServer) -> int:
+    page = await read_page(server, "/jsz")
+    return int(page["api"]["total"])
+
+
+@pytest.mark.parametrize("create", [False, True])
+@pytest.mark.parametrize("update", [False, True])
+async def test_an_identical_stream_is_left_alone(create: bool, update: bool) -> None:
+    events: list[walnats.Event[Any]] = [
+        EVENT,
+        walnats.Event("limited", int, limits=walnats.Limits(age=5, messages=10)),
+        walnats.Event("described", bytes, description="d", storage="memory", dedup_window=0.1),
+    ]
+    with NatsServer(http_port=0) as server:
+        await register(server, *events)
+        before = await api_calls(server)
+        await register(server, *events, create=create, update=update)
+        # One question for each, and nothing else.
+        assert await api_calls(server) == before + len(events)
+
+
+async def test_what_is_in_the_stream_stays(nats_server: NatsServer) -> None:
+    async with walnats.Events(EVENT).connect(nats_server.url) as conn:
+        await conn.register()
+        await keep(nats_server, EVENT)
+        await conn.emit_many(EVENT, range(5), sync=True)
+    changed = walnats.Event("user.created", int, description="new", dedup_window=60)
+    for event in (EVENT, changed, EVENT):
+        await register(nats_server, event)
+        assert await count(nats_server, EVENT) == 5
+
+
+# Update
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"description": "new"},
+        {"limits": walnats.Limits(age=60)},
+        {"limits": walnats.Limits(messages=10)},
+        {"limits": walnats.Limits(bytes=10_000)},
+        {"limits": walnats.Limits(message_size=10)},
+        {"limits": walnats.Limits(consumers=3)},
+        {"dedup_window": 5.5},
+    ],
+    ids=str,
+)
+async def test_a_stream_that_differs_is_updated(
+    nats_server: NatsServer, changes: dict[str, Any]
+) -> None:
+    changed = walnats.Event("user.created", int, **changes)
+    await register(nats_server, EVENT)
+    with pytest.raises(walnats.StreamExistsError, match=r"'user\.created'.*update=True"):
+        await register(nats_server, changed, update=False)
+    await register(nats_server, changed, create=False)
+    wanted = changed.stream_config()
+    config = await config_of(nats_server, EVENT)
+    assert {name: config.get(name) for name in wanted} == wanted
+    # And now it is as declared.
+    await register(nats_server, changed, create=False, update=False)
+
+
+async def test_what_differs_is_named(nats_server: NatsServer) -> None:
+    await register(nats_server, EVENT)
+    changed = walnats.Event("user.created", int, limits=walnats.Limits(messages=5))
+    with pytest.raises(walnats.StreamExistsError, match=r"max_msgs is -1, not 5"):
+        await register(nats_server, changed, update=False)
+
+
+async def test_settings_of_others_are_kept(nats_server: NatsServer) -> None:
+    foreign = {
+        "compression": "s2",
+        "allow_direct": True,
+        "deny_delete": True,
+        "metadata": {"owner": "kim"},
+        "max_msgs_per_subject": 50,
+    }
+    created = await js(nats_server, "STREAM.CREATE.user-created", EVENT.stream_config() | foreign)
+    assert "error" not in created
+    await register(nats_server, EVENT, update=False)
+    changed = walnats.Event("user.created", int, limits=walnats.Limits(age=60))
+    await register(nats_server, changed)
+    config = await config_of(nats_server, EVENT)
+    assert config["max_age"] == 60 * SECOND
+    for name in foreign.keys() - {"metadata"}:
+        assert config[name] == foreign[name]
+    assert config["metadata"]["owner"] == "kim"
+
+
+async def test_a_description_of_others_is_kept(nats_server: NatsServer) -> None:
+    await register(nats_server, EVENT)
+    await change_stream(nats_server, EVENT, description="theirs")
+    await register(nats_server, EVENT, update=False)
+    await register(nats_server, EVENT)
+    assert (await config_of(nats_server, EVENT))["description"] == "theirs"
+
+
+# Refused
+
+
+@pytest.mark.parametrize("update", [False, True])
+async def test_another_storage(nats_server: NatsServer, update: bool) -> None:
+    await register(nats_server, EVENT)
+    changed = walnats.Event("user.created", int, storage="memory")
+    error = walnats.StreamConfigError if update else walnats.StreamExistsError
+    with pytest.raises(error, match="storage"):
+        await register(nats_server, changed, update=update)
+    assert (await config_of(nats_server, EVENT))["storage"] == "file"
+
+
+async def test_another_retention(nats_server: NatsServer) -> None:
+    config = EVENT.stream_config() | {"retention": "workqueue"}
+    await js(nats_server, "STREAM.CREATE.user-created", config)
+    with pytest.raises(walnats.StreamConfigError, match="retention"):
+        await register(nats_server, EVENT)
+
+
+async def test_a_subject_that_belongs_to_another_stream(nats_server: NatsServer) -> None:
+    await js(nats_server, "STREAM.CREATE.all", {"name": "all", "subjects": ["user.>"]})
+    with pytest.raises(walnats.StreamConfigError, match=r"'user\.created'.*overlap"):
+        await register(nats_server, EVENT)
+
+
+async def test_more_replicas_than_servers(nats_server: NatsServer) -> None:
+    event = walnats.Event("user.created", int, replicas=3)
+    with pytest.raises(walnats.StreamConfigError, match="replicas > 1 not supported"):
+        await register(nats_server, event)
+
+
+async def test_replicas_in_a_cluster(nats_cluster: NatsCluster) -> None:
+    event = walnats.Event("user.created", int, replicas=3)
+    async with walnats.Events(event).connect(nats_cluster.urls) as conn:
+        await conn.register()
+        await conn.emit_many(event, range(100), sync=True)
+        await conn.register(create=False, update=False)
+    assert (await config_of(nats_cluster.servers[0], event))["num_replicas"] == 3
+
+
+async def test_one_that_fails_does_not_keep_the_others(nats_server: NatsServer) -> None:
+    await js(nats_server, "STREAM.CREATE.all", {"name": "all", "subjects": ["user.>"]})
+    events = [walnats.Event(name, int) for name in ("user.created", "user.deleted", "order")]
+    with pytest.raises(walnats.StreamConfigError, match=r"'user\.created'"):
+        await register(nats_server, EVENT, OTHER)
+    assert await stream_config(nats_server, OTHER) is not None
+    with pytest.raises(ExceptionGroup, match="2 streams could not be registered") as caught:
+        await register(nats_server, *events)
+    assert [type(error) for error in caught.value.exceptions] == [walnats.StreamConfigError] * 2
+    assert await stream_config(nats_server, events[2]) is not None
+
+
+# A server without JetStream
+
+
+@pytest.fixture
+def plain_url(tmp_path: Path) -> Iterator[str]:
+    """A nats-server without JetStream."""
+    command = [find_binary(None), "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
+        try:
+            deadline = time.monotonic() + DEADLINE
+            while not (told := [file for file in tmp_path.glob("*.ports") if file.stat().st_size]):
+                assert time.monotonic() < deadline, "no server"
+                time.sleep(0.01)
+            yield str(json.loads(told[0].read_text())["nats"][0])
+        finally:
+            server.kill()
+
+
+async def test_a_server_without_jetstream(plain_url: str) -> None:
+    with anyio.fail_after(DEADLINE):
+        async with walnats.Events(EVENT).connect(plain_url) as conn:
+            with pytest.raises(
+                walnats.ServerError, match="start the server with it, nats-server -js"
+            ):
+                await conn.register()
+            with pytest.raises(walnats.EmitError, match="check that JetStream is enabled"):
+                await conn.emit(EVENT, 1)
+            await conn.flush()
+
+
+async def test_an_account_without_jetstream() -> None:
+    config = "accounts { A { users = [{user: kim, password: p}] } }"
+    with NatsServer(config=config) as server:
+        async with walnats.Events(EVENT).connect(server.url, user="kim", password="p") as conn:
+            with pytest.raises(walnats.ServerError, match="JetStream not enabled for account"):
+                await conn.register()
+            with pytest.raises(walnats.EmitError, match="check that JetStream is enabled"):
+                await conn.emit(EVENT, 1)
+
+
+async def test_a_user_that_may_not_register() -> None:
+    config = (
+        "authorization { users = [{user: kim, password: p, permissions: "
+        '{publish: {deny: ["$JS.API.STREAM.*.*"]}}}] }'
+    )
+    with NatsServer(config=config) as server, anyio.fail_after(DEADLINE):
+        async with walnats.Events(EVENT).connect(server.url, user="kim", password="p") as conn:
+            with pytest.raises(walnats.ServerError, match=r"may not publish to '\$JS\.API\.STREAM"):
+                await conn.register()
+
+
+async def test_a_server_that_does_not_answer(nats_server: NatsServer) -> None:
+    async with walnats.Events(EVENT).connect(nats_server.url) as conn:
+        nats_server.pause()
+        with anyio.fail_after(DEADLINE), pytest.raises(walnats.ServerError, match="no answer to"):
+            await conn.register()
+        nats_server.resume()
+        await conn.register()
+
+
+# Several at once
+
+
+async def test_many_tasks(nats_server: NatsServer) -> None:
+    events = walnats.Events(*(walnats.Event(f"event-{number}", int) for number in range(5)))
+    async with (
+        events.connect(nats_server.url) as one,
+        events.connect(nats_server.url) as two,
+        anyio.create_task_group() as tasks,
+    ):
+        for conn in (one, two) * 10:
+            tasks.start_soon(conn.register)
+
+
+async def test_many_tasks_that_update(nats_server: NatsServer) -> None:
+    """Each wants what it declares; the last one wins, and nobody fails."""
+    declared = [
+        walnats.Event("user.created", int, limits=walnats.Limits(messages=number))
+        for number in range(10, 20)
+    ]
+    async with anyio.create_task_group() as tasks:
+        for event in declared:
+            tasks.start_soon(register, nats_server, event)
+    assert (await config_of(nats_server, EVENT))["max_msgs"] in range(10, 20)
+
+
+PROGRAM = """
+import sys, anyio
+import walnats_anyio as walnats
+
+events = walnats.Events(*(walnats.Event(f"event-{n}", int) for n in range(20)))
+
+async def main():
+    async with events.connect(sys.argv[1]) as conn:
+        await conn.register()
+        for event in events:
+            await conn.emit(event, 1)
+
+anyio.run(main, backend=sys.argv[2])
+"""
+
+
+async def test_many_processes(nats_server: NatsServer, anyio_backend_name: str) -> None:
+    command = [sys.executable, "-c", PROGRAM, nats_server.url, anyio_backend_name]
+    environment = {"PYTHONPATH": str(Path.cwd())}
+    with anyio.fail_after(120):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                run = partial(anyio.run_process, command, env=environment, stderr=subprocess.STDOUT)
+                tasks.start_soon(run)
+
+
+# While the server goes and comes
+
+
+async def test_while_the_server_is_restarted(nats_server: NatsServer) -> None:
+    """Whoever registers just then waits for the server, and does not fail."""
+    async with walnats.Events(EVENT, OTHER).connect(nats_server.url) as conn:
+        rounds = 0
+
+        async def register_again_and_again() -> None:
+            nonlocal rounds
+            while True:
+                await conn.register()
+                rounds += 1
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(register_again_and_again)
+            for change in (nats_server.restart, nats_server.kill, nats_server.restart):
+                so_far = rounds
+                await until(lambda: rounds > so_far + 5)  # noqa: B023 - awaited here
+                changing = change()
+                if changing is not None:
+                    await changing
+                else:
+                    await nats_server.start()
+            so_far = rounds
+            await until(lambda: rounds > so_far + 5)
+            tasks.cancel_scope.cancel()

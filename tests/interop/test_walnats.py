@@ -1,0 +1,356 @@
+"""A mixed system: real walnats 1.2.6 on the other side."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from subprocess import PIPE
+from typing import Any
+
+import anyio
+import msgspec
+import nats
+import pytest
+import walnats as peers
+from anyio.abc import TaskGroup
+
+import walnats_anyio as walnats
+from tests.interop import peer
+from tests.link._probe import DEADLINE, count, js, keep, stored, stream_config, until
+from walnats_anyio.middlewares import Middleware, OkContext
+from walnats_anyio.testing import NatsServer
+from walnats_anyio.types import ConnectedActors, ConnectedEvents
+
+pytestmark = pytest.mark.anyio
+
+LONG = 120.0
+
+
+@dataclass
+class Order:
+    number: int
+    customer: str
+
+
+class OrderStruct(msgspec.Struct):
+    """The same on the wire."""
+
+    number: int
+    customer: str
+
+
+ORDERED = walnats.Event("order.placed", Order)
+EVENTS = walnats.Events(ORDERED)
+
+
+class Look(Middleware):
+    """Notes what the peer's middleware notes."""
+
+    __slots__ = ("seen",)
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, Any]] = []
+
+    def on_success(self, ctx: OkContext, /) -> None:
+        message: Order = ctx.message
+        self.seen.append(
+            {
+                "message": asdict(message),
+                "trace_id": ctx.trace_id,
+                "headers": ctx.headers or None,
+                "attempts": ctx.attempts,
+            }
+        )
+
+    async def come(self, number: int) -> None:
+        await until(lambda: len(self.seen) >= number, LONG)
+
+
+async def handle(_order: Order) -> None:
+    pass
+
+
+def actors_with(look: Look) -> walnats.Actors:
+    return walnats.Actors(walnats.Actor("ship", ORDERED, handle, middlewares=(look,)))
+
+
+async def run_peer(server: NatsServer, *arguments: str) -> Any:
+    """What the peer prints."""
+    command = [sys.executable, str(Path(peer.__file__)), server.url, *arguments]
+    with anyio.fail_after(LONG):
+        done = await anyio.run_process(command, stdout=PIPE, stderr=None)
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+async def conn(nats_server: NatsServer) -> AsyncIterator[ConnectedEvents]:
+    async with EVENTS.connect(nats_server.url) as conn:
+        yield conn
+
+
+@pytest.fixture
+def look() -> Look:
+    return Look()
+
+
+@pytest.fixture
+async def listening(nats_server: NatsServer, look: Look) -> AsyncIterator[ConnectedActors]:
+    async with actors_with(look).connect(nats_server.url) as listening:
+        yield listening
+
+
+def order(number: int) -> Order:
+    return Order(number, f"Kim {number} ä")
+
+
+def numbers_of(seen: list[dict[str, Any]]) -> list[int]:
+    return sorted(one["message"]["number"] for one in seen)
+
+
+# Its publisher, our actor
+
+
+async def test_its_publisher_and_our_actor(
+    nats_server: NatsServer, conn: ConnectedEvents, listening: ConnectedActors, look: Look
+) -> None:
+    await conn.register()
+    await listening.register()
+    options = {"uid": "one", "trace_id": "abc", "meta": {"Key": "value"}}
+    messages = [[asdict(order(1)), options]] + [[asdict(order(n)), {}] for n in range(2, 30)]
+    await run_peer(nats_server, "emit", json.dumps([*messages, messages[0]]))
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(listen, listening)
+        await look.come(29)
+        listening.shutdown()
+    assert numbers_of(look.seen) == list(range(1, 30))
+    [first] = [one for one in look.seen if one["message"]["number"] == 1]
+    assert first == {
+        "message": asdict(order(1)),
+        "trace_id": "abc",
+        "headers": {"Nats-Msg-Id": "one", "Walnats-Trace": "abc", "Key": "value"},
+        "attempts": 1,
+    }
+    [second] = [one for one in look.seen if one["message"]["number"] == 2]
+    assert second["headers"] is None
+
+
+async def listen(conn: ConnectedActors, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+    await conn.listen(task_status=task_status)
+
+
+# Our publisher, its actor
+
+
+async def test_our_publisher_and_its_actor(nats_server: NatsServer, conn: ConnectedEvents) -> None:
+    await run_peer(nats_server, "register")
+    await conn.emit(ORDERED, order(1), uid="one", trace_id="abc", meta={"Key": "value"})
+    await conn.emit(ORDERED, order(1), uid="one")
+    await conn.emit_many(ORDERED, map(order, range(2, 30)))
+    await conn.flush()
+    seen = await run_peer(nats_server, "listen", "29", "0")
+    assert numbers_of(seen) == list(range(1, 30))
+    [first] = [one for one in seen if one["message"]["number"] == 1]
+    assert first == {
+        "message": asdict(order(1)),
+        "trace_id": "abc",
+        "headers": {"Nats-Msg-Id": "one", "Walnats-Trace": "abc", "Key": "value"},
+        "attempts": 1,
+    }
+    [second] = [one for one in seen if one["message"]["number"] == 2]
+    assert second["headers"] is None
+
+    async def all_acknowledged() -> bool:
+        return await count(nats_server, ORDERED) == 0
+
+    await until(all_acknowledged)
+
+
+async def test_its_retries_of_our_events(nats_server: NatsServer, conn: ConnectedEvents) -> None:
+    await run_peer(nats_server, "register")
+    await conn.emit_many(ORDERED, map(order, range(10)), sync=True)
+    seen = await run_peer(nats_server, "listen", "10", "3")
+    assert numbers_of(seen) == list(range(10))
+    assert sorted(one["attempts"] for one in seen) == [1] * 7 + [2] * 3
+
+
+# One actor, workers of both kinds
+
+
+async def test_workers_of_both_kinds_share_the_events(
+    nats_server: NatsServer, conn: ConnectedEvents, listening: ConnectedActors, look: Look
+) -> None:
+    """One consumer, so each event goes to one of them; each gets some."""
+    await conn.register()
+    await listening.register()
+    theirs: list[dict[str, Any]] = []
+
+    async def run_theirs() -> None:
+        theirs.extend(await run_peer(nats_server, "listen", "20", "0"))
+
+    emitted = 0
+
+    async def emit(tasks: TaskGroup) -> None:
+        nonlocal emitted
+        while not theirs:
+            await conn.emit(ORDERED, order(emitted), sync=True)
+            emitted += 1
+            await anyio.sleep(0.002)
+        # Events it had asked for and did not handle come back once their `ack_wait` is over, so
+        # only what was handled is looked at.
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(listen, listening)
+        tasks.start_soon(run_theirs)
+        tasks.start_soon(emit, tasks)
+    handled = numbers_of(look.seen) + numbers_of(theirs)
+    assert len(theirs) >= 20
+    assert look.seen
+    assert len(handled) == len(set(handled))
+    assert set(handled) <= set(range(emitted))
+
+
+# Registering
+
+
+async def consumer_config(server: NatsServer) -> dict[str, Any]:
+    config: dict[str, Any] = (await js(server, "CONSUMER.INFO.order-placed.ship"))["config"]
+    return config
+
+
+@pytest.mark.parametrize("first", ["ours", "theirs"])
+async def test_both_register_the_same(
+    nats_server: NatsServer, conn: ConnectedEvents, listening: ConnectedActors, first: str
+) -> None:
+    """In any order, again and again, and nothing changes for it."""
+
+    async def register_ours() -> None:
+        await conn.register()
+        await listening.register()
+
+    if first == "ours":
+        await register_ours()
+    else:
+        await run_peer(nats_server, "register")
+    stream, consumer = await stream_config(nats_server, ORDERED), await consumer_config(nats_server)
+    await run_peer(nats_server, "register")
+    # Ours would say if there were anything to update.
+    await conn.register(create=False, update=False)
+    await register_ours()
+    await run_peer(nats_server, "register")
+    assert await stream_config(nats_server, ORDERED) == stream
+    assert await consumer_config(nats_server) == consumer
+
+
+async def test_an_actor_registered_by_the_peer_is_ready_to_listen(
+    nats_server: NatsServer, conn: ConnectedEvents, listening: ConnectedActors, look: Look
+) -> None:
+    await run_peer(nats_server, "register")
+    await conn.emit(ORDERED, order(1), sync=True)
+    with anyio.fail_after(DEADLINE):
+        await listening.listen(burst=True)
+    assert numbers_of(look.seen) == [1]
+
+
+# On the wire
+
+
+async def test_both_write_the_same(nats_server: NatsServer, conn: ConnectedEvents) -> None:
+    await conn.register()
+    await keep(nats_server, ORDERED)
+    options = {"uid": "one", "trace_id": "abc"}
+    await run_peer(nats_server, "emit", json.dumps([[{"number": 1, "customer": "Kim"}, options]]))
+    await conn.emit(ORDERED, Order(1, "Kim"), uid="two", trace_id="abc", sync=True)
+    theirs, ours = await stored(nats_server, ORDERED)
+    assert ours.payload == theirs.payload
+    assert ours.subject == theirs.subject
+    assert sorted(ours.headers.splitlines()) == sorted(
+        theirs.headers.replace("one", "two").splitlines()
+    )
+
+
+async def test_a_struct_reads_what_a_dataclass_wrote(nats_server: NatsServer) -> None:
+    got: list[OrderStruct] = []
+
+    async def handle_struct(order: OrderStruct) -> None:
+        got.append(order)
+
+    event = walnats.Event("order.placed", OrderStruct)
+    actors = walnats.Actors(walnats.Actor("ship", event, handle_struct))
+    async with (
+        walnats.Events(event).connect(nats_server.url) as conn,
+        actors.connect(nats_server.url) as listening,
+    ):
+        await conn.register()
+        await listening.register()
+        await run_peer(nats_server, "emit", json.dumps([[asdict(order(1)), {}]]))
+        with anyio.fail_after(DEADLINE):
+            await listening.listen(burst=True)
+    assert got == [OrderStruct(1, "Kim 1 ä")]
+
+
+# In one process, over one client, as an application would that moves over step by step
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_both_over_one_client(nats_url: str) -> None:
+    ours: list[Order] = []
+    theirs: list[peer.Order] = []
+
+    async def handle_ours(order: Order) -> None:
+        ours.append(order)
+
+    async def handle_theirs(order: peer.Order) -> None:
+        theirs.append(order)
+
+    our_actors = walnats.Actors(walnats.Actor("ours", ORDERED, handle_ours))
+    their_actors = peers.Actors(peers.Actor("theirs", peer.ORDERED, handle_theirs))
+    client = await nats.connect(nats_url)
+    async with (
+        EVENTS.connect(client, close=False) as our_events,
+        peers.Events(peer.ORDERED).connect(client, close=False) as their_events,
+        our_actors.connect(client, close=False) as our_listening,
+        their_actors.connect(client, close=False) as their_listening,
+    ):
+        await our_events.register()
+        await their_events.register()
+        await our_listening.register()
+        await their_listening.register()
+        await our_events.emit(ORDERED, order(1), sync=True)
+        await their_events.emit(peer.ORDERED, peer.Order(2, "Kim"), sync=True)
+        async with asyncio.timeout(LONG), asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(their_listening.listen(poll_delay=0.5))
+            tasks.create_task(our_listening.listen())
+            await until(lambda: len(ours) == len(theirs) == 2)
+            our_listening.shutdown()
+            running.cancel()
+    assert sorted(one.number for one in ours) == [1, 2]
+    assert sorted(one.number for one in theirs) == [1, 2]
+    await client.close()
+
+
+# Kinds of messages that both have
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        (bytes, b"\x00\xff"),
+        (int, -5),
+        (float, 1.5),
+        (str, "Kim ä"),
+        (bool, True),
+        (dict, {"a": [1, "b", None]}),
+        (list, [1, "b", None]),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_one_reads_what_the_other_wrote(schema: type[Any], message: Any) -> None:
+    ours = walnats.Event("x", schema)
+    theirs = peers.Event("x", schema)
+    assert ours.decode(theirs.encode(message)) == message
+    assert theirs.decode(ours.encode(message)) == message

@@ -1,0 +1,72 @@
+"""A few words of the NATS protocol, enough to see on either loop whether JetStream works."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import anyio
+from anyio.abc import SocketStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from walnats_anyio.testing import NatsServer
+
+DEADLINE = 30.0
+INBOX = "_INBOX.test"
+
+
+async def read_info(server: NatsServer) -> dict[str, Any]:
+    async with await anyio.connect_tcp("127.0.0.1", server.port) as connection:
+        reader = BufferedByteReceiveStream(connection)
+        with anyio.fail_after(DEADLINE):
+            line = await reader.receive_until(b"\r\n", 65536)
+    return dict(json.loads(line.removeprefix(b"INFO ")))
+
+
+async def read_page(server: NatsServer, page: str) -> dict[str, Any]:
+    """A page of the monitoring port."""
+    assert server.http_port is not None
+    async with await anyio.connect_tcp("127.0.0.1", server.http_port) as connection:
+        with anyio.fail_after(DEADLINE):
+            await connection.send(f"GET {page} HTTP/1.0\r\n\r\n".encode())
+            answer = b"".join([part async for part in connection])
+    return dict(json.loads(answer.partition(b"\r\n\r\n")[2]))
+
+
+async def ask(
+    server: NatsServer, subject: str, body: object = None, **credentials: str
+) -> dict[str, Any]:
+    """One request, one answer, both JSON."""
+    payload = b"" if body is None else json.dumps(body).encode()
+    options = json.dumps({"verbose": False, "pedantic": False, **credentials})
+    said = f"CONNECT {options}\r\nSUB {INBOX} 1\r\nPUB {subject} {INBOX} {len(payload)}\r\n"
+    async with await anyio.connect_tcp("127.0.0.1", server.port) as connection:
+        with anyio.fail_after(DEADLINE):
+            await connection.send(said.encode() + payload + b"\r\n")
+            return await _read_answer(connection)
+
+
+async def _read_answer(connection: SocketStream) -> dict[str, Any]:
+    reader = BufferedByteReceiveStream(connection)
+    while True:
+        line = await reader.receive_until(b"\r\n", 65536)
+        if line.startswith(b"-ERR"):
+            raise PermissionError(line.decode())
+        if line.startswith(b"MSG "):
+            return dict(json.loads(await reader.receive_exactly(int(line.split()[-1]))))
+
+
+async def make_stream(server: NatsServer, name: str, replicas: int = 1) -> dict[str, Any]:
+    config = {"name": name, "subjects": [name], "storage": "file", "num_replicas": replicas}
+    return await ask(server, f"$JS.API.STREAM.CREATE.{name}", config)
+
+
+async def make_consumer(server: NatsServer, stream: str, name: str) -> dict[str, Any]:
+    config = {"stream_name": stream, "config": {"durable_name": name, "ack_policy": "explicit"}}
+    return await ask(server, f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{name}", config)
+
+
+async def count_messages(server: NatsServer, stream: str) -> int:
+    """How many messages the stream holds; -1 when it does not exist."""
+    answer = await ask(server, f"$JS.API.STREAM.INFO.{stream}")
+    return int(answer["state"]["messages"]) if "state" in answer else -1

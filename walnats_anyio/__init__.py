@@ -1,0 +1,46 @@
+"""Structured-concurrency framework for event-driven actors on NATS JetStream."""
+
+from __future__ import annotations
+
+from walnats_anyio import middlewares, serializers, types
+from walnats_anyio._actors import Actor, Actors, ExecuteIn, Priority, Reject, Retry
+from walnats_anyio._events import Event, Events, Limits
+from walnats_anyio._link import (
+    ActorError,
+    ConnectError,
+    ConnectionLostError,
+    ConsumerConfigError,
+    EmitError,
+    MessageTooLargeError,
+    ServerError,
+    StreamConfigError,
+    StreamExistsError,
+    WalnatsError,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Actor",
+    "ActorError",
+    "Actors",
+    "ConnectError",
+    "ConnectionLostError",
+    "ConsumerConfigError",
+    "EmitError",
+    "Event",
+    "Events",
+    "ExecuteIn",
+    "Limits",
+    "MessageTooLargeError",
+    "Priority",
+    "Reject",
+    "Retry",
+    "ServerError",
+    "StreamConfigError",
+    "StreamExistsError",
+    "WalnatsError",
+    "middlewares",
+    "serializers",
+    "types",
+]

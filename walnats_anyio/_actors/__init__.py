@@ -1,0 +1,10 @@
+"""What an actor is, and how it runs."""
+
+from __future__ import annotations
+
+from walnats_anyio._actors._actor import Actor
+from walnats_anyio._actors._choices import ExecuteIn, Priority, Reject, Retry
+from walnats_anyio._actors._connection import ConnectedActors
+from walnats_anyio._actors._registry import Actors
+
+__all__ = ["Actor", "Actors", "ConnectedActors", "ExecuteIn", "Priority", "Reject", "Retry"]

@@ -1,0 +1,280 @@
+"""What an actor is: a name, the event it handles, the handler, and how it is run."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import pickle
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from walnats_anyio._actors._choices import ExecuteIn, Priority, check_count, check_seconds
+from walnats_anyio._events import BaseEvent
+from walnats_anyio._link import check_name
+from walnats_anyio.middlewares import Middleware
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+MAX_DESCRIPTION_BYTES = 4096
+"""What NATS takes as a consumer's description."""
+
+MIN_JOB_TIMEOUT = 0.001
+"""The shortest `job_timeout` in seconds."""
+
+MIN_ACK_WAIT = 0.1
+"""The shortest `ack_wait` in seconds: a pulse has to come round several times within it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Actor(Generic[T, R]):
+    """Handles every event of one kind, in any number of processes.
+
+        async def send_email(user: User) -> None: ...
+
+        SEND_EMAIL = Actor("send-email", USER_CREATED, send_email)
+
+    Each event goes to one run of the actor's handler, wherever the actor listens; every actor of an
+    event gets it. `description`, `ack_wait`, `max_attempts` and `max_ack_pending` belong to the
+    consumer on the server: `ConnectedActors.register` brings a change of theirs there.
+
+    A value: frozen and hashable, with no connection and no state.
+
+    Raises:
+        TypeError: an argument is of a wrong type, or the handler cannot run where it should.
+        ValueError: an argument is out of its range.
+    """
+
+    name: str
+    """The name, which is the durable consumer in JetStream: unique for the event.
+
+    1 to 255 bytes of visible characters without spaces, `.`, `*`, `>`, `/` and `\\`. Under a new
+    name it is a new actor, and the consumer of the old name keeps collecting events until it is
+    deleted.
+    """
+
+    event: BaseEvent[T]
+    """The event to handle."""
+
+    handler: Callable[[T], Awaitable[R] | R]
+    """What is called with the decoded message.
+
+    A coroutine function, a plain function, a method, an object with `__call__`. Returning means
+    handled; raising means again later, after `retry_delay`. It may raise `Retry(delay=...)` to
+    choose the delay and `Reject(reason)` to give the event up.
+    """
+
+    description: str | None = None
+    """What people see beside the consumer in NATS tools; at most 4096 bytes."""
+
+    ack_wait: float = 16
+    """Seconds without a sign of life after which the server gives the event to another run.
+
+    A pulse prolongs it while the job runs. It ends a job whose process died, so it is how long such
+    an event waits. At least 0.1.
+    """
+
+    max_attempts: int | None = None
+    """How many times an event is delivered to the actor at most. None: until it is handled.
+
+    An event that was delivered so often is not delivered again; it stays in the stream.
+    """
+
+    max_ack_pending: int = 1000
+    """How many events the actor may hold at once, in all processes together.
+
+    At this many the server delivers no more. It includes events that wait for their retry. Must be
+    at least the sum of the actor's `max_jobs` over all processes, for all of them to be busy.
+    """
+
+    middlewares: tuple[Middleware, ...] = ()
+    """Told of each start, success and failure, in order; for logs, metrics and traces.
+
+    They cannot change what becomes of the event.
+    """
+
+    max_jobs: int = 16
+    """How many jobs of this actor may run at once in one process."""
+
+    job_timeout: float = 32
+    """Seconds a job may take. Then it is cancelled, which counts as a failed attempt.
+
+    A plain function in the event loop cannot be interrupted, so it has no effect there. In a thread
+    the job is given up, but the thread runs on; a process is killed.
+    """
+
+    execute_in: ExecuteIn = ExecuteIn.MAIN
+    """Where the handler runs: in the event loop, in a thread or in a process."""
+
+    retry_delay: Sequence[float] | Callable[[int], float] = (0.5, 1, 2, 4)
+    """Seconds from a failed attempt to the next one.
+
+    The first failure waits for the first item, the second for the second, and so on; the last item
+    repeats. Empty: no delay. Or a function of the attempt that failed, counted from 1. Where a
+    process dies no delay is chosen, and `ack_wait` is the delay.
+    """
+
+    pulse: bool = True
+    """Whether running jobs prolong their `ack_wait`.
+
+    False: a job that takes longer than `ack_wait` is run by somebody else as well, which gets past
+    a handler that hangs.
+    """
+
+    priority: Priority = Priority.NORMAL
+    """Who gets a free job slot first when the actors of one process compete for `max_jobs`."""
+
+    if TYPE_CHECKING:
+        # What a handler gives back is inferred by mypy only with one signature for each kind.
+        @overload
+        def __init__(
+            self,
+            name: str,
+            event: BaseEvent[T],
+            handler: Callable[[T], Awaitable[R]],
+            description: str | None = None,
+            ack_wait: float = 16,
+            max_attempts: int | None = None,
+            max_ack_pending: int = 1000,
+            middlewares: Sequence[Middleware] = (),
+            max_jobs: int = 16,
+            job_timeout: float = 32,
+            execute_in: ExecuteIn = ExecuteIn.MAIN,
+            retry_delay: Sequence[float] | Callable[[int], float] = (0.5, 1, 2, 4),
+            pulse: bool = True,
+            priority: Priority = Priority.NORMAL,
+        ) -> None: ...
+        @overload
+        def __init__(
+            self,
+            name: str,
+            event: BaseEvent[T],
+            handler: Callable[[T], R],
+            description: str | None = None,
+            ack_wait: float = 16,
+            max_attempts: int | None = None,
+            max_ack_pending: int = 1000,
+            middlewares: Sequence[Middleware] = (),
+            max_jobs: int = 16,
+            job_timeout: float = 32,
+            execute_in: ExecuteIn = ExecuteIn.MAIN,
+            retry_delay: Sequence[float] | Callable[[int], float] = (0.5, 1, 2, 4),
+            pulse: bool = True,
+            priority: Priority = Priority.NORMAL,
+        ) -> None: ...
+        def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+
+    def __post_init__(self) -> None:
+        check_name("actor", self.name)
+        this = f"actor {self.name!r}:"
+        for field, right in _TYPES.items():
+            _check_type(f"{this} {field}", getattr(self, field), right)
+        if len((self.description or "").encode()) > MAX_DESCRIPTION_BYTES:
+            raise ValueError(
+                f"{this} description is over {MAX_DESCRIPTION_BYTES} bytes: shorten it"
+            )
+        check_seconds(f"{this} ack_wait", self.ack_wait, MIN_ACK_WAIT)
+        check_seconds(f"{this} job_timeout", self.job_timeout, MIN_JOB_TIMEOUT)
+        check_count(f"{this} max_attempts", self.max_attempts, optional=True)
+        check_count(f"{this} max_ack_pending", self.max_ack_pending)
+        check_count(f"{this} max_jobs", self.max_jobs)
+        self._check_middlewares(this)
+        self._check_retry_delay(this)
+        self._check_handler(this)
+
+    @property
+    def consumer_name(self) -> str:
+        """The durable consumer in JetStream."""
+        return self.name
+
+    def consumer_config(self) -> dict[str, Any]:
+        """Build the configuration of the actor's consumer, as the JetStream API writes it.
+
+        Durations are in nanoseconds, -1 stands for no limit.
+        """
+        config: dict[str, Any] = {
+            "durable_name": self.consumer_name,
+            "name": self.consumer_name,
+            "ack_policy": "explicit",
+            "deliver_policy": "all",
+            "ack_wait": round(self.ack_wait * 10**9),
+            "max_deliver": -1 if self.max_attempts is None else self.max_attempts,
+            "max_ack_pending": self.max_ack_pending,
+        }
+        if self.description is not None:
+            config["description"] = self.description
+        return config
+
+    def _check_middlewares(self, this: str) -> None:
+        _check_type(f"{this} middlewares", self.middlewares, (list, tuple))
+        for middleware in self.middlewares:
+            _check_type(f"{this} each of middlewares", middleware, Middleware)
+        object.__setattr__(self, "middlewares", tuple(self.middlewares))
+
+    def _check_retry_delay(self, this: str) -> None:
+        delays = self.retry_delay
+        if callable(delays):
+            return
+        _check_type(f"{this} retry_delay", delays, (list, tuple))
+        for delay in delays:
+            check_seconds(f"{this} each of retry_delay", delay)
+        # A tuple, so that the actor is hashable and nobody changes it behind our back.
+        object.__setattr__(self, "retry_delay", tuple(delays))
+
+    def _check_handler(self, this: str) -> None:
+        handler: object = self.handler
+        if not callable(handler) or isinstance(handler, type):
+            raise TypeError(
+                f"{this} handler must be a function or an object to call with one message, "
+                f"not {handler!r}"
+            )
+        if is_kind(handler, inspect.isgeneratorfunction, inspect.isasyncgenfunction):
+            raise TypeError(
+                f"{this} handler {handler!r} is a generator function, and would never be run: "
+                "remove its yield"
+            )
+        if self.execute_in is ExecuteIn.MAIN:
+            return
+        if is_kind(handler, inspect.iscoroutinefunction):
+            raise TypeError(
+                f"{this} handler {handler!r} is a coroutine function, which cannot run in "
+                f"{self.execute_in}: make it a plain function, or use ExecuteIn.MAIN"
+            )
+        if self.execute_in is ExecuteIn.PROCESS:
+            _check_pickles(this, handler)
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "event": BaseEvent,
+    "description": (str, type(None)),
+    "execute_in": ExecuteIn,
+    "pulse": bool,
+    "priority": Priority,
+}
+
+
+def _check_type(what: str, value: object, right: type | tuple[type, ...]) -> None:
+    if isinstance(value, right):
+        return
+    names = [kind.__name__ for kind in (right if isinstance(right, tuple) else (right,))]
+    raise TypeError(f"{what} must be of {' or '.join(names)}, not {value!r}")
+
+
+def _check_pickles(this: str, handler: object) -> None:
+    try:
+        pickle.dumps(handler)
+    except Exception as exc:
+        raise TypeError(
+            f"{this} handler {handler!r} cannot be pickled, as a process needs it ({exc}): "
+            "use a function at the top of a module"
+        ) from exc
+
+
+def is_kind(handler: Any, *kinds: Callable[[Any], bool]) -> bool:
+    """Whether it is such a kind of function; looks through partials, methods and `__call__`."""
+    while isinstance(handler, functools.partial):
+        handler = handler.func  # pyright: ignore[reportUnknownMemberType] - of any callable
+    # A function has a `__call__` of its own, which is none of the kinds asked for.
+    called = getattr(handler, "__call__", None)  # noqa: B004 - not asked whether it is callable
+    return any(kind(handler) or kind(called) for kind in kinds)

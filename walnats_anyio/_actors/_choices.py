@@ -1,0 +1,118 @@
+"""The choices an actor's declaration offers, and what a handler may raise to choose its own end."""
+
+from __future__ import annotations
+
+import enum
+
+MAX_SECONDS = 9e9
+"""The longest duration, 285 years: the server counts nanoseconds in 64 bits."""
+
+
+class ExecuteIn(enum.Enum):
+    """Where a handler runs."""
+
+    MAIN = "main"
+    """In the event loop. For coroutine functions, and plain functions that take no time."""
+
+    THREAD = "thread"
+    """In a worker thread. For plain functions that wait: file access, database drivers, requests.
+
+    A thread cannot be stopped: past `job_timeout` it is abandoned, and it keeps one of
+    `max_threads` until it returns.
+    """
+
+    PROCESS = "process"
+    """In a worker process. For plain functions that compute.
+
+    Handler, message and result are pickled. Past `job_timeout` the process is killed.
+    """
+
+
+class Priority(enum.Enum):
+    """Which actor gets the next free job slot when several have events waiting.
+
+    The value is a handicap in seconds: whoever came first gets the slot, where an actor of NORMAL
+    priority counts as having come 1 s later than it did, one of LOW priority 5 s later. So nobody
+    waits for ever.
+    """
+
+    HIGH = 0.0
+    """Before the others."""
+
+    NORMAL = 1.0
+    """After HIGH, unless waiting for a second longer."""
+
+    LOW = 5.0
+    """After the others, unless waiting for some seconds longer."""
+
+
+class Retry(Exception):
+    """Raised by a handler: not now, again later. It counts as an attempt.
+
+    Raises:
+        TypeError: `delay` is not a number.
+        ValueError: `delay` is negative or not finite.
+    """
+
+    delay: float | None
+    """Seconds until the next attempt. None: what the actor's `retry_delay` says."""
+
+    def __init__(self, delay: float | None = None) -> None:
+        if delay is not None:
+            check_seconds("Retry: delay", delay)
+        super().__init__(delay)
+        self.delay = delay
+
+    def __str__(self) -> str:
+        return "again later" if self.delay is None else f"again in {self.delay} s"
+
+
+class Reject(Exception):
+    """Raised by a handler: never again, this event cannot be handled.
+
+    Raises:
+        TypeError: `reason` is not a string.
+    """
+
+    reason: str
+    """Why, for people who look into it."""
+
+    def __init__(self, reason: str = "") -> None:
+        _check_reason(reason)
+        super().__init__(reason)
+        self.reason = reason
+
+
+def check_seconds(what: str, value: object, least: float = 0.0) -> None:
+    """Refuse what is no duration.
+
+    Raises:
+        TypeError: `value` is not a number.
+        ValueError: it is less than `least`, over 285 years or not a number at all.
+    """
+    right = f"seconds from {least:g} to {MAX_SECONDS:g}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{what} must be {right}, not {value!r}")
+    if not least <= value <= MAX_SECONDS:
+        raise ValueError(f"{what} must be {right}, not {value!r}")
+
+
+def check_count(what: str, value: object, *, optional: bool = False) -> None:
+    """Refuse what is no number of things, from 1.
+
+    Raises:
+        TypeError: `value` is not an int, nor None where that is `optional`.
+        ValueError: it is less than 1.
+    """
+    if value is None and optional:
+        return
+    right = "an int of at least 1" + (", or None for no limit" if optional else "")
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{what} must be {right}, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{what} must be {right}, not {value!r}")
+
+
+def _check_reason(reason: object) -> None:
+    if not isinstance(reason, str):
+        raise TypeError(f"Reject: reason must be a str, not {reason!r}")

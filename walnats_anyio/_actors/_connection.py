@@ -1,0 +1,144 @@
+"""Listening: the actors of a registry over one connection."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
+
+from walnats_anyio._actors._choices import check_count, check_seconds
+from walnats_anyio._actors._consumers import check_consumer, for_each, register_consumer
+from walnats_anyio._actors._executors import Executors
+from walnats_anyio._actors._listen import Listening
+from walnats_anyio._actors._polls import Polls
+from walnats_anyio._actors._requests import Options
+from walnats_anyio._actors._slots import Slots
+from walnats_anyio._link import Link, Server, open_link
+
+if TYPE_CHECKING:
+    from walnats_anyio._actors._registry import Actors
+
+
+class ConnectedActors:
+    """The actors of a registry, connected to NATS. Made by `Actors.connect`."""
+
+    __slots__ = ("_actors", "_link", "_listening", "_stop_first")
+
+    def __init__(self, actors: Actors, link: Link) -> None:
+        self._actors = actors
+        self._link = link
+        self._listening: Listening | None = None
+        self._stop_first = False
+
+    async def register(self) -> None:
+        """Make the consumers of all actors on the server what the actors declare.
+
+        From then on the actors' events are kept for them. Blocks for one or two requests to the
+        server for each actor. Can be called any number of times, by any number of processes.
+
+        Raises:
+            StreamConfigError: there is no stream for an actor's event: register the event first.
+            ConsumerConfigError: the server refuses the configuration.
+            ServerError: the server does not answer within 5 seconds, or has no JetStream.
+            ExceptionGroup: more than one actor failed; holds these errors.
+        """
+        await for_each(self._actors, register_consumer, self._link)
+
+    async def listen(
+        self,
+        *,
+        burst: bool = False,
+        max_polls: int | None = None,
+        poll_delay: float | None = None,
+        batch: int | None = None,
+        max_jobs: int = 16,
+        max_processes: int | None = None,
+        max_threads: int | None = None,
+        shutdown_timeout: float | None = None,
+        task_status: TaskStatus[None] = TASK_STATUS_IGNORED,
+    ) -> None:
+        """Handle events, until it is cancelled or `shutdown` is called.
+
+        `await task_group.start(conn.listen)` returns once every actor is receiving. Cancelling is
+        the hard stop: running jobs are cancelled. However it ends, events that were not finished
+        are handed back to the server at once, and the last acknowledgements have reached it;
+        that clean-up takes 2 seconds at most.
+
+        Args:
+            burst: handle what is there and return. It waits up to `poll_delay` for the first event
+                and goes on until the server has no more. An event that fails comes again after a
+                second at the earliest, so that it does not keep the burst from ending.
+            max_polls: how many actors may have a pull request outstanding at once; they take
+                turns, of `poll_delay` each where no events come. None: all of them.
+            poll_delay: seconds that a pull request waits at the server. None: 2 with `burst`,
+                else 30. At least 0.05; with `burst` also 0, not to wait.
+            batch: the most events that one pull request asks for. None: as many as slots are free.
+            max_jobs: jobs running at once, over all actors. Where the actors compete,
+                `Actor.priority` and the time they have waited decide.
+            max_processes: worker processes at once, for `ExecuteIn.PROCESS`. None: one for each
+                core.
+            max_threads: worker threads at once, for `ExecuteIn.THREAD`. None: 4 more than there are
+                cores, at most 32.
+            shutdown_timeout: seconds that running jobs have after `shutdown`; then they are
+                cancelled. None: as long as they take.
+            task_status: for `task_group.start`.
+
+        Raises:
+            ValueError: an argument is out of its range.
+            TypeError: an argument is of a wrong type.
+            ConsumerConfigError: an actor is not registered, or its consumer is not as declared.
+            RuntimeError: this connection is listening already.
+            ExceptionGroup: what broke while listening, such as a `ConnectionLostError`.
+        """
+        check_count("max_polls", max_polls, optional=True)
+        check_count("batch", batch, optional=True)
+        check_count("max_jobs", max_jobs)
+        check_count("max_processes", max_processes, optional=True)
+        check_count("max_threads", max_threads, optional=True)
+        if shutdown_timeout is not None:
+            check_seconds("shutdown_timeout", shutdown_timeout)
+        if poll_delay is None:
+            poll_delay = 2.0 if burst else 30.0
+        # A request that never waits makes sense only where nothing there means the end.
+        check_seconds("poll_delay", poll_delay, 0.0 if burst else 0.05)
+        if self._listening is not None:
+            raise RuntimeError("this connection is listening already: connect once more")
+        self._listening = listening = Listening(
+            self._link,
+            self._actors,
+            options=Options(burst, batch, poll_delay),
+            slots=Slots(max_jobs),
+            polls=Polls(max_polls),
+            executors=Executors(max_threads, max_processes),
+        )
+        try:
+            await for_each(self._actors, check_consumer, self._link)
+            if self._stop_first:
+                listening.stop()
+            await listening.run(shutdown_timeout, task_status)
+        finally:
+            self._listening = None
+            self._stop_first = False
+
+    def shutdown(self) -> None:
+        """Stop gracefully: take no more events, finish the running jobs, then `listen` returns.
+
+        Never blocks. Events that are not started go back to the server at once. Before `listen`
+        it makes the next `listen` return at once.
+        """
+        if self._listening is None:
+            self._stop_first = True
+        else:
+            self._listening.stop()
+
+
+@asynccontextmanager
+async def connect_actors(
+    actors: Actors, server: Server | None, close: bool, options: dict[str, Any]
+) -> AsyncIterator[ConnectedActors]:
+    """What `Actors.connect` documents."""
+    async with open_link(server, close=close, options=options) as link:
+        yield ConnectedActors(actors, link)

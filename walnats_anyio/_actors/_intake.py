@@ -1,0 +1,183 @@
+"""The intake: how many events to ask the server for, and when. Pure: no clock, no network.
+
+Theory of operation (ADR-37, pull consumer "consume"). A pull request asks for up to `batch` events
+and stays at the server until it is fulfilled or expires. The intake counts what is *asked* for and
+has not come, and what is *held*: waiting or running. It keeps
+
+    asked + held <= slots
+
+whatever happens, so that no more events are taken than can be run. And as long as a slot is
+free it keeps something asked for: at once when nothing is, and again when a part of the slots is
+free, rather than with a request for every single slot.
+
+What was asked for before a connection was lost may still come, or not. The intake takes it as lost
+and asks anew; what comes in excess of the slots is refused, and handed back.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Meaning(enum.Enum):
+    """What a status message of the server means for the intake."""
+
+    ALIVE = "a heartbeat: the request is still there"
+    EMPTY = "nothing is there, and none was waited for"
+    EXPIRED = "the request has ended; what it still asked for will not come"
+    AGAIN = "every request has ended, but new ones are welcome"
+    LATER = "too many requests, or nobody to take them: ask again in a while"
+    DELETED = "the consumer is gone for good"
+    REFUSED = "the consumer does not allow such requests"
+
+
+_CONFLICTS = {
+    "consumer deleted": Meaning.DELETED,
+    "consumer is push based": Meaning.REFUSED,
+    "exceeded maxrequestbatch": Meaning.REFUSED,
+    "exceeded maxrequestexpires": Meaning.REFUSED,
+    "exceeded maxrequestmaxbytes": Meaning.REFUSED,
+    "exceeded maxwaiting": Meaning.LATER,
+    "leadership change": Meaning.AGAIN,
+    "server shutdown": Meaning.AGAIN,
+    "message size exceeds maxbytes": Meaning.EXPIRED,
+    "batch completed": Meaning.EXPIRED,
+}
+"""What a 409 means, by the beginning of its description (ADR-37)."""
+
+
+def meaning_of(code: str, description: str) -> Meaning:
+    """What a status message means; an unknown one means to ask again in a while."""
+    match code:
+        case "100":
+            return Meaning.ALIVE
+        case "404":
+            return Meaning.EMPTY
+        case "408":
+            return Meaning.EXPIRED
+        case "409":
+            lowered = description.lower()
+            for beginning, meaning in _CONFLICTS.items():
+                if lowered.startswith(beginning):
+                    return meaning
+    return Meaning.LATER
+
+
+@dataclass(slots=True)
+class Intake:
+    """Counts of one actor's events in one process."""
+
+    slots: int
+    """Events that may be asked for, waiting and running, all together."""
+
+    batch: int | None = None
+    """The most events one request asks for. None: as many as slots are free."""
+
+    max_requests: int = 64
+    """The most requests outstanding; a consumer takes 512 from all processes together."""
+
+    one_at_a_time: bool = False
+    """Whether to ask only when nothing is asked for: a burst must know which request is over."""
+
+    connected: bool = True
+    """Whether requests reach the server."""
+
+    stopped: bool = False
+    """Whether no more is to be asked for."""
+
+    asked: int = 0
+    """Events asked for that have not come."""
+
+    held: int = 0
+    """Events that have come and are waiting or running."""
+
+    paused: bool = False
+    """Whether the server wants no requests for a while."""
+
+    def room(self, most: int | None = None) -> int:
+        """How many events the next request should ask for; 0 for no request now.
+
+        Args:
+            most: the most to be asked for altogether, where other intakes share the slots.
+        """
+        if self.stopped or self.paused or not self.connected:
+            return 0
+        free = self.slots - self.asked - self.held
+        # A little at a time only while nothing at all is asked for.
+        if free <= 0 or (self.asked and (self.one_at_a_time or free < self._enough())):
+            return 0
+        if most is not None and most - self.asked < free:
+            free = most - self.asked
+        if self.batch is not None:
+            free = min(free, self.batch, self.batch * self.max_requests - self.asked)
+        return max(free, 0)
+
+    def _enough(self) -> int:
+        if self.batch is not None and self.batch < self.slots // 32:
+            return self.batch
+        return max(1, self.slots // 32)
+
+    def ask(self, count: int) -> None:
+        """A request for so many events is on its way.
+
+        Raises:
+            ValueError: that many are not to be asked for.
+        """
+        if count < 1 or self.asked + self.held + count > self.slots:
+            raise ValueError(
+                f"cannot ask for {count}: {self.asked} asked, {self.held} held, {self.slots} slots"
+            )
+        self.asked += count
+
+    def take(self) -> bool:
+        """An event came. False: there is no slot for it, and it is to be handed back."""
+        if self.asked:
+            self.asked -= 1
+        elif self.held >= self.slots:
+            return False
+        if self.stopped:
+            return False
+        self.held += 1
+        return True
+
+    def let_go(self) -> None:
+        """An event that was held is done with, or handed back.
+
+        Raises:
+            ValueError: none is held.
+        """
+        if self.held < 1:
+            raise ValueError("no event is held")
+        self.held -= 1
+
+    def status(self, meaning: Meaning, pending: int | None) -> None:
+        """A status message came.
+
+        Args:
+            meaning: what it means.
+            pending: how many events the request that it ends still asked for (the header
+                `Nats-Pending-Messages`), where the server says so.
+        """
+        match meaning:
+            case Meaning.ALIVE:
+                return
+            case Meaning.LATER:
+                self.asked = 0
+                self.paused = True
+            case Meaning.EXPIRED | Meaning.EMPTY if pending is not None:
+                self.asked = max(0, self.asked - pending)
+            case _:
+                self.asked = 0
+
+    def lost(self) -> None:
+        """What was asked for will not come: the connection is lost, or nothing is heard."""
+        self.asked = 0
+
+    def resume(self) -> None:
+        """The while that a server wanted no requests is over."""
+        self.paused = False
+
+    def stop(self) -> None:
+        """Ask for nothing more; what still comes is refused."""
+        self.stopped = True

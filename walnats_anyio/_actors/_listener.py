@@ -1,0 +1,286 @@
+"""One actor while it listens: from the server's delivery to the verdict."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from walnats_anyio._actors._actor import Actor
+from walnats_anyio._actors._intake import Intake, Meaning, meaning_of
+from walnats_anyio._actors._job import Ending, Jobs, logger
+from walnats_anyio._actors._requests import pull_requests
+from walnats_anyio._actors._slot import Slot
+from walnats_anyio._actors._slots import Share
+from walnats_anyio._actors._verdict import Nak, Outcome, Verdict, decide, in_words
+from walnats_anyio._link import ConsumerConfigError, Mailbox, Message, pub
+
+if TYPE_CHECKING:
+    from walnats_anyio._actors._listen import Listening
+
+REFUSED_DELAY = 1.0
+"""Seconds until an event that came in excess of the slots, or failed in a burst, comes again."""
+
+PAUSE = 1.0
+"""Seconds without requests when the server does not want any."""
+
+PENDING = "Nats-Pending-Messages"
+
+
+class Listener:
+    """Receives the events of one actor and has its slots handle them."""
+
+    def __init__(self, actor: Actor[Any, Any], host: Listening, *, alone: bool) -> None:
+        self.actor = actor
+        self.slots = host.slots
+        self.jobs = Jobs(actor, host.executors, self._suspending)
+        self.new_spot = host.link.new_spot
+        self.parked: list[Slot] = []
+        self.held: dict[str, int] = {}
+        """Reply subjects of the events held, waiting or running, with the tick they came in."""
+        self.finished = False
+        """Whether its burst is over."""
+        self.limiter = anyio.CapacityLimiter(actor.max_jobs)
+        self.handicap = actor.priority.value
+        self.waiting_since = 0.0
+        self._host = host
+        self._link = host.link
+        self._options = options = host.options
+        self._waiting: deque[Message] = deque()
+        self._intake = Intake(
+            min(actor.max_jobs, host.slots.total), options.batch, one_at_a_time=options.burst
+        )
+        self._mailbox: Mailbox | None = None
+        self._called = 0
+        self._tick = 0
+        self._silent = 0.0
+        self._received_any = False
+        self._share = Share(host.slots, alone=alone, eager=options.burst)
+        self.in_doubt = False
+        """Whether the server may not have the consumer any more."""
+
+    # the connection
+
+    async def start(self) -> None:
+        """Subscribe and ask for the first events."""
+        self._mailbox = await self._link.subscribe(self._deliver)
+        self._request = pull_requests(self.actor, self._mailbox.subject, self._options)
+        self._intake.connected = self._link.connected
+        self._link.watch(self)
+        self.ask()
+
+    def stop(self) -> None:
+        """Take no more events, and hand back those that have not been started."""
+        self._intake.stop()
+        self._host.polls.withdraw(self)
+        self.slots.withdraw(self)
+        if self._mailbox is not None:
+            self._link.end(self._mailbox)
+        while self._waiting:
+            self.hand_back(self._waiting.popleft())
+
+    async def close(self) -> None:
+        """Forget the subscription."""
+        self._link.unwatch(self)
+        if self._mailbox is not None:
+            await self._link.unsubscribe(self._mailbox)
+
+    def on_disconnect(self) -> None:
+        self._intake.connected = False
+        self._lost()
+
+    def on_reconnect(self) -> None:
+        self._intake.connected = True
+        self.ask()
+
+    def on_close(self) -> None:
+        if self._link.closed is not None:
+            self._host.failed(self._link.closed)
+
+    # asking for events
+
+    def ask(self) -> None:
+        """Ask the server for as many events as there is room for."""
+        intake, slots = self._intake, self.slots
+        while room := intake.room(self._share.most()):
+            if self.finished or not self._host.polls.take(self):
+                return
+            intake.ask(room)
+            self._silent = 0.0
+            self._link.post(self._request(room, not self._received_any))
+        self._share.asked(intake.asked)
+        if not intake.asked and slots.room <= 0:
+            slots.ask_later(self, self.ask)
+
+    def _answered(self) -> None:
+        """Nothing is asked for any more: others may have their turn."""
+        self._share.asked(self._intake.asked)
+        if not self._intake.asked:
+            self._host.polls.give_back(self)
+
+    def _lost(self) -> None:
+        self._intake.lost()
+        self._answered()
+
+    # receiving, in nats-py's loop
+
+    def _deliver(self, received: Message) -> None:
+        reply = received.reply
+        self._silent = 0.0
+        if not reply:
+            self._status(received)
+            return
+        if not self._intake.take():
+            delay = 0.0 if self._intake.stopped else REFUSED_DELAY
+            self._link.post(pub(reply, in_words(Nak(delay))))
+            return
+        self._received_any = self._share.busy = True
+        self.slots.hold()
+        self.held[reply] = self._tick
+        self._waiting.append(received)
+        if not self._called:
+            self.slots.call(self)
+        if not self._intake.asked:
+            self._answered()
+            self.ask()
+
+    def _status(self, received: Message) -> None:
+        headers = received.headers or {}
+        description = headers.get("Description", "")
+        meaning = meaning_of(headers.get("Status", ""), description)
+        pending = headers.get(PENDING)
+        self._intake.status(meaning, None if pending is None else int(pending))
+        self._answered()
+        match meaning:
+            case Meaning.ALIVE:
+                return
+            case Meaning.DELETED | Meaning.REFUSED:
+                name = self.actor.name
+                self._host.failed(ConsumerConfigError(f"actor {name!r}: {description}"))
+            case Meaning.EMPTY | Meaning.EXPIRED if self._options.burst:
+                self.finished = True
+                self._host.settled()
+            case Meaning.EXPIRED:
+                self._share.rest()
+                self.ask()
+            case Meaning.LATER:
+                self.in_doubt = True
+            case _:
+                self.ask()
+
+    # slots
+
+    def call_slot(self) -> Slot:
+        """A slot to run the next event, parked or new; see `Slots.call`."""
+        self._called += 1
+        event = self._waiting.popleft() if self._waiting else None
+        if self.parked:
+            slot = self.parked.pop()
+            slot.wake(event)
+            return slot
+        slot = Slot(self, event)
+        self._host.spawn(slot)
+        return slot
+
+    def next_for(self, slot: Slot) -> Message | None:
+        """The next event for a slot; None: it has given its tokens back."""
+        if slot.called:
+            slot.called = False
+            self._called -= 1
+            if slot.current is not None:
+                return slot.current
+        if self._waiting and not self.slots.must_yield(self):
+            return self._waiting.popleft()
+        self.release(slot)
+        self._suspending()
+        return None
+
+    def release(self, slot: Slot) -> None:
+        """A slot has nothing to run, or gives way: its tokens go to others."""
+        slot.active = False
+        self.slots.release(self, slot)
+        if self.finished or self._intake.stopped:
+            self._host.settled()
+
+    def _suspending(self) -> None:
+        """A handler waits for something: let others start, two of them so that soon all do."""
+        if self._waiting and self.slots.call(self) and self._waiting:
+            self.slots.call(self)
+
+    # the end of a job
+
+    def handled(self, received: Message) -> None:
+        """The handler has returned: the event is done with."""
+        reply = received.reply
+        if reply in self.held:
+            self._link.post(b"PUB %b 0\r\n\r\n" % reply.encode())
+            self._let_go(reply)
+
+    async def conclude(self, received: Message, ending: Ending) -> None:
+        """Tell the server, the middlewares and the log how a job ended."""
+        if ending.outcome is Outcome.RETURNED:
+            self.handled(received)
+            await self.jobs.told(received, ending)
+        else:
+            await self.jobs.told(received, ending)
+            verdict = self._verdict(received, ending)
+            if self._options.burst and isinstance(verdict, Nak):
+                # Or one event that fails would come round at once, and the burst never end.
+                verdict = Nak(max(verdict.delay, REFUSED_DELAY))
+            self._say(received.reply, verdict)
+
+    def hand_back_all(self) -> None:
+        """Give every event that is not done with back to the server, to be delivered at once."""
+        for reply in list(self.held):
+            self._say(reply, decide(Outcome.STOPPED, None, 1, ()))
+
+    def hand_back(self, received: Message) -> None:
+        """Give an event that is not done with back to the server, to be delivered at once."""
+        self._say(received.reply, decide(Outcome.STOPPED, None, 1, ()))
+
+    def _verdict(self, received: Message, ending: Ending) -> Verdict:
+        attempt = received.metadata.num_delivered or 1
+        try:
+            return decide(ending.outcome, ending.error, attempt, self.actor.retry_delay)
+        except Exception:  # noqa: BLE001 - the actor's own function can raise anything
+            logger.exception(
+                "actor %r: retry_delay failed for attempt %d; again in %s s",
+                self.actor.name, attempt, REFUSED_DELAY,
+            )  # fmt: skip
+            return Nak(REFUSED_DELAY)
+
+    def _say(self, reply: str, verdict: Verdict) -> None:
+        # An event is held until the server has been told once; nothing tells it twice.
+        if reply not in self.held:
+            return
+        self._link.post(pub(reply, in_words(verdict)))
+        self._let_go(reply)
+
+    def _let_go(self, reply: str) -> None:
+        del self.held[reply]
+        self._intake.let_go()
+        self.slots.let_go()
+        self.ask()
+
+    # the clock
+
+    def tick(self, seconds: float) -> None:
+        """Prolong what is held, and notice a server that has fallen silent."""
+        tick = self._tick = self._tick + 1
+        if self.actor.pulse:
+            post = self._link.post
+            for reply, since in self.held.items():
+                # What came since the last tick has most of its `ack_wait` left.
+                if since < tick - 1:
+                    post(b"PUB %b 4\r\n+WPI\r\n" % reply.encode())
+        intake = self._intake
+        self._silent += seconds
+        # It may have been asked or heard of just before this tick, so one of them proves nothing.
+        if intake.asked and self._silent - seconds > self._options.silence:
+            self._silent = 0.0
+            self._lost()
+            self.ask()
+        if intake.paused and self._silent >= PAUSE:
+            intake.resume()
+            self.ask()

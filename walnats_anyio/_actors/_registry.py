@@ -1,0 +1,94 @@
+"""The actors that a process runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from walnats_anyio._actors._actor import Actor
+from walnats_anyio._actors._connection import ConnectedActors, connect_actors
+from walnats_anyio._link import Server, check_connect
+
+
+class Actors:
+    """The actors that a process runs.
+
+        actors = Actors(SEND_EMAIL, UPDATE_STATISTICS)
+
+    Iterating gives the actors in the order they were given.
+
+    Raises:
+        TypeError: something given is not an actor.
+        ValueError: no actor is given, or two have one name on one event.
+    """
+
+    __slots__ = ("_actors",)
+
+    _actors: tuple[Actor[Any, Any], ...]
+
+    def __init__(self, *actors: Actor[Any, Any]) -> None:
+        if not actors:
+            raise ValueError("Actors() needs at least one actor")
+        seen: set[tuple[str, str]] = set()
+        for actor in actors:
+            _check_actor(actor)
+            key = (actor.event.stream_name, actor.name)
+            if key in seen:
+                raise ValueError(
+                    f"two actors of event {actor.event.name!r} are named {actor.name!r}, and would "
+                    "share one consumer: rename one, or list it once"
+                )
+            seen.add(key)
+        self._actors = actors
+
+    def get(self, name: str) -> Actor[Any, Any] | None:
+        """Find an actor by its name, the first one of several; None if there is none."""
+        for actor in self._actors:
+            if actor.name == name:
+                return actor
+        return None
+
+    def connect(
+        self, server: Server | None = None, close: bool = True, **options: Any
+    ) -> AbstractAsyncContextManager[ConnectedActors]:
+        """Connect to NATS, to run these actors.
+
+            async with actors.connect() as conn:
+                await conn.register()
+                await conn.listen()
+
+        Entering blocks until connected.
+
+        Args:
+            server: a URL, a list of URLs, or (on asyncio) a connected `nats.NATS`. None: the value
+                of the environment variable `NATS_SERVER`, else `nats://localhost:4222`.
+            close: close a `nats.NATS` of yours on leaving. A connection made here is always closed.
+            options: passed to the NATS client unchanged: `tls`, `user`, `password`, `token`,
+                `nkeys_seed`, `user_credentials`, `name`, ... Unless they say otherwise it
+                reconnects for ever, with back-off and jitter.
+
+        Raises:
+            ConnectError: on entering: no server could be reached within seconds.
+            TypeError: `server` or an option is of no use.
+            ValueError: a URL that is none, or credentials that are not there.
+        """
+        check_connect(server, options)
+        return connect_actors(self, server, close, options)
+
+    def __iter__(self) -> Iterator[Actor[Any, Any]]:
+        return iter(self._actors)
+
+    def __len__(self) -> int:
+        return len(self._actors)
+
+    def __contains__(self, actor: object) -> bool:
+        return actor in self._actors
+
+    def __repr__(self) -> str:
+        return f"Actors({', '.join(map(repr, self))})"
+
+
+def _check_actor(actor: object) -> None:
+    if not isinstance(actor, Actor):
+        raise TypeError(f"Actors() takes actors, not {type(actor).__name__}: {actor!r}")

@@ -1,0 +1,63 @@
+"""Pull requests: what a listening actor asks the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from walnats_anyio._actors._actor import Actor
+from walnats_anyio._link import pub
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `listen` was told, as far as it concerns one actor."""
+
+    burst: bool
+    """Return when there are no more events."""
+
+    batch: int | None
+    """The most events that one request asks for."""
+
+    poll_delay: float
+    """Seconds that a request waits at the server."""
+
+    @property
+    def heartbeat(self) -> float:
+        """Seconds between the heartbeats of an idle request; 0 for none (ADR-37: half at most)."""
+        return 0.0 if self.burst or self.poll_delay < 1 else min(15.0, self.poll_delay / 2)
+
+    @property
+    def silence(self) -> float:
+        """Seconds without anything from the server after which requests count as lost."""
+        return 2 * self.heartbeat if self.heartbeat else self.poll_delay + 2
+
+
+def pull_requests(
+    actor: Actor[Any, Any], inbox: str, options: Options
+) -> Callable[[int, bool], bytes]:
+    """What builds the actor's pull requests (ADR-13), one for each number of events."""
+    subject = f"$JS.API.CONSUMER.MSG.NEXT.{actor.event.stream_name}.{actor.consumer_name}"
+    expires = round(options.poll_delay * 1e9)
+    known: dict[tuple[int, bool], bytes] = {}
+
+    def request(count: int, first: bool) -> bytes:
+        command = known.get((count, first))
+        if command is None:
+            body: dict[str, Any] = {"batch": count}
+            if options.burst:
+                body["no_wait"] = True
+                # With both, the server waits for the first event and then gives what is there.
+                if first and expires:
+                    body["expires"] = expires
+            else:
+                body["expires"] = expires
+                if options.heartbeat:
+                    body["idle_heartbeat"] = round(options.heartbeat * 1e9)
+            command = known[count, first] = pub(subject, msgspec.json.encode(body), inbox)
+        return command
+
+    return request

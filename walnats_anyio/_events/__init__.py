@@ -1,0 +1,21 @@
+"""What an event is, and how it is emitted."""
+
+from __future__ import annotations
+
+from walnats_anyio._events._connection import ConnectedEvents
+from walnats_anyio._events._event import BaseEvent, Event
+from walnats_anyio._events._headers import HEADER_ID, HEADER_TRACE
+from walnats_anyio._events._limits import Limits
+from walnats_anyio._events._registry import Events
+from walnats_anyio._events._streams import raise_all
+
+__all__ = [
+    "HEADER_ID",
+    "HEADER_TRACE",
+    "BaseEvent",
+    "ConnectedEvents",
+    "Event",
+    "Events",
+    "Limits",
+    "raise_all",
+]

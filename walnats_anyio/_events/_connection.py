@@ -1,0 +1,296 @@
+"""Emitting: events of a registry over one connection."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from walnats_anyio._events._emitter import Emitter, Outgoing
+from walnats_anyio._events._event import BaseEvent
+from walnats_anyio._events._headers import header_block
+from walnats_anyio._events._streams import raise_all, register_stream
+from walnats_anyio._link import EmitError, Link, MessageTooLargeError, Server, open_link
+
+if TYPE_CHECKING:
+    from walnats_anyio._events._registry import Events
+
+T = TypeVar("T")
+
+CHECKPOINT_EVERY = 32
+"""Emits after which one is a checkpoint; a checkpoint costs as much as a third of an emit."""
+
+LEAVE_WITHIN = 2.0
+"""Seconds that a cancelled connection still waits for acknowledgements."""
+
+REGISTER_AT_ONCE = 16
+"""Streams that `register` handles at the same time."""
+
+
+class ConnectedEvents:
+    """The events of a registry, connected to NATS. Made by `Events.connect`.
+
+    Emitting is safe from any number of tasks. No emit outlives its connection: leaving
+    `async with events.connect()` waits for every acknowledgement and raises what failed.
+    """
+
+    __slots__ = ("_emitter", "_events", "_link", "_until_checkpoint")
+
+    def __init__(self, events: Events, link: Link) -> None:
+        self._events = {event.name: event for event in events}
+        self._link = link
+        self._emitter = Emitter(link)
+        self._until_checkpoint = CHECKPOINT_EVERY
+
+    async def register(self, *, create: bool = True, update: bool = True) -> None:
+        """Make the streams of all events on the server what the events declare.
+
+        Blocks for one or two requests to the server for each event. Can be called any number of
+        times, by any number of processes. What the declaration does not name (compression,
+        placement, ...) is left as the server has it.
+
+        Args:
+            create: create streams that are missing.
+            update: update streams whose configuration differs.
+
+        Raises:
+            StreamExistsError: a stream exists with another configuration and `update` is False.
+            StreamConfigError: a stream is missing and `create` is False, or the server refuses
+                the configuration, for instance as another stream has the subject.
+            ServerError: the server does not answer within 5 seconds, or has no JetStream.
+            ExceptionGroup: more than one event failed; holds these errors.
+        """
+        errors: list[Exception] = []
+        limiter = anyio.CapacityLimiter(REGISTER_AT_ONCE)
+
+        async def register_one(event: BaseEvent[Any]) -> None:
+            async with limiter:
+                try:
+                    await register_stream(self._link, event, create=create, update=update)
+                except Exception as error:  # noqa: BLE001 - raised below, all of them together
+                    errors.append(error)
+                else:
+                    self._emitter.confirmed.add(event.name)
+
+        async with anyio.create_task_group() as tasks:
+            for event in self._events.values():
+                tasks.start_soon(register_one, event)
+        raise_all("streams could not be registered", errors)
+
+    async def emit(
+        self,
+        event: BaseEvent[T],
+        message: T,
+        *,
+        uid: str | None = None,
+        trace_id: str | None = None,
+        meta: Mapping[str, str] | None = None,
+        sync: bool = False,
+    ) -> None:
+        """Emit an event: every actor of the event gets the message.
+
+        Hands the event over and returns; the connection awaits the acknowledgement. An event that
+        was not acknowledged is sent again every 4 seconds and after every reconnect, for up to the
+        event's `dedup_window`; so without `uid` it may be stored twice when a connection breaks.
+
+        Blocks only while 4,096 events or 16 MiB are on their way, at the first emit of an event
+        that this connection has not registered (its acknowledgement tells that there is a stream),
+        and with `sync`. Cancelling it does not take an event back that was handed over.
+
+        Args:
+            event: an event of the registry.
+            message: of the event's schema.
+            uid: what identifies this message. The stream drops a second one with the same `uid`
+                within the event's `dedup_window`. None: nothing is dropped.
+            trace_id: the trace this belongs to; middlewares of the actors see it.
+            meta: further headers. They reach middlewares, not the handler.
+            sync: wait for the stream's acknowledgement.
+
+        Raises:
+            TypeError: the message is not of the event's schema, or `event` is not an event.
+            ValueError: the event is not in the registry, or a header cannot be sent.
+            MessageTooLargeError: the encoded message is larger than the server takes.
+            EmitError: the stream did not accept it (only where this call waits for that).
+            ConnectionLostError: the connection is closed for good.
+        """
+        outgoing = await self._send(event, message, uid, trace_id, meta)
+        if sync or event.name not in self._emitter.confirmed:
+            await outgoing.wait()
+            self._emitter.confirmed.add(event.name)
+            return
+        self._until_checkpoint -= 1
+        if self._until_checkpoint <= 0:
+            self._until_checkpoint = CHECKPOINT_EVERY
+            await checkpoint()
+
+    async def emit_many(
+        self,
+        event: BaseEvent[T],
+        messages: Iterable[T] | AsyncIterable[T],
+        *,
+        uid: Callable[[T], str] | None = None,
+        trace_id: str | None = None,
+        meta: Mapping[str, str] | None = None,
+        sync: bool = False,
+    ) -> None:
+        """Emit one event for each message, in order.
+
+        Messages are taken one by one, so an endless or an asynchronous iterable is fine. Where one
+        of them raises, those before it have been emitted.
+
+        Args:
+            event: an event of the registry.
+            messages: each of the event's schema.
+            uid: gives the `uid` of a message.
+            trace_id: the same for all, see `emit`.
+            meta: the same for all, see `emit`.
+            sync: wait until all of them are acknowledged.
+
+        Raises:
+            EmitError: with `sync`: the first message that was not accepted, or one error that
+                holds the failures in `errors`.
+            Exception: what `emit` raises, and what the iterable or `uid` does.
+        """
+        waited: list[Outgoing] = []
+
+        async def emit_one(message: T) -> None:
+            unique = None if uid is None else uid(message)
+            if not sync:
+                await self.emit(event, message, uid=unique, trace_id=trace_id, meta=meta)
+                return
+            outgoing = await self._send(event, message, unique, trace_id, meta)
+            outgoing.keep_error()
+            waited.append(outgoing)
+
+        try:
+            if isinstance(messages, AsyncIterable):
+                async for message in messages:
+                    await emit_one(message)
+            else:
+                for message in messages:
+                    await emit_one(message)
+            errors = await _failures(waited)
+        except BaseException:
+            for outgoing in waited:
+                outgoing.release_error()
+            raise
+        if len(errors) > 1:
+            raise EmitError(
+                f"{len(errors)} events were not accepted, the first: {errors[0]}", tuple(errors)
+            )
+        if errors:
+            raise errors[0]
+
+    async def flush(self, timeout: float | None = None) -> None:
+        """Wait until every event emitted so far is acknowledged.
+
+        Args:
+            timeout: seconds to wait at most. None: as long as it takes, which is at most the
+                `dedup_window` of the events.
+
+        Raises:
+            EmitError: an event was not accepted since the last `flush`.
+            TimeoutError: events are still on their way after `timeout` seconds; they stay so.
+            ValueError: `timeout` is negative.
+        """
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"timeout must be None or seconds of at least 0, not {timeout!r}")
+        try:
+            with anyio.fail_after(timeout):
+                await self._emitter.drained()
+        except TimeoutError:
+            raise TimeoutError(
+                f"{self._emitter.outstanding} events not acknowledged within {timeout} s"
+            ) from None
+        self._emitter.raise_failures()
+
+    async def _send(
+        self,
+        event: BaseEvent[T],
+        message: T,
+        uid: str | None,
+        trace_id: str | None,
+        meta: Mapping[str, str] | None,
+    ) -> Outgoing:
+        known = self._events.get(getattr(event, "name", ""))
+        if known is None or (known is not event and known != event):
+            _check_event(event)
+            raise ValueError(
+                f"event {event.name!r} is not in the registry this connection was made from: "
+                "add it to Events(...)"
+            )
+        payload = event.encode(message)
+        if uid is None and trace_id is None and meta is None:
+            headers = b""
+        else:
+            headers = header_block(uid, trace_id, meta)
+        self._check_size(event, len(payload) + len(headers))
+        emitter = self._emitter
+        if emitter.full:
+            await emitter.room()
+        return emitter.send(event.name, event.name, payload, headers, event.dedup_window)
+
+    def _check_size(self, event: BaseEvent[Any], size: int) -> None:
+        most = self._link.max_payload
+        limit = event.limits.message_size
+        if limit is not None and limit < most:
+            most = limit
+        if size > most:
+            raise MessageTooLargeError(
+                f"event {event.name!r}: the message is {size} bytes with its headers, and at most "
+                f"{most} are accepted: send less, or a reference to it"
+            )
+
+    async def leave(self, left: BaseException | None) -> None:
+        """Wait for what is on its way; how long depends on how the body ended."""
+        patience = math.inf if left is None or isinstance(left, Exception) else LEAVE_WITHIN
+        with anyio.move_on_after(patience, shield=patience < math.inf):
+            await self._emitter.drained()
+        try:
+            self._emitter.raise_failures()
+            if self._emitter.outstanding:
+                raise EmitError(
+                    f"{self._emitter.outstanding} events were not acknowledged before the "
+                    "connection was cancelled: they may or may not be in their streams"
+                )
+        except EmitError as error:
+            if left is None:
+                raise
+            # Both must be heard of, and the body's exception is what the caller looks for.
+            left.add_note(f"{type(error).__name__}: {error}")
+
+
+def _check_event(event: object) -> None:
+    if not isinstance(event, BaseEvent):
+        raise TypeError(f"emit takes an event of the registry first, not {event!r}")
+
+
+@asynccontextmanager
+async def connect_events(
+    events: Events, server: Server | None, close: bool, options: dict[str, Any]
+) -> AsyncIterator[ConnectedEvents]:
+    """What `Events.connect` documents."""
+    async with open_link(server, close=close, options=options) as link:
+        connected = ConnectedEvents(events, link)
+        left: BaseException | None = None
+        try:
+            yield connected
+        except BaseException as error:
+            left = error
+            raise
+        finally:
+            await connected.leave(left)
+
+
+async def _failures(outgoing: list[Outgoing]) -> list[EmitError]:
+    errors: list[EmitError] = []
+    for one in outgoing:
+        try:
+            await one.wait()
+        except EmitError as error:
+            errors.append(error)
+    return errors

@@ -1,0 +1,247 @@
+"""What an event is: a name, the type of its messages, and how its stream is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
+
+from walnats_anyio._events._limits import NO_LIMITS, Limits, check_seconds
+from walnats_anyio._link._names import check_name
+from walnats_anyio.serializers import DecodeError, EncodeError, Serializer, get_serializer
+from walnats_anyio.serializers._schema import describe
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
+T = TypeVar("T")
+
+Storage = Literal["file", "memory"]
+
+DEFAULT_DEDUP_WINDOW = 120.0
+MAX_REPLICAS = 5
+MAX_DESCRIPTION_BYTES = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class BaseEvent(Generic[T]):
+    """What every kind of event has.
+
+    `T` is the type of its messages. Make an event with `Event`; this class is for annotations of
+    what takes any kind.
+    """
+
+    name: str
+    """The name, which is the NATS subject and, with `-` for `.`, the JetStream stream.
+
+    1 to 255 bytes of visible characters without spaces, `*`, `>`, `/` and `\\`; parts may be
+    separated by single dots; it does not start with `$`. Choose carefully: under another name it is
+    another event, and what waits in the old stream stays there.
+    """
+
+    schema: TypeForm[T]
+    """The type of the messages: a msgspec Struct, a dataclass, `list[int]`, `str | None`, ... """
+
+    serializer: Serializer[T] | None = None
+    """What turns messages into bytes and back.
+
+    None: `bytes` as they are, everything else as JSON.
+    """
+
+    description: str | None = None
+    """What people see beside the stream in NATS tools; at most 4096 bytes."""
+
+    limits: Limits = NO_LIMITS
+    """How much may wait in the stream before the server drops the oldest events."""
+
+    _: dataclasses.KW_ONLY
+
+    replicas: int = 1
+    """How many servers of a cluster keep a copy of the stream: 1 to 5, best an odd number.
+
+    With 3, the stream survives the loss of one server. A server outside a cluster takes only 1.
+    """
+
+    storage: Storage = "file"
+    """Where the stream is kept: `file` survives a restart of the server, `memory` does not.
+
+    It cannot be changed for a stream that exists.
+    """
+
+    dedup_window: float = DEFAULT_DEDUP_WINDOW
+    """For how many seconds the stream remembers a `uid` and drops further events with it.
+
+    At least 0.1: the server has no way to switch it off, but an event without a `uid` is never
+    compared. It cannot be longer than `limits.age`. Only the default gives way: where `limits.age`
+    is shorter than 120 seconds, a window of 120 means as long as `limits.age`.
+    """
+
+    _codec: Serializer[T] = dataclasses.field(init=False, repr=False, compare=False)
+    """The serializer in use, made once."""
+
+    def __post_init__(self) -> None:
+        check_name("event", self.name)
+        object.__setattr__(self, "_codec", self._make_codec())
+        _check_description(self.name, self.description)
+        _check_limits(self.name, self.limits)
+        _check_replicas(self.name, self.replicas)
+        if self.storage not in get_args(Storage):
+            raise ValueError(
+                f"event {self.name!r}: storage must be 'file' or 'memory', not {self.storage!r}"
+            )
+        self._check_dedup_window()
+
+    def __hash__(self) -> int:
+        # Equal events have equal names, and emitting looks events up: one hash is enough.
+        return hash(self.name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        arguments = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.init
+        }
+        # Made anew on the other side, as encoders and decoders cannot be pickled.
+        return (functools.partial(type(self), **arguments), ())
+
+    @property
+    def subject_name(self) -> str:
+        """The NATS subject that the event is emitted to."""
+        return self.name
+
+    @property
+    def stream_name(self) -> str:
+        """The JetStream stream that keeps the event: its name with `-` in place of `.`."""
+        return self.name.replace(".", "-")
+
+    def encode(self, message: T) -> bytes:
+        """Turn a message into what is sent.
+
+        Raises:
+            EncodeError: the message does not fit the schema. It is a TypeError and a ValueError.
+        """
+        try:
+            return self._codec.encode(message)
+        except Exception as error:
+            raise EncodeError(
+                f"event {self.name!r} takes {describe(self.schema)}, and this message"
+                f" ({type(message).__qualname__}) does not fit: {error}"
+            ) from error
+
+    def decode(self, data: bytes) -> T:
+        """Turn what was received into a message.
+
+        Raises:
+            DecodeError: the data does not fit the schema. It is a ValueError.
+        """
+        try:
+            return self._codec.decode(data)
+        except Exception as error:
+            raise DecodeError(
+                f"event {self.name!r} takes {describe(self.schema)}, and what arrived"
+                f" ({len(data)} bytes) does not fit: {error}"
+            ) from error
+
+    def stream_config(self) -> dict[str, Any]:
+        """Build the configuration of the event's stream, as the JetStream API writes it.
+
+        Durations are in nanoseconds, -1 stands for no limit; for `max_age` it is 0. A stream made
+        by walnats for an event of the same name, schema and limits has an equal configuration.
+        """
+        limits = self.limits
+        config: dict[str, Any] = {
+            "name": self.stream_name,
+            "subjects": [self.subject_name],
+            "retention": "interest",
+            "storage": self.storage,
+            "num_replicas": self.replicas,
+            "discard": "old",
+            "duplicate_window": _nanoseconds(self._effective_dedup_window()),
+            "max_age": _nanoseconds(limits.age or 0),
+            "max_consumers": limits.consumers or -1,
+            "max_msgs": limits.messages or -1,
+            "max_bytes": limits.bytes or -1,
+            "max_msg_size": limits.message_size or -1,
+        }
+        if self.description is not None:
+            config["description"] = self.description
+        return config
+
+    def _make_codec(self) -> Serializer[T]:
+        if self.serializer is None:
+            try:
+                return get_serializer(self.schema)
+            except TypeError as error:
+                raise TypeError(f"event {self.name!r}: {error}") from error
+        _check_serializer(self.name, self.serializer)
+        return self.serializer
+
+    def _check_dedup_window(self) -> None:
+        check_seconds(f"event {self.name!r}: dedup_window", self.dedup_window)
+        age = self.limits.age
+        if age is not None and self._effective_dedup_window() > age:
+            raise ValueError(
+                f"event {self.name!r}: dedup_window of {self.dedup_window} seconds is longer than"
+                f" limits.age of {age}, and NATS takes no such stream:"
+                " shorten the one or raise the other"
+            )
+
+    def _effective_dedup_window(self) -> float:
+        age = self.limits.age
+        if age is not None and self.dedup_window == DEFAULT_DEDUP_WINDOW:
+            return min(age, self.dedup_window)
+        return self.dedup_window
+
+
+class Event(BaseEvent[T]):
+    """An event: what happened, as a message of type `T` under a name.
+
+    A value: frozen, hashable, comparable, picklable, with no connection and no state. Declare
+    events once, at the top of a module shared by whoever emits and whoever listens.
+
+        USER_CREATED = Event("user-created", User)
+
+    Raises:
+        TypeError: an argument is of a wrong type, or there is no serializer for the schema.
+        ValueError: NATS would not take the name or the configuration of the stream.
+    """
+
+
+def _nanoseconds(seconds: float) -> int:
+    return round(seconds * 10**9)
+
+
+def _check_serializer(name: str, serializer: object) -> None:
+    methods = [getattr(serializer, method, None) for method in ("encode", "decode")]
+    if isinstance(serializer, type) or not all(map(callable, methods)):
+        raise TypeError(
+            f"event {name!r}: serializer must be an object with the methods encode and decode,"
+            f" not {serializer!r}"
+        )
+
+
+def _check_description(name: str, description: object) -> None:
+    if description is None:
+        return
+    if not isinstance(description, str):
+        raise TypeError(
+            f"event {name!r}: description must be a str or None, not {type(description).__name__}"
+        )
+    size = len(description.encode())
+    if size > MAX_DESCRIPTION_BYTES:
+        raise ValueError(
+            f"event {name!r}: description is {size} bytes long, NATS takes at most"
+            f" {MAX_DESCRIPTION_BYTES}"
+        )
+
+
+def _check_limits(name: str, limits: object) -> None:
+    if not isinstance(limits, Limits):
+        raise TypeError(f"event {name!r}: limits must be Limits(...), not {limits!r}")
+
+
+def _check_replicas(name: str, replicas: object) -> None:
+    if isinstance(replicas, bool) or not isinstance(replicas, int):
+        raise TypeError(f"event {name!r}: replicas must be an int, not {replicas!r}")
+    if not 1 <= replicas <= MAX_REPLICAS:
+        raise ValueError(f"event {name!r}: replicas must be 1 to {MAX_REPLICAS}, not {replicas}")

@@ -1,0 +1,115 @@
+"""The events that a program emits."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from walnats_anyio._events._connection import ConnectedEvents, connect_events
+from walnats_anyio._events._event import BaseEvent
+from walnats_anyio._link import Server, check_connect
+
+
+class Events:
+    """The events that a program emits.
+
+        events = Events(USER_CREATED, USER_DELETED)
+
+    An event given twice is kept once. Iterating gives the events in the order they were given.
+
+    Raises:
+        TypeError: something given is not an event.
+        ValueError: no event is given, two events of one name differ, or two names belong to one
+            stream.
+    """
+
+    __slots__ = ("_events",)
+
+    _events: dict[str, BaseEvent[Any]]
+
+    def __init__(self, *events: BaseEvent[Any]) -> None:
+        if not events:
+            raise ValueError("Events() needs at least one event")
+        self._events = {}
+        for event in events:
+            _check_event(event)
+            known = self._events.setdefault(event.name, event)
+            if known != event:
+                raise ValueError(
+                    f"two events are named {event.name!r} and differ in"
+                    f" {_difference(known, event)}:"
+                    " rename one, or declare the event once and share it"
+                )
+        self._check_streams()
+
+    def get(self, name: str) -> BaseEvent[Any] | None:
+        """Find an event by its name; None if there is none of that name."""
+        return self._events.get(name)
+
+    def connect(
+        self, server: Server | None = None, close: bool = True, **options: Any
+    ) -> AbstractAsyncContextManager[ConnectedEvents]:
+        """Connect to NATS, to emit these events.
+
+            async with events.connect() as conn:
+                await conn.register()
+                await conn.emit(USER_CREATED, user)
+
+        Entering blocks until connected. Leaving blocks until every emitted event is acknowledged;
+        when it is cancelled, for a few seconds at most.
+
+        Args:
+            server: a URL, a list of URLs, or (on asyncio) a connected `nats.NATS`. None: the value
+                of the environment variable `NATS_SERVER`, else `nats://localhost:4222`.
+            close: close a `nats.NATS` of yours on leaving. A connection made here is always closed.
+            options: passed to the NATS client unchanged: `tls`, `user`, `password`, `token`,
+                `nkeys_seed`, `user_credentials`, `name`, ... Unless they say otherwise it
+                reconnects for ever, with back-off and jitter.
+
+        Raises:
+            ConnectError: on entering: no server could be reached within seconds.
+            EmitError: on leaving: an event was not accepted by its stream.
+            TypeError: `server` or an option is of no use.
+            ValueError: a URL that is none, or credentials that are not there.
+        """
+        check_connect(server, options)
+        return connect_events(self, server, close, options)
+
+    def __iter__(self) -> Iterator[BaseEvent[Any]]:
+        return iter(self._events.values())
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __contains__(self, event: object) -> bool:
+        return isinstance(event, BaseEvent) and self._events.get(event.name) == event
+
+    def __repr__(self) -> str:
+        return f"Events({', '.join(map(repr, self))})"
+
+    def _check_streams(self) -> None:
+        names: dict[str, str] = {}
+        for event in self:
+            other = names.setdefault(event.stream_name, event.name)
+            if other != event.name:
+                raise ValueError(
+                    f"the events {other!r} and {event.name!r} would share the stream"
+                    f" {event.stream_name!r}, as '.' becomes '-' in it: rename one"
+                )
+
+
+def _check_event(event: object) -> None:
+    if not isinstance(event, BaseEvent):
+        raise TypeError(f"Events() takes events, not {type(event).__name__}: {event!r}")
+
+
+def _difference(one: BaseEvent[Any], other: BaseEvent[Any]) -> str:
+    if type(one) is not type(other):
+        return f"their class ({type(one).__name__} and {type(other).__name__})"
+    return ", ".join(
+        f"{field.name} ({getattr(one, field.name)!r} and {getattr(other, field.name)!r})"
+        for field in dataclasses.fields(one)
+        if field.compare and getattr(one, field.name) != getattr(other, field.name)
+    )

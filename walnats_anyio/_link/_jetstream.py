@@ -1,0 +1,87 @@
+"""JetStream's management API: JSON requests, and what its error codes mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import msgspec
+
+from walnats_anyio._link._errors import ServerError
+from walnats_anyio._link._link import Link
+
+STREAM_NOT_FOUND = 10059
+CONSUMER_NOT_FOUND = 10014
+STREAM_NAME_IN_USE = 10058
+
+NOBODY_WITHIN = 1.0
+"""Seconds in which "no responders" may mean a server that stops or starts just now."""
+
+NOT_ENABLED = "JetStream does not answer: start the server with it, nats-server -js"
+
+
+def status_of(headers: dict[str, str] | None) -> str | None:
+    """The status code of a message without payload that the server sent, such as "503"."""
+    return None if headers is None else headers.get("Status")
+
+
+async def api(
+    link: Link, subject: str, body: dict[str, Any] | None = None, *, timeout: float = 5.0
+) -> dict[str, Any]:
+    """One request to `$JS.API.<subject>`; gives the answer.
+
+    Raises:
+        ServerError: an error answer (with its `code`), or none within `timeout` seconds.
+        ConnectionLostError: the link is closed for good.
+    """
+    payload = b"" if body is None else msgspec.json.encode(body)
+    give_up_at = anyio.current_time() + NOBODY_WITHIN
+    while True:
+        message = await link.request(f"$JS.API.{subject}", payload, timeout=timeout)
+        if status_of(message.headers) != "503":
+            break
+        if anyio.current_time() > give_up_at:
+            raise ServerError(NOT_ENABLED)
+        await anyio.sleep(NOBODY_WITHIN / 4)
+    answer: dict[str, Any] = msgspec.json.decode(message.data)
+    error = answer.get("error")
+    if error is not None:
+        raise ServerError(str(error.get("description", error)), error.get("err_code"))
+    return answer
+
+
+async def stream_config(link: Link, stream: str) -> dict[str, Any] | None:
+    """The configuration of a stream as the server has it, or None when there is no such stream."""
+    try:
+        answer = await api(link, f"STREAM.INFO.{stream}")
+    except ServerError as exc:
+        if exc.code == STREAM_NOT_FOUND:
+            return None
+        raise
+    config: dict[str, Any] = answer["config"]
+    return config
+
+
+async def consumer_config(link: Link, stream: str, consumer: str) -> dict[str, Any] | None:
+    """The configuration of a consumer, or None when there is no such consumer or stream."""
+    try:
+        answer = await api(link, f"CONSUMER.INFO.{stream}.{consumer}")
+    except ServerError as exc:
+        if exc.code in (CONSUMER_NOT_FOUND, STREAM_NOT_FOUND):
+            return None
+        raise
+    config: dict[str, Any] = answer["config"]
+    return config
+
+
+def differences(declared: dict[str, Any], actual: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What of `declared` is otherwise on the server: name to (declared, actual).
+
+    A field the server leaves out of its answer has its zero value.
+    """
+    found: dict[str, tuple[Any, Any]] = {}
+    for name, want in declared.items():
+        have = actual.get(name)
+        if have != want and not (have is None and not want):
+            found[name] = (want, have)
+    return found

@@ -1,0 +1,119 @@
+"""What NATS takes as a name or a header, said before the server is asked.
+
+Every rule here was tried against a real server. Some names it refuses outright; others it accepts
+and then breaks on, which is worse: it writes the stream's name into each acknowledgement, escaped
+in a way that is not JSON for control characters and most other invisible ones, so every emit would
+fail.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+MAX_NAME_BYTES = 255
+
+_FORBIDDEN = {
+    "*": "is a wildcard of NATS",
+    ">": "is a wildcard of NATS",
+    "/": "is a path separator, and the server names folders after streams and consumers",
+    "\\": "is a path separator, and the server names folders after streams and consumers",
+}
+# Subjects on which the server, or every client's requests, send what is no event.
+_RESERVED_TOKENS = {"_INBOX", "_R_", "_GR_"}
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HEADER_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def check_name(kind: Literal["event", "actor"], name: object) -> None:
+    """Refuse a name that NATS would refuse or break on.
+
+    An event's name becomes a subject, where `.` separates tokens, and a stream. An actor's name
+    becomes a durable consumer and has no `.` at all.
+
+    Raises:
+        TypeError: the name is not a string.
+        ValueError: the name cannot be used; the message says why and what to use.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"{kind} name must be a str, not {type(name).__name__}: {name!r}")
+    problem = _name_problem(name) or (
+        _subject_problem(name) if kind == "event" else _consumer_problem(name)
+    )
+    if problem:
+        shown = repr(name) if len(name) <= 80 else f"{name[:80]!r}..."
+        raise ValueError(f"{kind} name {shown} {problem}")
+
+
+def _name_problem(name: str) -> str | None:
+    if not name:
+        return "is empty: give it at least one letter"
+    for char in name:
+        if char in _FORBIDDEN:
+            return f"contains {char!r}, which {_FORBIDDEN[char]}: use '-' or '_' instead"
+        if char == " " or not char.isprintable():
+            return (
+                f"contains {char!r}: no spaces, control or other invisible characters;"
+                " use '-' or '_' instead"
+            )
+    size = len(name.encode())
+    if size > MAX_NAME_BYTES:
+        return f"is {size} bytes long: NATS takes at most {MAX_NAME_BYTES}"
+    return None
+
+
+def _subject_problem(name: str) -> str | None:
+    tokens = name.split(".")
+    if "" in tokens:
+        return "has an empty part: no '.' at the start or the end, nor two in a row"
+    if name.startswith("$"):
+        return "starts with '$', which NATS keeps for itself: drop the '$'"
+    if tokens[0] in _RESERVED_TOKENS:
+        return f"starts with {tokens[0]!r}, where NATS sends replies: choose another first part"
+    return None
+
+
+def _consumer_problem(name: str) -> str | None:
+    if "." in name:
+        return "contains '.', which separates the parts of a subject: use '-' or '_' instead"
+    return None
+
+
+def check_header(name: object, value: object) -> None:
+    """Refuse a header that would break the message apart or arrive as something else.
+
+    A name is made of ASCII letters, digits and ``!#$%&'*+-.^_`|~``. A value is any text without
+    control characters (a tab inside it is fine) that neither starts nor ends with white space: NATS
+    clients strip that, and a value must arrive as it was sent. An empty value is fine.
+
+    Raises:
+        TypeError: the name or the value is not a string.
+        ValueError: one of them cannot be sent; the message says why.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"a header name must be a str, not {type(name).__name__}: {name!r}")
+    if not isinstance(value, str):
+        raise TypeError(
+            f"header {name!r} must be a str, not {type(value).__name__}: {value!r};"
+            " convert it first"
+        )
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError(
+            f"header name {name!r} must be ASCII letters, digits and !#$%&'*+-.^_`|~ only"
+        )
+    if _HEADER_CONTROL.search(value):
+        raise ValueError(
+            f"header {name!r} contains a line break or another control character: {value!r};"
+            " remove or encode it"
+        )
+    if value != value.strip():
+        raise ValueError(
+            f"header {name!r} starts or ends with white space, which NATS clients drop: {value!r};"
+            " strip it"
+        )
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"header {name!r} is not valid Unicode text: {value!r}") from error

@@ -1,0 +1,35 @@
+"""The command line: `walnats-anyio`, which is also `python -m walnats_anyio`.
+
+Theory of operation. A command is a plain function whose parameters are the options (`_app.py` lists
+the commands). It loads and checks what it was given, runs one async function on the backend asked
+for, and ends with an exit code that means something (`_endings.py`). Whatever goes wrong becomes a
+sentence and a hint there, in one place; commands only raise.
+"""
+
+from __future__ import annotations
+
+import sys
+
+INTERRUPTED = 130
+"""What shells take as "ended by SIGINT"."""
+
+
+def main() -> None:
+    """Run the command line with the arguments of this process; does not return."""
+    try:
+        # Here, so that who lacks the extra reads one line, and so that a worker process, which
+        # imports the main module again, does not pay for it.
+        from walnats_anyio.cli._app import app
+
+        app()
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in {"typer", "rich"}:
+            raise
+        print(
+            f"walnats-anyio: {missing} is not installed: pip install 'walnats-anyio[cli]'",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

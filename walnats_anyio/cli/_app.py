@@ -1,0 +1,46 @@
+"""The commands, one line for each."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from walnats_anyio import __version__
+from walnats_anyio.cli._demo import demo
+from walnats_anyio.cli._run import run
+from walnats_anyio.cli._server import server
+
+app = typer.Typer(
+    name="walnats-anyio",
+    help="Event-driven background jobs on NATS JetStream, on asyncio and on trio.",
+    epilog="New here? Start with: walnats-anyio demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"walnats-anyio {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+app.command("demo")(demo)
+app.command("server")(server)
+app.command("run")(run)

@@ -1,0 +1,56 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+import enum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from walnats_anyio.cli._endings import ExitCode, Problem
+
+
+class Backend(enum.StrEnum):
+    """An event loop that anyio runs on."""
+
+    ASYNCIO = "asyncio"
+    """The one that comes with Python."""
+
+    TRIO = "trio"
+    """trio's, from the extra `trio`."""
+
+
+BackendOption = Annotated[Backend, typer.Option("--backend", help="The event loop to run on.")]
+
+JsonOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        dir_okay=False,
+        help="Also write what happened to this file, as JSON for a program.",
+    ),
+]
+
+DebugOption = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")
+]
+
+
+def check_backend(backend: Backend) -> None:
+    """See whether the backend is installed.
+
+    Raises:
+        Problem: it is not.
+    """
+    if backend is not Backend.TRIO:
+        return
+    for needed in ("trio", "trio_asyncio"):
+        if find_spec(needed) is None:
+            raise Problem(
+                f"--backend trio needs {needed.replace('_', '-')}, which is not installed",
+                hint="pip install 'walnats-anyio[trio]'",
+                code=ExitCode.USAGE,
+            )

@@ -1,0 +1,134 @@
+"""How a command ends: exit codes, and errors as sentences with a hint."""
+
+from __future__ import annotations
+
+import enum
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from signal import Signals
+from typing import cast
+
+import typer
+
+from walnats_anyio._link import ConnectError, ConnectionLostError, WalnatsError
+from walnats_anyio.cli._screen import fail
+
+BY_SIGNAL = 128
+"""Added to the number of a signal that ended a command at once, as shells do."""
+
+
+class ExitCode(enum.IntEnum):
+    """What the exit code of a command says."""
+
+    DONE = 0
+    """It did what it was asked to, a graceful stop included."""
+
+    BROKEN = 1
+    """Something broke. Trying again may help."""
+
+    USAGE = 2
+    """What was asked for cannot be done. Trying the same again does not help."""
+
+    NO_CONNECTION = 3
+    """No NATS server was reached, or the connection was closed for good."""
+
+
+SEVERITY = (ExitCode.DONE, ExitCode.NO_CONNECTION, ExitCode.USAGE, ExitCode.BROKEN)
+"""Codes from the best to the worst; what is not here, such as that of a signal, is in between."""
+
+
+def worst(codes: list[int]) -> int:
+    """The code that stands for several processes; a process that a signal killed counts as broken.
+
+    `codes` are return codes as Python has them: below 0 for a process that died of a signal.
+    """
+    return max((_seen(code) for code in codes), key=_severity, default=ExitCode.DONE)
+
+
+def _seen(code: int) -> int:
+    return ExitCode.BROKEN if code < 0 else code
+
+
+def _severity(code: int) -> float:
+    # A second signal that was asked for is worse than a graceful end, and better than any failure.
+    return SEVERITY.index(ExitCode(code)) if code in SEVERITY else 0.5
+
+
+def code_of_signal(signal: Signals) -> int:
+    """The exit code of a command that a signal ended at once."""
+    return BY_SIGNAL + signal
+
+
+class Problem(Exception):
+    """The command cannot go on, and its user is to read why."""
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, code: ExitCode = ExitCode.BROKEN
+    ) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.code = code
+
+
+@contextmanager
+def explained(debug: bool) -> Iterator[None]:
+    """Turn whatever the body raises into words on standard error and an exit code.
+
+    With `debug` the traceback comes first.
+
+    Raises:
+        typer.Exit: in place of everything else.
+    """
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except KeyboardInterrupt:
+        raise typer.Exit(code_of_signal(Signals.SIGINT)) from None
+    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - told, and the exit code
+        if debug:
+            traceback.print_exception(error)
+        raise typer.Exit(worst([_tell(leaf, debug, error) for leaf in _leaves(error)])) from None
+
+
+def _tell(leaf: BaseException, debug: bool, raised: BaseException) -> int:
+    text, hint = _in_words(leaf)
+    code = _code_of(leaf, raised)
+    if code is ExitCode.BROKEN and not debug and not isinstance(leaf, Problem | WalnatsError):
+        hint = "add --debug to see where it comes from"
+    fail(text, hint)
+    return code
+
+
+def _code_of(leaf: BaseException, raised: BaseException) -> ExitCode:
+    match leaf:
+        case Problem(code=code):
+            return code
+        case ConnectError() | ConnectionLostError():
+            return ExitCode.NO_CONNECTION
+        case ValueError() | TypeError() if leaf is raised and not isinstance(leaf, WalnatsError):
+            # By the convention of the whole library: an argument was wrong. In a group it is what
+            # broke some task.
+            return ExitCode.USAGE
+        case _:
+            return ExitCode.BROKEN
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if not isinstance(error, BaseExceptionGroup):
+        yield error
+        return
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    for inner in group.exceptions:
+        yield from _leaves(inner)
+
+
+def _in_words(error: BaseException) -> tuple[str, str | None]:
+    text = str(error)
+    if isinstance(error, Problem):
+        return text, error.hint
+    if isinstance(error, WalnatsError | ValueError | TypeError) and text:
+        return text, None
+    # Of all others the message alone says too little: KeyError("x") is just 'x'.
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__, None

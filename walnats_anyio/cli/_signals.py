@@ -1,0 +1,131 @@
+"""SIGINT and SIGTERM: the first one asks to stop, the second one insists.
+
+Theory of operation. Signals are received in the event loop, the same way on both backends. A
+handler that blocks the loop keeps it from receiving any; then the last resort is a plain signal
+handler of Python's, which runs in between two instructions of whatever the main thread does. It
+counts along, and after the second signal it gives the loop some seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from signal import Signals
+from types import FrameType
+from typing import Any
+
+import anyio
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskGroup, TaskStatus
+
+from walnats_anyio.cli._endings import code_of_signal
+from walnats_anyio.cli._screen import note
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+LAST_RESORT = 6.0
+"""Seconds from the second signal to the end of a process that runs actors.
+
+Cancelling takes a few seconds at most: 2 for the last words to the server, 2 to close.
+"""
+
+
+class Stop:
+    """Whether and how a command was told to stop."""
+
+    def __init__(self, cancel: Callable[[], None], last_resort: float) -> None:
+        self._last_resort = last_resort
+        self.tasks: TaskGroup
+        """The parent of the command's other tasks; they are cancelled when its body ends."""
+        self.cancel = cancel
+        """Ends the body now."""
+        self.graceful = cancel
+        """Called at the first signal. May be replaced as the command goes on."""
+        self.at_once = cancel
+        """Called at the second signal. May be replaced as the command goes on."""
+        self.first: Signals | None = None
+        """The first signal that came."""
+        self.second: Signals | None = None
+        """The second one."""
+        self.asked_at: float | None = None
+        """When the first reason to stop came, in the event loop's time."""
+
+    async def watch(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Receive signals until cancelled."""
+        with anyio.open_signal_receiver(*STOPPING) as signals, _last_resort(self._last_resort):
+            task_status.started()
+            async for received in signals:
+                self._receive(received)
+
+    def ask(self) -> None:
+        """Stop gracefully, for another reason than a signal. Does nothing the second time."""
+        if self.asked_at is None:
+            self.asked_at = anyio.current_time()
+            self.graceful()
+
+    def _receive(self, received: Signals) -> None:
+        if self.first is None:
+            self.first = received
+            self.ask()
+        elif self.second is None:
+            self.second = received
+            self.at_once()
+
+
+async def stoppable(
+    body: Callable[[Stop], Awaitable[None]], last_resort: float = LAST_RESORT
+) -> Stop:
+    """Run the body of a command, which signals cancel unless it says otherwise.
+
+    The process ends `last_resort` seconds after the second signal, come what may.
+
+    Raises:
+        Exception: what the body raised, as it is.
+    """
+    failure: Exception | None = None
+    scope = anyio.CancelScope()
+    stop = Stop(scope.cancel, last_resort)
+    with scope:
+        async with anyio.create_task_group() as stop.tasks:
+            await stop.tasks.start(stop.watch)
+            try:
+                await body(stop)
+            except Exception as error:  # noqa: BLE001 - raised below, around the group of tasks
+                failure = error
+            scope.cancel()
+    if failure is not None:
+        raise failure
+    return stop
+
+
+@contextmanager
+def _last_resort(seconds: float) -> Iterator[None]:
+    received = 0
+    before = {number: signal.getsignal(number) for number in STOPPING}
+
+    def count(number: int, frame: FrameType | None) -> None:
+        nonlocal received
+        received += 1
+        if received == 2:
+            timer = threading.Timer(seconds, _give_up, [Signals(number)])
+            timer.daemon = True
+            timer.start()
+        mine: Any = before[Signals(number)]
+        if callable(mine):
+            mine(number, frame)
+
+    for number in STOPPING:
+        signal.signal(number, count)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _give_up(received: Signals) -> None:
+    note(f"{received.name}: something does not let go: ending the process as it is")
+    os._exit(code_of_signal(received))

@@ -1,0 +1,79 @@
+"""What a middleware is told about a job."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from walnats_anyio._events import HEADER_TRACE
+from walnats_anyio._link import Message, Metadata
+
+if TYPE_CHECKING:
+    from walnats_anyio._actors import Actor
+
+
+@dataclasses.dataclass(frozen=True)
+class BaseContext:
+    """What every kind of context has."""
+
+    actor: Actor[Any, Any]
+    """The actor whose job it is."""
+
+    _received: Message
+    """What NATS delivered."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """What JetStream says about this delivery: sequences, timestamp, stream, consumer."""
+        return self._received.metadata
+
+    @property
+    def seq_number(self) -> int:
+        """The number of the event in its stream."""
+        return int(self.metadata.sequence.stream)
+
+    @property
+    def attempts(self) -> int:
+        """Which attempt this is, from 1: how often the server has delivered the event."""
+        return int(self.metadata.num_delivered)
+
+    @property
+    def trace_id(self) -> str | None:
+        """The `trace_id` that the event was emitted with."""
+        headers = self._received.headers
+        return None if headers is None else headers.get(HEADER_TRACE)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """A copy of all headers of the event."""
+        return dict(self._received.headers or {})
+
+
+@dataclasses.dataclass(frozen=True)
+class Context(BaseContext):
+    """A job starts."""
+
+    message: Any
+    """The decoded message."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ErrorContext(BaseContext):
+    """A job failed."""
+
+    message: Any
+    """The decoded message; None where it could not be decoded."""
+
+    exception: BaseException
+    """What the handler raised, or a `TimeoutError` where the job took too long."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OkContext(BaseContext):
+    """A job succeeded."""
+
+    message: Any
+    """The decoded message."""
+
+    duration: float
+    """Seconds that the handler took."""

@@ -1,0 +1,130 @@
+"""What can be asked about a schema without having a message of it."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+
+from msgspec import inspect
+
+# What can be in JSON as the key of an object.
+_NO_KEYS = (
+    inspect.BoolType,
+    inspect.CollectionType,
+    inspect.DataclassType,
+    inspect.DictType,
+    inspect.NamedTupleType,
+    inspect.NoneType,
+    inspect.StructType,
+    inspect.TupleType,
+    inspect.TypedDictType,
+)
+
+
+def describe(schema: object) -> str:
+    """Name a schema for an error message."""
+    return schema.__qualname__ if isinstance(schema, type) else str(schema)
+
+
+def inspect_schema(schema: object) -> inspect.Type:
+    """Find out what msgspec makes of a schema, all the way down.
+
+    Raises:
+        TypeError: it, or a part of it, is nothing that msgspec can write as JSON and read back.
+    """
+    try:
+        info = inspect.type_info(schema)
+    except Exception as error:
+        raise TypeError(
+            f"no serializer for the schema {describe(schema)}: {error};"
+            " use a type msgspec supports, or pass `serializer=`"
+        ) from error
+    for part in _parts(info):
+        problem = _problem(part)
+        if problem:
+            raise TypeError(
+                f"no serializer for the schema {describe(schema)}: {problem};"
+                " use a msgspec.Struct, a dataclass or another type msgspec supports,"
+                " or pass `serializer=`"
+            )
+    return info
+
+
+def _parts(root: inspect.Type) -> Iterator[inspect.Type]:
+    # A schema may contain itself.
+    seen: set[int] = set()
+    stack = [root]
+    while stack:
+        part = stack.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        yield part
+        stack.extend(_children(part))
+
+
+def _children(part: inspect.Type) -> list[inspect.Type]:
+    match part:
+        case inspect.UnionType():
+            return list(part.types)
+        case inspect.TupleType():
+            return list(part.item_types)
+        case inspect.CollectionType():
+            return [part.item_type]
+        case inspect.DictType():
+            return [part.key_type, part.value_type]
+        case inspect.Metadata():
+            return [part.type]
+        case (
+            inspect.StructType()
+            | inspect.DataclassType()
+            | inspect.NamedTupleType()
+            | inspect.TypedDictType()
+        ):
+            return [field.type for field in part.fields]
+        case _:
+            return []
+
+
+def _problem(part: inspect.Type) -> str | None:
+    match part:
+        case inspect.CustomType() if part.cls is not object:
+            return f"{describe(part.cls)} cannot be written as JSON and read back"
+        case inspect.ExtType():
+            return "Ext belongs to MessagePack, not to JSON"
+        case inspect.DictType() if isinstance(part.key_type, _NO_KEYS):
+            return f"a key of a JSON object cannot be a {type(part.key_type).__name__[:-4].lower()}"
+        case _:
+            return None
+
+
+def classes_of(schema: typing.Any) -> tuple[type, ...]:
+    """List the classes that a message of this schema may be an instance of.
+
+    Only the outermost layer: `list[int]` gives `list`. `object` stands for schemas that do not say.
+    """
+    origin = typing.get_origin(schema)
+    if schema is None:
+        return (types.NoneType,)
+    if schema is float:
+        return (float, int)
+    if origin is typing.Annotated:
+        return classes_of(schema.__origin__)
+    if origin is typing.Union or origin is types.UnionType:
+        return tuple(cls for option in typing.get_args(schema) for cls in classes_of(option))
+    if origin is typing.Literal:
+        values: tuple[object, ...] = typing.get_args(schema)
+        return tuple(type(value) for value in values)
+    if isinstance(schema, typing.NewType):
+        return classes_of(schema.__supertype__)
+    if hasattr(schema, "__value__"):  # a `type X = ...` statement, Python 3.12
+        return classes_of(schema.__value__)
+    if isinstance(inspect.type_info(schema), inspect.TypedDictType):
+        return (dict,)
+    outer = origin or schema
+    try:
+        isinstance(None, outer)
+    except TypeError:  # not a class, or one like `Any` that nothing can be an instance of
+        return (object,)
+    return (outer,)

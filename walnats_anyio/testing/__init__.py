@@ -1,0 +1,9 @@
+"""The real nats-server for tests and demonstrations, started in milliseconds."""
+
+from __future__ import annotations
+
+from walnats_anyio.testing._cluster import NatsCluster
+from walnats_anyio.testing._errors import NatsServerError
+from walnats_anyio.testing._server import NatsServer
+
+__all__ = ["NatsCluster", "NatsServer", "NatsServerError"]
