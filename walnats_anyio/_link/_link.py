@@ -82,7 +82,9 @@ class Link:
             raise ConnectionLostError(str(self.closed)) from self.closed
         self._asks.send(ask)
 
-    async def request(self, subject: str, payload: bytes = b"", *, timeout: float = 5.0) -> Message:
+    async def request(
+        self, subject: str, payload: bytes = b"", *, timeout: float = 5.0, headers: bytes = b""
+    ) -> Message:
         """Send a request and wait for its answer, through reconnects.
 
         Raises:
@@ -91,7 +93,7 @@ class Link:
         """
         request = Request()
         request.reply = self.new_reply()
-        request.command = pub(subject, payload, request.reply)
+        request.command = pub(subject, payload, request.reply, headers)
         return await self._answer(request, timeout, f"no answer to {subject}")
 
     async def flush(self, timeout: float = 5.0) -> None:
