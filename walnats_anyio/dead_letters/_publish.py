@@ -1,0 +1,110 @@
+"""Publishing to a stream, until it has acknowledged."""
+
+from __future__ import annotations
+
+import anyio
+import msgspec
+
+from walnats_anyio._link import (
+    Ask,
+    ConnectionLostError,
+    Link,
+    Message,
+    ServerError,
+    pub,
+    status_of,
+)
+
+WITHIN = 5.0
+"""Seconds in which the stream must acknowledge."""
+
+NOBODY_WITHIN = 1.0
+"""Seconds in which "no responders" may mean a server that stops or starts just now."""
+
+PASSING = frozenset({10008, 10009, 10167})
+"""JetStream's error codes that say "not now": no leader yet, or too many requests at once."""
+
+
+class _Error(msgspec.Struct):
+    description: str = "the server gave no reason"
+    err_code: int | None = None
+
+
+class _Acknowledgement(msgspec.Struct):
+    """What a stream answers; `stream` is empty when it is an error."""
+
+    stream: str = ""
+    error: _Error | None = None
+
+
+_decoder = msgspec.json.Decoder(_Acknowledgement)
+
+
+class Deposit(Ask):
+    """One message on its way into a stream, which one task waits for."""
+
+    __slots__ = ("_done", "_error", "_give_up_at", "_link")
+
+    def __init__(self, link: Link) -> None:
+        super().__init__()
+        self._link = link
+        self._give_up_at = link.now() + NOBODY_WITHIN
+        self._done = anyio.Event()
+        self._error: Exception | None = None
+
+    def answered(self, message: Message) -> None:
+        link = self._link
+        if status_of(message.headers) == "503":
+            if link.settling or link.now() < self._give_up_at:
+                link.again(self)
+            else:
+                self._finish(ServerError("there is no stream that takes it"))
+            return
+        try:
+            answer = _decoder.decode(message.data)
+        except ValueError:
+            answer = _Acknowledgement()
+        error = answer.error
+        if error is not None and error.err_code in PASSING:
+            link.again(self)
+        elif error is not None:
+            self._finish(ServerError(error.description, error.err_code))
+        elif answer.stream:
+            self._finish(None)
+        else:
+            # Anybody may listen to the subject, and answer: only the stream's answer counts.
+            link.wait_on(self)
+
+    def gave_up(self, reason: Exception) -> None:
+        kind = ServerError if isinstance(reason, PermissionError) else ConnectionLostError
+        self._finish(kind(str(reason)))
+
+    def _finish(self, error: Exception | None) -> None:
+        self._error = error
+        self._done.set()
+
+    async def wait(self) -> None:
+        await self._done.wait()
+        if self._error is not None:
+            raise self._error
+
+
+async def publish(link: Link, subject: str, payload: bytes, headers: bytes) -> None:
+    """Publish, and wait until the stream of the subject has it.
+
+    Raises:
+        ServerError: there is no such stream, it refuses it, or does not acknowledge it within 5
+            seconds.
+        ConnectionLostError: the link is closed for good.
+    """
+    deposit = Deposit(link)
+    deposit.reply = link.new_reply()
+    deposit.command = pub(subject, payload, deposit.reply, headers)
+    link.ask(deposit)
+    try:
+        with anyio.fail_after(WITHIN):
+            await deposit.wait()
+    except TimeoutError:
+        raise ServerError(f"no acknowledgement within {WITHIN} s") from None
+    finally:
+        link.drop(deposit)
