@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from walnats_anyio.dead_letters._connection import DeadLetters
 from walnats_anyio.dead_letters._errors import LetterNotFoundError, RequeueError
 from walnats_anyio.dead_letters._letter import DeadLetter, Reason
 
-__all__ = ["DeadLetter", "LetterNotFoundError", "Reason", "RequeueError"]
+__all__ = ["DeadLetter", "DeadLetters", "LetterNotFoundError", "Reason", "RequeueError"]

@@ -6,8 +6,8 @@ from walnats_anyio._link import WalnatsError
 
 
 class LetterNotFoundError(WalnatsError):
-    """There is no such dead letter: it was requeued, discarded, or has reached a limit."""
+    """There is no such dead letter: it was requeued or discarded, or a limit made it go."""
 
 
 class RequeueError(WalnatsError):
-    """A dead letter could not be put back, and is kept: nobody would take its event."""
+    """A dead letter could not be put back; it is kept."""

@@ -1,0 +1,223 @@
+"""The dead letters over one connection."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from walnats_anyio._events import BaseEvent, Limits
+from walnats_anyio._link import Link, Server, check_connect, open_link
+from walnats_anyio.dead_letters._errors import LetterNotFoundError
+from walnats_anyio.dead_letters._iteration import Letters
+from walnats_anyio.dead_letters._letter import DeadLetter, Reason
+from walnats_anyio.dead_letters._reading import (
+    check_there,
+    count_subjects,
+    delete_letter,
+    get_letter,
+    gone,
+)
+from walnats_anyio.dead_letters._requeue import put_back
+from walnats_anyio.dead_letters._retention import check_limits, register_stream
+from walnats_anyio.dead_letters._selection import NamedActor, select
+
+
+class DeadLetters:
+    """The events that actors gave up, connected to NATS. Made by `DeadLetters.connect`.
+
+        async with DeadLetters.connect() as dead:
+            async for letter in dead:
+                print(letter.number, letter.event, letter.actor, letter.error)
+
+    Iterating gives all letters, the oldest first, as `letters` does. Can be used from any number of
+    tasks. While there is no stream for dead letters, there are none.
+    """
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    @staticmethod
+    def connect(
+        server: Server | None = None, close: bool = True, **options: Any
+    ) -> AbstractAsyncContextManager[DeadLetters]:
+        """Connect to NATS, to look at the dead letters.
+
+        Entering blocks until connected.
+
+        Args:
+            server: a URL, a list of URLs, or (on asyncio) a connected `nats.NATS`. None: the value
+                of the environment variable `NATS_SERVER`, else `nats://localhost:4222`.
+            close: close a `nats.NATS` of yours on leaving. A connection made here is always closed.
+            options: passed to the NATS client unchanged: `tls`, `user`, `password`, `token`,
+                `nkeys_seed`, `user_credentials`, `name`, ... Unless they say otherwise it
+                reconnects for ever, with back-off and jitter.
+
+        Raises:
+            ConnectError: on entering: no server could be reached within seconds.
+            TypeError: `server` or an option is of no use.
+            ValueError: a URL that is none, or credentials that are not there.
+        """
+        check_connect(server, options)
+        return _connect(server, close, options)
+
+    def __aiter__(self) -> AsyncIterator[DeadLetter]:
+        return self.letters()
+
+    def letters(
+        self,
+        *,
+        event: BaseEvent[Any] | str | None = None,
+        actor: NamedActor | str | None = None,
+        reason: Reason | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> AsyncIterator[DeadLetter]:
+        """Iterate over letters, the oldest first.
+
+        They are asked for one by one, so memory stays bounded and letters that are deleted
+        meanwhile are left out. It ends at the letter that was the newest when the iteration began:
+        what is requeued in the loop and fails again is for the next one. A message in the stream
+        that is no dead letter is left out, and logged as a warning.
+
+        Args:
+            event: letters of this event only; an event or its name.
+            actor: letters of this actor only; an actor or its name. A name means the actors of
+                that name of all events.
+            reason: letters given up for this reason only; a `Reason` or its value.
+            since: letters given up at this moment or later.
+            until: letters given up before this moment.
+
+        Raises:
+            TypeError: an argument is of a wrong type.
+            ValueError: a name that is none, an unknown reason, or a moment without a time zone.
+            ServerError: while iterating: the server does not answer within 5 seconds.
+            ConnectionLostError: while iterating: the connection is closed for good.
+        """
+        return Letters(self._link, select(event, actor, reason, since, until))
+
+    async def count(
+        self,
+        *,
+        event: BaseEvent[Any] | str | None = None,
+        actor: NamedActor | str | None = None,
+        reason: Reason | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> int:
+        """Count letters; the arguments are those of `letters`.
+
+        By event and actor the server counts them, in one request. For the other arguments all
+        letters of the event and actor are read.
+
+        Raises:
+            TypeError: an argument is of a wrong type.
+            ValueError: a name that is none, an unknown reason, or a moment without a time zone.
+            ServerError: the server does not answer within 5 seconds.
+            ConnectionLostError: the connection is closed for good.
+        """
+        selection = select(event, actor, reason, since, until)
+        if selection.by_subject_only:
+            return await count_subjects(self._link, selection.subjects)
+        found = 0
+        async for _ in Letters(self._link, selection):
+            found += 1
+        return found
+
+    async def get(self, number: int) -> DeadLetter:
+        """The letter of a number, which is its `number`.
+
+        Raises:
+            TypeError: the number is none.
+            ValueError: the number is below 1.
+            LetterNotFoundError: there is no such letter.
+            ServerError: the server does not answer within 5 seconds.
+            ConnectionLostError: the connection is closed for good.
+        """
+        _check_number(number)
+        return await get_letter(self._link, number)
+
+    async def requeue(self, letter: DeadLetter) -> None:
+        """Put the event back for the one actor that gave it up, and delete the letter.
+
+        It is emitted again with its payload and its headers, and one more that names the actor:
+        the other actors of the event pass over it. For the actor it is a new event, whose attempts
+        count from 1. (Programs that read the event's stream without this library get it as well.)
+
+        The letter is deleted when the stream has acknowledged the event. A crash in between leaves
+        both; requeueing it again within the event's `dedup_window` does no harm.
+
+        The payload and headers are those of `letter`, so one that is put right by hand, with
+        `dataclasses.replace(letter, payload=...)`, goes back as it is.
+
+        Raises:
+            TypeError: it is no letter.
+            LetterNotFoundError: the letter is gone.
+            RequeueError: the actor or its event is not registered on the server, or the stream does
+                not take the event. The letter is kept.
+            ServerError: the server does not answer within 5 seconds.
+            ConnectionLostError: the connection is closed for good.
+        """
+        _check_letter(letter)
+        await check_there(self._link, letter)
+        await put_back(self._link, letter)
+        await delete_letter(self._link, letter)
+
+    async def discard(self, letter: DeadLetter) -> None:
+        """Delete a letter for good.
+
+        Raises:
+            TypeError: it is no letter.
+            LetterNotFoundError: the letter is gone already.
+            ServerError: the server does not answer within 5 seconds.
+            ConnectionLostError: the connection is closed for good.
+        """
+        _check_letter(letter)
+        await check_there(self._link, letter)
+        if not await delete_letter(self._link, letter):
+            raise LetterNotFoundError(gone(str(letter.number)))
+
+    async def register(self, *, limits: Limits | None = None, replicas: int | None = None) -> None:
+        """Create the stream of the dead letters, or set how long and how many it keeps.
+
+        Registering actors creates it as well, without limits. At a limit the oldest letters go.
+
+        Args:
+            limits: `age`, `messages` and `bytes`; `Limits()` takes all limits away. None: leave
+                them as they are, which is none for a new stream.
+            replicas: how many servers of a cluster keep a copy. None: leave it as it is, which is 1
+                for a new stream.
+
+        Raises:
+            TypeError: an argument is of a wrong type.
+            ValueError: `limits.message_size` or `limits.consumers` is set, which make no sense
+                here, or `replicas` is not 1 to 5.
+            StreamConfigError: the server refuses it, for instance as it has fewer servers.
+            ServerError: the server does not answer within 5 seconds, or has no JetStream.
+            ConnectionLostError: the connection is closed for good.
+        """
+        check_limits(limits, replicas)
+        await register_stream(self._link, limits, replicas)
+
+
+@asynccontextmanager
+async def _connect(
+    server: Server | None, close: bool, options: dict[str, Any]
+) -> AsyncIterator[DeadLetters]:
+    async with open_link(server, close=close, options=options) as link:
+        yield DeadLetters(link)
+
+
+def _check_letter(letter: object) -> None:
+    if not isinstance(letter, DeadLetter):
+        raise TypeError(f"this takes a DeadLetter, such as `get` gives, not {letter!r}")
+
+
+def _check_number(number: object) -> None:
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise TypeError(f"the number of a dead letter must be an int, not {number!r}")
+    if number < 1:
+        raise ValueError(f"the number of a dead letter must be at least 1, not {number}")

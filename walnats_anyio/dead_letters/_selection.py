@@ -1,0 +1,126 @@
+"""Which of the dead letters are meant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, runtime_checkable
+
+from walnats_anyio._events import BaseEvent
+from walnats_anyio._link import check_name
+from walnats_anyio.dead_letters._letter import DeadLetter, Reason, filter_of
+
+
+@runtime_checkable
+class NamedActor(Protocol):
+    """What of an actor tells which letters are its own; an `Actor` has it."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def event(self) -> BaseEvent[Any]:
+        """The event that it handles."""
+        ...
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some of the dead letters."""
+
+    subjects: str
+    """The subjects that they are kept under."""
+
+    reason: Reason | None
+    """Why they were given up; None for any reason."""
+
+    since: datetime | None
+    """The first moment at which they may have been given up."""
+
+    until: datetime | None
+    """The first moment at which they may not have been given up any more."""
+
+    @property
+    def by_subject_only(self) -> bool:
+        """Whether the server can tell which ones they are."""
+        return self.reason is None and self.since is None and self.until is None
+
+    def has(self, letter: DeadLetter) -> bool:
+        """Whether a letter under one of the subjects is one of them."""
+        return (
+            (self.reason is None or letter.reason == self.reason)
+            and (self.since is None or letter.died_at >= self.since)
+            and (self.until is None or letter.died_at < self.until)
+        )
+
+
+def select(
+    event: BaseEvent[Any] | str | None,
+    actor: NamedActor | str | None,
+    reason: Reason | str | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> Selection:
+    """Check what `DeadLetters.letters` takes.
+
+    Raises:
+        TypeError: one of them is of a wrong type.
+        ValueError: one of them is of no use.
+    """
+    event_name = _event_name(event)
+    actor_name = actor if isinstance(actor, str) else None
+    if actor_name is not None:
+        check_name("actor", actor_name)
+    elif isinstance(actor, NamedActor):
+        actor_name, its_event = actor.name, actor.event.name
+        if event_name not in (None, its_event):
+            raise ValueError(
+                f"actor {actor_name!r} handles event {its_event!r}, not {event_name!r}: leave the "
+                "event out, or give the name of the actor"
+            )
+        event_name = its_event
+    elif actor is not None:
+        raise TypeError(f"actor must be an Actor or its name, not {actor!r}")
+    _check_moment("since", since)
+    _check_moment("until", until)
+    if since is not None and until is not None and since >= until:
+        raise ValueError(f"since ({since}) must be before until ({until})")
+    stream = None if event_name is None else event_name.replace(".", "-")
+    return Selection(filter_of(stream, actor_name), _reason(reason), since, until)
+
+
+def _event_name(event: object) -> str | None:
+    if isinstance(event, BaseEvent):
+        return event.name
+    if isinstance(event, str):
+        check_name("event", event)
+    elif event is not None:
+        raise TypeError(f"event must be an Event or its name, not {event!r}")
+    return event
+
+
+def _reason(reason: object) -> Reason | None:
+    if reason is None:
+        return None
+    if isinstance(reason, str):
+        try:
+            return Reason(reason)
+        except ValueError:
+            pass
+    allowed = ", ".join(repr(one.value) for one in Reason)
+    kind = ValueError if isinstance(reason, str) else TypeError
+    raise kind(f"reason must be one of {allowed}, not {reason!r}")
+
+
+def _check_moment(name: str, moment: object) -> None:
+    if moment is None:
+        return
+    if not isinstance(moment, datetime):
+        raise TypeError(f"{name} must be a datetime, not {moment!r}")
+    if moment.utcoffset() is None:
+        raise ValueError(
+            f"{name} ({moment}) does not say in which time zone it is: give it one, such as "
+            "datetime.now(UTC) or moment.astimezone()"
+        )
