@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from walnats_anyio import __version__
+from walnats_anyio.cli._dead import dead
 from walnats_anyio.cli._demo import demo
 from walnats_anyio.cli._run import run
 from walnats_anyio.cli._server import server
@@ -44,3 +45,4 @@ def _options(
 app.command("demo")(demo)
 app.command("server")(server)
 app.command("run")(run)
+app.add_typer(dead, name="dead")

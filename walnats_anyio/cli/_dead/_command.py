@@ -1,0 +1,251 @@
+"""The commands `walnats-anyio dead list`, `show`, `requeue` and `discard`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from signal import Signals
+from typing import Annotated
+
+import typer
+
+from walnats_anyio.cli._choices import Backend, BackendOption, DebugOption, JsonOption
+from walnats_anyio.cli._dead._acting import Outcome, check_choice
+from walnats_anyio.cli._dead._options import (
+    ActorOption,
+    EventOption,
+    Filters,
+    Place,
+    ReasonOption,
+    ServerOption,
+    SinceOption,
+    UntilOption,
+)
+from walnats_anyio.cli._dead._view import as_json, in_words, show_letter, show_table
+from walnats_anyio.cli._endings import ExitCode, Problem, code_of_signal, explained
+from walnats_anyio.cli._report import write_report
+from walnats_anyio.cli._screen import note
+from walnats_anyio.dead_letters import DeadLetter, DeadLetters, LetterNotFoundError
+
+SHOWN = 100
+"""Letters that `list` shows unless told otherwise."""
+
+NumbersArgument = Annotated[
+    list[int] | None,
+    typer.Argument(metavar="NUMBER", min=1, help="The letters, as `list` numbers them."),
+]
+
+AllOption = Annotated[
+    bool,
+    typer.Option("--all", help="All letters, or all that --event, --actor, ... let through."),
+]
+
+dead = typer.Typer(
+    help="Dead letters: events that actors gave up. Look at them, put them back, throw them away.",
+    epilog="Exit codes: 0 done; 1 something broke, or a letter could not be put back; 2 the command"
+    " is wrong, or there is no such letter; 3 no connection to NATS; 130 or 143 ended by SIGINT or"
+    " SIGTERM.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+
+@dead.command("list")
+def list_letters(
+    event: EventOption = None,
+    actor: ActorOption = None,
+    reason: ReasonOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="Letters shown at most.")] = SHOWN,
+    server: ServerOption = None,
+    backend: BackendOption = Backend.ASYNCIO,
+    json: JsonOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Show a table of dead letters, the oldest first.
+
+    Exit codes: 0 done, also when there are none; 1 something broke; 2 the command is wrong; 3 no
+    connection to NATS; 130 or 143 ended by SIGINT or SIGTERM.
+    """
+    with explained(debug):
+        chosen = Filters(event, actor, reason, since, until).arguments()
+        shown: list[DeadLetter] = []
+        found = 0
+
+        async def body(dead: DeadLetters) -> None:
+            nonlocal found
+            async for letter in dead.letters(**chosen):
+                shown.append(letter)
+                if len(shown) == limit:
+                    break
+            found = len(shown) if len(shown) < limit else await dead.count(**chosen)
+
+        Place(server, backend).run(body)
+        if shown:
+            show_table(shown)
+        rest = f", the oldest {limit} shown: --limit shows more" if found > limit else ""
+        note(f"{in_words(found)}{rest}")
+        write_report(json, {"count": found, "letters": [as_json(letter) for letter in shown]})
+
+
+@dead.command("show")
+def show(
+    number: Annotated[
+        int, typer.Argument(metavar="NUMBER", min=1, help="The letter, as `list` numbers it.")
+    ],
+    server: ServerOption = None,
+    backend: BackendOption = Backend.ASYNCIO,
+    json: JsonOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Show all there is to know of one dead letter: headers, payload, traceback.
+
+    Exit codes: 0 done; 1 something broke; 2 the command is wrong, or there is no such letter; 3 no
+    connection to NATS; 130 or 143 ended by SIGINT or SIGTERM.
+    """
+    with explained(debug):
+
+        async def body(dead: DeadLetters) -> None:
+            try:
+                letter = await dead.get(number)
+            except LetterNotFoundError as error:
+                raise Problem(str(error), code=ExitCode.USAGE) from error
+            show_letter(letter)
+            write_report(json, as_json(letter))
+
+        Place(server, backend).run(body)
+
+
+@dead.command("requeue")
+def requeue(
+    numbers: NumbersArgument = None,
+    everything: AllOption = False,
+    event: EventOption = None,
+    actor: ActorOption = None,
+    reason: ReasonOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    server: ServerOption = None,
+    backend: BackendOption = Backend.ASYNCIO,
+    json: JsonOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Put events back, each for the one actor that gave it up.
+
+    The event's other actors pass over it. For the actor its attempts count from 1 again. What fails
+    again meanwhile is not put back a second time.
+
+    Exit codes: 0 done; 1 something broke, or a letter could not be put back and is kept; 2 the
+    command is wrong, or there is no such letter; 3 no connection to NATS; 130 or 143 ended by
+    SIGINT or SIGTERM.
+    """
+    with explained(debug):
+        filters = Filters(event, actor, reason, since, until)
+        check_choice(numbers or [], everything, filters)
+        chosen = filters.arguments()
+        outcome = Outcome("requeued", all_of_them=everything)
+
+        async def body(dead: DeadLetters) -> None:
+            for number in dict.fromkeys(numbers or []):
+                await outcome.act_on_number(dead.requeue, dead, number)
+            if everything:
+                async for letter in dead.letters(**chosen):
+                    await outcome.act_on(dead.requeue, letter)
+
+        _finish(Place(server, backend), outcome, body, json)
+
+
+@dead.command("discard")
+def discard(
+    numbers: NumbersArgument = None,
+    everything: AllOption = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before several are discarded.")
+    ] = False,
+    event: EventOption = None,
+    actor: ActorOption = None,
+    reason: ReasonOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    server: ServerOption = None,
+    backend: BackendOption = Backend.ASYNCIO,
+    json: JsonOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Delete dead letters for good.
+
+    Before several are deleted it asks. With --all those are deleted that were there when it asked.
+
+    Exit codes: 0 done; 1 something broke, or you said no; 2 the command is wrong, or there is no
+    such letter; 3 no connection to NATS; 130 or 143 ended by SIGINT or SIGTERM.
+    """
+    with explained(debug):
+        filters = Filters(event, actor, reason, since, until)
+        check_choice(numbers or [], everything, filters)
+        place = Place(server, backend)
+        wanted = list(dict.fromkeys(numbers or []))
+        if everything:
+            wanted = _numbers_of(place, filters)
+        if len(wanted) > 1 and not yes:
+            _ask(len(wanted))
+        outcome = Outcome("discarded", all_of_them=everything)
+
+        async def body(dead: DeadLetters) -> None:
+            for number in wanted:
+                await outcome.act_on_number(dead.discard, dead, number)
+
+        _finish(place, outcome, body, json)
+
+
+def _numbers_of(place: Place, filters: Filters) -> list[int]:
+    chosen = filters.arguments()
+    numbers: list[int] = []
+
+    async def body(dead: DeadLetters) -> None:
+        numbers.extend([letter.number async for letter in dead.letters(**chosen)])
+
+    place.run(body)
+    return numbers
+
+
+def _ask(count: int) -> None:
+    """Ask whether so many letters may be discarded.
+
+    Raises:
+        typer.Exit: they may not.
+        Problem: there is nobody to ask.
+    """
+    question = f"Discard {in_words(count)} for good?"
+    try:
+        if typer.confirm(question):
+            return
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise typer.Exit(code_of_signal(Signals.SIGINT)) from None
+        raise Problem(
+            f"{in_words(count)} would be discarded, and there is nobody to ask",
+            hint="add --yes",
+            code=ExitCode.USAGE,
+        ) from None
+    note("nothing is discarded")
+    raise typer.Exit(ExitCode.BROKEN)
+
+
+def _finish(
+    place: Place,
+    outcome: Outcome,
+    body: Callable[[DeadLetters], Awaitable[None]],
+    json: Path | None,
+) -> None:
+    complete = False
+    try:
+        place.run(body)
+        complete = True
+    finally:
+        # Also when it ended in the middle: what is done is done.
+        if complete or outcome.begun:
+            note(outcome.in_words())
+            write_report(json, outcome.report())
+    raise typer.Exit(outcome.exit_code)
