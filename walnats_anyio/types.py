@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from walnats_anyio._actors import ConnectedActors
+from walnats_anyio._actors import ActorSummary, ConnectedActors, Summary
 from walnats_anyio._events import BaseEvent, ConnectedEvents
 from walnats_anyio.middlewares import BaseContext, Context, ErrorContext, OkContext
 
 __all__ = [
+    "ActorSummary",
     "BaseContext",
     "BaseEvent",
     "ConnectedActors",
@@ -14,4 +15,5 @@ __all__ = [
     "Context",
     "ErrorContext",
     "OkContext",
+    "Summary",
 ]

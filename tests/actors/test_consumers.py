@@ -47,7 +47,7 @@ async def test_register_makes_the_consumer(url: str, event: Event[int]) -> None:
     assert config["ack_policy"] == "explicit"
     assert config["deliver_policy"] == "all"
     assert config["ack_wait"] == 1_500_000_000
-    assert config["max_deliver"] == 7
+    assert config["max_deliver"] == -1
     assert config["max_ack_pending"] == 9
 
 
@@ -64,7 +64,6 @@ async def test_register_again_changes_nothing(url: str, event: Event[int]) -> No
     ("field", "value", "on_server"),
     [
         ("ack_wait", 3, ("ack_wait", 3_000_000_000)),
-        ("max_attempts", 5, ("max_deliver", 5)),
         ("max_ack_pending", 50, ("max_ack_pending", 50)),
         ("description", "New.", ("description", "New.")),
     ],
@@ -169,7 +168,7 @@ async def test_listening_without_a_stream(url: str, event: Event[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("ack_wait", 3), ("max_attempts", 5), ("max_ack_pending", 50)]
+    ("field", "value"), [("ack_wait", 3), ("max_ack_pending", 50)]
 )
 async def test_a_consumer_changed_on_the_server(
     url: str, event: Event[int], field: str, value: Any

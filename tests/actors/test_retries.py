@@ -168,22 +168,24 @@ async def test_max_attempts(url: str, event: Event[int]) -> None:
         await on.until_done(other)
         with anyio.move_on_after(0.5):
             await until(lambda: len(attempts.numbers) > 3)
+        await on.until_done(actor)
     assert attempts.numbers == attempts.failed == [1, 2, 3]
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b'"text"', b"\xff\xfe", b"1.5"])
-async def test_what_cannot_be_decoded_is_a_failed_attempt(
+async def test_what_cannot_be_decoded_is_given_up_at_once(
     url: str, event: Event[int], payload: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     attempts, handled = Attempts(), Handled()
-    actor = Actor("a", event, handled, max_attempts=2, retry_delay=(), middlewares=(attempts,))
+    actor = Actor("a", event, handled, retry_delay=(), middlewares=(attempts,))
     async with running(url, actor) as on:
         await on.emit_raw(payload)
-        await until(lambda: len(attempts.errors) == 2)
+        await until(lambda: len(attempts.errors) == 1)
         await on.emit(5)
         await handled.come(1)
+        await on.until_done(actor)
     assert handled.messages == [5]
-    assert attempts.failed == [1, 2]
+    assert attempts.failed == [1]
     assert all(isinstance(error, ValueError) for error in attempts.errors)
     assert "undecodable" in caplog.text
 

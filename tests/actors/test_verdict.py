@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from walnats_anyio import Reject, Retry
 from walnats_anyio._actors._verdict import (
     Ack,
+    Bury,
     Nak,
     Outcome,
     Term,
@@ -20,6 +21,7 @@ from walnats_anyio._actors._verdict import (
     delay_after,
     in_words,
 )
+from walnats_anyio.dead_letters import Reason
 
 ERROR = KeyError("x")
 DELAYS = (0.5, 10.0)
@@ -29,8 +31,8 @@ DELAYS = (0.5, 10.0)
     ("outcome", "error", "verdict"),
     [
         (Outcome.RETURNED, None, Ack()),
-        (Outcome.RAISED, Reject("no such user"), Term("no such user")),
-        (Outcome.RAISED, Reject(), Term("")),
+        (Outcome.RAISED, Reject("no such user"), Bury(Reason.REJECTED)),
+        (Outcome.RAISED, Reject(), Bury(Reason.REJECTED)),
         (Outcome.RAISED, Retry(delay=7), Nak(7.0)),
         (Outcome.RAISED, Retry(delay=0), Nak(0.0)),
         (Outcome.RAISED, Retry(), Nak(10.0)),
@@ -38,7 +40,8 @@ DELAYS = (0.5, 10.0)
         (Outcome.RAISED, BaseException(), Nak(10.0)),
         (Outcome.RAISED, None, Nak(10.0)),
         (Outcome.TIMED_OUT, TimeoutError(), Nak(10.0)),
-        (Outcome.UNDECODABLE, ERROR, Nak(10.0)),
+        (Outcome.UNDECODABLE, ERROR, Bury(Reason.UNDECODABLE)),
+        (Outcome.DIED, ERROR, Bury(Reason.DIED)),
         (Outcome.STOPPED, None, Nak(0.0)),
         (Outcome.STOPPED, ERROR, Nak(0.0)),
     ],
@@ -46,13 +49,28 @@ DELAYS = (0.5, 10.0)
 def test_every_way_a_job_can_end(
     outcome: Outcome, error: BaseException | None, verdict: Verdict
 ) -> None:
-    assert decide(outcome, error, 2, DELAYS) == verdict
+    assert decide(outcome, error, 2, DELAYS, None) == verdict
+    assert decide(outcome, error, 2, DELAYS, 3) == verdict
+
+
+@pytest.mark.parametrize("attempt", [2, 3, 1000])
+@pytest.mark.parametrize("error", [ERROR, Retry(), Retry(delay=7), None])
+@pytest.mark.parametrize("outcome", [Outcome.RAISED, Outcome.TIMED_OUT])
+def test_the_last_attempt_that_fails(
+    outcome: Outcome, error: Exception | None, attempt: int
+) -> None:
+    assert decide(outcome, error, attempt, DELAYS, 2) == Bury(Reason.EXHAUSTED)
+
+
+def test_the_last_attempt_may_end_well_or_be_stopped() -> None:
+    assert decide(Outcome.RETURNED, None, 2, DELAYS, 2) == Ack()
+    assert decide(Outcome.STOPPED, None, 2, DELAYS, 2) == Nak(0.0)
+    assert decide(Outcome.RAISED, Reject("no"), 2, DELAYS, 2) == Bury(Reason.REJECTED)
 
 
 @pytest.mark.parametrize("error", [Reject("no"), Retry(delay=7)])
-@pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.UNDECODABLE])
-def test_only_a_handler_chooses_its_end(outcome: Outcome, error: Exception) -> None:
-    assert decide(outcome, error, 1, DELAYS) == Nak(0.5)
+def test_only_a_handler_chooses_its_end(error: Exception) -> None:
+    assert decide(Outcome.TIMED_OUT, error, 1, DELAYS, None) == Nak(0.5)
 
 
 @given(
@@ -112,7 +130,7 @@ def test_a_delay_in_words_is_in_nanoseconds(delay: float) -> None:
         (Term("größer"), "+TERM größer".encode()),
     ],
 )
-def test_verdicts_in_words(verdict: Verdict, words: bytes) -> None:
+def test_verdicts_in_words(verdict: Ack | Nak | Term, words: bytes) -> None:
     assert in_words(verdict) == words
 
 

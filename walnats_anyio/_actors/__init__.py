@@ -6,5 +6,16 @@ from walnats_anyio._actors._actor import Actor
 from walnats_anyio._actors._choices import ExecuteIn, Priority, Reject, Retry
 from walnats_anyio._actors._connection import ConnectedActors
 from walnats_anyio._actors._registry import Actors
+from walnats_anyio._actors._summary import ActorSummary, Summary
 
-__all__ = ["Actor", "Actors", "ConnectedActors", "ExecuteIn", "Priority", "Reject", "Retry"]
+__all__ = [
+    "Actor",
+    "ActorSummary",
+    "Actors",
+    "ConnectedActors",
+    "ExecuteIn",
+    "Priority",
+    "Reject",
+    "Retry",
+    "Summary",
+]

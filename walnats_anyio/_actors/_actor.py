@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import inspect
-import pickle
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args, overload
 
 from walnats_anyio._actors._choices import ExecuteIn, Priority, check_count, check_seconds
+from walnats_anyio._actors._handler import check_handler
 from walnats_anyio._events import BaseEvent
 from walnats_anyio._link import check_name
 from walnats_anyio.middlewares import Middleware
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+Ack = Literal["sent", "confirmed"]
 
 MAX_DESCRIPTION_BYTES = 4096
 """What NATS takes as a consumer's description."""
@@ -36,8 +36,8 @@ class Actor(Generic[T, R]):
         SEND_EMAIL = Actor("send-email", USER_CREATED, send_email)
 
     Each event goes to one run of the actor's handler, wherever the actor listens; every actor of an
-    event gets it. `description`, `ack_wait`, `max_attempts` and `max_ack_pending` belong to the
-    consumer on the server: `ConnectedActors.register` brings a change of theirs there.
+    event gets it. `description`, `ack_wait` and `max_ack_pending` belong to the consumer on the
+    server: `ConnectedActors.register` brings a change of theirs there.
 
     A value: frozen and hashable, with no connection and no state.
 
@@ -76,9 +76,11 @@ class Actor(Generic[T, R]):
     """
 
     max_attempts: int | None = None
-    """How many times an event is delivered to the actor at most. None: until it is handled.
+    """How many times the handler is run for an event at most. None: until it is handled.
 
-    An event that was delivered so often is not delivered again; it stays in the stream.
+    When the last attempt has failed, or never ended, the event goes to the dead letters. Runs that
+    a stop cut short, and gave back to the server, are not counted; those that ended with their
+    process are, as nobody can tell how far they came.
     """
 
     max_ack_pending: int = 1000
@@ -125,6 +127,22 @@ class Actor(Generic[T, R]):
     priority: Priority = Priority.NORMAL
     """Who gets a free job slot first when the actors of one process compete for `max_jobs`."""
 
+    _: dataclasses.KW_ONLY
+
+    dead_letters: bool = True
+    """Whether events that the actor gives up are kept as dead letters.
+
+    False: they are terminated, and only the log tells of them.
+    """
+
+    ack: Ack = "sent"
+    """When a job is done: when its acknowledgement is `"sent"`, or `"confirmed"` by the server.
+
+    An acknowledgement that is lost with its connection brings the event back after `ack_wait`,
+    although it was handled. With `"confirmed"` it is said again until the server confirms it, and
+    `on_success` is called after that. A job takes a round trip longer.
+    """
+
     if TYPE_CHECKING:
         # What a handler gives back is inferred by mypy only with one signature for each kind.
         @overload
@@ -144,6 +162,9 @@ class Actor(Generic[T, R]):
             retry_delay: Sequence[float] | Callable[[int], float] = (0.5, 1, 2, 4),
             pulse: bool = True,
             priority: Priority = Priority.NORMAL,
+            *,
+            dead_letters: bool = True,
+            ack: Ack = "sent",
         ) -> None: ...
         @overload
         def __init__(
@@ -162,6 +183,9 @@ class Actor(Generic[T, R]):
             retry_delay: Sequence[float] | Callable[[int], float] = (0.5, 1, 2, 4),
             pulse: bool = True,
             priority: Priority = Priority.NORMAL,
+            *,
+            dead_letters: bool = True,
+            ack: Ack = "sent",
         ) -> None: ...
         def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
@@ -179,9 +203,11 @@ class Actor(Generic[T, R]):
         check_count(f"{this} max_attempts", self.max_attempts, optional=True)
         check_count(f"{this} max_ack_pending", self.max_ack_pending)
         check_count(f"{this} max_jobs", self.max_jobs)
+        if self.ack not in get_args(Ack):
+            raise ValueError(f"{this} ack must be 'sent' or 'confirmed', not {self.ack!r}")
         self._check_middlewares(this)
         self._check_retry_delay(this)
-        self._check_handler(this)
+        check_handler(this, self.handler, self.execute_in)
 
     @property
     def consumer_name(self) -> str:
@@ -199,7 +225,8 @@ class Actor(Generic[T, R]):
             "ack_policy": "explicit",
             "deliver_policy": "all",
             "ack_wait": round(self.ack_wait * 10**9),
-            "max_deliver": -1 if self.max_attempts is None else self.max_attempts,
+            # Counted by the library: the server would count what a stop hands back as well.
+            "max_deliver": -1,
             "max_ack_pending": self.max_ack_pending,
         }
         if self.description is not None:
@@ -222,28 +249,6 @@ class Actor(Generic[T, R]):
         # A tuple, so that the actor is hashable and nobody changes it behind our back.
         object.__setattr__(self, "retry_delay", tuple(delays))
 
-    def _check_handler(self, this: str) -> None:
-        handler: object = self.handler
-        if not callable(handler) or isinstance(handler, type):
-            raise TypeError(
-                f"{this} handler must be a function or an object to call with one message, "
-                f"not {handler!r}"
-            )
-        if is_kind(handler, inspect.isgeneratorfunction, inspect.isasyncgenfunction):
-            raise TypeError(
-                f"{this} handler {handler!r} is a generator function, and would never be run: "
-                "remove its yield"
-            )
-        if self.execute_in is ExecuteIn.MAIN:
-            return
-        if is_kind(handler, inspect.iscoroutinefunction):
-            raise TypeError(
-                f"{this} handler {handler!r} is a coroutine function, which cannot run in "
-                f"{self.execute_in}: make it a plain function, or use ExecuteIn.MAIN"
-            )
-        if self.execute_in is ExecuteIn.PROCESS:
-            _check_pickles(this, handler)
-
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "event": BaseEvent,
@@ -251,6 +256,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "execute_in": ExecuteIn,
     "pulse": bool,
     "priority": Priority,
+    "dead_letters": bool,
 }
 
 
@@ -259,22 +265,3 @@ def _check_type(what: str, value: object, right: type | tuple[type, ...]) -> Non
         return
     names = [kind.__name__ for kind in (right if isinstance(right, tuple) else (right,))]
     raise TypeError(f"{what} must be of {' or '.join(names)}, not {value!r}")
-
-
-def _check_pickles(this: str, handler: object) -> None:
-    try:
-        pickle.dumps(handler)
-    except Exception as exc:
-        raise TypeError(
-            f"{this} handler {handler!r} cannot be pickled, as a process needs it ({exc}): "
-            "use a function at the top of a module"
-        ) from exc
-
-
-def is_kind(handler: Any, *kinds: Callable[[Any], bool]) -> bool:
-    """Whether it is such a kind of function; looks through partials, methods and `__call__`."""
-    while isinstance(handler, functools.partial):
-        handler = handler.func  # pyright: ignore[reportUnknownMemberType] - of any callable
-    # A function has a `__call__` of its own, which is none of the kinds asked for.
-    called = getattr(handler, "__call__", None)  # noqa: B004 - not asked whether it is callable
-    return any(kind(handler) or kind(called) for kind in kinds)

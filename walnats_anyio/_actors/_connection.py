@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
+from walnats_anyio._actors import _attempts
 from walnats_anyio._actors._choices import check_count, check_seconds
 from walnats_anyio._actors._consumers import check_consumer, for_each, register_consumer
 from walnats_anyio._actors._executors import Executors
+from walnats_anyio._actors._job import logger
 from walnats_anyio._actors._listen import Listening
 from walnats_anyio._actors._polls import Polls
 from walnats_anyio._actors._requests import Options
 from walnats_anyio._actors._slots import Slots
-from walnats_anyio._link import Link, Server, open_link
+from walnats_anyio._actors._summary import Summary
+from walnats_anyio._link import Link, Server, StreamConfigError, open_link
+from walnats_anyio.dead_letters import _stream as _dead_letters
 
 if TYPE_CHECKING:
     from walnats_anyio._actors._registry import Actors
@@ -36,8 +40,10 @@ class ConnectedActors:
     async def register(self) -> None:
         """Make the consumers of all actors on the server what the actors declare.
 
-        From then on the actors' events are kept for them. Blocks for one or two requests to the
-        server for each actor. Can be called any number of times, by any number of processes.
+        From then on the actors' events are kept for them. It also creates the stream of dead
+        letters, and one for notes of what actors hand back, unless they are there. Blocks for one
+        or two requests to the server for each actor. Can be called any number of times, by any
+        number of processes.
 
         Raises:
             StreamConfigError: there is no stream for an actor's event: register the event first.
@@ -46,6 +52,11 @@ class ConnectedActors:
             ExceptionGroup: more than one actor failed; holds these errors.
         """
         await for_each(self._actors, register_consumer, self._link)
+        # As safe as the safest of the events.
+        replicas = max(actor.event.replicas for actor in self._actors)
+        await _attempts.create_stream(self._link, replicas)
+        if any(actor.dead_letters for actor in self._actors):
+            await _dead_letters.create_stream(self._link, replicas)
 
     async def listen(
         self,
@@ -59,7 +70,7 @@ class ConnectedActors:
         max_threads: int | None = None,
         shutdown_timeout: float | None = None,
         task_status: TaskStatus[None] = TASK_STATUS_IGNORED,
-    ) -> None:
+    ) -> Summary:
         """Handle events, until it is cancelled or `shutdown` is called.
 
         `await task_group.start(conn.listen)` returns once every actor is receiving. Cancelling is
@@ -86,10 +97,15 @@ class ConnectedActors:
                 cancelled. None: as long as they take.
             task_status: for `task_group.start`.
 
+        Returns:
+            How many jobs were handled, failed, were buried and handed back. The log has it as well,
+            at level INFO, however `listen` ends.
+
         Raises:
             ValueError: an argument is out of its range.
             TypeError: an argument is of a wrong type.
             ConsumerConfigError: an actor is not registered, or its consumer is not as declared.
+            StreamConfigError: there is no stream for dead letters, which an actor wants.
             RuntimeError: this connection is listening already.
             ExceptionGroup: what broke while listening, such as a `ConnectionLostError`.
         """
@@ -116,12 +132,26 @@ class ConnectedActors:
         )
         try:
             await for_each(self._actors, check_consumer, self._link)
+            await self._check_dead_letters()
             if self._stop_first:
                 listening.stop()
-            await listening.run(shutdown_timeout, task_status)
+            try:
+                await listening.run(shutdown_timeout, task_status)
+            finally:
+                summary = listening.summary()
+                logger.info("listened: %s", summary)
+            return summary
         finally:
             self._listening = None
             self._stop_first = False
+
+    async def _check_dead_letters(self) -> None:
+        wanting = [actor.name for actor in self._actors if actor.dead_letters]
+        if wanting and not await _dead_letters.stream_exists(self._link):
+            raise StreamConfigError(
+                f"there is no stream for dead letters, which actor {wanting[0]!r} wants: register "
+                "the actors (await conn.register()), or declare them with dead_letters=False"
+            )
 
     def shutdown(self) -> None:
         """Stop gracefully: take no more events, finish the running jobs, then `listen` returns.

@@ -14,6 +14,7 @@ from typing import Any, cast
 import anyio
 
 from walnats_anyio._actors._actor import Actor
+from walnats_anyio._actors._attempts import Attempts
 from walnats_anyio._actors._choices import ExecuteIn, Reject, Retry
 from walnats_anyio._actors._deadlines import Deadlines
 from walnats_anyio._actors._executors import Executors
@@ -69,12 +70,18 @@ class Jobs:
     """Runs the jobs of one actor."""
 
     def __init__(
-        self, actor: Actor[Any, Any], executors: Executors, suspending: Callable[[], None]
+        self,
+        actor: Actor[Any, Any],
+        executors: Executors,
+        attempts: Attempts,
+        suspending: Callable[[], None],
     ) -> None:
         self.actor = actor
         self.deadlines = Deadlines(actor.job_timeout)
         self.cancelled = anyio.get_cancelled_exc_class()
         self._executors = executors
+        self._attempts = attempts
+        self._tells_of_returning = bool(actor.middlewares) or actor.ack == "confirmed"
         self._suspending = suspending
         self._decode = actor.event.decode
         self._handler = actor.handler
@@ -94,7 +101,8 @@ class Jobs:
             return Ending(Outcome.UNDECODABLE, error)
         try:
             if self.actor.middlewares:
-                await self.tell("on_start", Context(self.actor, received, message))
+                attempt = self._attempts.of(received.reply)
+                await self.tell("on_start", Context(self.actor, received, attempt, message))
             await self._handle(message, scope, started)
         except Exception as error:  # noqa: BLE001 - a handler can raise anything; it is an ending
             return Ending(Outcome.RAISED, error, message)
@@ -112,7 +120,7 @@ class Jobs:
             raise cancelled from None
         finally:
             self.deadlines.end(scope)
-        if self.actor.middlewares or scope.cancel_called:
+        if self._tells_of_returning or scope.cancel_called:
             return Ending(Outcome.RETURNED, None, message, monotonic() - started)
         return None
 
@@ -134,23 +142,24 @@ class Jobs:
         self._suspending()
         await Resumed(coroutine, context, yielded)
 
-    async def told(self, received: Message, ending: Ending) -> None:
+    async def told(self, received: Message, ending: Ending, attempt: int) -> None:
         """Tell the middlewares and the log how a job ended."""
         actor = self.actor
         match ending.outcome:
             case Outcome.RETURNED:
-                await self.tell(
-                    "on_success", OkContext(actor, received, ending.message, ending.duration)
-                )
+                context = OkContext(actor, received, attempt, ending.message, ending.duration)
+                await self.tell("on_success", context)
             case Outcome.STOPPED:
                 pass
             case _:
-                self._log(received, ending)
+                self._log(received, ending, attempt)
                 error = ending.error or RuntimeError(ending.outcome.value)
                 message = ending.message
                 if ending.outcome is Outcome.TIMED_OUT:
                     message = self._decode(received.data)
-                await self.tell("on_failure", ErrorContext(actor, received, message, error))
+                await self.tell(
+                    "on_failure", ErrorContext(actor, received, attempt, message, error)
+                )
 
     async def tell(self, hook: str, context: BaseContext) -> None:
         """Call a hook of every middleware; what one raises is logged."""
@@ -172,10 +181,9 @@ class Jobs:
                     raise
                 logger.exception("actor %r: %s cancelled itself", name, hook)
 
-    def _log(self, received: Message, ending: Ending) -> None:
+    def _log(self, received: Message, ending: Ending, attempt: int) -> None:
         error = ending.error
         sequence = received.metadata.sequence.stream
-        attempt = received.metadata.num_delivered
         if isinstance(error, Retry | Reject):
             logger.info(
                 "actor %r: event %d, attempt %d: %s: %s",

@@ -15,6 +15,7 @@ from walnats_anyio._actors._polls import Polls
 from walnats_anyio._actors._requests import Options
 from walnats_anyio._actors._slot import Slot
 from walnats_anyio._actors._slots import Slots
+from walnats_anyio._actors._summary import ActorSummary, Summary
 from walnats_anyio._link import (
     ConsumerConfigError,
     Link,
@@ -59,6 +60,7 @@ class Listening:
         self._changed = anyio.Event()
         self._stopping = False
         self._failure: Exception | None = None
+        self._started_at = anyio.current_time()
         actors = list(actors)
         self._listeners = [Listener(actor, self, alone=len(actors) == 1) for actor in actors]
 
@@ -87,6 +89,24 @@ class Listening:
         """Take no more events and end when the running jobs have."""
         self._stopping = True
         self._changed.set()
+
+    def summary(self) -> Summary:
+        """What has been done so far."""
+        return Summary(
+            anyio.current_time() - self._started_at,
+            tuple(
+                ActorSummary(
+                    listener.actor.name,
+                    listener.actor.event.name,
+                    counts.handled,
+                    counts.failed,
+                    counts.buried,
+                    counts.handed_back,
+                )
+                for listener in self._listeners
+                for counts in (listener.counts,)
+            ),
+        )
 
     # what listeners call
 

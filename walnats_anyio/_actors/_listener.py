@@ -8,22 +8,29 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from walnats_anyio._actors._actor import Actor
+from walnats_anyio._actors._attempts import Attempts
+from walnats_anyio._actors._endings import Endings
 from walnats_anyio._actors._intake import Intake, Meaning, meaning_of
-from walnats_anyio._actors._job import Ending, Jobs, logger
+from walnats_anyio._actors._job import Jobs
 from walnats_anyio._actors._requests import pull_requests
 from walnats_anyio._actors._slot import Slot
 from walnats_anyio._actors._slots import Share
-from walnats_anyio._actors._verdict import Nak, Outcome, Verdict, decide, in_words
+from walnats_anyio._actors._summary import Counts
+from walnats_anyio._actors._verdict import Ack, Nak, Term, in_words
+from walnats_anyio._events import HEADER_ACTOR
 from walnats_anyio._link import ConsumerConfigError, Mailbox, Message, pub
 
 if TYPE_CHECKING:
     from walnats_anyio._actors._listen import Listening
 
 REFUSED_DELAY = 1.0
-"""Seconds until an event that came in excess of the slots, or failed in a burst, comes again."""
+"""Seconds until an event that came in excess of the slots comes again."""
 
 PAUSE = 1.0
 """Seconds without requests when the server does not want any."""
+
+UNSTARTED_TICKS = 2
+"""Rounds of the clock, at most a quarter of `ack_wait` each, that an event without pulse waits."""
 
 PENDING = "Nats-Pending-Messages"
 
@@ -34,11 +41,13 @@ class Listener:
     def __init__(self, actor: Actor[Any, Any], host: Listening, *, alone: bool) -> None:
         self.actor = actor
         self.slots = host.slots
-        self.jobs = Jobs(actor, host.executors, self._suspending)
+        self.attempts = Attempts(actor, host.link)
+        self.jobs = Jobs(actor, host.executors, self.attempts, self.suspending)
         self.new_spot = host.link.new_spot
         self.parked: list[Slot] = []
         self.held: dict[str, int] = {}
         """Reply subjects of the events held, waiting or running, with the tick they came in."""
+        self.counts = Counts()
         self.finished = False
         """Whether its burst is over."""
         self.limiter = anyio.CapacityLimiter(actor.max_jobs)
@@ -47,6 +56,7 @@ class Listener:
         self._host = host
         self._link = host.link
         self._options = options = host.options
+        self.endings = Endings(self, host.link, burst=options.burst)
         self._waiting: deque[Message] = deque()
         self._intake = Intake(
             min(actor.max_jobs, host.slots.total), options.batch, one_at_a_time=options.burst
@@ -78,7 +88,7 @@ class Listener:
         if self._mailbox is not None:
             self._link.end(self._mailbox)
         while self._waiting:
-            self.hand_back(self._waiting.popleft())
+            self.hand_back(self._waiting.popleft().reply)
 
     async def close(self) -> None:
         """Forget the subscription."""
@@ -132,15 +142,22 @@ class Listener:
             self._status(received)
             return
         if not self._intake.take():
+            self._link.post(self.attempts.note(reply))
             delay = 0.0 if self._intake.stopped else REFUSED_DELAY
             self._link.post(pub(reply, in_words(Nak(delay))))
             return
         self._received_any = self._share.busy = True
-        self.slots.hold()
-        self.held[reply] = self._tick
-        self._waiting.append(received)
-        if not self._called:
-            self.slots.call(self)
+        headers, name = received.headers, self.actor.name
+        if headers and headers.get(HEADER_ACTOR, name) != name:
+            # Requeued for another actor of the event: none of ours.
+            self._intake.let_go()
+            self._link.post(pub(reply, b""))
+        else:
+            self.slots.hold()
+            self.held[reply] = self._tick
+            self._waiting.append(received)
+            if not self._called:
+                self.slots.call(self)
         if not self._intake.asked:
             self._answered()
             self.ask()
@@ -156,8 +173,7 @@ class Listener:
             case Meaning.ALIVE:
                 return
             case Meaning.DELETED | Meaning.REFUSED:
-                name = self.actor.name
-                self._host.failed(ConsumerConfigError(f"actor {name!r}: {description}"))
+                self._host.failed(ConsumerConfigError(f"actor {self.actor.name!r}: {description}"))
             case Meaning.EMPTY | Meaning.EXPIRED if self._options.burst:
                 self.finished = True
                 self._host.settled()
@@ -193,7 +209,7 @@ class Listener:
         if self._waiting and not self.slots.must_yield(self):
             return self._waiting.popleft()
         self.release(slot)
-        self._suspending()
+        self.suspending()
         return None
 
     def release(self, slot: Slot) -> None:
@@ -203,7 +219,7 @@ class Listener:
         if self.finished or self._intake.stopped:
             self._host.settled()
 
-    def _suspending(self) -> None:
+    def suspending(self) -> None:
         """A handler waits for something: let others start, two of them so that soon all do."""
         if self._waiting and self.slots.call(self) and self._waiting:
             self.slots.call(self)
@@ -215,53 +231,40 @@ class Listener:
         reply = received.reply
         if reply in self.held:
             self._link.post(b"PUB %b 0\r\n\r\n" % reply.encode())
-            self._let_go(reply)
+            self.done(reply)
 
-    async def conclude(self, received: Message, ending: Ending) -> None:
-        """Tell the server, the middlewares and the log how a job ended."""
-        if ending.outcome is Outcome.RETURNED:
-            self.handled(received)
-            await self.jobs.told(received, ending)
-        else:
-            await self.jobs.told(received, ending)
-            verdict = self._verdict(received, ending)
-            if self._options.burst and isinstance(verdict, Nak):
-                # Or one event that fails would come round at once, and the burst never end.
-                verdict = Nak(max(verdict.delay, REFUSED_DELAY))
-            self._say(received.reply, verdict)
+    def done(self, reply: str) -> None:
+        """The server has been told that an event is handled."""
+        if reply in self.held:
+            self.counts.handled += 1
+            self.let_go(reply)
+
+    def let_go(self, reply: str) -> None:
+        """The server has been told of an event, once: it is not held any more."""
+        del self.held[reply]
+        if self.attempts.later:
+            self.attempts.later.pop(reply, None)
+        self._intake.let_go()
+        self.slots.let_go()
+        self.ask()
+
+    def say(self, reply: str, verdict: Ack | Nak | Term) -> None:
+        """Tell the server what becomes of an event, unless it has been told."""
+        if reply in self.held:
+            self._link.post(pub(reply, in_words(verdict)))
+            self.let_go(reply)
 
     def hand_back_all(self) -> None:
         """Give every event that is not done with back to the server, to be delivered at once."""
         for reply in list(self.held):
-            self._say(reply, decide(Outcome.STOPPED, None, 1, ()))
+            self.hand_back(reply)
 
-    def hand_back(self, received: Message) -> None:
+    def hand_back(self, reply: str) -> None:
         """Give an event that is not done with back to the server, to be delivered at once."""
-        self._say(received.reply, decide(Outcome.STOPPED, None, 1, ()))
-
-    def _verdict(self, received: Message, ending: Ending) -> Verdict:
-        attempt = received.metadata.num_delivered or 1
-        try:
-            return decide(ending.outcome, ending.error, attempt, self.actor.retry_delay)
-        except Exception:  # noqa: BLE001 - the actor's own function can raise anything
-            logger.exception(
-                "actor %r: retry_delay failed for attempt %d; again in %s s",
-                self.actor.name, attempt, REFUSED_DELAY,
-            )  # fmt: skip
-            return Nak(REFUSED_DELAY)
-
-    def _say(self, reply: str, verdict: Verdict) -> None:
-        # An event is held until the server has been told once; nothing tells it twice.
-        if reply not in self.held:
-            return
-        self._link.post(pub(reply, in_words(verdict)))
-        self._let_go(reply)
-
-    def _let_go(self, reply: str) -> None:
-        del self.held[reply]
-        self._intake.let_go()
-        self.slots.let_go()
-        self.ask()
+        if reply in self.held:
+            self.counts.handed_back += 1
+            self._link.post(self.attempts.note(reply))
+            self.say(reply, Nak(0.0))
 
     # the clock
 
@@ -274,6 +277,8 @@ class Listener:
                 # What came since the last tick has most of its `ack_wait` left.
                 if since < tick - 1:
                     post(b"PUB %b 4\r\n+WPI\r\n" % reply.encode())
+        else:
+            self._hand_back_unstarted()
         intake = self._intake
         self._silent += seconds
         # It may have been asked or heard of just before this tick, so one of them proves nothing.
@@ -284,3 +289,12 @@ class Listener:
         if intake.paused and self._silent >= PAUSE:
             intake.resume()
             self.ask()
+
+    def _hand_back_unstarted(self) -> None:
+        """Give back what waits for a shared slot while its `ack_wait` runs out."""
+        waiting = self._waiting
+        while waiting and self.held[waiting[0].reply] <= self._tick - UNSTARTED_TICKS:
+            self.hand_back(waiting.popleft().reply)
+            if not waiting:
+                self.slots.withdraw(self)
+                self.ask()

@@ -52,12 +52,12 @@ class Slot:
             while (ending := await self._until_ending()) is not None:
                 received = self.current
                 if received is not None:
-                    await listener.conclude(received, ending)
+                    await listener.endings.conclude(received, ending)
                     self.current = None
                 await self._let_others_run()
         finally:
             if self.current is not None:
-                listener.hand_back(self.current)
+                listener.hand_back(self.current.reply)
             if self.active:
                 listener.release(self)
 
@@ -67,7 +67,7 @@ class Slot:
         The scope of a job that timed out is cancelled, and is left before anything else is done.
         """
         listener = self.listener
-        jobs = listener.jobs
+        jobs, attempts = listener.jobs, listener.attempts
         with anyio.CancelScope() as scope:
             while True:
                 received = listener.next_for(self)
@@ -77,11 +77,19 @@ class Slot:
                     self._since = monotonic()
                     continue
                 self.current = received
-                ending = await jobs.run(received, scope)
+                ending = None
+                # Compared with its beginning, as to take apart every reply subject would cost
+                # 0.3 us of the 6 us that an event takes.
+                if not received.reply.startswith(attempts.first) and not attempts.is_first(
+                    received.reply
+                ):
+                    ending = await listener.endings.look_up(received)
+                if ending is None:
+                    ending = await jobs.run(received, scope)
                 if ending is None:
                     listener.handled(received)
                 elif ending.outcome is Outcome.RETURNED and not scope.cancel_called:
-                    await listener.conclude(received, ending)
+                    await listener.endings.conclude(received, ending)
                 else:
                     return ending
                 self.current = None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from walnats_anyio._actors._choices import MAX_SECONDS, Reject, Retry
+from walnats_anyio.dead_letters._letter import Reason
 
 MAX_REASON = 500
 """Characters of a reason that the server is told."""
@@ -20,7 +21,7 @@ class Outcome(enum.Enum):
     """The handler returned."""
 
     RAISED = "raised"
-    """The handler raised, or its worker process died."""
+    """The handler raised, or the process that ran it for `ExecuteIn.PROCESS` died."""
 
     TIMED_OUT = "timed out"
     """The job took longer than the actor's `job_timeout`."""
@@ -30,6 +31,9 @@ class Outcome(enum.Enum):
 
     STOPPED = "stopped"
     """The job was not started, or was cancelled, as `listen` ends."""
+
+    DIED = "died"
+    """The last attempt that was allowed never ended, so the handler was not run once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,14 @@ class Nak:
 
 
 @dataclass(frozen=True, slots=True)
+class Bury:
+    """The event is given up: a dead letter is written, and then it is terminated."""
+
+    reason: Reason
+    """Why."""
+
+
+@dataclass(frozen=True, slots=True)
 class Term:
     """The event is never to be delivered again."""
 
@@ -53,29 +65,36 @@ class Term:
     """Why, for the server's advisory."""
 
 
-Verdict = Ack | Nak | Term
+Verdict = Ack | Nak | Bury
 RetryDelay = Sequence[float] | Callable[[int], float]
 
 
 def decide(
-    outcome: Outcome, error: BaseException | None, attempt: int, retry_delay: RetryDelay
+    outcome: Outcome,
+    error: BaseException | None,
+    attempt: int,
+    retry_delay: RetryDelay,
+    max_attempts: int | None,
 ) -> Verdict:
-    """Decide what NATS is told.
+    """Decide what becomes of an event.
 
-    | the job                               | verdict                          |
-    | ------------------------------------- | -------------------------------- |
-    | returned                              | ack                              |
-    | raised `Reject(reason)`               | term, with the reason            |
-    | raised `Retry(delay)`                 | nak with that delay              |
-    | raised anything else, or `Retry()`    | nak with the delay of `attempt`  |
-    | timed out, could not be decoded       | nak with the delay of `attempt`  |
-    | was not started or cancelled at a stop | nak, again at once               |
+    | the job                                              | verdict                         |
+    | ---------------------------------------------------- | ------------------------------- |
+    | returned                                             | ack                             |
+    | was not started, or was cancelled at a stop          | nak, again at once              |
+    | raised `Reject`                                      | bury: rejected                  |
+    | could not be decoded                                 | bury: undecodable               |
+    | was not run, as the last attempt allowed never ended | bury: died                      |
+    | failed otherwise, in the last attempt allowed        | bury: exhausted                 |
+    | raised `Retry(delay)`                                | nak with that delay             |
+    | raised anything else, timed out                      | nak with the delay of `attempt` |
 
     Args:
         outcome: how the job ended.
         error: what was raised, where something was.
         attempt: which attempt of the event this was, from 1.
         retry_delay: the actor's.
+        max_attempts: the actor's.
     """
     match outcome:
         case Outcome.RETURNED:
@@ -83,7 +102,13 @@ def decide(
         case Outcome.STOPPED:
             return Nak(0.0)
         case Outcome.RAISED if isinstance(error, Reject):
-            return Term(error.reason)
+            return Bury(Reason.REJECTED)
+        case Outcome.UNDECODABLE:
+            return Bury(Reason.UNDECODABLE)
+        case Outcome.DIED:
+            return Bury(Reason.DIED)
+        case _ if max_attempts is not None and attempt >= max_attempts:
+            return Bury(Reason.EXHAUSTED)
         case Outcome.RAISED if isinstance(error, Retry) and error.delay is not None:
             return Nak(error.delay)
         case _:
@@ -110,7 +135,7 @@ def delay_after(attempt: int, retry_delay: RetryDelay) -> float:
     return float(retry_delay[min(attempt, len(retry_delay)) - 1])
 
 
-def in_words(verdict: Verdict) -> bytes:
+def in_words(verdict: Ack | Nak | Term) -> bytes:
     """The payload that tells JetStream (ADR-15: +ACK is also an empty payload)."""
     match verdict:
         case Ack():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from walnats_anyio._events._connection import ConnectedEvents
 from walnats_anyio._events._event import BaseEvent, Event
-from walnats_anyio._events._headers import HEADER_ID, HEADER_TRACE
+from walnats_anyio._events._headers import HEADER_ACTOR, HEADER_ID, HEADER_TRACE
 from walnats_anyio._events._limits import Limits
 from walnats_anyio._events._registry import Events
 from walnats_anyio._events._streams import raise_all
 
 __all__ = [
+    "HEADER_ACTOR",
     "HEADER_ID",
     "HEADER_TRACE",
     "BaseEvent",

@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from anyio.lowlevel import checkpoint
 
-from walnats_anyio._events._emitter import Emitter, Outgoing
+from walnats_anyio._events._emitter import NOBODY, Emitter, Outgoing
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._headers import header_block
 from walnats_anyio._events._streams import raise_all, register_stream
-from walnats_anyio._link import EmitError, Link, MessageTooLargeError, Server, open_link
+from walnats_anyio._link import (
+    EmitError,
+    Link,
+    MessageTooLargeError,
+    Server,
+    open_link,
+    stream_config,
+)
 
 if TYPE_CHECKING:
     from walnats_anyio._events._registry import Events
@@ -23,6 +30,9 @@ T = TypeVar("T")
 
 CHECKPOINT_EVERY = 32
 """Emits after which one is a checkpoint; a checkpoint costs as much as a third of an emit."""
+
+LOOK_AFTER = 2.0
+"""Seconds without an acknowledgement after which the stream of a first emit is looked for."""
 
 LEAVE_WITHIN = 2.0
 """Seconds that a cancelled connection still waits for acknowledgements."""
@@ -118,9 +128,10 @@ class ConnectedEvents:
             ConnectionLostError: the connection is closed for good.
         """
         outgoing = await self._send(event, message, uid, trace_id, meta)
-        if sync or event.name not in self._emitter.confirmed:
+        if event.name not in self._emitter.confirmed:
+            await self._first(event, outgoing)
+        elif sync:
             await outgoing.wait()
-            self._emitter.confirmed.add(event.name)
             return
         self._until_checkpoint -= 1
         if self._until_checkpoint <= 0:
@@ -233,6 +244,24 @@ class ConnectedEvents:
         if emitter.full:
             await emitter.room()
         return emitter.send(event.name, event.name, payload, headers, event.dedup_window)
+
+    async def _first(self, event: BaseEvent[Any], outgoing: Outgoing) -> None:
+        """Wait for the acknowledgement that tells that an event has a stream."""
+        outgoing.keep_error()
+        try:
+            with anyio.move_on_after(LOOK_AFTER) as patience:
+                await outgoing.wait()
+            if patience.cancelled_caught:
+                # Without a stream there is nobody to refuse it, when anybody else listens to it.
+                if await stream_config(self._link, event.stream_name) is None:
+                    outgoing.fail(NOBODY)
+                await outgoing.wait()
+        except EmitError:
+            raise
+        except BaseException:
+            outgoing.release_error()
+            raise
+        self._emitter.confirmed.add(event.name)
 
     def _check_size(self, event: BaseEvent[Any], size: int) -> None:
         most = self._link.max_payload

@@ -91,13 +91,19 @@ class Outgoing(Ask):
                 await self._done.wait()
             except BaseException:
                 # Whoever was to hear of a failure is cancelled: the next `flush` tells of it.
-                if self.error is not None:
+                if self.error is not None and not self._kept:
                     self._emitter.failed(self.error)
                 raise
             finally:
                 self._done = None
         if self.error is not None:
             raise self.error
+
+    def fail(self, reason: str) -> None:
+        """Give it up, unless it has been answered."""
+        if self.command:
+            self._emitter.link.drop(self)
+            self._finish(reason)
 
     def keep_error(self) -> None:
         """Leave a failure to a later `wait` rather than to the next `flush`."""

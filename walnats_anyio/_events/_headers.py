@@ -13,6 +13,9 @@ HEADER_ID: Final = "Nats-Msg-Id"
 HEADER_TRACE: Final = "Walnats-Trace"
 """The id of the trace that the event belongs to."""
 
+HEADER_ACTOR: Final = "Walnats-Actor"
+"""The one actor that an event is for, where it is not for all of them: it was requeued."""
+
 
 def header_block(uid: str | None, trace_id: str | None, meta: Mapping[str, str] | None) -> bytes:
     """Build the header block of a message (NATS ADR-4), or nothing when there is no header.

@@ -148,7 +148,11 @@ def describe(error: BaseException | None) -> tuple[str | None, str, str]:
     if error is None:
         return None, "", ""
     kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
     text = "".join(tracebacks.format_exception(error))
     if len(text) > MAX_TRACEBACK:
         text = CUT + text[-MAX_TRACEBACK + len(CUT) :]

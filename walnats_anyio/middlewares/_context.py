@@ -22,6 +22,12 @@ class BaseContext:
     _received: Message
     """What NATS delivered."""
 
+    attempts: int
+    """Which attempt this is, from 1: the runs of the handler for this event, this one included.
+
+    Runs that a stop cut short and gave back to the server are not counted.
+    """
+
     @property
     def metadata(self) -> Metadata:
         """What JetStream says about this delivery: sequences, timestamp, stream, consumer."""
@@ -31,11 +37,6 @@ class BaseContext:
     def seq_number(self) -> int:
         """The number of the event in its stream."""
         return int(self.metadata.sequence.stream)
-
-    @property
-    def attempts(self) -> int:
-        """Which attempt this is, from 1: how often the server has delivered the event."""
-        return int(self.metadata.num_delivered)
 
     @property
     def trace_id(self) -> str | None:

@@ -1,0 +1,160 @@
+"""Attempts count runs of the handler: what is handed back at a stop is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.actors._stage import DEADLINE, Gate, listening, stage, until
+from tests.actors.test_burial import letters_of, take_and_vanish
+from walnats_anyio import Actor, Actors, Event
+from walnats_anyio._actors._attempts import Attempts
+from walnats_anyio.middlewares import Middleware
+from walnats_anyio.types import Context, ErrorContext
+
+pytestmark = pytest.mark.anyio
+
+
+class Notes(Middleware):
+    """Notes the attempts that hooks are told of."""
+
+    def __init__(self) -> None:
+        self.started: list[int] = []
+        self.failed: list[int] = []
+
+    def on_start(self, ctx: Context, /) -> None:
+        self.started.append(ctx.attempts)
+
+    def on_failure(self, ctx: ErrorContext, /) -> None:
+        self.failed.append(ctx.attempts)
+
+    async def come(self, count: int) -> None:
+        """Wait until so many jobs have started."""
+        await until(lambda: len(self.started) >= count)
+
+
+class Patient:
+    """Waits for ever, until it is told to fail instead."""
+
+    def __init__(self) -> None:
+        self.fails = False
+
+    async def __call__(self, message: int) -> None:
+        if self.fails:
+            raise ValueError("wrong")
+        await anyio.sleep_forever()
+
+
+@pytest.mark.parametrize("graceful", [True, False])
+async def test_runs_that_a_stop_cuts_short_are_no_attempts(
+    url: str, event: Event[int], graceful: bool
+) -> None:
+    notes, handler = Notes(), Patient()
+    actor = Actor("a", event, handler, max_attempts=2, retry_delay=(), middlewares=(notes,))
+    async with stage(url, actor) as on:
+        await on.emit(1)
+        for stop in range(1, 4):
+            with anyio.fail_after(DEADLINE):
+                async with listening(on.actors, shutdown_timeout=0.01) as tasks:
+                    await notes.come(stop)
+                    if not graceful:
+                        tasks.cancel_scope.cancel()
+        handler.fails = True
+        async with listening(on.actors):
+            await on.until_done(actor)
+    assert notes.started == [1, 1, 1, 1, 2]
+    assert notes.failed == [1, 2]
+    (letter,) = await letters_of(url, event)
+    assert (letter.reason, letter.attempts) == ("exhausted", 2)
+
+
+async def test_what_was_not_started_is_no_attempt(url: str, event: Event[int]) -> None:
+    """It waited for a slot that another actor of the process had."""
+    gate, notes = Gate(), Notes()
+    hog = Actor("hog", event, gate)
+    actor = Actor("a", event, Patient(), max_attempts=1, middlewares=(notes,))
+    async with stage(url, hog, actor) as on:
+        await on.emit(1)
+        async with listening(on.actors, max_jobs=1, shutdown_timeout=0.01):
+            await until(lambda: len(gate.started) + len(notes.started) == 1)
+
+            async def both_taken() -> bool:
+                return (await on.consumer(hog)).taken + (await on.consumer(actor)).taken == 2
+
+            await until(both_taken)
+        async with Actors(actor).connect(url) as conn, listening(conn, shutdown_timeout=0.01):
+            await until(lambda: notes.started != [])
+    assert set(notes.started) == {1}
+    assert await letters_of(url, event) == []
+
+
+async def test_what_died_with_its_worker_is_an_attempt(url: str, event: Event[int]) -> None:
+    notes, handler = Notes(), Patient()
+    handler.fails = True
+    actor = Actor(
+        "a", event, handler, max_attempts=3, ack_wait=0.3, retry_delay=(), middlewares=(notes,)
+    )
+    async with stage(url, actor) as on:
+        await on.emit(1)
+        await take_and_vanish(on, actor)
+        async with listening(on.actors):
+            await on.until_done(actor)
+    assert notes.failed == [2, 3]
+    (letter,) = await letters_of(url, event)
+    assert (letter.reason, letter.attempts) == ("exhausted", 3)
+
+
+async def test_a_failure_whose_hook_is_cut_short_is_an_attempt(url: str, event: Event[int]) -> None:
+    hooked = anyio.Event()
+
+    class Slow(Middleware):
+        async def on_failure(self, ctx: ErrorContext, /) -> None:
+            if ctx.attempts == 1:
+                hooked.set()
+                await anyio.sleep_forever()
+
+    notes, handler = Notes(), Patient()
+    handler.fails = True
+    actor = Actor(
+        "a", event, handler, max_attempts=2, retry_delay=(), middlewares=(notes, Slow())
+    )
+    async with stage(url, actor) as on:
+        await on.emit(1)
+        async with listening(on.actors) as tasks:
+            await hooked.wait()
+            tasks.cancel_scope.cancel()
+        async with listening(on.actors):
+            await on.until_done(actor)
+    assert notes.failed == [1, 2]
+    (letter,) = await letters_of(url, event)
+    assert letter.attempts == 2
+
+
+NAME = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=20)
+COUNT = st.integers(1, 2**63 - 1)
+
+
+@given(NAME, NAME, COUNT, COUNT, COUNT, COUNT, COUNT, st.booleans(), st.booleans())
+def test_reply_subjects_of_all_servers_are_read(
+    stream: str, consumer: str, delivered: int, number: int, of_consumer: int, stored: int,
+    pending: int, with_domain: bool, with_end: bool,
+) -> None:  # fmt: skip
+    """Nine tokens, or eleven with domain and account, and perhaps a random one (ADR-15)."""
+    tokens: list[Any] = [stream, consumer, delivered, number, of_consumer, stored, pending]
+    if with_domain:
+        tokens = ["hub", "hash", *tokens] + ["random"] * with_end
+    reply = ".".join(map(str, ["$JS", "ACK", *tokens]))
+    event: Event[int] = Event(stream, int)
+
+    async def handle(message: int) -> None:
+        pass
+
+    attempts = Attempts(Actor(consumer, event, handle), None)  # type: ignore[arg-type]  # not asked
+    assert attempts.is_first(reply) == (delivered == 1)
+    assert reply.startswith(attempts.first) == (delivered == 1)
+    note = f"walnats.handed-back.{stream}.{consumer}.{number}-{stored}.{delivered}"
+    assert attempts.note(reply) == f"PUB {note} 0\r\n\r\n".encode()

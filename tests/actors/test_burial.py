@@ -1,0 +1,199 @@
+"""Events that are given up: the dead letter comes first, and says what happened."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import anyio
+import pytest
+
+import walnats_anyio._actors._endings as endings
+from tests.actors._stage import Handled, Stage, listening, running, stage, until
+from walnats_anyio import Actor, Actors, Event, Events, Reject, Retry, StreamConfigError
+from walnats_anyio._link import api, pub
+from walnats_anyio.dead_letters import DeadLetter, DeadLetters
+from walnats_anyio.testing import NatsServer
+
+pytestmark = pytest.mark.anyio
+
+
+async def letters_of(url: str, event: Event[Any]) -> list[DeadLetter]:
+    async with DeadLetters.connect(url) as dead:
+        return [letter async for letter in dead.letters(event=event)]
+
+
+async def take_and_vanish(on: Stage, actor: Actor[Any, Any]) -> None:
+    """Take an event as a worker would that dies with it."""
+    taken = await on.overhear("vanished")
+    subject = f"$JS.API.CONSUMER.MSG.NEXT.{actor.event.stream_name}.{actor.consumer_name}"
+    on.link.post(pub(subject, b'{"batch": 1}', "vanished"))
+    await until(lambda: len(taken) == 1)
+
+
+async def test_a_letter_says_what_happened(url: str, event: Event[int]) -> None:
+    async def handle(message: int) -> None:
+        raise LookupError(f"no user {message}")
+
+    actor = Actor("a", event, handle, max_attempts=3, retry_delay=())
+    started = datetime.now(UTC)
+    async with running(url, actor) as on:
+        await on.events.emit(event, 7, trace_id="t", meta={"X": "größer"}, sync=True)
+        await on.until_done(actor)
+    (letter,) = await letters_of(url, event)
+    assert (letter.event, letter.actor, letter.payload) == (event.name, "a", b"7")
+    assert letter.headers == {"Walnats-Trace": "t", "X": "größer"}
+    assert (letter.reason, letter.error_type) == ("exhausted", "LookupError")
+    assert letter.error == "no user 7"
+    assert "in handle" in letter.traceback
+    assert letter.traceback.rstrip().endswith("LookupError: no user 7")
+    assert (letter.attempts, letter.stream, letter.seq_number) == (3, event.stream_name, 1)
+    slack = timedelta(seconds=1)
+    assert started - slack < letter.emitted_at <= letter.died_at + slack
+    assert letter.died_at < datetime.now(UTC) + slack
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "attempts"),
+    [(Reject("no such user"), "rejected", 1), (Retry(delay=0), "exhausted", 2)],
+)
+async def test_what_a_handler_raises(
+    url: str, event: Event[int], error: Exception, reason: str, attempts: int
+) -> None:
+    async def handle(message: int) -> None:
+        raise error
+
+    actor = Actor("a", event, handle, max_attempts=2, retry_delay=())
+    async with running(url, actor) as on:
+        await on.emit(1)
+        await on.until_done(actor)
+    (letter,) = await letters_of(url, event)
+    assert (letter.reason, letter.attempts) == (reason, attempts)
+    assert letter.error == str(error) or isinstance(error, Retry)
+
+
+async def test_poison_goes_there_at_once(url: str, event: Event[int]) -> None:
+    handled = Handled()
+    actor = Actor("a", event, handled)
+    async with running(url, actor) as on:
+        await on.emit_raw(b'"\xff')
+        await on.until_done(actor)
+    (letter,) = await letters_of(url, event)
+    assert (letter.reason, letter.payload, letter.attempts) == ("undecodable", b'"\xff', 0)
+    assert not handled.messages
+
+
+async def test_a_job_that_times_out_for_the_last_time(url: str, event: Event[int]) -> None:
+    async def handle(message: int) -> None:
+        await anyio.sleep_forever()
+
+    actor = Actor("a", event, handle, max_attempts=1, job_timeout=0.05)
+    async with running(url, actor) as on:
+        await on.emit(1)
+        await on.until_done(actor)
+    (letter,) = await letters_of(url, event)
+    assert (letter.reason, letter.error_type, letter.attempts) == ("exhausted", "TimeoutError", 1)
+
+
+async def test_long_words_are_cut(url: str, event: Event[int]) -> None:
+    async def handle(message: int) -> None:
+        raise Reject("long \ud800 " * 100_000)
+
+    actor = Actor("a", event, handle)
+    async with running(url, actor) as on:
+        await on.emit(1)
+        await on.until_done(actor)
+    (letter,) = await letters_of(url, event)
+    assert len(letter.error) < 20_000
+    assert len(letter.traceback) < 20_000
+
+
+async def test_the_last_attempt_died_with_its_worker(url: str, event: Event[int]) -> None:
+    handled = Handled()
+    actor = Actor("a", event, handled, max_attempts=1, ack_wait=0.3)
+    async with stage(url, actor) as on:
+        await on.emit(1, 2)
+        await take_and_vanish(on, actor)
+        async with listening(on.actors):
+            await on.until_done(actor)
+    (letter,) = await letters_of(url, event)
+    assert (letter.reason, letter.payload, letter.attempts) == ("died", b"1", 1)
+    assert "1 of 1" in letter.error
+    assert handled.messages == [2]
+
+
+async def test_other_actors_of_the_event_go_on(url: str, event: Event[int]) -> None:
+    async def handle(message: int) -> None:
+        raise Reject
+
+    handled = Handled()
+    actors = Actor("a", event, handle), Actor("b", event, handled)
+    async with running(url, *actors) as on:
+        await on.emit(1)
+        await on.until_done(*actors)
+    assert [letter.actor for letter in await letters_of(url, event)] == ["a"]
+    assert handled.messages == [1]
+
+
+async def test_without_dead_letters(
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handle(message: int) -> None:
+        raise Reject("never")
+
+    actor = Actor("a", event, handle, dead_letters=False)
+    async with running(url, actor) as on:
+        await on.emit(1)
+        await on.until_done(actor)
+    assert await letters_of(url, event) == []
+    assert "given up (rejected)" in caplog.text
+
+
+async def test_a_letter_that_cannot_be_written_keeps_the_event(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(endings, "UNWRITTEN_DELAY", 0.2)
+    event = Event("numbers", int)
+
+    async def handle(message: int) -> None:
+        raise ValueError("wrong")
+
+    actor = Actor("a", event, handle, max_attempts=1)
+    async with stage(nats_server.url, actor) as on, listening(on.actors):
+        await api(on.link, "STREAM.DELETE.walnats-dead-letters")
+        await on.emit(1)
+        await until(lambda: "cannot be written" in caplog.text)
+        assert (await on.consumer(actor)).left == 1
+        await on.actors.register()
+        await on.until_done(actor)
+    (letter,) = await letters_of(nats_server.url, event)
+    assert (letter.payload, letter.attempts) == (b"1", 1)
+
+
+async def test_listening_without_a_place_for_dead_letters(nats_server: NatsServer) -> None:
+    event, handled = Event("numbers", int), Handled()
+    careless = Actors(Actor("a", event, handled, dead_letters=False))
+    careful = Actors(Actor("a", event, handled))
+    url = nats_server.url
+    async with Events(event).connect(url) as events, careless.connect(url) as conn:
+        await events.register()
+        await conn.register()
+        await events.emit(event, 1, sync=True)
+        async with listening(conn):
+            await handled.come(1)
+        async with careful.connect(url) as other:
+            with pytest.raises(StreamConfigError, match=r"dead letters.*'a'.*register"):
+                await other.listen()
+            await other.register()
+            await other.listen(burst=True, poll_delay=0)
+
+
+async def test_an_event_for_one_actor_only(url: str, event: Event[int]) -> None:
+    one, other = Handled(), Handled()
+    actors = Actor("a", event, one), Actor("b", event, other)
+    async with running(url, *actors, max_jobs=2) as on:
+        await on.events.emit(event, 1, meta={"Walnats-Actor": "b"})
+        await on.emit(*range(2, 50))
+        await on.until_done(*actors)
+    assert sorted(one.messages) == list(range(2, 50))
+    assert sorted(other.messages) == list(range(1, 50))

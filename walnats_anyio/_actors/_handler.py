@@ -1,0 +1,57 @@
+"""What can be a handler, and where it can run."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+from walnats_anyio._actors._choices import ExecuteIn
+
+
+def check_handler(this: str, handler: object, execute_in: ExecuteIn) -> None:
+    """Refuse what cannot be called with a message, or not there.
+
+    Raises:
+        TypeError: it is no handler; the message begins with `this`.
+    """
+    if not callable(handler) or isinstance(handler, type):
+        raise TypeError(
+            f"{this} handler must be a function or an object to call with one message, "
+            f"not {handler!r}"
+        )
+    if is_kind(handler, inspect.isgeneratorfunction, inspect.isasyncgenfunction):
+        raise TypeError(
+            f"{this} handler {handler!r} is a generator function, and would never be run: "
+            "remove its yield"
+        )
+    if execute_in is ExecuteIn.MAIN:
+        return
+    if is_kind(handler, inspect.iscoroutinefunction):
+        raise TypeError(
+            f"{this} handler {handler!r} is a coroutine function, which cannot run in "
+            f"{execute_in}: make it a plain function, or use ExecuteIn.MAIN"
+        )
+    if execute_in is ExecuteIn.PROCESS:
+        _check_pickles(this, handler)
+
+
+def _check_pickles(this: str, handler: object) -> None:
+    try:
+        pickle.dumps(handler)
+    except Exception as exc:
+        raise TypeError(
+            f"{this} handler {handler!r} cannot be pickled, as a process needs it ({exc}): "
+            "use a function at the top of a module"
+        ) from exc
+
+
+def is_kind(handler: Any, *kinds: Callable[[Any], bool]) -> bool:
+    """Whether it is such a kind of function; looks through partials, methods and `__call__`."""
+    while isinstance(handler, functools.partial):
+        handler = handler.func  # pyright: ignore[reportUnknownMemberType] - of any callable
+    # A function has a `__call__` of its own, which is none of the kinds asked for.
+    called = getattr(handler, "__call__", None)  # noqa: B004 - not asked whether it is callable
+    return any(kind(handler) or kind(called) for kind in kinds)
