@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from walnats_anyio import middlewares, serializers, types
+from walnats_anyio import dead_letters, middlewares, serializers, types
 from walnats_anyio._actors import Actor, Actors, ExecuteIn, Priority, Reject, Retry
 from walnats_anyio._events import Event, Events, Limits
 from walnats_anyio._link import (
@@ -40,6 +40,7 @@ __all__ = [
     "StreamConfigError",
     "StreamExistsError",
     "WalnatsError",
+    "dead_letters",
     "middlewares",
     "serializers",
     "types",

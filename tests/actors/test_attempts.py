@@ -119,9 +119,7 @@ async def test_a_failure_whose_hook_is_cut_short_is_an_attempt(url: str, event: 
 
     notes, handler = Notes(), Patient()
     handler.fails = True
-    actor = Actor(
-        "a", event, handler, max_attempts=2, retry_delay=(), middlewares=(notes, Slow())
-    )
+    actor = Actor("a", event, handler, max_attempts=2, retry_delay=(), middlewares=(notes, Slow()))
     async with stage(url, actor) as on:
         await on.emit(1)
         async with listening(on.actors) as tasks:

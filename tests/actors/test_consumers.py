@@ -167,9 +167,7 @@ async def test_listening_without_a_stream(url: str, event: Event[int]) -> None:
             await conn.listen()
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("ack_wait", 3), ("max_ack_pending", 50)]
-)
+@pytest.mark.parametrize(("field", "value"), [("ack_wait", 3), ("max_ack_pending", 50)])
 async def test_a_consumer_changed_on_the_server(
     url: str, event: Event[int], field: str, value: Any
 ) -> None:

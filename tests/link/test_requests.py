@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -56,8 +57,9 @@ async def test_each_request_gets_its_own_answer(nats_server: NatsServer) -> None
         async def create(number: int) -> None:
             name = f"stream-{number}"
             config = {"name": name, "subjects": [name], "storage": "memory"}
-            answer = await api(link, f"STREAM.CREATE.{name}", config, timeout=DEADLINE)
-            assert answer["config"]["name"] == name
+            subject, body = f"$JS.API.STREAM.CREATE.{name}", json.dumps(config).encode()
+            answer = await link.request(subject, body, timeout=DEADLINE)
+            assert json.loads(answer.data)["config"]["name"] == name
 
         for number in range(20):
             tasks.start_soon(create, number)

@@ -108,7 +108,7 @@ async def create_stream(link: Link, replicas: int) -> None:
     Raises:
         ServerError: the server refuses it, or does not answer.
     """
-    if await stream_config(link, STREAM) is not None:
+    if await stream_config(link, STREAM, replicas=replicas) is not None:
         return
     config = {
         "name": STREAM,
@@ -122,7 +122,7 @@ async def create_stream(link: Link, replicas: int) -> None:
         "discard": "old",
     }
     try:
-        await api(link, f"STREAM.CREATE.{STREAM}", config)
+        await api(link, f"STREAM.CREATE.{STREAM}", config, replicas=replicas)
     except ServerError as exc:
         # Another process was faster by a moment.
         if exc.code != STREAM_NAME_IN_USE:

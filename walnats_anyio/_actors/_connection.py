@@ -48,7 +48,8 @@ class ConnectedActors:
         Raises:
             StreamConfigError: there is no stream for an actor's event: register the event first.
             ConsumerConfigError: the server refuses the configuration.
-            ServerError: the server does not answer within 5 seconds, or has no JetStream.
+            ServerError: the server does not answer within 5 seconds (20 for what has replicas), or
+                has no JetStream.
             ExceptionGroup: more than one actor failed; holds these errors.
         """
         await for_each(self._actors, register_consumer, self._link)

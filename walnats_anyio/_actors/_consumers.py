@@ -57,8 +57,8 @@ async def register_consumer(link: Link, actor: Actor[Any, Any]) -> None:
         ConsumerConfigError: the server refuses the configuration.
     """
     declared = actor.consumer_config()
-    stream = actor.event.stream_name
-    actual = await consumer_config(link, stream, actor.consumer_name)
+    stream, replicas = actor.event.stream_name, actor.event.replicas
+    actual = await consumer_config(link, stream, actor.consumer_name, replicas=replicas)
     if actual is not None and not differences(declared, actual):
         return
     if actual is not None and actual.get("deliver_subject"):
@@ -72,7 +72,7 @@ async def register_consumer(link: Link, actor: Actor[Any, Any]) -> None:
         "action": "" if actual is None else "update",
     }
     try:
-        await api(link, f"CONSUMER.CREATE.{stream}.{actor.consumer_name}", body)
+        await api(link, f"CONSUMER.CREATE.{stream}.{actor.consumer_name}", body, replicas=replicas)
     except ServerError as exc:
         if exc.code == STREAM_NOT_FOUND:
             raise StreamConfigError(
@@ -93,8 +93,8 @@ async def check_consumer(link: Link, actor: Actor[Any, Any]) -> None:
     Raises:
         ConsumerConfigError: it is missing, or configured otherwise.
     """
-    stream = actor.event.stream_name
-    actual = await consumer_config(link, stream, actor.consumer_name)
+    stream, replicas = actor.event.stream_name, actor.event.replicas
+    actual = await consumer_config(link, stream, actor.consumer_name, replicas=replicas)
     if actual is None:
         raise ConsumerConfigError(
             f"actor {actor.name!r}: there is no consumer {actor.consumer_name!r} on stream "

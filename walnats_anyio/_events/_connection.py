@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from anyio.lowlevel import checkpoint
 
-from walnats_anyio._events._emitter import NOBODY, Emitter, Outgoing
+from walnats_anyio._events._emitter import Emitter, Outgoing, failures_of
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._headers import header_block
 from walnats_anyio._events._streams import raise_all, register_stream
@@ -20,7 +20,6 @@ from walnats_anyio._link import (
     MessageTooLargeError,
     Server,
     open_link,
-    stream_config,
 )
 
 if TYPE_CHECKING:
@@ -30,9 +29,6 @@ T = TypeVar("T")
 
 CHECKPOINT_EVERY = 32
 """Emits after which one is a checkpoint; a checkpoint costs as much as a third of an emit."""
-
-LOOK_AFTER = 2.0
-"""Seconds without an acknowledgement after which the stream of a first emit is looked for."""
 
 LEAVE_WITHIN = 2.0
 """Seconds that a cancelled connection still waits for acknowledgements."""
@@ -71,7 +67,8 @@ class ConnectedEvents:
             StreamExistsError: a stream exists with another configuration and `update` is False.
             StreamConfigError: a stream is missing and `create` is False, or the server refuses
                 the configuration, for instance as another stream has the subject.
-            ServerError: the server does not answer within 5 seconds, or has no JetStream.
+            ServerError: the server does not answer within 5 seconds (20 for what has replicas), or
+                has no JetStream.
             ExceptionGroup: more than one event failed; holds these errors.
         """
         errors: list[Exception] = []
@@ -129,7 +126,7 @@ class ConnectedEvents:
         """
         outgoing = await self._send(event, message, uid, trace_id, meta)
         if event.name not in self._emitter.confirmed:
-            await self._first(event, outgoing)
+            await self._emitter.confirm(outgoing, event.stream_name)
         elif sync:
             await outgoing.wait()
             return
@@ -184,7 +181,7 @@ class ConnectedEvents:
             else:
                 for message in messages:
                     await emit_one(message)
-            errors = await _failures(waited)
+            errors = await failures_of(waited)
         except BaseException:
             for outgoing in waited:
                 outgoing.release_error()
@@ -245,24 +242,6 @@ class ConnectedEvents:
             await emitter.room()
         return emitter.send(event.name, event.name, payload, headers, event.dedup_window)
 
-    async def _first(self, event: BaseEvent[Any], outgoing: Outgoing) -> None:
-        """Wait for the acknowledgement that tells that an event has a stream."""
-        outgoing.keep_error()
-        try:
-            with anyio.move_on_after(LOOK_AFTER) as patience:
-                await outgoing.wait()
-            if patience.cancelled_caught:
-                # Without a stream there is nobody to refuse it, when anybody else listens to it.
-                if await stream_config(self._link, event.stream_name) is None:
-                    outgoing.fail(NOBODY)
-                await outgoing.wait()
-        except EmitError:
-            raise
-        except BaseException:
-            outgoing.release_error()
-            raise
-        self._emitter.confirmed.add(event.name)
-
     def _check_size(self, event: BaseEvent[Any], size: int) -> None:
         most = self._link.max_payload
         limit = event.limits.message_size
@@ -313,13 +292,3 @@ async def connect_events(
             raise
         finally:
             await connected.leave(left)
-
-
-async def _failures(outgoing: list[Outgoing]) -> list[EmitError]:
-    errors: list[EmitError] = []
-    for one in outgoing:
-        try:
-            await one.wait()
-        except EmitError as error:
-            errors.append(error)
-    return errors

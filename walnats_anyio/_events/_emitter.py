@@ -8,7 +8,16 @@ from typing import Any
 import anyio
 import msgspec
 
-from walnats_anyio._link import STREAM_NOT_FOUND, Ask, EmitError, Link, Message, pub, status_of
+from walnats_anyio._link import (
+    STREAM_NOT_FOUND,
+    Ask,
+    EmitError,
+    Link,
+    Message,
+    pub,
+    status_of,
+    stream_config,
+)
 
 MAX_OUTSTANDING = 4096
 """Events that may be on their way at once; at this many `emit` waits."""
@@ -27,6 +36,9 @@ GONE_AFTER = 30.0
 
 Electing a new leader of a replicated stream takes some seconds.
 """
+
+LOOK_AFTER = 2.0
+"""Seconds without an acknowledgement after which the stream of a first emit is looked for."""
 
 NOBODY = "no stream takes it: register the event first, and check that JetStream is enabled"
 
@@ -180,6 +192,28 @@ class Emitter:
         self.full = self.outstanding >= MAX_OUTSTANDING or self._bytes >= MAX_OUTSTANDING_BYTES
         return outgoing
 
+    async def confirm(self, outgoing: Outgoing, stream: str) -> None:
+        """Wait for the acknowledgement that tells that an event has a stream.
+
+        Raises:
+            EmitError: it has none, or the stream does not accept it.
+        """
+        outgoing.keep_error()
+        try:
+            with anyio.move_on_after(LOOK_AFTER) as patience:
+                await outgoing.wait()
+            if patience.cancelled_caught:
+                # Without a stream there is nobody to refuse it, when anybody else listens to it.
+                if await stream_config(self.link, stream) is None:
+                    outgoing.fail(NOBODY)
+                await outgoing.wait()
+        except EmitError:
+            raise
+        except BaseException:
+            outgoing.release_error()
+            raise
+        self.confirmed.add(outgoing.event_name)
+
     def finished(self, size: int, error: EmitError | None) -> None:
         self.outstanding -= 1
         self._bytes -= size
@@ -246,3 +280,14 @@ class Emitter:
             self.outstanding <= MAX_OUTSTANDING * 3 // 4
             and self._bytes <= MAX_OUTSTANDING_BYTES * 3 // 4
         )
+
+
+async def failures_of(outgoing: list[Outgoing]) -> list[EmitError]:
+    """Wait for all of them, and give what failed."""
+    errors: list[EmitError] = []
+    for one in outgoing:
+        try:
+            await one.wait()
+        except EmitError as error:
+            errors.append(error)
+    return errors

@@ -27,7 +27,7 @@ async def register_stream(link: Link, event: BaseEvent[Any], *, create: bool, up
         StreamConfigError: it is missing and `create` is False, or the server refuses it.
     """
     declared = event.stream_config()
-    actual = await stream_config(link, event.stream_name)
+    actual = await stream_config(link, event.stream_name, replicas=event.replicas)
     if actual is None:
         if not create:
             raise StreamConfigError(
@@ -37,7 +37,7 @@ async def register_stream(link: Link, event: BaseEvent[Any], *, create: bool, up
         if await _create(link, event, declared):
             return
         # Another process was faster by a moment.
-        actual = await stream_config(link, event.stream_name) or {}
+        actual = await stream_config(link, event.stream_name, replicas=event.replicas) or {}
     changes = differences(declared, actual)
     if not changes:
         return
@@ -65,7 +65,7 @@ async def _create(link: Link, event: BaseEvent[Any], config: dict[str, Any]) -> 
 
 async def _request(link: Link, verb: str, event: BaseEvent[Any], config: dict[str, Any]) -> None:
     try:
-        await api(link, f"STREAM.{verb}.{event.stream_name}", config)
+        await api(link, f"STREAM.{verb}.{event.stream_name}", config, replicas=event.replicas)
     except ServerError as exc:
         if exc.code is None:
             raise

@@ -14,6 +14,12 @@ STREAM_NOT_FOUND = 10059
 CONSUMER_NOT_FOUND = 10014
 STREAM_NAME_IN_USE = 10058
 
+ANSWER_WITHIN = 5.0
+"""Seconds in which a server answers."""
+
+ELECTED_WITHIN = 20.0
+"""Seconds in which a cluster does: an election takes up to nine, and may have to be repeated."""
+
 NOBODY_WITHIN = 1.0
 """Seconds in which "no responders" may mean a server that stops or starts just now."""
 
@@ -26,15 +32,17 @@ def status_of(headers: dict[str, str] | None) -> str | None:
 
 
 async def api(
-    link: Link, subject: str, body: dict[str, Any] | None = None, *, timeout: float = 5.0
+    link: Link, subject: str, body: dict[str, Any] | None = None, *, replicas: int = 1
 ) -> dict[str, Any]:
     """One request to `$JS.API.<subject>`; gives the answer.
 
     Raises:
-        ServerError: an error answer (with its `code`), or none within `timeout` seconds.
+        ServerError: an error answer (with its `code`), or none within 5 seconds, or 20 where it is
+            about something with replicas.
         ConnectionLostError: the link is closed for good.
     """
     payload = b"" if body is None else msgspec.json.encode(body)
+    timeout = ANSWER_WITHIN if replicas == 1 else ELECTED_WITHIN
     give_up_at = anyio.current_time() + NOBODY_WITHIN
     while True:
         message = await link.request(f"$JS.API.{subject}", payload, timeout=timeout)
@@ -50,10 +58,10 @@ async def api(
     return answer
 
 
-async def stream_config(link: Link, stream: str) -> dict[str, Any] | None:
+async def stream_config(link: Link, stream: str, *, replicas: int = 1) -> dict[str, Any] | None:
     """The configuration of a stream as the server has it, or None when there is no such stream."""
     try:
-        answer = await api(link, f"STREAM.INFO.{stream}")
+        answer = await api(link, f"STREAM.INFO.{stream}", replicas=replicas)
     except ServerError as exc:
         if exc.code == STREAM_NOT_FOUND:
             return None
@@ -62,10 +70,12 @@ async def stream_config(link: Link, stream: str) -> dict[str, Any] | None:
     return config
 
 
-async def consumer_config(link: Link, stream: str, consumer: str) -> dict[str, Any] | None:
+async def consumer_config(
+    link: Link, stream: str, consumer: str, *, replicas: int = 1
+) -> dict[str, Any] | None:
     """The configuration of a consumer, or None when there is no such consumer or stream."""
     try:
-        answer = await api(link, f"CONSUMER.INFO.{stream}.{consumer}")
+        answer = await api(link, f"CONSUMER.INFO.{stream}.{consumer}", replicas=replicas)
     except ServerError as exc:
         if exc.code in (CONSUMER_NOT_FOUND, STREAM_NOT_FOUND):
             return None

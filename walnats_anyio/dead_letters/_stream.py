@@ -68,7 +68,7 @@ async def add_stream(link: Link, config: dict[str, Any]) -> bool:
         ServerError: the server refuses it, or does not answer.
     """
     try:
-        await api(link, f"STREAM.CREATE.{STREAM}", config)
+        await api(link, f"STREAM.CREATE.{STREAM}", config, replicas=config["num_replicas"])
     except ServerError as exc:
         if exc.code != STREAM_NAME_IN_USE:
             raise
