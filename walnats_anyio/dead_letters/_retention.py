@@ -55,14 +55,15 @@ async def register_stream(link: Link, limits: Limits | None, replicas: int | Non
     """What `DeadLetters.register` documents."""
     wanted = _settings(limits, replicas)
     try:
-        actual = await stream_config(link, STREAM)
+        actual = await stream_config(link, STREAM, replicas=replicas or 1)
         if actual is None:
             if await add_stream(link, new_config(replicas or 1) | wanted):
                 return
             # Another process was faster by a moment.
-            actual = await stream_config(link, STREAM) or {}
+            actual = await stream_config(link, STREAM, replicas=replicas or 1) or {}
         if differences(wanted, actual):
-            await api(link, f"STREAM.UPDATE.{STREAM}", actual | wanted)
+            config = actual | wanted
+            await api(link, f"STREAM.UPDATE.{STREAM}", config, replicas=config["num_replicas"])
     except ServerError as exc:
         if exc.code is None:
             raise

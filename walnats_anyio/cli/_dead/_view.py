@@ -75,10 +75,9 @@ def show_table(letters: list[DeadLetter]) -> None:
         )
         table.add_row(*(Text(visible(cell)) for cell in cells))
     screen = out()
-    if screen.is_terminal:
-        screen.print(table)
-    else:
-        screen.print(table, width=WIDE, crop=False)
+    if not screen.is_terminal:
+        screen.width = WIDE
+    screen.print(table)
 
 
 def show_letter(letter: DeadLetter) -> None:
