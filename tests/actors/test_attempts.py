@@ -78,14 +78,20 @@ async def test_what_was_not_started_is_no_attempt(url: str, event: Event[int]) -
     hog = Actor("hog", event, gate)
     actor = Actor("a", event, Patient(), max_attempts=1, middlewares=(notes,))
     async with stage(url, hog, actor) as on:
-        await on.emit(1)
+
+        async def both_ask() -> bool:
+            consumers = [await on.consumer(hog), await on.consumer(actor)]
+            return [consumer.requested for consumer in consumers] == [1, 1]
+
+        async def both_hold() -> bool:
+            consumers = [await on.consumer(hog), await on.consumer(actor)]
+            return [consumer.taken for consumer in consumers] == [1, 1]
+
         async with listening(on.actors, max_jobs=1, shutdown_timeout=0.01):
+            await until(both_ask)
+            await on.emit(1)
+            await until(both_hold)
             await until(lambda: len(gate.started) + len(notes.started) == 1)
-
-            async def both_taken() -> bool:
-                return (await on.consumer(hog)).taken + (await on.consumer(actor)).taken == 2
-
-            await until(both_taken)
         async with Actors(actor).connect(url) as conn, listening(conn, shutdown_timeout=0.01):
             await until(lambda: notes.started != [])
     assert set(notes.started) == {1}
