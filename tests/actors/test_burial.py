@@ -10,10 +10,11 @@ import pytest
 
 import walnats_anyio._actors._endings as endings
 from tests.actors._stage import Handled, Stage, listening, running, stage, until
-from walnats_anyio import Actor, Actors, Event, Events, Reject, Retry, StreamConfigError
-from walnats_anyio._link import api, pub
+from walnats_anyio import Actor, Actors, Event, Events, Reject, Retry
+from walnats_anyio._link import api, pub, stream_config
 from walnats_anyio.dead_letters import DeadLetter, DeadLetters
 from walnats_anyio.testing import NatsServer
+from walnats_anyio.types import ConnectedActors
 
 pytestmark = pytest.mark.anyio
 
@@ -170,22 +171,29 @@ async def test_a_letter_that_cannot_be_written_keeps_the_event(
     assert (letter.payload, letter.attempts) == (b"1", 1)
 
 
-async def test_listening_without_a_place_for_dead_letters(nats_server: NatsServer) -> None:
+async def test_the_place_for_dead_letters_is_made_where_one_is_wanted(
+    nats_server: NatsServer,
+) -> None:
     event, handled = Event("numbers", int), Handled()
+    url = nats_server.url
+
+    async def there_is_one(conn: ConnectedActors) -> bool:
+        return await stream_config(conn._link, "walnats-dead-letters") is not None
+
     careless = Actors(Actor("a", event, handled, dead_letters=False))
     careful = Actors(Actor("a", event, handled))
-    url = nats_server.url
     async with Events(event).connect(url) as events, careless.connect(url) as conn:
         await events.register()
         await conn.register()
-        await events.emit(event, 1, sync=True)
-        async with listening(conn):
-            await handled.come(1)
+        await conn.listen(burst=True, poll_delay=0)
+        assert not await there_is_one(conn)
         async with careful.connect(url) as other:
-            with pytest.raises(StreamConfigError, match=r"dead letters.*'a'.*register"):
-                await other.listen()
-            await other.register()
             await other.listen(burst=True, poll_delay=0)
+        assert await there_is_one(conn)
+        await api(conn._link, "STREAM.DELETE.walnats-dead-letters")
+        async with careful.connect(url) as other:
+            await other.register()
+        assert await there_is_one(conn)
 
 
 async def test_an_event_for_one_actor_only(url: str, event: Event[int]) -> None:

@@ -19,7 +19,7 @@ from walnats_anyio._actors._polls import Polls
 from walnats_anyio._actors._requests import Options
 from walnats_anyio._actors._slots import Slots
 from walnats_anyio._actors._summary import Summary
-from walnats_anyio._link import Link, Server, StreamConfigError, open_link
+from walnats_anyio._link import Link, Server, open_link
 from walnats_anyio.dead_letters import _stream as _dead_letters
 
 if TYPE_CHECKING:
@@ -53,11 +53,7 @@ class ConnectedActors:
             ExceptionGroup: more than one actor failed; holds these errors.
         """
         await for_each(self._actors, register_consumer, self._link)
-        # As safe as the safest of the events.
-        replicas = max(actor.event.replicas for actor in self._actors)
-        await _attempts.create_stream(self._link, replicas)
-        if any(actor.dead_letters for actor in self._actors):
-            await _dead_letters.create_stream(self._link, replicas)
+        await self._create_streams()
 
     async def listen(
         self,
@@ -106,7 +102,7 @@ class ConnectedActors:
             ValueError: an argument is out of its range.
             TypeError: an argument is of a wrong type.
             ConsumerConfigError: an actor is not registered, or its consumer is not as declared.
-            StreamConfigError: there is no stream for dead letters, which an actor wants.
+            ServerError: the server does not answer, or refuses a stream for dead letters.
             RuntimeError: this connection is listening already.
             ExceptionGroup: what broke while listening, such as a `ConnectionLostError`.
         """
@@ -133,7 +129,7 @@ class ConnectedActors:
         )
         try:
             await for_each(self._actors, check_consumer, self._link)
-            await self._check_dead_letters()
+            await self._create_streams()
             if self._stop_first:
                 listening.stop()
             try:
@@ -146,13 +142,12 @@ class ConnectedActors:
             self._listening = None
             self._stop_first = False
 
-    async def _check_dead_letters(self) -> None:
-        wanting = [actor.name for actor in self._actors if actor.dead_letters]
-        if wanting and not await _dead_letters.stream_exists(self._link):
-            raise StreamConfigError(
-                f"there is no stream for dead letters, which actor {wanting[0]!r} wants: register "
-                "the actors (await conn.register()), or declare them with dead_letters=False"
-            )
+    async def _create_streams(self) -> None:
+        # As safe as the safest of the events.
+        replicas = max(actor.event.replicas for actor in self._actors)
+        await _attempts.create_stream(self._link, replicas)
+        if any(actor.dead_letters for actor in self._actors):
+            await _dead_letters.create_stream(self._link, replicas)
 
     def shutdown(self) -> None:
         """Stop gracefully: take no more events, finish the running jobs, then `listen` returns.
