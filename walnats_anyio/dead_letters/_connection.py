@@ -183,7 +183,8 @@ class DeadLetters:
     async def register(self, *, limits: Limits | None = None, replicas: int | None = None) -> None:
         """Create the stream of the dead letters, or set how long and how many it keeps.
 
-        Registering actors creates it as well, without limits. At a limit the oldest letters go.
+        Registering or running actors creates it as well, without limits. At a limit the oldest
+        letters go.
 
         Args:
             limits: `age`, `messages` and `bytes`; `Limits()` takes all limits away. None: leave

@@ -23,7 +23,7 @@ NOTHING_FOUND = 10037
 PAST_ALL = 2**31 - 1
 """The page of subjects that is asked for to learn how many there are, and none of their names."""
 
-NO_STREAM = "there is no stream for dead letters yet: registering actors, or `register`, makes it"
+NO_STREAM = "there is no stream for dead letters yet, and so none: registering actors makes it"
 
 
 async def last_number(link: Link) -> int:
