@@ -76,7 +76,9 @@ class Endings:
         except ServerError as error:
             problem = str(error)
         finally:
-            listener.done(received.reply)
+            if received.reply in listener.held:
+                listener.done += 1
+                listener.let_go(received.reply)
         if problem is not None:
             logger.error(
                 "actor %r: the acknowledgement of event %d is not confirmed, it may come again: %s",

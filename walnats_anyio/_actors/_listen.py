@@ -98,7 +98,7 @@ class Listening:
                 ActorSummary(
                     listener.actor.name,
                     listener.actor.event.name,
-                    counts.handled,
+                    listener.done,
                     counts.failed,
                     counts.buried,
                     counts.handed_back,

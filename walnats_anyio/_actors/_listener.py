@@ -42,11 +42,14 @@ class Listener:
         self.actor = actor
         self.slots = host.slots
         self.attempts = Attempts(actor, host.link)
+        self._later = self.attempts.later
         self.jobs = Jobs(actor, host.executors, self.attempts, self.suspending)
         self.new_spot = host.link.new_spot
         self.parked: list[Slot] = []
         self.held: dict[str, int] = {}
         """Reply subjects of the events held, waiting or running, with the tick they came in."""
+        self.done = 0
+        """Jobs whose handler returned; the other ends are in `counts`."""
         self.counts = Counts()
         self.finished = False
         """Whether its burst is over."""
@@ -147,9 +150,7 @@ class Listener:
             self._link.post(pub(reply, in_words(Nak(delay))))
             return
         self._received_any = self._share.busy = True
-        headers, name = received.headers, self.actor.name
-        if headers and headers.get(HEADER_ACTOR, name) != name:
-            # Requeued for another actor of the event: none of ours.
+        if received.headers and self._for_another(received.headers):
             self._intake.let_go()
             self._link.post(pub(reply, b""))
         else:
@@ -161,6 +162,10 @@ class Listener:
         if not self._intake.asked:
             self._answered()
             self.ask()
+
+    def _for_another(self, headers: dict[str, str]) -> bool:
+        """Whether it was requeued for another actor of the event."""
+        return headers.get(HEADER_ACTOR, self.actor.name) != self.actor.name
 
     def _status(self, received: Message) -> None:
         headers = received.headers or {}
@@ -231,19 +236,14 @@ class Listener:
         reply = received.reply
         if reply in self.held:
             self._link.post(b"PUB %b 0\r\n\r\n" % reply.encode())
-            self.done(reply)
-
-    def done(self, reply: str) -> None:
-        """The server has been told that an event is handled."""
-        if reply in self.held:
-            self.counts.handled += 1
+            self.done += 1
             self.let_go(reply)
 
     def let_go(self, reply: str) -> None:
         """The server has been told of an event, once: it is not held any more."""
         del self.held[reply]
-        if self.attempts.later:
-            self.attempts.later.pop(reply, None)
+        if self._later:
+            self._later.pop(reply, None)
         self._intake.let_go()
         self.slots.let_go()
         self.ask()

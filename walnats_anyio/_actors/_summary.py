@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Counts:
-    """Counted for one actor while it listens."""
+    """Counted for one actor while it listens, beside what is handled."""
 
-    handled: int = 0
     failed: int = 0
     buried: int = 0
     handed_back: int = 0
