@@ -12,6 +12,7 @@ same one left twice counts once.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import anyio
@@ -26,6 +27,8 @@ from walnats_anyio._link import (
     pub,
     stream_config,
 )
+
+logger = logging.getLogger("walnats_anyio.actors")
 
 STREAM = "walnats-handed-back"
 """The stream of the notes."""
@@ -71,18 +74,21 @@ class Attempts:
     async def look_up(self, reply: str, most: int | None) -> int:
         """Count the attempts of an event that was delivered before, this one included.
 
+        Where the notes cannot be read, as this user may not, every delivery counts.
+
         Args:
             reply: the reply subject of the delivery.
             most: as many as are allowed; beyond them it looks twice, as a note may be under way.
-
-        Raises:
-            ServerError: the server does not answer.
         """
         event, delivery = _event_and_delivery(reply)
-        attempt = delivery - await self._count(event)
-        if most is not None and attempt > most:
-            await anyio.sleep(LOOK_AGAIN_AFTER)
+        attempt = delivery
+        try:
             attempt = delivery - await self._count(event)
+            if most is not None and attempt > most:
+                await anyio.sleep(LOOK_AGAIN_AFTER)
+                attempt = delivery - await self._count(event)
+        except ServerError as error:
+            logger.warning("hand-backs of event %s count as attempts: %s", event, error)
         self.later[reply] = attempt
         return attempt
 

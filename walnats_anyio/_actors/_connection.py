@@ -19,7 +19,7 @@ from walnats_anyio._actors._polls import Polls
 from walnats_anyio._actors._requests import Options
 from walnats_anyio._actors._slots import Slots
 from walnats_anyio._actors._summary import Summary
-from walnats_anyio._link import Link, Server, open_link
+from walnats_anyio._link import Link, Server, ServerError, open_link
 from walnats_anyio.dead_letters import _stream as _dead_letters
 
 if TYPE_CHECKING:
@@ -102,7 +102,6 @@ class ConnectedActors:
             ValueError: an argument is out of its range.
             TypeError: an argument is of a wrong type.
             ConsumerConfigError: an actor is not registered, or its consumer is not as declared.
-            ServerError: the server does not answer, or refuses a stream for dead letters.
             RuntimeError: this connection is listening already.
             ExceptionGroup: what broke while listening, such as a `ConnectionLostError`.
         """
@@ -129,7 +128,7 @@ class ConnectedActors:
         )
         try:
             await for_each(self._actors, check_consumer, self._link)
-            await self._create_streams()
+            await self._look_for_streams()
             if self._stop_first:
                 listening.stop()
             try:
@@ -148,6 +147,13 @@ class ConnectedActors:
         await _attempts.create_stream(self._link, replicas)
         if any(actor.dead_letters for actor in self._actors):
             await _dead_letters.create_stream(self._link, replicas)
+
+    async def _look_for_streams(self) -> None:
+        try:
+            await self._create_streams()
+        except ServerError as error:
+            # A worker's user may not be allowed to look. What happens without them loses nothing.
+            logger.warning("the streams for dead letters and hand-backs may be missing: %s", error)
 
     def shutdown(self) -> None:
         """Stop gracefully: take no more events, finish the running jobs, then `listen` returns.

@@ -40,11 +40,7 @@ class Endings:
         """Find out which attempt of its event a delivery is. Not None: it is not to be run."""
         most = self._actor.max_attempts
         self._listener.suspending()
-        try:
-            attempt = await self._listener.attempts.look_up(received.reply, most)
-        except ServerError as error:
-            logger.warning("actor %r: cannot count attempts: %s", self._actor.name, error)
-            return Ending(Outcome.STOPPED)
+        attempt = await self._listener.attempts.look_up(received.reply, most)
         if most is None or attempt <= most:
             return None
         died = f"attempt {attempt - 1} of {most} never ended: its process died, or was cut off"
@@ -55,8 +51,6 @@ class Endings:
         listener = self._listener
         attempt = listener.attempts.of(received.reply)
         match ending.outcome:
-            case Outcome.STOPPED:
-                listener.hand_back(received.reply)
             case Outcome.RETURNED:
                 if self._actor.ack == "confirmed":
                     await self._confirm(received)
