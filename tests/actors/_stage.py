@@ -98,7 +98,7 @@ async def stage(url: str, *actors: walnats.Actor[Any, Any], **options: Any) -> A
     """Connect and register actors and their events."""
     events = walnats.Events(*dict.fromkeys(actor.event for actor in actors))
     async with (
-        events.connect(url) as emitting,
+        events.connect(url, **options) as emitting,
         walnats.Actors(*actors).connect(url, **options) as conn,
     ):
         await emitting.register()

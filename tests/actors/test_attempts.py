@@ -14,6 +14,7 @@ from tests.actors.test_burial import letters_of, take_and_vanish
 from walnats_anyio import Actor, Actors, Event
 from walnats_anyio._actors._attempts import Attempts
 from walnats_anyio.middlewares import Middleware
+from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import Context, ErrorContext
 
 pytestmark = pytest.mark.anyio
@@ -162,3 +163,39 @@ def test_reply_subjects_of_all_servers_are_read(
     assert reply.startswith(attempts.first) == (delivered == 1)
     note = f"walnats.handed-back.{stream}.{consumer}.{number}-{stored}.{delivered}"
     assert attempts.note(reply) == f"PUB {note} 0\r\n\r\n".encode()
+
+
+WORKER = {
+    "publish": ["$JS.API.CONSUMER.INFO.>", "$JS.API.CONSUMER.MSG.NEXT.>", "$JS.ACK.>", "_INBOX.>"],
+    "subscribe": ["_INBOX.>"],
+}
+USERS = [
+    {"user": "admin", "password": "a"},
+    {"user": "worker", "password": "w", "permissions": WORKER},
+]
+
+
+async def test_a_worker_that_may_do_nothing_but_work(caplog: pytest.LogCaptureFixture) -> None:
+    """It may neither leave notes nor read them, so every delivery counts; and it says so."""
+    event = Event("numbers", int)
+    notes, handler = Notes(), Patient()
+    actor = Actor(
+        "a", event, handler, max_attempts=3, retry_delay=(), middlewares=(notes,),
+        dead_letters=False,
+    )  # fmt: skip
+    users = {"authorization": {"users": USERS}}
+    async with (
+        NatsServer(config=users) as server,
+        stage(server.url, actor, user="admin", password="a") as on,
+        Actors(actor).connect(server.url, user="worker", password="w") as conn,
+    ):
+        await on.emit(1)
+        async with listening(conn) as tasks:
+            await notes.come(1)
+            tasks.cancel_scope.cancel()
+        handler.fails = True
+        async with listening(conn):
+            await on.until_done(actor)
+    assert notes.started == [1, 2, 3]
+    assert "may be missing" in caplog.text
+    assert "count as attempts" in caplog.text

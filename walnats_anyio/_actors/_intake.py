@@ -32,6 +32,9 @@ class Meaning(enum.Enum):
     REFUSED = "the consumer does not allow such requests"
 
 
+PENDING = "Nats-Pending-Messages"
+"""The header of a status that says how many events its request still asked for."""
+
 _CONFLICTS = {
     "consumer deleted": Meaning.DELETED,
     "consumer is push based": Meaning.REFUSED,

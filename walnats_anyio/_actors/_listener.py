@@ -10,7 +10,7 @@ import anyio
 from walnats_anyio._actors._actor import Actor
 from walnats_anyio._actors._attempts import Attempts
 from walnats_anyio._actors._endings import Endings
-from walnats_anyio._actors._intake import Intake, Meaning, meaning_of
+from walnats_anyio._actors._intake import PENDING, Intake, Meaning, meaning_of
 from walnats_anyio._actors._job import Jobs
 from walnats_anyio._actors._requests import pull_requests
 from walnats_anyio._actors._slot import Slot
@@ -31,8 +31,6 @@ PAUSE = 1.0
 
 UNSTARTED_TICKS = 2
 """Rounds of the clock, at most a quarter of `ack_wait` each, that an event without pulse waits."""
-
-PENDING = "Nats-Pending-Messages"
 
 
 class Listener:
@@ -85,6 +83,8 @@ class Listener:
 
     def stop(self) -> None:
         """Take no more events, and hand back those that have not been started."""
+        if self._intake.stopped:
+            return
         self._intake.stop()
         self._host.polls.withdraw(self)
         self.slots.withdraw(self)

@@ -57,6 +57,8 @@ class Slot:
                 await self._let_others_run()
         finally:
             if self.current is not None:
+                # Cut short, so all is: first the requests end, or one might take what comes back.
+                listener.stop()
                 listener.hand_back(self.current.reply)
             if self.active:
                 listener.release(self)
