@@ -46,7 +46,13 @@ class Command:
     """`walnats-anyio ...` in a process of its own."""
 
     def __init__(
-        self, directory: Path, words: tuple[str, ...], env: dict[str, str], *, terminal: bool
+        self,
+        directory: Path,
+        words: tuple[str, ...],
+        env: dict[str, str],
+        *,
+        terminal: bool,
+        python: Path | None,
     ) -> None:
         self.directory = directory
         self.mark = uuid.uuid4().hex
@@ -57,7 +63,7 @@ class Command:
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 [
-                    sys.executable,
+                    python or sys.executable,
                     *(["-c", IN_TERMINAL] if terminal else ["-m", "walnats_anyio"]),
                     *words,
                 ],
@@ -138,9 +144,15 @@ def marked(mark: str) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def started(directory: Path, *words: str, terminal: bool = False, **env: str) -> Iterator[Command]:
+def started(
+    directory: Path,
+    *words: str,
+    terminal: bool = False,
+    python: Path | None = None,
+    **env: str,
+) -> Iterator[Command]:
     """Run `walnats-anyio WORDS` in a directory; nothing of it outlives the block."""
-    command = Command(directory, words, env, terminal=terminal)
+    command = Command(directory, words, env, terminal=terminal, python=python)
     try:
         yield command
     finally:

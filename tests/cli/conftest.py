@@ -86,7 +86,7 @@ class Shop:
 
     def pids(self) -> set[int]:
         """The processes that handled events."""
-        return {int(line.split()[2]) for line in self._lines()}
+        return {int(line.split()[2]) for line in self._lines() if line.split()[0] == "start"}
 
     def until_started(self, count: int) -> None:
         """Wait until so many jobs have started."""

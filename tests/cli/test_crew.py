@@ -4,36 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 
-from tests.cli._command import Command, report_in, started, until
+from tests.cli._command import report_in, started, until
+from tests.cli._crew import all_ready, run_two, runs
 from tests.cli.conftest import Shop
 
 Emit = Callable[[range], None]
-
-
-def run_two(
-    shop: Shop, nats_url: str, backend: str, *options: str
-) -> AbstractContextManager[Command]:
-    report = ("--json", str(shop.directory / "report.json"))
-    words = ("run", "shop:ACTORS", "--workers=2", "--backend", backend, *report, *options)
-    return started(shop.directory, *words, NATS_SERVER=nats_url)
-
-
-def both_ready(command: Command) -> list[int]:
-    """The process ids of both workers, once they are receiving."""
-    workers: list[int] = report_in(command.directory / "report.json", "running")["workers"]
-    for number, pid in enumerate(workers, start=1):
-        command.says(f"worker {number} ({pid}): ready")
-    return workers
 
 
 def test_two_workers_share_the_events_and_stop_gracefully(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:
     with run_two(shop, nats_url, backend, "--max-jobs=2") as command:
-        workers = both_ready(command)
+        workers = all_ready(command)
         emit(range(4))
         shop.until_started(4)  # two each, as both have two slots
         assert shop.pids() == set(workers)
@@ -47,13 +33,15 @@ def test_two_workers_share_the_events_and_stop_gracefully(
         ended = report_in(shop.directory / "report.json", "ended")
         assert [worker["exit_code"] for worker in ended["workers"]] == [0, 0]
         assert ended["left"] == {"pack": 0}
+        assert ended["summary"]["handled"] == 4
+        assert "; 4 handled, 0 failed, 0 buried, 0 handed back; left in NATS" in command.output
 
 
 def test_a_second_signal_stops_all_at_once(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:
     with run_two(shop, nats_url, backend) as command:
-        both_ready(command)
+        all_ready(command)
         emit(range(4))
         shop.until_started(4)
         command.send(signal.SIGTERM)
@@ -65,36 +53,11 @@ def test_a_second_signal_stops_all_at_once(
         assert command.left_behind() == []
 
 
-def test_a_worker_that_dies_ends_the_others_gracefully(
-    shop: Shop, emit: Emit, nats_url: str, backend: str
-) -> None:
-    with run_two(shop, nats_url, backend, "--max-jobs=2") as command:
-        first, second = both_ready(command)
-        emit(range(4))
-        shop.until_started(4)
-        os.kill(first, signal.SIGKILL)
-        command.says(f"worker 1 ({first}) was killed by SIGKILL, unasked: stopping the others")
-        command.says(f"worker 2 ({second}): SIGTERM: taking no more events")
-        shop.let_go()
-        assert command.ends() == 1
-        assert len(shop.noted("done")) == 2
-        assert "a worker died" in command.output
-        assert command.left_behind() == []
-
-
-def test_a_worker_that_leaves_by_itself_counts_as_dead(shop: Shop, nats_url: str) -> None:
-    with run_two(shop, nats_url, "asyncio") as command:
-        first, _ = both_ready(command)
-        os.kill(first, signal.SIGTERM)
-        command.says(f"worker 1 ({first}) ended with exit code 0, unasked")
-        assert command.ends() == 1
-
-
 def test_workers_stop_when_the_parent_is_killed(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:
     with run_two(shop, nats_url, backend) as command:
-        both_ready(command)
+        all_ready(command)
         emit(range(4))
         shop.until_started(4)
         command.send(signal.SIGKILL)
@@ -105,11 +68,35 @@ def test_workers_stop_when_the_parent_is_killed(
         assert sorted(shop.noted("done")) == [0, 1, 2, 3]
 
 
+def test_workers_finish_their_jobs_even_if_nobody_reads_what_they_say(
+    shop: Shop, emit: Emit, nats_url: str, backend: str
+) -> None:
+    """A service manager that dies takes the pipe with it that it reads the output from."""
+    words = ["run", "shop:ACTORS", "--workers=2", "--backend", backend, "--server", nats_url]
+    with subprocess.Popen(
+        [sys.executable, "-m", "walnats_anyio", *words],
+        cwd=shop.directory,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        assert parent.stderr is not None
+        ready = (line for line in parent.stderr if line.endswith(": ready\n"))
+        assert [next(ready)[:7] for _ in range(2)] == ["worker "] * 2
+        emit(range(4))
+        shop.until_started(4)
+        parent.stderr.close()
+        parent.kill()
+    shop.let_go()
+    until(lambda: sorted(shop.noted("done")) == [0, 1, 2, 3])
+    until(lambda: not any(map(runs, shop.pids())))
+
+
 def test_a_worker_that_hangs_is_killed_after_the_second_signal(
     shop: Shop, nats_url: str, backend: str
 ) -> None:
     with run_two(shop, nats_url, backend) as command:
-        _, second = both_ready(command)
+        _, second = all_ready(command)
         os.kill(second, signal.SIGSTOP)
         command.send(signal.SIGTERM)
         command.says("SIGTERM: the workers take no more events")
@@ -122,7 +109,7 @@ def test_the_shutdown_timeout_of_workers(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:
     with run_two(shop, nats_url, backend, "--shutdown-timeout=0.2") as command:
-        both_ready(command)
+        all_ready(command)
         emit(range(4))
         shop.until_started(4)
         command.send(signal.SIGTERM)

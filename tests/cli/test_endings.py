@@ -81,6 +81,7 @@ def test_every_error_of_a_group_is_told(capsys: pytest.CaptureFixture[str]) -> N
         ([2, 3], 2),
         ([1, 2, 3], 1),
         ([0, -9], 1),
+        ([3, 7], 1),
     ],
 )
 def test_the_worst_code_stands_for_all(codes: list[int], code: int) -> None:

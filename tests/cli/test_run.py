@@ -38,7 +38,9 @@ def test_a_signal_lets_running_jobs_finish(
         assert command.ends() == 0
         assert sorted(shop.noted("start")) == sorted(shop.noted("done")) == [0, 1, 2]
         assert "stopped gracefully" in command.output
-        assert "left in NATS: pack 2" in command.output
+        assert (
+            "; 3 handled, 0 failed, 0 buried, 0 handed back; left in NATS: pack 2" in command.output
+        )
         assert "Traceback" not in command.output
 
 
@@ -140,6 +142,9 @@ def test_a_burst_handles_what_is_there_and_ends(
     assert written["how"] == "burst done"
     assert written["exit_code"] == 0
     assert written["left"] == {"pack": 0}
+    counts = {"handled": 40, "failed": 0, "buried": 0, "handed_back": 0}
+    actors = [{"actor": "pack", "event": "shop.placed", **counts}]
+    assert written["summary"] == {**counts, "uncounted": 0, "actors": actors}
 
 
 def test_the_report_tells_while_it_runs_and_after(shop: Shop, nats_url: str) -> None:

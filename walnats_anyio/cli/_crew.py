@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
 from signal import Signals
 
 import anyio
-from anyio.abc import Process
 
 from walnats_anyio._actors import Actors
-from walnats_anyio.cli._endings import ExitCode, code_of_signal, worst
+from walnats_anyio._link import open_link
+from walnats_anyio.cli._endings import ExitCode, Problem, code_of_signal, worst
+from walnats_anyio.cli._member import Member
 from walnats_anyio.cli._plan import JOBS_CANCELLED, Ended, Ending, Plan, WorkerEnding
 from walnats_anyio.cli._registering import left_in_nats, register
 from walnats_anyio.cli._report import write_report
-from walnats_anyio.cli._screen import note
+from walnats_anyio.cli._restarts import Backoff, Restart
+from walnats_anyio.cli._say import say
 from walnats_anyio.cli._signals import LAST_RESORT, Stop, stoppable
+from walnats_anyio.cli._tally import Tally
 from walnats_anyio.cli._target import in_words
 
 KILL_AFTER = LAST_RESORT + 2.0
@@ -25,115 +29,131 @@ KILL_AFTER = LAST_RESORT + 2.0
 GIVE_UP_AFTER = KILL_AFTER + LAST_RESORT
 """Seconds from the second signal to the end of this process, come what may."""
 
-
-@dataclass(eq=False)
-class Member:
-    """One of several workers."""
-
-    number: int
-    """Which one, from 1."""
-
-    process: Process
-    """Its process."""
-
-    ended_as: int | None = None
-    """Its return code; None while it runs."""
-
-    def send(self, number: Signals) -> None:
-        """Send a signal, unless it has ended."""
-        if self.ended_as is None:
-            self.process.send_signal(number)
-
-    def ending(self) -> WorkerEnding:
-        """How it ended."""
-        return WorkerEnding(
-            self.number, self.process.pid, -1 if self.ended_as is None else self.ended_as
-        )
+RESTARTS_KEPT = 100
+"""How many of the latest restarts are in the report."""
 
 
 class Crew:
-    """Starts the workers, passes signals on, and waits until all have ended.
+    """Starts the workers, replaces those that end unasked, passes signals on, and waits for all.
 
     Each worker is in a session of its own, so that Ctrl-C in the terminal reaches it through this
-    process, once. It holds the reading end of a pipe as its standard input: when this process is
-    gone, however hard, the worker stops.
+    process, once. A line of sockets connects them: this process notices when a worker falls silent,
+    and the worker when this process is gone, however hard.
     """
 
     def __init__(self, plan: Plan, actors: Actors) -> None:
         self._plan = plan
         self._actors = actors
-        self._members: list[Member] = []
-        self._first_death: Member | None = None
+        self._running: dict[int, Member] = {}
+        self._backoffs = {number: Backoff() for number in range(1, plan.workers + 1)}
+        self._endings: dict[int, WorkerEnding] = {}
+        self._codes_at_stop: list[int] = []
+        self._restarts: deque[Restart] = deque(maxlen=RESTARTS_KEPT)
+        self._restarted = 0
+        self._tally = Tally()
+        self._ever_ready = self._all_told = False
+        self._gave_up_with: int | None = None
         self._left: dict[str, int] | None = None
         self._stop: Stop
+        self._stopping: anyio.Event
 
     async def run(self) -> Ending:
-        """Run until told to stop, until the burst is done, or until a worker dies."""
+        """Run until told to stop, until the burst is done, or until going on is hopeless."""
         started_at = anyio.current_time()
         stop = await stoppable(self._work, GIVE_UP_AFTER)
         ended_at = anyio.current_time()
+        exit_code = self._exit_code(stop)
         return Ending(
-            how=self._how(stop),
-            exit_code=self._exit_code(stop),
+            how=self._how(stop, exit_code),
+            exit_code=exit_code,
             signal=stop.first,
             seconds=ended_at - started_at,
             stopping=0.0 if stop.asked_at is None else ended_at - stop.asked_at,
             left=self._left,
-            workers=tuple(member.ending() for member in self._members),
+            tally=self._tally,
+            workers=tuple(self._endings[number] for number in sorted(self._endings)),
+            restarts=tuple(self._restarts),
+            restarted=self._restarted,
         )
 
     async def _work(self, stop: Stop) -> None:
-        self._stop = stop
-        if self._plan.register:
-            await register(self._actors, self._plan)
+        self._stop, self._stopping = stop, anyio.Event()
+        plan = self._plan
+        if plan.register:
+            await register(self._actors, plan)
+        else:
+            # No server is to be said once, not by every worker.
+            async with open_link(plan.server, options={"name": plan.connection_name}):
+                pass
         stop.graceful, stop.at_once = self._pass_on, self._insist
         async with anyio.create_task_group() as tasks:
-            for number in range(1, self._plan.workers + 1):
+            for number in self._backoffs:
                 if stop.asked_at is not None:
                     break
                 await tasks.start(self._look_after, number)
             self._all_started()
         stop.graceful = stop.at_once = stop.cancel
         if stop.second is None:
-            self._left = await left_in_nats(self._actors, self._plan)
+            self._left = await left_in_nats(self._actors, plan)
 
     async def _look_after(self, number: int, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        process = await anyio.open_process(
-            self._plan.worker_command(number),
-            stdin=subprocess.PIPE,
-            stdout=None,
-            stderr=None,
-            start_new_session=True,
-        )
-        member = Member(number, process)
-        self._members.append(member)
-        try:
-            if self._stop.asked_at is not None:
-                process.terminate()
-            task_status.started()
-            member.ended_as = await process.wait()
-        finally:
-            if process.returncode is None:
-                process.kill()
-            with anyio.CancelScope(shield=True):
-                await process.aclose()
-        self._ended(member)
+        """Keep one worker running, in one process after the other."""
+        started: Callable[[], None] = task_status.started
+        while True:
+            try:
+                member = await Member.start(number, self._plan)
+            except OSError as error:
+                started()
+                delay = self._not_started(number, error)
+            else:
+                self._running[number] = member
+                if self._stopping.is_set():
+                    member.send(signal.SIGTERM)
+                started()
+                await member.run(self._ready)
+                delay = self._ended(member)
+            started = self._tell_pids
+            if delay is None:
+                return
+            with anyio.move_on_after(delay):
+                await self._stopping.wait()
+                return
+
+    def _ready(self) -> None:
+        self._ever_ready = True
+        for backoff in self._backoffs.values():
+            backoff.failures = 0
 
     def _all_started(self) -> None:
-        pids = [member.process.pid for member in self._members]
-        note(
+        pids = ", ".join(str(member.pid) for _, member in sorted(self._running.items()))
+        say(
             f"running {in_words(self._actors)} on {self._plan.backend}, "
-            f"worker processes {', '.join(map(str, pids))}"
+            f"worker processes {pids or 'none'}"
         )
         if not self._plan.burst:
-            note("Ctrl-C stops gracefully, a second one at once")
-        report = {"state": "running", "workers": pids}
-        write_report(self._plan.json, report)
+            say("Ctrl-C stops gracefully, a second one at once")
+        self._all_told = True
+        self._tell_pids()
+
+    def _tell_pids(self) -> None:
+        if not self._all_told:
+            return
+        report = {
+            "state": "running",
+            "workers": [member.pid for _, member in sorted(self._running.items())],
+            "restarted": self._restarted,
+            "restarts": [vars(restart) for restart in self._restarts],
+        }
+        try:
+            write_report(self._plan.json, report)
+        except Problem as problem:
+            say(f"error: {problem}")  # no reason to stop working
 
     def _pass_on(self) -> None:
+        self._stopping.set()
         if self._stop.first is not None:
             name = self._stop.first.name
-            note(f"{name}: the workers take no more events and finish running jobs")
+            say(f"{name}: the workers take no more events and finish running jobs")
         self._send_all(signal.SIGTERM)
 
     def _insist(self) -> None:
@@ -145,49 +165,88 @@ class Crew:
         self._send_all(signal.SIGKILL)
 
     def _send_all(self, number: Signals) -> None:
-        for member in self._members:
+        for member in self._running.values():
             member.send(number)
 
-    def _ended(self, member: Member) -> None:
-        """Decide what the end of one worker means for the others.
-
-        Unasked, it ends all: half a crew that looks like a whole one is worse. (Whoever starts a
-        new worker in place of the old one does so here.)
-        """
-        code = member.ended_as
-        who = f"worker {member.number} ({member.process.pid})"
+    def _ended(self, member: Member) -> float | None:
+        """Decide what the end of a worker means: the seconds until its replacement, if any."""
+        del self._running[member.number]
+        self._endings[member.number] = member.ending()
+        if member.actors is not None:
+            self._tally.add(member.actors)
+        elif member.ready_at is not None:
+            self._tally.uncounted += 1
+        code = member.ending().exit_code
         if self._stop.asked_at is not None:
-            return
+            self._codes_at_stop.append(code)
+            return None
         if code == ExitCode.DONE and self._plan.burst:
-            note(f"{who}: done")
-            return
-        note(f"{who} {_end_in_words(code)}, unasked: stopping the others")
-        self._first_death = member
-        self._stop.ask()
+            say(f"{member}: done")
+            return None
+        ready_for = None
+        if member.ready_at is not None:
+            ready_for = anyio.current_time() - member.ready_at
+        reason = member.end_in_words()
+        restart = Restart(member.number, member.pid, code, member.killed_by, reason, _now())
+        return self._replace(str(member), restart, ready_for)
 
-    def _how(self, stop: Stop) -> Ended:
-        if self._first_death is not None:
-            return Ended.WORKER_DIED
+    def _not_started(self, number: int, error: OSError) -> float | None:
+        reason = f"could not be started: {error}"
+        restart = Restart(number, None, None, None, reason, _now())
+        return self._replace(f"worker {number}", restart, None)
+
+    def _replace(self, who: str, restart: Restart, ready_for: float | None) -> float | None:
+        delay = self._backoffs[restart.number].ended(ready_for)
+        hopeless = self._hopeless(restart, ready_for)
+        if hopeless is not None:
+            say(f"{who} {restart.reason}: {hopeless}")
+            known = restart.exit_code in (ExitCode.USAGE, ExitCode.NO_CONNECTION)
+            self._gave_up_with = restart.exit_code if known else ExitCode.BROKEN
+            self._stop.ask()
+            return None
+        what = "trying again" if restart.pid is None else "replacing it"
+        say(f"{who} {restart.reason}: {what} in {delay:.1f} s")
+        self._restarts.append(restart)
+        self._restarted += 1
+        return delay
+
+    def _hopeless(self, restart: Restart, ready_for: float | None) -> str | None:
+        """Why it makes no sense to go on."""
+        if ready_for is not None:
+            return None
+        if restart.exit_code == ExitCode.USAGE:
+            return "starting it again does not help, giving up"
+        if any(member.ready_at is not None for member in self._running.values()):
+            return None
+        if not self._ever_ready and all(backoff.failures for backoff in self._backoffs.values()):
+            explained = (ExitCode.BROKEN, ExitCode.NO_CONNECTION)
+            if all(ending.exit_code in explained for ending in self._endings.values()):
+                return "no worker could start, giving up"
+        failures = self._backoffs[restart.number].failures
+        if failures > self._plan.max_restarts:
+            return f"not ready in {failures} starts in a row, giving up"
+        return None
+
+    def _how(self, stop: Stop, exit_code: int) -> Ended:
+        if self._gave_up_with is not None:
+            return Ended.GAVE_UP
         if stop.second is not None:
             return Ended.AT_ONCE
-        if any(member.ended_as == JOBS_CANCELLED for member in self._members):
+        if exit_code != ExitCode.DONE:
+            return Ended.BROKEN
+        if JOBS_CANCELLED in self._codes_at_stop:
             return Ended.TIMEOUT
         return Ended.BURST if stop.asked_at is None else Ended.GRACEFUL
 
     def _exit_code(self, stop: Stop) -> int:
         if stop.second is not None:
             return code_of_signal(stop.second)
-        codes = [member.ending().exit_code for member in self._members]
-        if stop.asked_at is not None:
-            # SIGTERM ends a worker that was told to stop before it had begun.
-            fine = (-signal.SIGTERM, JOBS_CANCELLED)
-            codes = [ExitCode.DONE if code in fine else code for code in codes]
-        if self._first_death is not None and worst(codes) == ExitCode.DONE:
-            return ExitCode.BROKEN
-        return worst(codes)
+        if self._gave_up_with is not None:
+            return self._gave_up_with
+        # SIGTERM ends a worker that was told to stop before it had begun.
+        fine = (-signal.SIGTERM, JOBS_CANCELLED)
+        return worst([ExitCode.DONE if c in fine else c for c in self._codes_at_stop])
 
 
-def _end_in_words(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"was killed by {Signals(-code).name}"
-    return f"ended with exit code {code}"
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

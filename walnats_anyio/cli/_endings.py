@@ -35,19 +35,24 @@ class ExitCode(enum.IntEnum):
 
 
 SEVERITY = (ExitCode.DONE, ExitCode.NO_CONNECTION, ExitCode.USAGE, ExitCode.BROKEN)
-"""Codes from the best to the worst; what is not here, such as that of a signal, is in between."""
+"""Codes from the best to the worst; that of a signal is in between."""
+
+AT_ONCE = (BY_SIGNAL + Signals.SIGINT, BY_SIGNAL + Signals.SIGTERM)
+"""Codes of a command that a signal ended at once."""
 
 
 def worst(codes: list[int]) -> int:
-    """The code that stands for several processes; a process that a signal killed counts as broken.
+    """The code that stands for several processes.
 
-    `codes` are return codes as Python has them: below 0 for a process that died of a signal.
+    `codes` are return codes as Python has them: below 0 for a process that died of a signal. That
+    counts as broken, and so does a code that says nothing here, such as that of `os._exit(7)`.
     """
     return max((_seen(code) for code in codes), key=_severity, default=ExitCode.DONE)
 
 
 def _seen(code: int) -> int:
-    return ExitCode.BROKEN if code < 0 else code
+    known = code in SEVERITY or code in AT_ONCE
+    return code if known else ExitCode.BROKEN
 
 
 def _severity(code: int) -> float:

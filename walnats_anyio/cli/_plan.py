@@ -11,6 +11,8 @@ from signal import Signals
 from typing import Any
 
 from walnats_anyio.cli._choices import Backend
+from walnats_anyio.cli._restarts import Restart
+from walnats_anyio.cli._tally import Tally
 
 SHOWN_FROM = 0.05
 """Seconds of stopping that are worth a word."""
@@ -62,6 +64,12 @@ class Plan:
     max_processes: int | None
     """Processes of handlers at once in one process."""
 
+    hang_timeout: float | None
+    """Seconds without a sign of life after which one of several workers is killed."""
+
+    max_restarts: int
+    """Replacements of a worker that may end in a row before any worker is ready."""
+
     json: Path | None
     """The file for the report."""
 
@@ -111,6 +119,7 @@ class Plan:
             "--shutdown-timeout": self.shutdown_timeout,
             "--max-threads": self.max_threads,
             "--max-processes": self.max_processes,
+            "--hang-timeout": self.hang_timeout or 0,
             "--worker": number,
         }
         # Registered once, by the parent: were it refused, it would be so once for each worker.
@@ -136,8 +145,11 @@ class Ended(enum.StrEnum):
     AT_ONCE = "stopped at once"
     """It was told to stop twice, and running jobs were cancelled."""
 
-    WORKER_DIED = "a worker died"
-    """One of several processes ended unasked, and so the others were stopped."""
+    GAVE_UP = "gave up"
+    """Starting the workers again and again is hopeless."""
+
+    BROKEN = "stopped, but not all of it gracefully"
+    """It was told to stop, and one of several processes did not end as it should."""
 
 
 @dataclass(frozen=True)
@@ -176,8 +188,17 @@ class Ending:
     left: dict[str, int] | None
     """Events that are left in NATS, by actor; None where it could not be found out."""
 
+    tally: Tally
+    """What was done."""
+
     workers: tuple[WorkerEnding, ...] = ()
-    """The processes, when there were several."""
+    """The processes, when there were several; of each worker the last one."""
+
+    restarts: tuple[Restart, ...] = ()
+    """The latest of the processes that another one took the place of."""
+
+    restarted: int = 0
+    """How many there were of them."""
 
     def report(self) -> dict[str, Any]:
         """All of it, for a program."""
@@ -189,7 +210,10 @@ class Ending:
             "seconds": round(self.seconds, 3),
             "stopping": round(self.stopping, 3),
             "left": self.left,
+            "summary": self.tally.report(),
             "workers": [vars(worker) for worker in self.workers],
+            "restarted": self.restarted,
+            "restarts": [vars(restart) for restart in self.restarts],
         }
 
     def in_words(self) -> str:
@@ -197,6 +221,10 @@ class Ending:
         text = f"{self.how.value} after {self.seconds:.1f} s"
         if self.stopping >= SHOWN_FROM:
             text += f", {self.stopping:.1f} s of it stopping"
+        if done := self.tally.in_words():
+            text += f"; {done}"
+        if self.restarted:
+            text += f"; {self.restarted} worker{'s' * (self.restarted != 1)} replaced"
         if self.how in (Ended.AT_ONCE, Ended.TIMEOUT):
             text += "; the events of jobs that were cancelled are back in NATS"
         if self.left is not None:

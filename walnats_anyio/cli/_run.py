@@ -23,14 +23,27 @@ from walnats_anyio.cli._choices import (
 )
 from walnats_anyio.cli._crew import Crew
 from walnats_anyio.cli._endings import explained
+from walnats_anyio.cli._lifeline import Lifeline
 from walnats_anyio.cli._plan import Ended, Ending, Plan
 from walnats_anyio.cli._report import write_report
-from walnats_anyio.cli._screen import note
+from walnats_anyio.cli._say import say
 from walnats_anyio.cli._target import load_actors
 from walnats_anyio.cli._worker import Worker
 
+SHORTEST_HANG_TIMEOUT = 1.0
+"""Seconds without a sign of life that may count as a hang."""
+
 LET_THREADS_END = 1.0
 """Seconds that threads with handlers have after a stop that did not wait for them."""
+
+
+def _check_hang_timeout(seconds: float) -> float:
+    if 0 < seconds < SHORTEST_HANG_TIMEOUT:
+        raise typer.BadParameter(
+            f"{seconds:g} is too short to tell a hang from a busy machine: give at least "
+            f"{SHORTEST_HANG_TIMEOUT:g} seconds, or 0 for never."
+        )
+    return seconds
 
 
 def run(
@@ -107,6 +120,24 @@ def run(
             min=1, help="Processes for ExecuteIn.PROCESS in one process.", show_default="cores"
         ),
     ] = None,
+    max_restarts: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="With several workers: replacements of one that may end in a row before any "
+            "worker is ready; then it gives up.",
+        ),
+    ] = 10,
+    hang_timeout: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            callback=_check_hang_timeout,
+            help="With several workers: one without a sign of life from its event loop for so "
+            "long is killed and replaced; 0 switches that off.",
+        ),
+    ] = 60.0,
     json: JsonOption = None,
     debug: DebugOption = False,
     worker: Annotated[int | None, typer.Option(hidden=True)] = None,
@@ -116,6 +147,8 @@ def run(
     Ctrl-C (SIGINT) or SIGTERM stops gracefully: no more events are taken, running jobs finish. A
     second one stops at once: running jobs are cancelled. Either way events that are not finished go
     back to NATS and are delivered again.
+
+    With several workers, one that crashes or hangs is replaced.
 
     Exit codes: 0 stopped gracefully, or the burst is done; 1 something broke; 2 the command, the
     module or a declaration is wrong; 3 no connection to NATS; 130 or 143 stopped at once by a
@@ -135,6 +168,8 @@ def run(
         register=register,
         max_threads=max_threads,
         max_processes=max_processes,
+        hang_timeout=hang_timeout or None,
+        max_restarts=max_restarts,
         json=json,
         debug=debug,
         worker=worker,
@@ -147,19 +182,21 @@ def run(
         except Exception as error:
             write_report(json, {"state": "failed", "error": str(error)})
             raise
-        note(plan.prefix + ending.in_words())
+        say(plan.prefix + ending.in_words())
         write_report(json, ending.report())
         _leave(ending)
 
 
 def _runner(plan: Plan) -> Callable[[], Awaitable[Ending]]:
+    lifeline = None if plan.worker is None else Lifeline(plan.hang_timeout)
     actors = load_actors(plan.target)
     _set_up_logging(plan)
     # Ctrl-C in a terminal reaches every process that was started in it, and would end handlers that
     # run in processes: those are kept one process further away, in a session of their own.
     sheltered = any(actor.execute_in is ExecuteIn.PROCESS for actor in actors)
-    alone = plan.worker is not None or (plan.workers == 1 and not sheltered)
-    return (Worker if alone else Crew)(plan, actors).run
+    if lifeline is None and (plan.workers > 1 or sheltered):
+        return Crew(plan, actors).run
+    return Worker(plan, actors, lifeline).run
 
 
 def _set_up_logging(plan: Plan) -> None:
@@ -179,7 +216,7 @@ def _leave(ending: Ending) -> NoReturn:
             if thread is not threading.main_thread() and not thread.daemon:
                 thread.join(max(0.0, deadline - time.monotonic()))
                 if thread.is_alive():
-                    note("a handler is still running in a thread: leaving it behind")
+                    say("a handler is still running in a thread: leaving it behind")
                     sys.stdout.flush()
                     os._exit(ending.exit_code)
     raise typer.Exit(ending.exit_code)
