@@ -6,7 +6,8 @@ This room is all that knows nats-py. What it uses beyond the public names is lis
 - `_pending`, `_pending_data_size`, `_flush_queue`: to hand over a batch of commands in one call;
 - `_disconnected_cb`, `_reconnected_cb`, `_closed_cb`, `_error_cb`, `_default_error_callback`: to
   hear of a caller's client;
-- `_transport._io_writer`: to close the socket of a client that was cut short while it closed;
+- `_transport._io_writer`: to cut a connection, and to see how much is unsent;
+- `_ps`, `_pongs`, `_pings_outstanding`: to hear whether the server is still there;
 - `Subscription._id`: to end a subscription at the server before the client forgets it.
 """
 
@@ -44,7 +45,8 @@ BACKOFF = (0.05, 5.0)
 DEFAULTS: dict[str, Any] = {
     "max_reconnect_attempts": -1,
     "reconnect_time_wait": 0.25,
-    # A half-open connection is noticed within a minute; nats-py's own default takes six.
+    # Where `_hearing` cannot cut it, on a websocket, a connection that is lost without a word is
+    # noticed within a minute; nats-py's own default takes six.
     "ping_interval": 20,
     "max_outstanding_pings": 2,
 }
@@ -137,7 +139,7 @@ def _reconnect_policy(client: Client, options: dict[str, Any]) -> dict[str, Any]
 
     def choose(servers: list[Any], _info: dict[str, Any]) -> tuple[Any, float]:
         # nats-py would leave the socket of an attempt that failed to the garbage collector.
-        _abort(client)
+        abort(client)
         # The least tried server first; the wait grows with whole rounds over all servers.
         server = min(servers, key=lambda candidate: candidate.reconnects)
         tries = server.reconnects
@@ -160,10 +162,11 @@ async def _close(backend: Backend, client: Client) -> None:
     if scope.cancelled_caught:
         logger.warning("closing the connection took over %s s and was cut short", CLOSE_WITHIN)
     # A client that was cut short while it closed says that it is closed, and keeps its socket.
-    _abort(client)
+    abort(client)
 
 
-def _abort(client: Client) -> None:
+def abort(client: Client) -> None:
+    """Cut the connection, whatever is unsent; nats-py then makes a new one, or is closed."""
     writer: Any = getattr(client._transport, "_io_writer", None)
     if writer is not None:
         writer.transport.abort()

@@ -26,6 +26,7 @@ from walnats_anyio._link import _client
 from walnats_anyio._link._asks import Ask, Asks, Message, Request
 from walnats_anyio._link._backend import Backend, open_backend
 from walnats_anyio._link._errors import ConnectError, ConnectionLostError, ServerError
+from walnats_anyio._link._hearing import Hearing
 from walnats_anyio._link._options import Server
 from walnats_anyio._link._outbox import Outbox
 from walnats_anyio._link._spot import AsyncioSpot, Spot, TrioSpot
@@ -35,7 +36,6 @@ logger = _client.logger
 
 SETTLE = 5.0
 """Seconds after a reconnect in which "no responders" may only mean that JetStream is not up yet."""
-
 
 NOTHING = "$JS.API.INFO"
 """A request without any effect."""
@@ -59,6 +59,7 @@ class Link:
         self._client: Any = None
         self._outbox = Outbox(backend.loop)
         self._asks = Asks(backend.loop, self._outbox)
+        self._hearing = Hearing(backend.loop, self._outbox)
         self._settled_at = 0.0
         self._watchers: dict[int, Watcher] = {}
         self._inbox: Mailbox | None = None
@@ -109,9 +110,8 @@ class Link:
         request = Request()
         request.reply = self.new_reply()
         request.command = self._echo(request.reply)
-        failure = "the server did not read what was sent"
         try:
-            await self._answer(request, timeout, failure)
+            await self._answer(request, timeout, "the server did not read what was sent")
         except ServerError:
             if not request.denied:
                 raise
@@ -181,8 +181,7 @@ class Link:
     @property
     def max_payload(self) -> int:
         """The largest payload with headers, in bytes, that the server accepts."""
-        size: int = self._client.max_payload
-        return size
+        return int(self._client.max_payload)
 
     def watch(self, watcher: Watcher) -> None:
         """Call `watcher` when the connection comes or goes, until `unwatch`."""
@@ -223,12 +222,9 @@ class Link:
             self._asks.deny(denied[2])
         elif denied[2].startswith(self._asks.prefix.lower()):
             inbox = self._asks.prefix.split(".")[0]
-            self._fail(
-                ConnectError(
-                    f"this user may not subscribe to {inbox}.>, where answers arrive: allow it, or "
-                    "pass the inbox_prefix that is allowed"
-                )
-            )
+            remedy = "allow it, or pass the inbox_prefix that is allowed"
+            refusal = f"this user may not subscribe to {inbox}.>, where answers arrive: {remedy}"
+            self._fail(ConnectError(refusal))
 
     async def start(self, client: Client) -> None:
         """Begin to use a connected client; blocks for a round trip.
@@ -242,6 +238,7 @@ class Link:
         self._asks.prefix = f"{client.new_inbox()}."
         self._may_echo = not client.options["no_echo"]
         self._inbox = await self._subscribe(f"{self._asks.prefix}*", self._asks.on_answer)
+        self._hearing.start()
         try:
             await self.flush()
         except ConnectionLostError:
@@ -258,6 +255,7 @@ class Link:
     def _fail(self, error: Exception) -> None:
         """Close for good; also where a callback raised, as nats-py would only stop reading."""
         self._outbox.open = False
+        self._hearing.stop()
         if self.closed is not None:
             return
         self.closed = error
