@@ -28,8 +28,9 @@ MAX_OUTSTANDING_BYTES = 16 * 1024 * 1024
 MAX_ERRORS = 100
 """Failures that are kept to be raised; further ones are only counted."""
 
-PASSING = frozenset({10008, 10009, 10167})
-"""JetStream's error codes that say "not now": no leader yet, or too many requests at once."""
+PASSING = frozenset({10008, 10009, 10158, 10167})
+"""JetStream's error codes that say "not now": no leader yet, too many requests at once, or the same
+`uid` is being stored, which the servers of a replicated stream have not agreed on yet."""
 
 GONE_AFTER = 30.0
 """Seconds without anybody to take an event after which its stream counts as gone.
@@ -39,6 +40,8 @@ Electing a new leader of a replicated stream takes some seconds.
 
 LOOK_AFTER = 2.0
 """Seconds without an acknowledgement after which the stream of a first emit is looked for."""
+
+LATE = "not acknowledged within the event's dedup_window: it may be in its stream, or not"
 
 NOBODY = "no stream takes it: register the event first, and check that JetStream is enabled"
 
@@ -75,7 +78,7 @@ class Outgoing(Ask):
                 self._finish(str(error.get("description", "the server gave no reason")))
 
     def gave_up(self, reason: Exception) -> None:
-        self._finish(str(reason))
+        self._finish(LATE if isinstance(reason, TimeoutError) else str(reason))
 
     def _may_be_up_soon(self) -> bool:
         """Whether "no responders" may only mean a server that stops or starts just now."""
