@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.actors._stage import Handled, running
+from tests.actors._stage import Gate, Handled, running, until
 from tests.actors.test_asking import most_requested
 from walnats_anyio import Actor, Event
 from walnats_anyio.testing import NatsServer
@@ -26,3 +26,22 @@ async def test_one_request_is_outstanding_while_nothing_comes(
     actor = Actor("a", event, Handled())
     async with running(url, actor, poll_delay=poll_delay) as on:
         assert await most_requested(on, actor, 4) == 1
+
+
+async def test_no_pulses_pile_up_while_the_server_is_away(nats_server: NatsServer) -> None:
+    """They would all go out at the reconnect, and say nothing that the next one does not."""
+    gate = Gate()
+    actor = Actor("a", EVENT, gate, max_jobs=50, ack_wait=0.4)
+    async with running(nats_server.url, actor, max_jobs=50) as on:
+        await on.emit(*range(50))
+        await gate.come(50)
+        nats_server.kill()
+        await until(lambda: not on.link.connected)
+        assert on.actors._listening is not None
+        (listener,) = on.actors._listening._listeners
+        later = listener._tick + 5
+        await until(lambda: listener._tick >= later)
+        assert len(on.link._outbox.commands) < 50
+        gate.open()
+        await nats_server.start()
+        await on.until_done(actor)

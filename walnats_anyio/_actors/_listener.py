@@ -271,13 +271,13 @@ class Listener:
     def tick(self, seconds: float) -> None:
         """Prolong what is held, and notice a server that has fallen silent."""
         tick = self._tick = self._tick + 1
-        if self.actor.pulse:
+        if self.actor.pulse and self._intake.connected:
             post = self._link.post
             for reply, since in self.held.items():
                 # What came since the last tick has most of its `ack_wait` left.
                 if since < tick - 1:
                     post(b"PUB %b 4\r\n+WPI\r\n" % reply.encode())
-        else:
+        elif not self.actor.pulse:
             self._hand_back_unstarted()
         intake = self._intake
         self._silent += seconds
