@@ -153,6 +153,11 @@ def _reconnect_policy(client: Client, options: dict[str, Any]) -> dict[str, Any]
 async def _close(backend: Backend, client: Client) -> None:
     if client._flush_queue is None:
         return  # never got as far as connecting: there is nothing to close
+    writer = _writer(client)
+    if writer is not None and writer.transport.is_closing():
+        # What is unsent reaches nobody, and from Python 3.12 on asyncio breaks over writing it.
+        client._pending.clear()
+        client._pending_data_size = 0
     with anyio.move_on_after(CLOSE_WITHIN, shield=True) as scope:
         try:
             await backend.run(client.close)
@@ -167,9 +172,13 @@ async def _close(backend: Backend, client: Client) -> None:
 
 def abort(client: Client) -> None:
     """Cut the connection, whatever is unsent; nats-py then makes a new one, or is closed."""
-    writer: Any = getattr(client._transport, "_io_writer", None)
+    writer = _writer(client)
     if writer is not None:
         writer.transport.abort()
+
+
+def _writer(client: Client) -> Any:
+    return getattr(client._transport, "_io_writer", None)
 
 
 def _is_refusal(error: Exception) -> bool:
