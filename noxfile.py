@@ -1,4 +1,7 @@
-"""Sessions for developers: `nox` runs tests, lint, types and docs; `nox -s bench` measures."""
+"""Sessions for developers: `nox` runs tests, lint, types and docs.
+
+`nox -s bench` measures, `nox -s faults` and `nox -s soak` break things for minutes.
+"""
 
 from __future__ import annotations
 
@@ -50,3 +53,17 @@ def bench(session: nox.Session) -> None:
     """Run the benchmarks against the peers; arguments go to `python -m benchmarks`."""
     session.install("-e", ".[all]", "-r", str(BENCHMARK_REQUIREMENTS))
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Send 10,000 events through every fault; arguments go to `python -m tests.faults`."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.faults", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Run a mixed load with random faults; arguments go to `python -m tests.faults.soak`."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.faults.soak", *session.posargs)

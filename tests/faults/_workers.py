@@ -146,14 +146,14 @@ async def _through(
     before, during = range(count * 3 // 10), range(count * 3 // 10, count * 7 // 10)
     await emit(scene, events, EVENT, before)
     await until(lambda: len(scene.noted.done) > 0, LONG)
-    over = 0.0
+    size = len(during) // fault.rounds
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(emit, scene, events, EVENT, during, 1.0 * fault.rounds)
-        for _ in range(fault.rounds):
+        for start in range(during.start, during.start + size * fault.rounds, size):
+            # The jobs of this part run while the worker ends.
+            tasks.start_soon(emit, scene, events, EVENT, range(start, start + size), 0.5)
+            await until(lambda start=start: start in scene.noted.done, LONG)  # type: ignore[misc]
             await crew.replace_oldest(fault.how)
-            done = len(scene.noted.done)
-            await until(lambda done=done: len(scene.noted.done) > done, LONG)  # type: ignore[misc]
-        over = time.monotonic()
-        tasks.start_soon(emit, scene, events, EVENT, range(during.stop, count))
+    over = time.monotonic()
+    await emit(scene, events, EVENT, range(during.start + size * fault.rounds, count))
     await events.flush()
     return over
