@@ -33,8 +33,8 @@ from walnats_anyio.types import ConnectedActors, ConnectedEvents
 
 ROOT = Path(__file__).parent.parent.parent
 
-GROWTH = 6.0
-"""MiB a minute that the memory of a worker may grow: below that it is noise in a run of minutes."""
+GROWTH = 2.0
+"""MiB a minute that the memory of a worker may grow: ten times what was measured."""
 
 SETTLED_WITHIN = 180.0
 """Seconds from the last fault until every event is done with."""

@@ -30,8 +30,9 @@ async def delete(server: NatsServer, what: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["CONSUMER.DELETE.numbers.a", "STREAM.DELETE.numbers"])
-@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
-@pytest.mark.parametrize("away", [False, True], ids=["connected", "away"])
+@pytest.mark.parametrize(
+    ("busy", "away"), [(False, False), (True, False), (True, True)], ids=["idle", "busy", "away"]
+)
 async def test_a_consumer_or_a_stream_deleted_underneath(
     nats_server: NatsServer, proxy: Proxy, what: str, busy: bool, away: bool
 ) -> None:
