@@ -6,9 +6,9 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from walnats_anyio.middlewares import Middleware
 from walnats_anyio.types import Context, OkContext
@@ -50,20 +50,33 @@ class Notes(Middleware):
 class Noted:
     """What a file of notes says."""
 
-    runs: list[Run]
-    done: set[int]
+    path: Path
 
-    @classmethod
-    def read(cls, path: Path) -> Noted:
-        """Read all but a line that was cut short as its writer was killed."""
-        noted = cls([], set())
-        for line in path.read_text().splitlines(keepends=True) if path.exists() else []:
-            match line.split() if line.endswith("\n") else []:
+    runs: list[Run] = field(default_factory=list)
+
+    done: set[int] = field(default_factory=set)
+
+    _read: int = 0
+
+    def read_on(self) -> Self:
+        """Read what was added; a line that is not whole yet is left for later."""
+        if not self.path.exists():
+            return self
+        with self.path.open() as file:
+            file.seek(self._read)
+            lines = file.read().splitlines(keepends=True)
+        for line in lines:
+            if not line.endswith("\n"):
+                break
+            match line.split():
                 case ["start", number, seq, started]:
-                    noted.runs.append(Run(int(number), int(seq), float(started)))
+                    self.runs.append(Run(int(number), int(seq), float(started)))
                 case ["done", number]:
-                    noted.done.add(int(number))
-        return noted
+                    self.done.add(int(number))
+                case _:  # two lines in one, as a writer was killed within a line
+                    pass
+            self._read += len(line)
+        return self
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,13 @@ class Scene:
     most_on_their_way: int = field(default=0, kw_only=True)
     """The most emits that had not been acknowledged at some moment."""
 
+    def __post_init__(self) -> None:
+        self._noted = Noted(self.path)
+
     @property
     def noted(self) -> Noted:
-        return Noted.read(self.path)
+        """All that is noted by now."""
+        return self._noted.read_on()
 
 
 @dataclass

@@ -192,7 +192,7 @@ def report(soak: Soak, actors: list[Actor[Any, Any]], letters: int, memory: Memo
     clean = True
     for actor in actors:
         emitted = set(range(soak.emitted[actor.event.name]))
-        noted = Noted.read(soak.directory / actor.name)
+        noted = Noted(soak.directory / actor.name).read_on()
         buried = {n for n in emitted if actor.name == "gives-up" and is_hopeless(n)}
         lost = len(emitted - noted.done - buried)
         there = letters if actor.name == "gives-up" else 0
