@@ -17,7 +17,7 @@ from walnats_anyio.cli._member import Member
 from walnats_anyio.cli._plan import JOBS_CANCELLED, Ended, Ending, Plan, WorkerEnding
 from walnats_anyio.cli._registering import left_in_nats, register
 from walnats_anyio.cli._report import write_report
-from walnats_anyio.cli._restarts import Backoff, Restart
+from walnats_anyio.cli._restarts import Restart, Restarts
 from walnats_anyio.cli._say import say
 from walnats_anyio.cli._signals import LAST_RESORT, Stop, stoppable
 from walnats_anyio.cli._tally import Tally
@@ -45,13 +45,13 @@ class Crew:
         self._plan = plan
         self._actors = actors
         self._running: dict[int, Member] = {}
-        self._backoffs = {number: Backoff() for number in range(1, plan.workers + 1)}
+        self._policy = Restarts(plan.workers, plan.max_restarts)
         self._endings: dict[int, WorkerEnding] = {}
         self._codes_at_stop: list[int] = []
         self._restarts: deque[Restart] = deque(maxlen=RESTARTS_KEPT)
         self._restarted = 0
         self._tally = Tally()
-        self._ever_ready = self._all_told = False
+        self._all_told = False
         self._gave_up_with: int | None = None
         self._left: dict[str, int] | None = None
         self._stop: Stop
@@ -87,7 +87,7 @@ class Crew:
                 pass
         stop.graceful, stop.at_once = self._pass_on, self._insist
         async with anyio.create_task_group() as tasks:
-            for number in self._backoffs:
+            for number in range(1, plan.workers + 1):
                 if stop.asked_at is not None:
                     break
                 await tasks.start(self._look_after, number)
@@ -110,7 +110,7 @@ class Crew:
                 if self._stopping.is_set():
                     member.send(signal.SIGTERM)
                 started()
-                await member.run(self._ready)
+                await member.run(self._policy.ready)
                 delay = self._ended(member)
             started = self._tell_pids
             if delay is None:
@@ -118,11 +118,6 @@ class Crew:
             with anyio.move_on_after(delay):
                 await self._stopping.wait()
                 return
-
-    def _ready(self) -> None:
-        self._ever_ready = True
-        for backoff in self._backoffs.values():
-            backoff.failures = 0
 
     def _all_started(self) -> None:
         pids = ", ".join(str(member.pid) for _, member in sorted(self._running.items()))
@@ -196,36 +191,19 @@ class Crew:
         return self._replace(f"worker {number}", restart, None)
 
     def _replace(self, who: str, restart: Restart, ready_for: float | None) -> float | None:
-        delay = self._backoffs[restart.number].ended(ready_for)
-        hopeless = self._hopeless(restart, ready_for)
-        if hopeless is not None:
-            say(f"{who} {restart.reason}: {hopeless}")
+        others = any(member.ready_at is not None for member in self._running.values())
+        decided = self._policy.ended(restart, ready_for, others=others)
+        if isinstance(decided, str):
+            say(f"{who} {restart.reason}: {decided}, giving up")
             known = restart.exit_code in (ExitCode.USAGE, ExitCode.NO_CONNECTION)
             self._gave_up_with = restart.exit_code if known else ExitCode.BROKEN
             self._stop.ask()
             return None
         what = "trying again" if restart.pid is None else "replacing it"
-        say(f"{who} {restart.reason}: {what} in {delay:.1f} s")
+        say(f"{who} {restart.reason}: {what} in {decided:.1f} s")
         self._restarts.append(restart)
         self._restarted += 1
-        return delay
-
-    def _hopeless(self, restart: Restart, ready_for: float | None) -> str | None:
-        """Why it makes no sense to go on."""
-        if ready_for is not None:
-            return None
-        if restart.exit_code == ExitCode.USAGE:
-            return "starting it again does not help, giving up"
-        if any(member.ready_at is not None for member in self._running.values()):
-            return None
-        if not self._ever_ready and all(backoff.failures for backoff in self._backoffs.values()):
-            explained = (ExitCode.BROKEN, ExitCode.NO_CONNECTION)
-            if all(ending.exit_code in explained for ending in self._endings.values()):
-                return "no worker could start, giving up"
-        failures = self._backoffs[restart.number].failures
-        if failures > self._plan.max_restarts:
-            return f"not ready in {failures} starts in a row, giving up"
-        return None
+        return decided
 
     def _how(self, stop: Stop, exit_code: int) -> Ended:
         if self._gave_up_with is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from walnats_anyio.cli._endings import ExitCode
+
 FIRST_DELAY = 0.5
 """Seconds until the first replacement at most, doubled by every further one."""
 
@@ -63,3 +65,47 @@ class Restart:
 
     at: str
     """When it ended, in UTC."""
+
+
+class Restarts:
+    """Decides about all workers."""
+
+    def __init__(self, workers: int, max_restarts: int) -> None:
+        self._max_restarts = max_restarts
+        self._backoffs = {number: Backoff() for number in range(1, workers + 1)}
+        self._ever_ready = self._unexplained = False
+
+    def ready(self) -> None:
+        """Note that some worker is ready."""
+        self._ever_ready = True
+        for backoff in self._backoffs.values():
+            backoff.failures = 0
+
+    def ended(self, restart: Restart, ready_for: float | None, *, others: bool) -> float | str:
+        """Decide what comes after the end of a worker.
+
+        Args:
+            restart: the end.
+            ready_for: how long the worker was ready; None when it never was.
+            others: whether another worker is ready now.
+
+        Returns:
+            The seconds until its replacement, or why it is hopeless.
+        """
+        backoff = self._backoffs[restart.number]
+        delay = backoff.ended(ready_for)
+        if ready_for is not None:
+            return delay
+        if restart.exit_code == ExitCode.USAGE:
+            return "starting it again does not help"
+        # What has no exit code could not be started, which is said as well.
+        explained = (ExitCode.BROKEN, ExitCode.NO_CONNECTION, None)
+        self._unexplained |= restart.exit_code not in explained
+        if others:
+            return delay
+        said = not (self._ever_ready or self._unexplained)
+        if said and all(each.failures for each in self._backoffs.values()):
+            return "no worker could start"
+        if backoff.failures > self._max_restarts:
+            return f"not ready in {backoff.failures} starts in a row"
+        return delay
