@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_handler_that_blocks_the_event_loop(url: str, event: Event[int]) -> None:
-    """No pulse goes out meanwhile, so what the process holds comes again; all of it ends handled."""
+    """No pulse goes out meanwhile, so what the process holds comes again; all of it is handled."""
     blocked = Handled()
 
     def handle(message: int) -> None:
@@ -83,10 +83,10 @@ async def test_without_pulse_nothing_is_held_unstarted(url: str, event: Event[in
         async with listening(on.actors, max_jobs=1):
             await until(both_ask)
             delivered = await on.overhear("$JS.ACK.>")
-            # Both at once, as who has none asks for none while the slot is taken.
-            await on.events.emit(hogged, 1)
-            await on.events.emit(event, 2)
+            await on.emit(1, event=hogged)
             await gate.come(1)
+            # It has asked already, so it gets what it cannot run.
+            await on.emit(2, event=event)
             async with Actors(elsewhere).connect(url) as conn, listening(conn):
                 await there.come(1)
                 await on.until_done(waits)
