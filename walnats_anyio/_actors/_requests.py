@@ -28,7 +28,7 @@ class Options:
     @property
     def heartbeat(self) -> float:
         """Seconds between the heartbeats of an idle request; 0 for none (ADR-37: half at most)."""
-        return 0.0 if self.burst or self.poll_delay < 1 else min(15.0, self.poll_delay / 2)
+        return 0.0 if self.burst or self.poll_delay < 1 else min(5.0, self.poll_delay / 2)
 
     @property
     def silence(self) -> float:
