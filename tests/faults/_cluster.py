@@ -29,7 +29,8 @@ class ClusterFault:
 
     within: float
 
-    again: int = 1
+    again: int = 2
+    """How often all that the actor holds may be run again: for its connection, and the leader."""
 
     lasts: float = 1.0
 
@@ -61,7 +62,7 @@ CLUSTER_FAULTS = [
     ClusterFault("cluster: leader killed", kill_leader, 30),
     ClusterFault("cluster: follower killed", kill_follower, 30),
     ClusterFault("cluster: leader hangs", pause_leader, 60, lasts=10),
-    ClusterFault("cluster: restarted in turn", kill_in_turn, 30, again=3, lasts=5),
+    ClusterFault("cluster: restarted in turn", kill_in_turn, 30, again=6, lasts=5),
 ]
 
 

@@ -92,7 +92,8 @@ NOTICED = 30.0
 
 FAULTS = [
     Fault("server restarted", restart, 10, again=1, doubles=True),
-    Fault("server killed and started", kill, 10, again=1, doubles=True),
+    # What it had acknowledged last may not be on its disk.
+    Fault("server killed and started", kill, 10, again=2, doubles=True),
     Fault("server paused for 4 s", pause, 5, lasts=4, ack_wait=30),
     Fault("50 ms later both ways", delay, 5, lasts=4, ack_wait=30),
     Fault("50 kB/s both ways", throttle, 5, lasts=6, ack_wait=30),
