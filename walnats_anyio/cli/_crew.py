@@ -18,7 +18,7 @@ from walnats_anyio.cli._plan import JOBS_CANCELLED, Ended, Ending, Plan, WorkerE
 from walnats_anyio.cli._registering import left_in_nats, register
 from walnats_anyio.cli._report import write_report
 from walnats_anyio.cli._restarts import Restart, Restarts
-from walnats_anyio.cli._say import say
+from walnats_anyio.cli._screen import note
 from walnats_anyio.cli._signals import LAST_RESORT, Stop, stoppable
 from walnats_anyio.cli._tally import Tally
 from walnats_anyio.cli._target import in_words
@@ -121,12 +121,12 @@ class Crew:
 
     def _all_started(self) -> None:
         pids = ", ".join(str(member.pid) for _, member in sorted(self._running.items()))
-        say(
+        note(
             f"running {in_words(self._actors)} on {self._plan.backend}, "
             f"worker processes {pids or 'none'}"
         )
         if not self._plan.burst:
-            say("Ctrl-C stops gracefully, a second one at once")
+            note("Ctrl-C stops gracefully, a second one at once")
         self._all_told = True
         self._tell_pids()
 
@@ -142,13 +142,13 @@ class Crew:
         try:
             write_report(self._plan.json, report)
         except Problem as problem:
-            say(f"error: {problem}")  # no reason to stop working
+            note(f"error: {problem}")  # no reason to stop working
 
     def _pass_on(self) -> None:
         self._stopping.set()
         if self._stop.first is not None:
             name = self._stop.first.name
-            say(f"{name}: the workers take no more events and finish running jobs")
+            note(f"{name}: the workers take no more events and finish running jobs")
         self._send_all(signal.SIGTERM)
 
     def _insist(self) -> None:
@@ -176,7 +176,7 @@ class Crew:
             self._codes_at_stop.append(code)
             return None
         if code == ExitCode.DONE and self._plan.burst:
-            say(f"{member}: done")
+            note(f"{member}: done")
             return None
         ready_for = None
         if member.ready_at is not None:
@@ -194,13 +194,13 @@ class Crew:
         others = any(member.ready_at is not None for member in self._running.values())
         decided = self._policy.ended(restart, ready_for, others=others)
         if isinstance(decided, str):
-            say(f"{who} {restart.reason}: {decided}, giving up")
+            note(f"{who} {restart.reason}: {decided}, giving up")
             known = restart.exit_code in (ExitCode.USAGE, ExitCode.NO_CONNECTION)
             self._gave_up_with = restart.exit_code if known else ExitCode.BROKEN
             self._stop.ask()
             return None
         what = "trying again" if restart.pid is None else "replacing it"
-        say(f"{who} {restart.reason}: {what} in {decided:.1f} s")
+        note(f"{who} {restart.reason}: {what} in {decided:.1f} s")
         self._restarts.append(restart)
         self._restarted += 1
         return decided

@@ -17,7 +17,7 @@ from walnats_anyio._actors import ActorSummary
 from walnats_anyio.cli._endings import ExitCode
 from walnats_anyio.cli._lifeline import SHOW_STACKS, beat_of
 from walnats_anyio.cli._plan import JOBS_CANCELLED, Plan, WorkerEnding
-from walnats_anyio.cli._say import say
+from walnats_anyio.cli._screen import note
 from walnats_anyio.cli._tally import heard
 
 STARTING_FACTOR = 5
@@ -178,7 +178,7 @@ class Member:
 
     async def _end_hanging(self, limit: float) -> None:
         self._hung_for = limit
-        say(f"{self}: no sign of life for {limit:g} s, so it hangs: killing it")
+        note(f"{self}: no sign of life for {limit:g} s, so it hangs: killing it")
         self.send(SHOW_STACKS)
         await anyio.sleep(SHOW_WITHIN)
         self._kill()

@@ -26,7 +26,7 @@ from walnats_anyio.cli._endings import explained
 from walnats_anyio.cli._lifeline import Lifeline
 from walnats_anyio.cli._plan import Ended, Ending, Plan
 from walnats_anyio.cli._report import write_report
-from walnats_anyio.cli._say import say
+from walnats_anyio.cli._screen import note
 from walnats_anyio.cli._target import load_actors
 from walnats_anyio.cli._worker import Worker
 
@@ -182,7 +182,7 @@ def run(
         except Exception as error:
             write_report(json, {"state": "failed", "error": str(error)})
             raise
-        say(plan.prefix + ending.in_words())
+        note(plan.prefix + ending.in_words())
         write_report(json, ending.report())
         _leave(ending)
 
@@ -216,7 +216,7 @@ def _leave(ending: Ending) -> NoReturn:
             if thread is not threading.main_thread() and not thread.daemon:
                 thread.join(max(0.0, deadline - time.monotonic()))
                 if thread.is_alive():
-                    say("a handler is still running in a thread: leaving it behind")
+                    note("a handler is still running in a thread: leaving it behind")
                     sys.stdout.flush()
                     os._exit(ending.exit_code)
     raise typer.Exit(ending.exit_code)

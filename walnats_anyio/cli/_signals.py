@@ -22,7 +22,7 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskGroup, TaskStatus
 
 from walnats_anyio.cli._endings import code_of_signal
-from walnats_anyio.cli._say import say
+from walnats_anyio.cli._screen import note
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
@@ -127,5 +127,5 @@ def _last_resort(seconds: float) -> Iterator[None]:
 
 
 def _give_up(received: Signals) -> None:
-    say(f"{received.name}: something does not let go: ending the process as it is")
+    note(f"{received.name}: something does not let go: ending the process as it is")
     os._exit(code_of_signal(received))

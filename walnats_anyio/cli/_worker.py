@@ -13,7 +13,7 @@ from walnats_anyio.cli._lifeline import Lifeline
 from walnats_anyio.cli._plan import JOBS_CANCELLED, Ended, Ending, Plan
 from walnats_anyio.cli._registering import left_in_nats, register
 from walnats_anyio.cli._report import write_report
-from walnats_anyio.cli._say import say
+from walnats_anyio.cli._screen import note
 from walnats_anyio.cli._signals import Stop, stoppable
 from walnats_anyio.cli._tally import Tally, told
 from walnats_anyio.cli._target import in_words
@@ -78,18 +78,18 @@ class Worker:
     def _ready(self) -> None:
         plan = self._plan
         if plan.worker is None:
-            say(f"running {in_words(self._actors)} on {plan.backend}, process {os.getpid()}")
+            note(f"running {in_words(self._actors)} on {plan.backend}, process {os.getpid()}")
             if not plan.burst:
-                say("ready; Ctrl-C stops gracefully, a second one at once")
+                note("ready; Ctrl-C stops gracefully, a second one at once")
         else:
-            say(f"{plan.prefix}ready")
+            note(f"{plan.prefix}ready")
         if self._lifeline is not None:
             self._lifeline.tell({"ready": True})
         write_report(plan.json, {"state": "running", "pid": os.getpid()})
 
     def _stop(self, stop: Stop, shutdown: Callable[[], None]) -> None:
         reason = stop.first.name if stop.first else "the parent process is gone"
-        say(f"{self._plan.prefix}{reason}: taking no more events, finishing running jobs")
+        note(f"{self._plan.prefix}{reason}: taking no more events, finishing running jobs")
         shutdown()
 
     def _how(self, stop: Stop, stopping: float) -> Ended:
