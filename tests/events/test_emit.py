@@ -555,7 +555,9 @@ async def test_only_the_stream_can_acknowledge(
                 await conn.emit(DATA, b"too large", sync=True)
 
 
-@pytest.mark.parametrize("answer", [None, b"ok"], ids=repr)
+@pytest.mark.parametrize(
+    "answer", [*ANSWERS, b"{", b'{"error":1}', b'{"error":null}', b'{"error":[]}'], ids=repr
+)
 async def test_no_stream_though_somebody_listens(
     nats_server: NatsServer, answer: bytes | None
 ) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import anyio
-import msgspec
 
+from walnats_anyio._events._answers import PASSING, read_answer
 from walnats_anyio._link import (
     STREAM_NOT_FOUND,
     Ask,
@@ -27,10 +26,6 @@ MAX_OUTSTANDING_BYTES = 16 * 1024 * 1024
 
 MAX_ERRORS = 100
 """Failures that are kept to be raised; further ones are only counted."""
-
-PASSING = frozenset({10008, 10009, 10158, 10167})
-"""JetStream's error codes that say "not now": no leader yet, too many requests at once, or the same
-`uid` is being stored, which the servers of a replicated stream have not agreed on yet."""
 
 GONE_AFTER = 30.0
 """Seconds without anybody to take an event after which its stream counts as gone.
@@ -67,15 +62,15 @@ class Outgoing(Ask):
             self._finish(None)
         elif status_of(message.headers) == "503":
             self._again() if self._may_be_up_soon() else self._finish(NOBODY)
-        elif not data.startswith(b'{"error":'):
-            # Anybody may listen to the subject, and answer: only the stream's answer counts.
-            self._emitter.link.wait_on(self)
         else:
-            error: dict[str, Any] = msgspec.json.decode(data)["error"]
-            if error.get("err_code") in PASSING:
+            answer = read_answer(data)
+            if answer.error is None:
+                # Anybody may listen to the subject, and answer: only the stream's answer counts.
+                self._emitter.link.wait_on(self)
+            elif answer.error.err_code in PASSING:
                 self._again()
             else:
-                self._finish(str(error.get("description", "the server gave no reason")))
+                self._finish(answer.error.description)
 
     def gave_up(self, reason: Exception) -> None:
         self._finish(LATE if isinstance(reason, TimeoutError) else str(reason))

@@ -159,7 +159,12 @@ class Asks:
         """An answer came."""
         ask = self._open.pop(message.subject, None)
         if ask is not None:
-            ask.answered(message)
+            try:
+                ask.answered(message)
+            except Exception:
+                # The link closes for that, and whoever waits for this one is to hear of it.
+                self._open[message.subject] = ask
+                raise
 
     def send_all_again(self) -> None:
         """Put every ask into the outbox, once, as the connection they were sent on is gone."""

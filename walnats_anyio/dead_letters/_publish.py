@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import anyio
-import msgspec
 
+from walnats_anyio._events._answers import PASSING, read_answer
 from walnats_anyio._link import (
     Ask,
     ConnectionLostError,
@@ -20,24 +20,6 @@ WITHIN = 5.0
 
 NOBODY_WITHIN = 1.0
 """Seconds in which "no responders" may mean a server that stops or starts just now."""
-
-PASSING = frozenset({10008, 10009, 10167})
-"""JetStream's error codes that say "not now": no leader yet, or too many requests at once."""
-
-
-class _Error(msgspec.Struct):
-    description: str = "the server gave no reason"
-    err_code: int | None = None
-
-
-class _Acknowledgement(msgspec.Struct):
-    """What a stream answers; `stream` is empty when it is an error."""
-
-    stream: str = ""
-    error: _Error | None = None
-
-
-_decoder = msgspec.json.Decoder(_Acknowledgement)
 
 
 class Deposit(Ask):
@@ -60,10 +42,7 @@ class Deposit(Ask):
             else:
                 self._finish(ServerError("there is no stream that takes it"))
             return
-        try:
-            answer = _decoder.decode(message.data)
-        except ValueError:
-            answer = _Acknowledgement()
+        answer = read_answer(message.data)
         error = answer.error
         if error is not None and error.err_code in PASSING:
             link.again(self)

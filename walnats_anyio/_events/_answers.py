@@ -1,0 +1,37 @@
+"""What a stream answers to what is published to it (ADR-22 has the acknowledgement)."""
+
+from __future__ import annotations
+
+import msgspec
+
+PASSING = frozenset({10008, 10009, 10158, 10167})
+"""JetStream's error codes that say "not now".
+
+No leader yet, too many requests at once, or the same `uid` is being stored just now: by a leader
+that may still lose it, as it is sent again only when its first acknowledgement did not come.
+"""
+
+
+class Refusal(msgspec.Struct):
+    """Why a stream does not take it."""
+
+    description: str = "the server gave no reason"
+    err_code: int | None = None
+
+
+class Answer(msgspec.Struct):
+    """What came back; without both when it is no stream's answer."""
+
+    stream: str = ""
+    error: Refusal | None = None
+
+
+_decoder = msgspec.json.Decoder(Answer)
+
+
+def read_answer(data: bytes) -> Answer:
+    """Read an answer. Anybody may listen to a subject, and answer anything."""
+    try:
+        return _decoder.decode(data)
+    except msgspec.DecodeError:
+        return Answer()
