@@ -62,7 +62,9 @@ async def test_a_server_that_dies_before_it_confirms(nats_server: NatsServer) ->
         told.set()
 
     async def handle(message: int) -> None:
-        nats_server.kill()
+        # A server that is killed may have forgotten that it delivered the event, and do it again.
+        if not handled.messages:
+            nats_server.kill()
         await handled(message)
 
     actor = Actor("a", event, handle, ack="confirmed", middlewares=(Succeeded(tell),))
@@ -76,7 +78,7 @@ async def test_a_server_that_dies_before_it_confirms(nats_server: NatsServer) ->
             with anyio.fail_after(DEADLINE):
                 await told.wait()
             await on.until_done(actor)
-    assert handled.messages == [1]
+    assert set(handled.messages) == {1}
 
 
 async def test_failures_are_as_ever(url: str, event: Event[int]) -> None:
