@@ -26,6 +26,7 @@ from nats.aio.client import Client
 from walnats_anyio._link._adopted import Listener, callbacks, chain, listening_in
 from walnats_anyio._link._backend import Backend
 from walnats_anyio._link._errors import ConnectError
+from walnats_anyio._link._guard import GuardedClient
 from walnats_anyio._link._options import Server, without_password
 
 logger = logging.getLogger("walnats_anyio.link")
@@ -92,7 +93,7 @@ async def _connect(
     backend: Backend, server: str | Sequence[str], options: dict[str, Any], listener: Listener
 ) -> Client:
     urls = [server] if isinstance(server, str) else list(server)
-    client = Client()
+    client = GuardedClient()
     failures: list[Exception] = []
     connected = False
     scope = anyio.CancelScope()
