@@ -18,13 +18,13 @@ class GuardedClient(Client):
 
     # nats-py makes a new transport at every connect, and keeps it in this attribute.
     @property
-    def _transport(  # pyright: ignore[reportIncompatibleVariableOverride] - it can be set as well
-        self,
-    ) -> Any:
+    def _transport(self) -> Any:
         return self.__dict__.get("_transport")
 
     @_transport.setter
-    def _transport(self, transport: Any) -> None:
+    def _transport(  # pyright: ignore[reportIncompatibleVariableOverride] - it can be set as well
+        self, transport: Any
+    ) -> None:
         self.__dict__["_transport"] = transport
         # A websocket has no writer, and notices by itself.
         if hasattr(transport, "_io_writer"):
