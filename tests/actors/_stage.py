@@ -64,7 +64,7 @@ class Stage:
     async def overhear(self, subject: str) -> list[bytes]:
         """Everything said on a subject from now on."""
         said: list[bytes] = []
-        await self.link._subscribe(subject, lambda message: said.append(message.data))
+        self.link.subscribe_to(subject, lambda message: said.append(message.data))
         await self.link.flush()
         return said
 

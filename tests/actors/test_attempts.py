@@ -152,7 +152,7 @@ def test_reply_subjects_of_all_servers_are_read(
     tokens: list[Any] = [stream, consumer, delivered, number, of_consumer, stored, pending]
     if with_domain:
         tokens = ["hub", "hash", *tokens] + ["random"] * with_end
-    reply = ".".join(map(str, ["$JS", "ACK", *tokens]))
+    reply = ".".join(map(str, ["$JS", "ACK", *tokens])).encode()
     event: Event[int] = Event(stream, int)
 
     async def handle(message: int) -> None:

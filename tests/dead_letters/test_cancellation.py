@@ -41,7 +41,7 @@ async def test_requeue(nats_url: str) -> None:
                 assert put_back == len(letters)
             assert len(await desk.emitted(PLACED)) == len(letters)
             assert await desk.dead.count() == 0
-            assert desk.dead._link._asks._open == {}
+            assert desk.dead._link._pending._open == {}
             letters.append(a_letter())
             await desk.write(letters[-1])
 
@@ -63,8 +63,8 @@ async def test_writing_and_reading(nats_url: str) -> None:
 
         async def check() -> None:
             assert await desk.dead.count() <= 1
-            assert desk.link._asks._open == {}
-            assert desk.dead._link._asks._open == {}
+            assert desk.link._pending._open == {}
+            assert desk.dead._link._pending._open == {}
 
         assert await sweep(scenario, check, bounded_by=DONE_WITHIN) >= 6
 

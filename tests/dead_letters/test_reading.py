@@ -159,7 +159,7 @@ async def test_the_server_counts_by_event_and_actor(nats_url: str) -> None:
         before = await desk.dead.count()
         assert (await desk.dead.count(actor="even"), before) == (10, 20)
         asked: list[bytes] = []
-        await desk.link._subscribe("$JS.API.>", lambda message: asked.append(message.data))
+        desk.link.subscribe_to("$JS.API.>", lambda message: asked.append(message.data))
         await desk.link.flush()
         assert await desk.dead.count(event=PLACED, actor="odd") == 10
         await desk.link.flush()

@@ -177,7 +177,7 @@ async def test_only_the_answer_of_a_stream_counts(nats_url: str) -> None:
         def answer(message: Message) -> None:
             other.post(pub(message.reply, next(answers)))
 
-        await other._subscribe("walnats.dead.>", answer)
+        other.subscribe_to("walnats.dead.>", answer)
         await other.flush()
 
         async def write() -> None:

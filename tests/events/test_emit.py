@@ -538,7 +538,7 @@ async def listener(server: NatsServer, subject: str, answer: bytes | None) -> As
             link.post(pub(message.reply, answer))
 
     async with open_link(server.url) as link:
-        await link._subscribe(subject, reply)
+        link.subscribe_to(subject, reply)
         await link.flush()
         yield
 

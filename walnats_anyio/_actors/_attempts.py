@@ -52,26 +52,26 @@ class Attempts:
     __slots__ = ("_link", "_notes", "first", "later")
 
     def __init__(self, actor: Actor[Any, Any], link: Link) -> None:
-        self.first = "?"
+        self.first = b"?"
         """What reply subjects of first deliveries begin with; known once one has come."""
-        self.later: dict[str, int] = {}
+        self.later: dict[bytes, int] = {}
         """Attempts of the events that were delivered before, by reply subject."""
         self._link = link
         self._notes = f"{SUBJECTS}.{actor.event.stream_name}.{actor.consumer_name}"
 
-    def of(self, reply: str) -> int:
+    def of(self, reply: bytes) -> int:
         """Which attempt a delivery is."""
         return self.later.get(reply, 1)
 
-    def is_first(self, reply: str) -> bool:
+    def is_first(self, reply: bytes) -> bool:
         """Whether the event was never delivered to this actor before."""
         tokens, at = _tokens(reply)
         if tokens[at] != "1":
             return False
-        self.first = ".".join(tokens[: at + 1]) + "."
+        self.first = (".".join(tokens[: at + 1]) + ".").encode()
         return True
 
-    async def look_up(self, reply: str, most: int | None) -> int:
+    async def look_up(self, reply: bytes, most: int | None) -> int:
         """Count the attempts of an event that was delivered before, this one included.
 
         Where the notes cannot be read, as this user may not, every delivery counts.
@@ -92,7 +92,7 @@ class Attempts:
         self.later[reply] = attempt
         return attempt
 
-    def note(self, reply: str) -> bytes:
+    def note(self, reply: bytes) -> bytes:
         """The command that leaves a note of a delivery that is handed back."""
         event, delivery = _event_and_delivery(reply)
         return pub(f"{self._notes}.{event}.{delivery}", b"")
@@ -135,13 +135,13 @@ async def create_stream(link: Link, replicas: int) -> None:
             raise
 
 
-def _tokens(reply: str) -> tuple[list[str], int]:
+def _tokens(reply: bytes) -> tuple[list[str], int]:
     """The tokens of a reply subject, and where the number of deliveries is."""
-    tokens = reply.split(".")
+    tokens = reply.decode().split(".")
     return tokens, 4 if len(tokens) == V1_TOKENS else 6
 
 
-def _event_and_delivery(reply: str) -> tuple[str, int]:
+def _event_and_delivery(reply: bytes) -> tuple[str, int]:
     """What identifies the event for ever, and how often it has been delivered."""
     tokens, at = _tokens(reply)
     # A stream that is made anew counts from 1 again, so the number alone says too little.

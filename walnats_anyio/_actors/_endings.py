@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from walnats_anyio._actors._job import Ending, logger
 from walnats_anyio._actors._verdict import Ack, Bury, Nak, Outcome, Term, Verdict, decide
-from walnats_anyio._link import Link, Message, ServerError, WalnatsError, status_of
+from walnats_anyio._link import HeaderError, Link, Message, ServerError, WalnatsError
 from walnats_anyio.dead_letters._letter import DeadLetter, describe
 from walnats_anyio.dead_letters._stream import write_letter
 
@@ -66,7 +66,7 @@ class Endings:
         listener.suspending()
         try:
             answer = await self._link.request(received.reply, b"", timeout=CONFIRM_WITHIN)
-            problem = status_of(answer.headers)
+            problem = answer.status.code or None
         except ServerError as error:
             problem = str(error)
         finally:
@@ -146,7 +146,7 @@ class Endings:
             event=self._actor.event.name,
             actor=self._actor.name,
             payload=received.data,
-            headers=dict(received.headers or {}),
+            headers=_headers_of(received),
             reason=verdict.reason.value,
             error_type=error_type,
             error=error,
@@ -157,3 +157,10 @@ class Endings:
             emitted_at=metadata.timestamp,
             died_at=datetime.now(UTC),
         )
+
+
+def _headers_of(received: Message) -> dict[str, str]:
+    try:
+        return received.headers
+    except HeaderError:
+        return {}  # malformed: that is why the event is given up

@@ -19,7 +19,7 @@ from walnats_anyio._actors._choices import ExecuteIn, Reject, Retry
 from walnats_anyio._actors._deadlines import Deadlines
 from walnats_anyio._actors._executors import Executors
 from walnats_anyio._actors._verdict import Outcome
-from walnats_anyio._link import Message, cancelled_from_outside
+from walnats_anyio._link import Message, cancelled_from_outside, parse_headers
 from walnats_anyio.middlewares import BaseContext, Context, ErrorContext, OkContext
 
 logger = logging.getLogger("walnats_anyio.actors")
@@ -96,6 +96,9 @@ class Jobs:
         """
         started = monotonic()
         try:
+            if received.header:
+                # A malformed header block spoils its message.
+                parse_headers(received.header)
             message = self._decode(received.data)
         except Exception as error:  # noqa: BLE001 - a payload can fail in any way; it is an ending
             return Ending(Outcome.UNDECODABLE, error)

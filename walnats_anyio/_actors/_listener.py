@@ -18,7 +18,16 @@ from walnats_anyio._actors._slots import Share
 from walnats_anyio._actors._summary import Counts
 from walnats_anyio._actors._verdict import Ack, Nak, Term, in_words
 from walnats_anyio._events import HEADER_ACTOR
-from walnats_anyio._link import ConsumerConfigError, Mailbox, Message, pub
+from walnats_anyio._link import (
+    ConsumerConfigError,
+    HeaderError,
+    Message,
+    Refusal,
+    ServerError,
+    Subscription,
+    is_ack_subject,
+    pub,
+)
 
 if TYPE_CHECKING:
     from walnats_anyio._actors._listen import Listening
@@ -44,7 +53,7 @@ class Listener:
         self.jobs = Jobs(actor, host.executors, self.attempts, self.suspending)
         self.new_spot = host.link.new_spot
         self.parked: list[Slot] = []
-        self.held: dict[str, int] = {}
+        self.held: dict[bytes, int] = {}
         """Reply subjects of the events held, waiting or running, with the tick they came in."""
         self.done = 0
         """Jobs whose handler returned; the other ends are in `counts`."""
@@ -62,7 +71,7 @@ class Listener:
         self._intake = Intake(
             min(actor.max_jobs, host.slots.total), options.batch, one_at_a_time=options.burst
         )
-        self._mailbox: Mailbox | None = None
+        self._mailbox: Subscription | None = None
         self._called = 0
         self._tick = 0
         self._silent = 0.0
@@ -75,7 +84,7 @@ class Listener:
 
     async def start(self) -> None:
         """Subscribe and ask for the first events."""
-        self._mailbox = await self._link.subscribe(self._deliver)
+        self._mailbox = self._link.subscribe(self._deliver)
         self._request = pull_requests(self.actor, self._mailbox.subject, self._options)
         self._intake.connected = self._link.connected
         self._link.watch(self)
@@ -97,7 +106,7 @@ class Listener:
         """Forget the subscription."""
         self._link.unwatch(self)
         if self._mailbox is not None:
-            await self._link.unsubscribe(self._mailbox)
+            self._link.forget(self._mailbox)
 
     def on_disconnect(self) -> None:
         self._intake.connected = False
@@ -111,6 +120,22 @@ class Listener:
         if self._link.closed is not None:
             self._host.failed(self._link.closed)
 
+    def on_refusal(self, refusal: Refusal) -> None:
+        """The server does not let us do something; perhaps what this actor lives on."""
+        subject = refusal.subject or ""
+        mine = f".{self.actor.event.stream_name}.{self.actor.consumer_name}"
+        asking = subject.endswith(f".CONSUMER.MSG.NEXT{mine}")
+        acknowledging = subject.startswith("$JS.ACK.") and f"{mine}." in subject
+        mailbox = self._mailbox
+        if refusal.operation == "subscribe":
+            receiving = not subject or (
+                mailbox is not None and subject == mailbox.subject.decode()
+            )
+        else:
+            receiving = False
+        if asking or acknowledging or receiving:
+            self._host.failed(ServerError(f"actor {self.actor.name!r}: {refusal}"))
+
     # asking for events
 
     def ask(self) -> None:
@@ -121,7 +146,7 @@ class Listener:
                 return
             intake.ask(room)
             self._silent = 0.0
-            self._link.post(self._request(room, not self._received_any))
+            self._link.post_transient(self._request(room, not self._received_any))
         self._share.asked(intake.asked)
         if not intake.asked and slots.room <= 0:
             slots.ask_later(self, self.ask)
@@ -144,13 +169,15 @@ class Listener:
         if not reply:
             self._status(received)
             return
+        if not reply.startswith(self.attempts.first) and not self._is_delivery(reply):
+            return
         if not self._intake.take():
             self._link.post(self.attempts.note(reply))
             delay = 0.0 if self._intake.stopped else REFUSED_DELAY
             self._link.post(pub(reply, in_words(Nak(delay))))
             return
         self._received_any = self._share.busy = True
-        if received.headers and self._for_another(received.headers):
+        if received.header and self._for_another(received):
             self._intake.let_go()
             self._link.post(pub(reply, b""))
         else:
@@ -163,16 +190,28 @@ class Listener:
             self._answered()
             self.ask()
 
-    def _for_another(self, headers: dict[str, str]) -> bool:
+    def _is_delivery(self, reply: bytes) -> bool:
+        """Whether it is a delivery of our consumer, and no message of a stranger's."""
+        return is_ack_subject(reply, self.actor.event.stream_name, self.actor.consumer_name)
+
+    def _for_another(self, received: Message) -> bool:
         """Whether it was requeued for another actor of the event."""
+        try:
+            headers = received.headers
+        except HeaderError:
+            return False  # the job finds out, and gives the event up
         return headers.get(HEADER_ACTOR, self.actor.name) != self.actor.name
 
     def _status(self, received: Message) -> None:
-        headers = received.headers or {}
-        description = headers.get("Description", "")
-        meaning = meaning_of(headers.get("Status", ""), description)
-        pending = headers.get(PENDING)
-        self._intake.status(meaning, None if pending is None else int(pending))
+        try:
+            code, description = received.status
+            pending = received.headers.get(PENDING, "")
+        except HeaderError:
+            return  # of a stranger
+        if not code:
+            return
+        meaning = meaning_of(code, description)
+        self._intake.status(meaning, int(pending) if pending.isdecimal() else None)
         self._answered()
         match meaning:
             case Meaning.ALIVE:
@@ -235,11 +274,11 @@ class Listener:
         """The handler has returned: the event is done with."""
         reply = received.reply
         if reply in self.held:
-            self._link.post(b"PUB %b 0\r\n\r\n" % reply.encode())
+            self._link.post(b"PUB %b 0\r\n\r\n" % reply)
             self.done += 1
             self.let_go(reply)
 
-    def let_go(self, reply: str) -> None:
+    def let_go(self, reply: bytes) -> None:
         """The server has been told of an event, once: it is not held any more."""
         del self.held[reply]
         if self._later:
@@ -248,7 +287,7 @@ class Listener:
         self.slots.let_go()
         self.ask()
 
-    def say(self, reply: str, verdict: Ack | Nak | Term) -> None:
+    def say(self, reply: bytes, verdict: Ack | Nak | Term) -> None:
         """Tell the server what becomes of an event, unless it has been told."""
         if reply in self.held:
             self._link.post(pub(reply, in_words(verdict)))
@@ -259,7 +298,7 @@ class Listener:
         for reply in list(self.held):
             self.hand_back(reply)
 
-    def hand_back(self, reply: str) -> None:
+    def hand_back(self, reply: bytes) -> None:
         """Give an event that is not done with back to the server, to be delivered at once."""
         if reply in self.held:
             self.counts.handed_back += 1
@@ -272,11 +311,11 @@ class Listener:
         """Prolong what is held, and notice a server that has fallen silent."""
         tick = self._tick = self._tick + 1
         if self.actor.pulse and self._intake.connected:
-            post = self._link.post
+            post = self._link.post_transient
             for reply, since in self.held.items():
                 # What came since the last tick has most of its `ack_wait` left.
                 if since < tick - 1:
-                    post(b"PUB %b 4\r\n+WPI\r\n" % reply.encode())
+                    post(b"PUB %b 4\r\n+WPI\r\n" % reply)
         elif not self.actor.pulse:
             self._hand_back_unstarted()
         intake = self._intake

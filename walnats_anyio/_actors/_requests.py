@@ -37,7 +37,7 @@ class Options:
 
 
 def pull_requests(
-    actor: Actor[Any, Any], inbox: str, options: Options
+    actor: Actor[Any, Any], inbox: bytes, options: Options
 ) -> Callable[[int, bool], bytes]:
     """What builds the actor's pull requests (ADR-13), one for each number of events."""
     subject = f"$JS.API.CONSUMER.MSG.NEXT.{actor.event.stream_name}.{actor.consumer_name}"

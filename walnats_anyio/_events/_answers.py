@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-PASSING = frozenset({10008, 10009, 10158, 10167})
+RETRYABLE = frozenset({10008, 10009, 10158, 10167})
 """JetStream's error codes that say "not now".
 
 No leader yet, too many requests at once, or the same `uid` is being stored just now: by a leader
 that may still lose it, as it is sent again only when its first acknowledgement did not come.
 """
+
+
+NO_STREAM = frozenset({10039, 10059, 10076})
+"""JetStream's error codes that say that there is no stream, or no JetStream for this account."""
 
 
 class Refusal(msgspec.Struct):
@@ -33,5 +37,5 @@ def read_answer(data: bytes) -> Answer:
     """Read an answer. Anybody may listen to a subject, and answer anything."""
     try:
         return _decoder.decode(data)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Answer()

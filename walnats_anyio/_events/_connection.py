@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from anyio.lowlevel import checkpoint
 
-from walnats_anyio._events._emitter import Emitter, Outgoing, failures_of
+from walnats_anyio._events._emitter import Emitter, EventOnWire, Outgoing, failures_of
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._headers import header_block
 from walnats_anyio._events._streams import raise_all, register_stream
@@ -44,10 +44,14 @@ class ConnectedEvents:
     `async with events.connect()` waits for every acknowledgement and raises what failed.
     """
 
-    __slots__ = ("_emitter", "_events", "_link", "_until_checkpoint")
+    __slots__ = ("_emitter", "_events", "_link", "_on_wire", "_until_checkpoint")
 
     def __init__(self, events: Events, link: Link) -> None:
         self._events = {event.name: event for event in events}
+        self._on_wire = {
+            event.name: EventOnWire.of(event.name, event.subject_name, event.stream_name)
+            for event in events
+        }
         self._link = link
         self._emitter = Emitter(link)
         self._until_checkpoint = CHECKPOINT_EVERY
@@ -126,7 +130,7 @@ class ConnectedEvents:
         """
         outgoing = await self._send(event, message, uid, trace_id, meta)
         if event.name not in self._emitter.confirmed:
-            await self._emitter.confirm(outgoing, event.stream_name)
+            await self._emitter.confirm(outgoing)
         elif sync:
             await outgoing.wait()
             return
@@ -240,7 +244,7 @@ class ConnectedEvents:
         emitter = self._emitter
         if emitter.full:
             await emitter.room()
-        return emitter.send(event.name, event.name, payload, headers, event.dedup_window)
+        return emitter.send(self._on_wire[event.name], payload, headers, event.dedup_window)
 
     def _check_size(self, event: BaseEvent[Any], size: int) -> None:
         most = self._link.max_payload

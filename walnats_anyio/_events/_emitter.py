@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from time import monotonic
 
 import anyio
 
-from walnats_anyio._events._answers import PASSING, read_answer
+from walnats_anyio._events._answers import NO_STREAM, RETRYABLE, read_answer
 from walnats_anyio._link import (
-    STREAM_NOT_FOUND,
-    Ask,
     EmitError,
     Link,
     Message,
+    MessageTooLargeError,
+    ParkingSpot,
+    PayloadTooLargeError,
+    PendingRequest,
+    is_answer,
+    is_no_responders,
     pub,
-    status_of,
-    stream_config,
 )
 
 MAX_OUTSTANDING = 4096
@@ -41,53 +45,68 @@ LATE = "not acknowledged within the event's dedup_window: it may be in its strea
 NOBODY = "no stream takes it: register the event first, and check that JetStream is enabled"
 
 
-class Outgoing(Ask):
+class Outgoing(PendingRequest):
     """One event on its way."""
 
-    __slots__ = ("_done", "_emitter", "_kept", "_refused_since", "error", "event_name")
+    __slots__ = ("_emitter", "_kept", "_refused_since", "_spot", "error", "event")
 
-    def __init__(self, emitter: Emitter, event_name: str) -> None:
+    def __init__(self, emitter: Emitter, event: EventOnWire) -> None:
         super().__init__()
-        self.event_name = event_name
+        self.event = event
         self.error: EmitError | None = None
         self._kept = False
         self._refused_since = math.inf
         self._emitter = emitter
-        self._done: anyio.Event | None = None
+        self._spot: ParkingSpot | None = None
 
     def answered(self, message: Message) -> None:
         data = message.data
         # Nearly every answer is {"stream":"...","seq":1}: it is not worth decoding.
-        if data.startswith(b'{"stream":') and b'"error":{' not in data:
+        if data.startswith(self.event.acknowledgement) and b'"error":{' not in data:
             self._finish(None)
-        elif status_of(message.headers) == "503":
-            self._again() if self._may_be_up_soon() else self._finish(NOBODY)
+        elif is_no_responders(message):
+            self._nobody()
         else:
             answer = read_answer(data)
-            if answer.error is None:
-                # Anybody may listen to the subject, and answer: only the stream's answer counts.
-                self._emitter.link.wait_on(self)
-            elif answer.error.err_code in PASSING:
-                self._again()
+            error = answer.error
+            if error is None and answer.stream == self.event.stream:
+                self._finish(None)
+            elif error is None:
+                # Not of this event's stream, but of one that also takes its subject, or of anybody
+                # who listens to it: neither brings the event to its actors.
+                self._emitter.look_for_stream(self)
+                self._emitter.link.keep_waiting(self)
+            elif error.err_code in RETRYABLE:
+                self._retry_later()
             else:
-                self._finish(answer.error.description)
+                self._finish(error.description)
 
-    def gave_up(self, reason: Exception) -> None:
-        self._finish(LATE if isinstance(reason, TimeoutError) else str(reason))
+    def failed(self, reason: Exception) -> None:
+        if isinstance(reason, PayloadTooLargeError):
+            self._finish(str(reason), MessageTooLargeError)
+        elif isinstance(reason, TimeoutError):
+            trouble = self._emitter.link.trouble
+            self._finish(f"{LATE}; not connected: {trouble}" if trouble else LATE)
+        else:
+            self._finish(str(reason))
 
-    def _may_be_up_soon(self) -> bool:
-        """Whether "no responders" may only mean a server that stops or starts just now."""
-        link = self._emitter.link
-        self._refused_since = min(self._refused_since, link.now())
-        if link.settling:
-            return True
-        if self.event_name not in self._emitter.confirmed:
-            return False
-        self._emitter.look_for_stream(self.event_name)
-        return link.now() - self._refused_since < GONE_AFTER
+    def _nobody(self) -> None:
+        """Nobody takes it ("no responders"): there is no stream, or JetStream is not there now.
 
-    def _again(self) -> None:
-        self._emitter.link.again(self)
+        That the server stops, starts or elects a leader is no reason to give an event up before
+        its `dedup_window`. That there is no stream is one, so the server is asked.
+        """
+        now = monotonic()
+        self._refused_since = min(self._refused_since, now)
+        found_at = self._emitter.found_at.get(self.event.name, math.inf)
+        if now - max(self._refused_since, found_at) >= GONE_AFTER:
+            self._finish(f"its stream {self.event.stream!r} does not take it: register the event")
+        else:
+            self._emitter.look_for_stream(self)
+            self._retry_later()
+
+    def _retry_later(self) -> None:
+        self._emitter.link.retry_later(self)
 
     async def wait(self) -> None:
         """Wait for the acknowledgement.
@@ -96,20 +115,20 @@ class Outgoing(Ask):
             EmitError: the stream did not accept the event.
         """
         if self.command:
-            self._done = anyio.Event()
+            self._spot = spot = self._emitter.link.new_spot()
             try:
-                await self._done.wait()
+                await spot.wait()
             except BaseException:
                 # Whoever was to hear of a failure is cancelled: the next `flush` tells of it.
                 if self.error is not None and not self._kept:
                     self._emitter.failed(self.error)
                 raise
             finally:
-                self._done = None
+                self._spot = None
         if self.error is not None:
             raise self.error
 
-    def fail(self, reason: str) -> None:
+    def give_up(self, reason: str) -> None:
         """Give it up, unless it has been answered."""
         if self.command:
             self._emitter.link.drop(self)
@@ -125,35 +144,73 @@ class Outgoing(Ask):
         if self.error is not None:
             self._emitter.failed(self.error)
 
-    def _finish(self, reason: str | None) -> None:
+    def _finish(self, reason: str | None, kind: type[EmitError] = EmitError) -> None:
         size = len(self.command)
         self.command = b""
         if reason is not None:
-            self.error = EmitError(f"event {self.event_name!r} was not accepted: {reason}")
-        heard = self._kept or self._done is not None
+            self.error = kind(f"event {self.event.name!r} was not accepted: {reason}")
+        heard = self._kept or self._spot is not None
         self._emitter.finished(size, None if heard else self.error)
-        if self._done is not None:
-            self._done.set()
+        if self._spot is not None:
+            self._spot.wake()
 
 
-class Look(Ask):
-    """Asks whether a stream is still there."""
+class Look(PendingRequest):
+    """Asks whether the stream of an event is there, for events that nobody takes."""
 
-    __slots__ = ("_emitter", "_event_name")
+    __slots__ = ("_emitter", "_event", "waiting")
 
-    def __init__(self, emitter: Emitter, event_name: str) -> None:
+    def __init__(self, emitter: Emitter, event: EventOnWire) -> None:
         super().__init__()
+        self.waiting: set[Outgoing] = set()
+        """Events that are given up if there is no stream."""
         self._emitter = emitter
-        self._event_name = event_name
+        self._event = event
 
     def answered(self, message: Message) -> None:
-        self._emitter.looking.discard(self._event_name)
-        if b'"err_code":%d' % STREAM_NOT_FOUND in message.data:
-            # From now on "nobody takes it" is final.
-            self._emitter.confirmed.discard(self._event_name)
+        if not is_no_responders(message) and not is_answer(message):
+            self._emitter.link.keep_waiting(self)
+            return
+        emitter, name = self._emitter, self._event.name
+        emitter.looks.pop(name, None)
+        if is_no_responders(message):
+            emitter.found_at.pop(name, None)
+            # JetStream is not there at all, or only for now.
+            link = emitter.link
+            missing = not (link.settling or link.info.jetstream or name in emitter.confirmed)
+        else:
+            error = read_answer(message.data).error
+            missing = error is not None and error.err_code in NO_STREAM
+            if error is None:
+                emitter.found_at.setdefault(name, monotonic())
+        if missing:
+            emitter.confirmed.discard(name)
+            for outgoing in self.waiting:
+                outgoing.give_up(NOBODY)
 
-    def gave_up(self, reason: Exception) -> None:
-        self._emitter.looking.discard(self._event_name)
+    def failed(self, reason: Exception) -> None:
+        emitter, name = self._emitter, self._event.name
+        emitter.looks.pop(name, None)
+        if isinstance(reason, PermissionError) and name not in emitter.confirmed:
+            # This user may not look, and there never was a stream as far as he knows.
+            for outgoing in self.waiting:
+                outgoing.give_up(NOBODY)
+
+
+@dataclass(frozen=True, slots=True)
+class EventOnWire:
+    """What of an event its publications need."""
+
+    name: str
+    subject: bytes
+    stream: str
+    acknowledgement: bytes
+    """What the acknowledgement of its stream begins with, nearly always."""
+
+    @classmethod
+    def of(cls, name: str, subject: str, stream: str) -> EventOnWire:
+        """Work out the rest."""
+        return cls(name, subject.encode(), stream, b'{"stream":"%b",' % stream.encode())
 
 
 class Emitter:
@@ -163,8 +220,10 @@ class Emitter:
         self.link = link
         self.confirmed: set[str] = set()
         """Names of events whose streams are known to exist."""
-        self.looking: set[str] = set()
-        """Names of events whose streams are being looked for."""
+        self.looks: dict[str, Look] = {}
+        """The streams that are being looked for, by the names of their events."""
+        self.found_at: dict[str, float] = {}
+        """When a stream was found to be there although nobody took its event."""
         self.outstanding = 0
         self.full = False
         self._bytes = 0
@@ -173,24 +232,24 @@ class Emitter:
         self._waiting: set[anyio.Event] = set()
 
     def send(
-        self, event_name: str, subject: str, payload: bytes, headers: bytes, patience: float
+        self, event: EventOnWire, payload: bytes, headers: bytes, patience: float
     ) -> Outgoing:
         """Hand an event over. Never blocks: the caller waits for `room` first when it is `full`.
 
         It counts as failed when it is not acknowledged within `patience` seconds.
         """
-        outgoing = Outgoing(self, event_name)
+        outgoing = Outgoing(self, event)
         link = self.link
         outgoing.reply = reply = link.new_reply()
-        outgoing.command = command = pub(subject, payload, reply, headers)
-        link.ask(outgoing)
+        outgoing.command = command = pub(event.subject, payload, reply, headers)
+        link.send(outgoing)
         outgoing.expires_at = outgoing.sent_at + patience
         self.outstanding += 1
         self._bytes += len(command)
         self.full = self.outstanding >= MAX_OUTSTANDING or self._bytes >= MAX_OUTSTANDING_BYTES
         return outgoing
 
-    async def confirm(self, outgoing: Outgoing, stream: str) -> None:
+    async def confirm(self, outgoing: Outgoing) -> None:
         """Wait for the acknowledgement that tells that an event has a stream.
 
         Raises:
@@ -202,15 +261,14 @@ class Emitter:
                 await outgoing.wait()
             if patience.cancelled_caught:
                 # Without a stream there is nobody to refuse it, when anybody else listens to it.
-                if await stream_config(self.link, stream) is None:
-                    outgoing.fail(NOBODY)
+                self.look_for_stream(outgoing)
                 await outgoing.wait()
         except EmitError:
             raise
         except BaseException:
             outgoing.release_error()
             raise
-        self.confirmed.add(outgoing.event_name)
+        self.confirmed.add(outgoing.event.name)
 
     def finished(self, size: int, error: EmitError | None) -> None:
         self.outstanding -= 1
@@ -229,17 +287,17 @@ class Emitter:
         if len(self._errors) < MAX_ERRORS:
             self._errors.append(error)
 
-    def look_for_stream(self, event_name: str) -> None:
-        """Find out whether an event that nobody takes has lost its stream for good."""
-        if event_name in self.looking:
-            return
-        self.looking.add(event_name)
-        look = Look(self, event_name)
-        look.reply = self.link.new_reply()
-        stream = event_name.replace(".", "-")
-        look.command = pub(f"$JS.API.STREAM.INFO.{stream}", b"", look.reply)
-        look.expires_at = self.link.now() + GONE_AFTER
-        self.link.ask(look)
+    def look_for_stream(self, outgoing: Outgoing) -> None:
+        """Find out whether there is a stream for an event; give the event up if there is none."""
+        event = outgoing.event
+        look = self.looks.get(event.name)
+        if look is None:
+            self.looks[event.name] = look = Look(self, event)
+            look.reply = self.link.new_reply()
+            look.command = pub(f"$JS.API.STREAM.INFO.{event.stream}", b"", look.reply)
+            look.expires_at = monotonic() + GONE_AFTER
+            self.link.send(look)
+        look.waiting.add(outgoing)
 
     async def room(self) -> None:
         """Wait until another event may be sent."""

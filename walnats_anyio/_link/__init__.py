@@ -1,9 +1,7 @@
-"""NATS as any event loop sees it: only this room imports `asyncio`, `nats` and `trio_asyncio`."""
+"""NATS as any event loop sees it: only this room imports `asyncio`, `nats` and `trio`."""
 
 from __future__ import annotations
 
-from walnats_anyio._link._asks import Ask, Message, Metadata
-from walnats_anyio._link._backend import cancelled_from_outside
 from walnats_anyio._link._errors import (
     ActorError,
     ConnectError,
@@ -23,35 +21,48 @@ from walnats_anyio._link._jetstream import (
     api,
     consumer_config,
     differences,
-    status_of,
+    is_answer,
+    is_no_responders,
     stream_config,
 )
-from walnats_anyio._link._link import Link, open_link
+from walnats_anyio._link._link import Link, Subscription, open_link
 from walnats_anyio._link._names import check_header, check_name
 from walnats_anyio._link._options import Server, check_connect
-from walnats_anyio._link._spot import Spot
-from walnats_anyio._link._wire import Mailbox, pub
+from walnats_anyio._link._parking import ParkingSpot, cancelled_from_outside
+from walnats_anyio._link._pending import PayloadTooLargeError, PendingRequest
+from walnats_anyio._link.protocol import (
+    HeaderError,
+    Message,
+    Metadata,
+    is_ack_subject,
+    parse_headers,
+    pub,
+)
+from walnats_anyio._link.protocol._refusals import Refusal
 
 __all__ = [
     "CONSUMER_NOT_FOUND",
     "STREAM_NAME_IN_USE",
     "STREAM_NOT_FOUND",
     "ActorError",
-    "Ask",
     "ConnectError",
     "ConnectionLostError",
     "ConsumerConfigError",
     "EmitError",
+    "HeaderError",
     "Link",
-    "Mailbox",
     "Message",
     "MessageTooLargeError",
     "Metadata",
+    "ParkingSpot",
+    "PayloadTooLargeError",
+    "PendingRequest",
+    "Refusal",
     "Server",
     "ServerError",
-    "Spot",
     "StreamConfigError",
     "StreamExistsError",
+    "Subscription",
     "WalnatsError",
     "api",
     "cancelled_from_outside",
@@ -60,8 +71,11 @@ __all__ = [
     "check_name",
     "consumer_config",
     "differences",
+    "is_ack_subject",
+    "is_answer",
+    "is_no_responders",
     "open_link",
+    "parse_headers",
     "pub",
-    "status_of",
     "stream_config",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
 
 import anyio
@@ -9,6 +10,7 @@ import msgspec
 
 from walnats_anyio._link._errors import ServerError
 from walnats_anyio._link._link import Link
+from walnats_anyio._link.protocol import Message
 
 STREAM_NOT_FOUND = 10059
 CONSUMER_NOT_FOUND = 10014
@@ -26,9 +28,29 @@ NOBODY_WITHIN = 1.0
 NOT_ENABLED = "JetStream does not answer: start the server with it, nats-server -js"
 
 
-def status_of(headers: dict[str, str] | None) -> str | None:
-    """The status code of a message without payload that the server sent, such as "503"."""
-    return None if headers is None else headers.get("Status")
+API_TYPES = "io.nats.jetstream.api."
+"""What the type of every answer begins with."""
+
+
+class _ApiError(msgspec.Struct):
+    description: str = ""
+    err_code: int = 0
+
+
+class _ApiAnswer(msgspec.Struct):
+    """What every answer has; the rest depends on the request."""
+
+    type: str
+    error: _ApiError | None = None
+
+
+_answer_decoder = msgspec.json.Decoder(_ApiAnswer)
+
+
+def is_no_responders(message: Message) -> bool:
+    """Whether it says that nobody listens to what was sent (status 503)."""
+    # The server sends such a message without payload; a look at that is cheap.
+    return not message.data and message.header.startswith(b"NATS/1.0 503")
 
 
 async def api(
@@ -43,19 +65,32 @@ async def api(
     """
     payload = b"" if body is None else msgspec.json.encode(body)
     timeout = ANSWER_WITHIN if replicas == 1 else ELECTED_WITHIN
-    give_up_at = anyio.current_time() + NOBODY_WITHIN
+    give_up_at = monotonic() + NOBODY_WITHIN
     while True:
-        message = await link.request(f"$JS.API.{subject}", payload, timeout=timeout)
-        if status_of(message.headers) != "503":
+        message = await link.request(
+            f"$JS.API.{subject}", payload, timeout=timeout, accepts=is_answer
+        )
+        if not is_no_responders(message):
             break
-        if anyio.current_time() > give_up_at:
+        if monotonic() > give_up_at:
             raise ServerError(NOT_ENABLED)
         await anyio.sleep(NOBODY_WITHIN / 4)
     answer: dict[str, Any] = msgspec.json.decode(message.data)
     error = answer.get("error")
-    if error is not None:
+    if isinstance(error, dict):
         raise ServerError(str(error.get("description", error)), error.get("err_code"))
     return answer
+
+
+def is_answer(message: Message) -> bool:
+    """Whether a message is an answer of JetStream; a stranger may answer with anything."""
+    if is_no_responders(message):
+        return True
+    try:
+        answer = _answer_decoder.decode(message.data)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return answer.type.startswith(API_TYPES)
 
 
 async def stream_config(link: Link, stream: str, *, replicas: int = 1) -> dict[str, Any] | None:

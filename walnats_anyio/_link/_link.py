@@ -1,113 +1,177 @@
 """The link: NATS as the rest of the framework sees it.
 
-Theory of operation. Sending is synchronous: `post` appends a command to the outbox, and one
-callback a turn of the loop hands all of them to nats-py at once. Receiving is synchronous: nats-py
-calls the callback of a subscription from its read loop, for many messages in a row, so a callback
-only notes what came.
+Theory of operation. `open_link` opens a task group, and every task of the link lives in it: one
+connects, serves the connection and connects anew when it is lost, with a reader, a writer and a
+keepalive below it; others send again what was not answered, and call the caller's callbacks.
 
-What wants an answer (a request, an emit) is an *ask*: it has its own reply subject under the link's
-one inbox, and it is sent again after a reconnect, and whenever `RETRY_AFTER` passed without an
-answer, until it is answered or dropped. So an answer lost with a connection or with a cluster's
-leader is asked for again.
+Sending is synchronous: `post` appends a command to the outbox, which leaves as one batch a turn of
+the event loop. Receiving is synchronous: the reader calls the callback of a subscription, for many
+messages in a row, so a callback only notes what came. What wants an answer is a pending request
+(see `_pending`).
+
+Whoever waits on the link hears of its end: pending requests fail, watchers are called, and a defect
+in one of the tasks ends the body of `open_link` with its exception.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-import re
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any, Protocol
 
 import anyio
-from nats.aio.client import Client
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskGroup, TaskStatus
 
-from walnats_anyio._link import _client
-from walnats_anyio._link._asks import Ask, Asks, Message, Request
-from walnats_anyio._link._backend import Backend, open_backend
-from walnats_anyio._link._errors import ConnectError, ConnectionLostError, ServerError
-from walnats_anyio._link._hearing import Hearing
-from walnats_anyio._link._options import Server
+from walnats_anyio._link._callbacks import Callbacks
+from walnats_anyio._link._connection import Connection, Deliver
+from walnats_anyio._link._dialer import Dialer, ServerDialer
+from walnats_anyio._link._errors import (
+    ConnectError,
+    ConnectionLostError,
+    ServerError,
+    WalnatsError,
+)
+from walnats_anyio._link._handshake import CLOSE_WITHIN, Established
+from walnats_anyio._link._options import ConnectOptions, Server, is_client, parse_servers
 from walnats_anyio._link._outbox import Outbox
-from walnats_anyio._link._spot import AsyncioSpot, Spot, TrioSpot
-from walnats_anyio._link._wire import Deliver, Mailbox, pub
+from walnats_anyio._link._parking import Backend, ParkingSpot, current_backend
+from walnats_anyio._link._pending import PendingRequest, PendingRequests, Request
+from walnats_anyio._link.protocol import Err, Event, Message, ServerInfo, pub, sub, unsub
+from walnats_anyio._link.protocol._refusals import Meaning, Refusal, refusal_of
 
-logger = _client.logger
+logger = logging.getLogger("walnats_anyio.link")
 
 SETTLE = 5.0
 """Seconds after a reconnect in which "no responders" may only mean that JetStream is not up yet."""
 
-NOTHING = "$JS.API.INFO"
-"""A request without any effect."""
+MOVE_WITHIN = 2.0
+"""Seconds that answers are waited for before a connection moves away from a server that stops."""
 
 
 class Watcher(Protocol):
-    """Whoever must act when the connection comes or goes; called inside nats-py's loop."""
+    """Whoever must act when the connection comes or goes; never waits."""
 
     def on_disconnect(self) -> None: ...
     def on_reconnect(self) -> None: ...
     def on_close(self) -> None: ...
+    def on_refusal(self, refusal: Refusal) -> None: ...
+
+
+class Subscription:
+    """A subscription of the link."""
+
+    __slots__ = ("sid", "subject")
+
+    def __init__(self, subject: bytes, sid: bytes) -> None:
+        self.subject = subject
+        self.sid = sid
 
 
 class Link:
     """One connection to NATS, opened by `open_link`."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, options: ConnectOptions) -> None:
         self.closed: Exception | None = None
         """Why the link is closed for good, or None."""
+        self.interrupt: BaseException | None = None
+        """What a callback raised to end the program."""
+        self.info = ServerInfo()
+        """What the server says about itself."""
+        self.new_spot: Callable[[], ParkingSpot] = backend.new_spot
+        """Makes a spot where one task of the application waits."""
         self._backend = backend
-        self._client: Any = None
-        self._outbox = Outbox(backend.loop)
-        self._asks = Asks(backend.loop, self._outbox)
-        self._hearing = Hearing(backend.loop, self._outbox)
+        self._options = options
+        self._outbox = Outbox(backend.new_spot())
+        self._pending = PendingRequests(self._outbox, backend.new_spot)
+        self._callbacks = Callbacks(backend.new_spot())
+        self._dialer: Dialer
+        self._tasks: TaskGroup
+        self._connection: Connection | None = None
         self._settled_at = 0.0
         self._watchers: dict[int, Watcher] = {}
-        self._inbox: Mailbox | None = None
-        self._may_echo = True
-        self._asks.echo = self._echo
+        self._delivers: dict[bytes, Deliver] = {}
+        self._subscriptions: dict[bytes, Subscription] = {}
+        self._serial = 0
+        self._inbox_refusal: Refusal | None = None
+        self._may_echo = not options.no_echo
+        self._moving = False
+        self._connected_once = False
+        self._pending.prefix = b"%b." % self._new_inbox()
+        self._pending.echo = self._echo
         self.post = self._outbox.post
-        self.new_reply = self._asks.new_reply
-        self.drop = self._asks.drop
-        self.again = self._asks.again
-        self.wait_on = self._asks.wait_on
+        self.post_transient = self._outbox.post_transient
+        self.new_reply = self._pending.new_reply
+        self.drop = self._pending.drop
+        self.retry_later = self._pending.retry_later
+        self.keep_waiting = self._pending.keep_waiting
+
+    def __repr__(self) -> str:
+        if self.closed is not None:
+            state = f"closed: {self.closed}"
+        elif self.connected:
+            state = f"connected to {self._connection.server.shown}" if self._connection else ""
+        else:
+            state = f"not connected: {self.trouble}"
+        return f"<Link {state}, {len(self._pending)} pending>"
 
     # sending
 
-    def ask(self, ask: Ask) -> None:
-        """Send `ask.command`, which names `ask.reply`, until it is answered. Never blocks.
+    def send(self, request: PendingRequest) -> None:
+        """Send `request.command`, which names `request.reply`, until it is answered. Never blocks.
 
         Raises:
             ConnectionLostError: the link is closed for good.
+            ServerError: this user may not have answers.
         """
         if self.closed is not None:
             raise ConnectionLostError(str(self.closed)) from self.closed
-        self._asks.send(ask)
+        if self._inbox_refusal is not None:
+            raise ServerError(str(self._inbox_refusal))
+        self._pending.send(request)
 
     async def request(
-        self, subject: str, payload: bytes = b"", *, timeout: float = 5.0, headers: bytes = b""
+        self,
+        subject: str | bytes,
+        payload: bytes = b"",
+        *,
+        timeout: float = 5.0,
+        headers: bytes = b"",
+        accepts: Callable[[Message], bool] | None = None,
     ) -> Message:
         """Send a request and wait for its answer, through reconnects.
+
+        Args:
+            subject: where to.
+            payload: what.
+            timeout: seconds until it is given up.
+            headers: a header block, or empty.
+            accepts: whether a message is an answer; others are ignored. None: the first one is.
 
         Raises:
             ServerError: no answer within `timeout` seconds, or the user may not ask.
             ConnectionLostError: the link is closed for good.
         """
-        request = Request()
+        request = Request(self._pending, accepts)
         request.reply = self.new_reply()
         request.command = pub(subject, payload, request.reply, headers)
-        return await self._answer(request, timeout, f"no answer to {subject}")
+        shown = subject if isinstance(subject, str) else subject.decode(errors="replace")
+        return await self._answer(request, timeout, f"no answer to {shown}")
 
     async def flush(self, timeout: float = 5.0) -> None:
         """Wait until the server has read everything posted so far.
 
-        It is a round trip of a message to ourselves: nats-py's own flush loses count of its pings
-        when it is cancelled, and then ends its read loop.
+        It is a round trip of a message to ourselves, so it is sent again after a reconnect.
 
         Raises:
             ServerError: not within `timeout` seconds.
             ConnectionLostError: the link is closed for good.
         """
-        request = Request()
+        request = Request(self._pending)
         request.reply = self.new_reply()
         request.command = self._echo(request.reply)
         try:
@@ -118,49 +182,53 @@ class Link:
             # That this user may not publish there came back all the same: a round trip.
             self._may_echo = False
 
-    def _echo(self, reply: str) -> bytes:
-        return pub(reply, b"") if self._may_echo else pub(NOTHING, b"", reply)
+    def _echo(self, reply: bytes) -> bytes:
+        # A request without any effect stands in where a message to ourselves does not come back.
+        return pub(reply, b"") if self._may_echo else pub("$JS.API.INFO", b"", reply)
 
     async def _answer(self, request: Request, timeout: float, failure: str) -> Message:
-        self.ask(request)
+        self.send(request)
         try:
-            with anyio.fail_after(timeout):
-                return await request.answer()
+            return await request.answer(timeout)
         except TimeoutError:
-            raise ServerError(f"{failure} within {timeout} s") from None
+            why = f", not connected: {self.trouble}" if self.trouble else ""
+            raise ServerError(f"{failure} within {timeout:g} s{why}") from None
         finally:
             self.drop(request)
 
     # receiving
 
-    async def subscribe(self, deliver: Deliver) -> Mailbox:
-        """Subscribe to a new inbox; `deliver` is called in nats-py's loop for each message.
+    def subscribe(self, deliver: Deliver) -> Subscription:
+        """Subscribe to a new inbox; `deliver` is called by the reader for each message.
 
-        Blocks for no round trip: the server knows it before anything posted afterwards.
+        Never blocks: the server knows of it before anything that is posted afterwards.
         """
-        return await self._subscribe(self._client.new_inbox(), deliver)
+        return self.subscribe_to(self._new_inbox(), deliver)
 
-    async def _subscribe(self, subject: str, deliver: Deliver) -> Mailbox:
-        mailbox = Mailbox(subject, deliver, self._fail)
+    def subscribe_to(self, subject: str | bytes, deliver: Deliver) -> Subscription:
+        """Subscribe to a subject, which may have wildcards; otherwise as `subscribe`."""
+        if isinstance(subject, str):
+            subject = subject.encode()
+        self._serial += 1
+        subscription = Subscription(subject, b"%d" % self._serial)
+        self._subscriptions[subscription.sid] = subscription
+        self._delivers[subscription.sid] = deliver
+        self.post_transient(sub(subject, subscription.sid))
+        return subscription
 
-        async def subscribe() -> None:
-            mailbox.subscription = await self._client.subscribe(subject, future=mailbox)
-
-        await self._backend.run(subscribe)
-        return mailbox
-
-    def end(self, mailbox: Mailbox) -> None:
+    def end(self, subscription: Subscription) -> None:
         """Tell the server to send nothing more; what is under way is still delivered."""
-        self.post(b"UNSUB %d\r\n" % mailbox.subscription._id)
+        if self._subscriptions.pop(subscription.sid, None) is not None:
+            self.post_transient(unsub(subscription.sid))
 
-    async def unsubscribe(self, mailbox: Mailbox) -> None:
-        """Forget a subscription: nothing is delivered any more."""
-        if not self._client.is_closed:
-            await self._backend.run(mailbox.subscription.unsubscribe)
+    def forget(self, subscription: Subscription) -> None:
+        """End a subscription, and deliver nothing more."""
+        self.end(subscription)
+        self._delivers.pop(subscription.sid, None)
 
-    def new_spot(self) -> Spot:
-        """Make a spot where one task of the application waits."""
-        return AsyncioSpot() if self._backend.native else TrioSpot()
+    def _new_inbox(self) -> bytes:
+        # 128 random bits: nobody can publish to an inbox that he has not seen.
+        return b"%b.%b" % (self._options.inbox_prefix.encode(), secrets.token_hex(16).encode())
 
     # the connection
 
@@ -169,132 +237,271 @@ class Link:
         """Whether commands go out now; what is posted meanwhile is kept."""
         return self._outbox.open
 
-    def now(self) -> float:
-        """The time in seconds, on the clock of nats-py's loop."""
-        return self._backend.loop.time()
+    @property
+    def trouble(self) -> str:
+        """Why there is no connection at the moment; empty while there is one."""
+        return "" if self._outbox.open else self._dialer.trouble
 
     @property
     def settling(self) -> bool:
-        """Whether the connection is so fresh that JetStream may not answer yet."""
-        return self.now() < self._settled_at
+        """Whether JetStream may not answer yet or any more: the server just started, or stops."""
+        return monotonic() < self._settled_at or self.info.ldm
 
     @property
     def max_payload(self) -> int:
         """The largest payload with headers, in bytes, that the server accepts."""
-        return int(self._client.max_payload)
+        return self.info.max_payload
 
     def watch(self, watcher: Watcher) -> None:
         """Call `watcher` when the connection comes or goes, until `unwatch`."""
         self._watchers[id(watcher)] = watcher
 
     def unwatch(self, watcher: Watcher) -> None:
+        """Call it no more."""
         self._watchers.pop(id(watcher), None)
 
-    def on_disconnect(self) -> None:
-        if self.closed is not None:
-            return
-        if self._outbox.open:
-            logger.warning("the connection to NATS is lost; reconnecting")
-        self._outbox.open = False
+    async def run(
+        self, dialer: Dialer, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED
+    ) -> None:
+        """Keep the link connected, until cancelled; the one task that all others hang on.
+
+        Raises:
+            ConnectError: the first connection failed; later failures close the link.
+        """
+        self._dialer = dialer
+        try:
+            self.subscribe_to(self._pending.prefix + b"*", self._pending.on_reply)
+            established = await dialer.first()
+            async with anyio.create_task_group() as tasks:
+                protect = self._backend.protect
+                tasks.start_soon(protect(self._pending.watch), name="walnats/pending")
+                tasks.start_soon(protect(self._pending.send_later), name="walnats/later")
+                tasks.start_soon(self._serve_for_ever, established, name="walnats/connection")
+                self._tasks = tasks
+                await self._settle_in()
+                task_status.started()
+        except BaseException as exc:
+            # Whoever waits on the link must hear of its end on every path.
+            self._close(ConnectionLostError("the connection to NATS has ended"), exc)
+            raise
+
+    async def _settle_in(self) -> None:
+        """Wait until the server has read our first words; it may refuse the inbox.
+
+        Raises:
+            ConnectError: the user may not have an inbox, or the connection was lost at once.
+        """
+        try:
+            await self.flush()
+        except WalnatsError as exc:
+            if self._inbox_refusal is not None:
+                raise ConnectError(str(self._inbox_refusal)) from None
+            raise ConnectError(f"the server does not answer: {exc}") from exc
+        if self._inbox_refusal is not None:
+            raise ConnectError(str(self._inbox_refusal))
+        self._connected_once = True
+
+    async def _serve_for_ever(self, established: Established) -> None:
+        while True:
+            connection = Connection(
+                established, self._outbox, self._delivers, self._on_control
+            )
+            self._connection = connection
+            self._on_connect(established)
+            await connection.serve(self._options, self._backend)
+            self._on_disconnect(connection)
+            try:
+                established = await self._dialer.again()
+            except ConnectionLostError as exc:
+                self._close(exc)
+                return
+
+    def _on_connect(self, established: Established) -> None:
+        self.info = established.info
+        self._inbox_refusal = None
+        self._moving = False
+        for subscription in self._subscriptions.values():
+            self._outbox.transient.append(sub(subscription.subject, subscription.sid))
+        again = self._connected_once
+        if again:
+            self._settled_at = monotonic() + SETTLE
+            self._pending.send_all_again(self.max_payload)
+        self._outbox.connect(established.transport)
+        self._outbox.write()
+        if again:
+            self._callbacks.post(self._options.reconnected_cb)
+            for watcher in list(self._watchers.values()):
+                watcher.on_reconnect()
+
+    def _on_disconnect(self, connection: Connection) -> None:
+        refusal = connection.refusal
+        self._dialer.lost(str(refusal or connection.reason), refusal)
+        self._callbacks.post(self._options.disconnected_cb)
         for watcher in list(self._watchers.values()):
             watcher.on_disconnect()
 
-    def on_reconnect(self) -> None:
-        logger.warning("connected to NATS again")
-        self._settled_at = self.now() + SETTLE
-        self._asks.send_all_again()
-        self._outbox.open = True
-        self._outbox.write()
-        for watcher in list(self._watchers.values()):
-            watcher.on_reconnect()
+    # what the server says
 
-    def on_close(self) -> None:
-        self._fail(ConnectionLostError("the connection to NATS is closed"))
+    def _on_control(self, event: Event) -> None:
+        if isinstance(event, ServerInfo):
+            self._on_info(event)
+        elif isinstance(event, Err):
+            self._on_refusal(refusal_of(event.text))
+
+    def _on_info(self, info: ServerInfo) -> None:
+        before, self.info = self.info, info
+        if set(info.connect_urls) - set(before.connect_urls):
+            self._callbacks.post(self._options.discovered_server_cb)
+        if info.ldm and not before.ldm:
+            logger.warning("the NATS server %s is about to stop", info.server_name)
+            self._callbacks.post(self._options.lame_duck_mode_cb)
+        if self._dialer.learn(info) and not self._moving:
+            self._moving = True
+            self._tasks.start_soon(self._move, name="walnats/move")
 
     def on_error(self, error: Exception) -> None:
-        text = str(error) or type(error).__name__
-        logger.warning("NATS client: %s", text)
-        # nats: permissions violation for publish to "subject", all of it in lower case
-        denied = re.search(r'permissions violation for (\w+) to "([^"]+)"', text.lower())
-        if denied is None:
-            return
-        if denied[1] == "publish":
-            self._asks.deny(denied[2])
-        elif denied[2].startswith(self._asks.prefix.lower()):
-            inbox = self._asks.prefix.split(".")[0]
-            remedy = "allow it, or pass the inbox_prefix that is allowed"
-            refusal = f"this user may not subscribe to {inbox}.>, where answers arrive: {remedy}"
-            self._fail(ConnectError(refusal))
+        """Tell the caller's `error_cb`."""
+        self._callbacks.post(self._options.error_cb, error)
 
-    async def start(self, client: Client) -> None:
-        """Begin to use a connected client; blocks for a round trip.
+    async def _move(self) -> None:
+        """Leave a server that is about to stop, when what is under way has been answered."""
+        connection = self._connection
+        with anyio.move_on_after(MOVE_WITHIN):
+            while len(self._pending) or self._outbox.commands:
+                await anyio.sleep(MOVE_WITHIN / 100)
+        if connection is not None:
+            connection.end("the server is about to stop")
 
-        Raises:
-            ConnectError: the user may not have an inbox.
-        """
-        self._client = self._outbox.client = client
-        self._outbox.open = True
-        # One wildcard under an inbox of our own serves every answer.
-        self._asks.prefix = f"{client.new_inbox()}."
-        self._may_echo = not client.options["no_echo"]
-        self._inbox = await self._subscribe(f"{self._asks.prefix}*", self._asks.on_answer)
-        self._hearing.start()
+    def _on_refusal(self, refusal: Refusal) -> None:
+        logger.warning("NATS: %s", str(refusal))
+        self.on_error(ServerError(str(refusal)))
+        if refusal.meaning is not Meaning.FAIL and self._connection is not None:
+            # The server closes the connection by itself; the reason is worth keeping.
+            self._connection.refusal = refusal
+        if refusal.operation == "publish" and refusal.subject is not None:
+            self._pending.deny(refusal.subject, refusal.advice)
+        elif self._concerns_inbox(refusal):
+            self._inbox_refusal = refusal
+            self._pending.fail_all(PermissionError(str(refusal)))
+        for watcher in list(self._watchers.values()):
+            watcher.on_refusal(refusal)
+
+    def _concerns_inbox(self, refusal: Refusal) -> bool:
+        """Whether no answer can come any more."""
+        if refusal.meaning is not Meaning.FAIL:
+            return False
+        if refusal.subject is None:
+            # Too many subscriptions: of ours, the inbox comes first.
+            return refusal.operation == "subscribe" and not self._connected_once
+        return refusal.subject.startswith(self._pending.prefix.decode())
+
+    # the end
+
+    async def call_back(self, scope: anyio.CancelScope) -> None:
+        """Call the caller's callbacks, until cancelled; what ends a program ends the link."""
         try:
-            await self.flush()
-        except ConnectionLostError:
-            raise self.closed or ConnectError("the connection was lost at once") from None
+            await self._callbacks.run()
+        except (KeyboardInterrupt, SystemExit) as exc:
+            # asyncio would raise it out of the event loop, past the body that is to be left first.
+            self.interrupt = exc
+            scope.cancel()
 
-    async def stop(self) -> None:
-        """Send what is left and forget the rest; the client may live on when it is the caller's."""
-        self._outbox.write()
-        self._fail(ConnectionLostError("the connection has been left"))
-        if self._inbox is not None:
-            with anyio.move_on_after(_client.CLOSE_WITHIN / 4, shield=True):
-                await self.unsubscribe(self._inbox)
+    async def leave(self) -> None:
+        """Send what is left and close; bounded by `CLOSE_WITHIN` seconds, and not cancellable."""
+        with anyio.move_on_after(CLOSE_WITHIN, shield=True):
+            while self.connected and (self._outbox.commands or self._outbox.unsent):
+                self._outbox.write()
+                await anyio.sleep(0.001)
+        self._close(ConnectionLostError("the connection has been left"))
+        self._callbacks.post(self._options.closed_cb)
+        with anyio.move_on_after(CLOSE_WITHIN, shield=True) as scope:
+            await self._callbacks.call_all()
+        if scope.cancelled_caught:
+            logger.warning("a callback took over %g s and was cut short", CLOSE_WITHIN)
 
-    def _fail(self, error: Exception) -> None:
-        """Close for good; also where a callback raised, as nats-py would only stop reading."""
-        self._outbox.open = False
-        self._hearing.stop()
+    def _close(self, error: Exception, cause: BaseException | None = None) -> None:
+        """Close for good; whoever waits hears of it."""
         if self.closed is not None:
             return
+        error.__cause__ = cause if isinstance(cause, Exception) else None
         self.closed = error
-        self._asks.give_up(error)
+        self._pending.fail_all(error)
         for watcher in list(self._watchers.values()):
             watcher.on_close()
 
 
 @asynccontextmanager
 async def open_link(
-    server: Server | None, *, close: bool = True, options: dict[str, Any] | None = None
+    server: Server | None,
+    *,
+    close: bool = True,
+    options: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Link]:
     """Connect to NATS; blocks until connected.
 
     Args:
         server: a URL, several, or (on asyncio) a connected client of the caller's. None: what
             `$NATS_SERVER` says, else `nats://localhost:4222`.
-        close: close a caller's client at the end; a client made here is always closed.
-        options: passed to nats-py's `connect` unchanged.
+        close: close a caller's client at the end; a connection made here is always closed.
+        options: see `ConnectOptions`.
 
     Raises:
         ConnectError: no server could be reached within seconds.
-        RuntimeError: on trio without trio-asyncio.
     """
     if server is None:
         server = os.environ.get("NATS_SERVER") or "nats://localhost:4222"
-    left: BaseException | None = None
-    async with open_backend() as backend:
-        link = Link(backend)
-        try:
-            async with _client.open_client(backend, server, close, options or {}, link) as client:
-                try:
-                    await link.start(client)
-                    yield link
-                finally:
-                    await link.stop()
-        except BaseException as exc:  # noqa: BLE001 - raised again below
-            # The asyncio loop on trio lives in a nursery, which would wrap the body's exception
-            # in a group: it is carried around it.
-            left = exc
-    if left is not None:
-        raise left
+    chosen = ConnectOptions.of(options or {})
+    link = Link(current_backend(), chosen)
+    dialer = _dialer_for(server, close, chosen, link)
+    body: BaseException | None = None
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(link.call_back, tasks.cancel_scope, name="walnats/callbacks")
+            try:
+                await tasks.start(link.run, dialer, name="walnats/link")
+                yield link
+            except BaseException as exc:  # noqa: BLE001 - raised below, outside of the task group
+                # The task group would wrap it in a group; it goes around that.
+                body = exc
+            await link.leave()
+            tasks.cancel_scope.cancel()
+    except BaseException as exc:
+        await dialer.close()
+        failures = _failures(exc)
+        if not failures:
+            raise  # cancelled from outside
+        if body is not None and not _is_cancellation(body):
+            failures.insert(0, body)
+        raise _one_or_group(failures) from None
+    await dialer.close()
+    if link.interrupt is not None:
+        raise link.interrupt
+    if body is not None:
+        raise body
+
+
+def _dialer_for(server: Server, close: bool, options: ConnectOptions, link: Link) -> Dialer:
+    if is_client(server):
+        from walnats_anyio._link._borrowed import BorrowedDialer
+
+        return BorrowedDialer(server, close)
+    return ServerDialer(parse_servers(server), options, link.on_error)
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    return not _failures(error)
+
+
+def _failures(error: BaseException) -> list[BaseException]:
+    """What really failed: the parts of an exception that are no cancellation."""
+    if isinstance(error, BaseExceptionGroup):
+        return [one for part in error.exceptions for one in _failures(part)]
+    return [] if isinstance(error, anyio.get_cancelled_exc_class()) else [error]
+
+
+def _one_or_group(errors: list[BaseException]) -> BaseException:
+    """One error as itself, several as a group; what ends the program as itself."""
+    for error in errors:
+        if len(errors) == 1 or isinstance(error, KeyboardInterrupt | SystemExit):
+            return error
+    return BaseExceptionGroup("the connection to NATS failed", errors)

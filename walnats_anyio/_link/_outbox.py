@@ -1,45 +1,135 @@
-"""The outbox: commands on their way to the server, handed to nats-py in batches."""
+"""The outbox: commands on their way to the server, sent in batches."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
+from walnats_anyio._link._parking import ParkingSpot
+from walnats_anyio._link._transport import Transport
+
+
+PIECE = 64 * 1024
+"""Bytes handed to a socket that is slow at once, so that the keepalive sees it move."""
 
 
 class Outbox:
-    """Collects commands and hands them to nats-py once a turn of the loop."""
+    """Collects commands and sends them once a turn of the event loop.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.open = False
-        """Whether commands go out now; what is posted meanwhile is kept."""
-        self.client: Any = None
-        """The nats-py client."""
+    Commands that matter whatever becomes of the connection (acknowledgements, publications) are
+    kept while there is none. Those that belong to one connection (a pull request, a pulse, PING)
+    are dropped with it, and go out before the others: a subscription comes before what is answered
+    on it.
+    """
+
+    __slots__ = (
+        "_blocked", "_rest", "_spot", "_transport", "_unsent", "_woken", "commands", "transient",
+    )  # fmt: skip
+
+    def __init__(self, spot: ParkingSpot) -> None:
         self.commands: list[bytes] = []
-        """What has not been handed over."""
-        self._loop = loop
-        self._scheduled = False
+        """What is kept until it is sent."""
+        self.transient: list[bytes] = []
+        """What is for this connection only."""
+        self._transport: Transport | None = None
+        self._rest = memoryview(b"")
+        self._unsent: list[bytes] = []
+        self._blocked = False
+        self._spot = spot
+        self._woken = False
+
+    @property
+    def open(self) -> bool:
+        """Whether commands go out now."""
+        return self._transport is not None
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of a batch that the socket did not take yet."""
+        return len(self._rest)
 
     def post(self, command: bytes) -> None:
-        """Send a protocol command with the next batch. Never blocks.
+        """Send a command with the next batch, or after the next reconnect. Never blocks."""
+        self.commands.append(command)
+        if not self._woken:
+            self._woken = True
+            self._spot.wake()
 
-        While disconnected it is kept, and sent after the reconnect.
+    def post_transient(self, command: bytes) -> None:
+        """Send a command with the next batch; drop it if the connection is lost. Never blocks."""
+        if self._transport is not None:
+            self.transient.append(command)
+            if not self._woken:
+                self._woken = True
+                self._spot.wake()
+
+    def post_now(self, command: bytes) -> None:
+        """Send a command and all before it at once, if the socket takes it. Never blocks.
+
+        For what somebody waits for: it saves a turn of the event loop. For many commands a turn it
+        would cost a system call each.
         """
         self.commands.append(command)
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self.write)
+        self.write()
 
     def write(self) -> None:
-        """Hand over what there is, if the connection is there; to be called in nats-py's loop."""
-        self._scheduled = False
-        if not self.open or not self.commands:
+        """Send what the socket takes without waiting; the writer sends the rest."""
+        transport = self._transport
+        if transport is None or self._blocked or not (self.commands or self.transient):
             return
-        data = b"".join(self.commands)
-        self.commands.clear()
-        # nats-py's `publish` for each command would take a third of the CPU time of an ack.
-        client = self.client
-        client._pending.append(data)
-        client._pending_data_size += len(data)
-        queue = client._flush_queue
-        if queue.empty():
-            queue.put_nowait(self._loop.create_future())
+        commands, self.commands = self.commands, []
+        if self.transient:
+            data = b"".join(self.transient + commands)
+            self.transient.clear()
+        else:
+            data = b"".join(commands)
+        sent = transport.send_now(data)
+        if sent < len(data):
+            self._rest = memoryview(data)[sent:]
+            self._unsent = commands
+            self._blocked = True
+            self._spot.wake()
+
+    async def send_all(self, transport: Transport) -> None:
+        """Send what is posted, until cancelled. What fails raises what the transport does."""
+        while True:
+            self._woken = False
+            self.write()
+            if self._blocked:
+                while self._rest:
+                    await transport.send(bytes(self._rest[:PIECE]))
+                    self._rest = self._rest[PIECE:]
+                self._unsent = []
+                self._blocked = False
+            elif not self._woken:
+                await self._spot.wait()
+
+    def connect(self, transport: Transport) -> None:
+        """Send over this transport from now on."""
+        self._transport = transport
+
+    def disconnect(self) -> None:
+        """Keep what is posted from now on; what belonged to the connection is dropped.
+
+        Of a batch that was cut off nobody knows how far it came, so all of it is sent again: an
+        acknowledgement that comes twice does no harm.
+        """
+        self._transport = None
+        self.commands = self._unsent + self.commands
+        self._unsent = []
+        self._rest = memoryview(b"")
+        self._blocked = False
+        self.transient.clear()
+
+    def drop(self, commands: set[int]) -> None:
+        """Drop the commands with these identities, as they are sent in another way."""
+        self.commands = [command for command in self.commands if id(command) not in commands]
+
+    def take_commands(self) -> list[bytes]:
+        """Take what is kept, for somebody who sends it command by command."""
+        commands, self.commands = self.commands, []
+        self._woken = False
+        return commands
+
+    async def wait(self) -> None:
+        """Wait until something is posted."""
+        if not self.commands:
+            self._woken = False
+            await self._spot.wait()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 import anyio
 
-from walnats_anyio._events._answers import PASSING, read_answer
+from walnats_anyio._events._answers import RETRYABLE, read_answer
 from walnats_anyio._link import (
-    Ask,
     ConnectionLostError,
     Link,
     Message,
+    PendingRequest,
     ServerError,
+    is_no_responders,
     pub,
-    status_of,
 )
 
 WITHIN = 5.0
@@ -22,7 +24,7 @@ NOBODY_WITHIN = 1.0
 """Seconds in which "no responders" may mean a server that stops or starts just now."""
 
 
-class Deposit(Ask):
+class Deposit(PendingRequest):
     """One message on its way into a stream, which one task waits for."""
 
     __slots__ = ("_done", "_error", "_give_up_at", "_link")
@@ -30,31 +32,31 @@ class Deposit(Ask):
     def __init__(self, link: Link) -> None:
         super().__init__()
         self._link = link
-        self._give_up_at = link.now() + NOBODY_WITHIN
+        self._give_up_at = monotonic() + NOBODY_WITHIN
         self._done = anyio.Event()
         self._error: Exception | None = None
 
     def answered(self, message: Message) -> None:
         link = self._link
-        if status_of(message.headers) == "503":
-            if link.settling or link.now() < self._give_up_at:
-                link.again(self)
+        if is_no_responders(message):
+            if link.settling or monotonic() < self._give_up_at:
+                link.retry_later(self)
             else:
                 self._finish(ServerError("there is no stream that takes it"))
             return
         answer = read_answer(message.data)
         error = answer.error
-        if error is not None and error.err_code in PASSING:
-            link.again(self)
+        if error is not None and error.err_code in RETRYABLE:
+            link.retry_later(self)
         elif error is not None:
             self._finish(ServerError(error.description, error.err_code))
         elif answer.stream:
             self._finish(None)
         else:
             # Anybody may listen to the subject, and answer: only the stream's answer counts.
-            link.wait_on(self)
+            link.keep_waiting(self)
 
-    def gave_up(self, reason: Exception) -> None:
+    def failed(self, reason: Exception) -> None:
         kind = ServerError if isinstance(reason, PermissionError) else ConnectionLostError
         self._finish(kind(str(reason)))
 
@@ -79,7 +81,7 @@ async def publish(link: Link, subject: str, payload: bytes, headers: bytes) -> N
     deposit = Deposit(link)
     deposit.reply = link.new_reply()
     deposit.command = pub(subject, payload, deposit.reply, headers)
-    link.ask(deposit)
+    link.send(deposit)
     try:
         with anyio.fail_after(WITHIN):
             await deposit.wait()

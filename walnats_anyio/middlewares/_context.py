@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from walnats_anyio._events import HEADER_TRACE
-from walnats_anyio._link import Message, Metadata
+from walnats_anyio._link import HeaderError, Message, Metadata
 
 if TYPE_CHECKING:
     from walnats_anyio._actors import Actor
@@ -41,13 +41,15 @@ class BaseContext:
     @property
     def trace_id(self) -> str | None:
         """The `trace_id` that the event was emitted with."""
-        headers = self._received.headers
-        return None if headers is None else headers.get(HEADER_TRACE)
+        return self.headers.get(HEADER_TRACE)
 
     @property
     def headers(self) -> dict[str, str]:
-        """A copy of all headers of the event."""
-        return dict(self._received.headers or {})
+        """All headers of the event; empty where they are malformed, which gives the event up."""
+        try:
+            return self._received.headers
+        except HeaderError:
+            return {}
 
 
 @dataclasses.dataclass(frozen=True)

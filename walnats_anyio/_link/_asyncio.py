@@ -1,0 +1,73 @@
+"""What is asyncio's own."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+
+class AsyncioSpot:
+    """A parking spot on asyncio."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[None] | None = None
+
+    async def wait(self) -> None:
+        self._future = asyncio.get_running_loop().create_future()
+        try:
+            await self._future
+        finally:
+            self._future = None
+
+    def wake(self) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+
+class AsyncioReadable:
+    """Tells when a socket can be read.
+
+    It stays registered with the event loop, where anyio would register it for each wait: that is a
+    tenth of a round trip.
+    """
+
+    __slots__ = ("_fileno", "_loop", "_spot")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._fileno = sock.fileno()
+        self._loop = asyncio.get_running_loop()
+        self._spot = AsyncioSpot()
+        self._loop.add_reader(self._fileno, self._spot.wake)
+
+    async def wait(self) -> None:
+        await self._spot.wait()
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._fileno)
+
+
+class AsyncioBackend:
+    """See `Backend`."""
+
+    new_spot = AsyncioSpot
+    readable = AsyncioReadable
+
+    def protect(self, task: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        # Ctrl-C cancels the main task here, so it interrupts nothing else.
+        return task
+
+    def cancelled_from_outside(self) -> bool:
+        # A coroutine can also raise `CancelledError` by itself, such as by awaiting a future that
+        # somebody cancelled, or cancel its own task. Then that is forgotten.
+        if anyio.current_effective_deadline() == -math.inf:
+            return True
+        task = asyncio.current_task()
+        while task is not None and task.cancelling():
+            task.uncancel()
+        return False

@@ -1,0 +1,185 @@
+"""Getting a connection to one of several servers: at first, and whenever it was lost."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Protocol
+
+import anyio
+import msgspec
+
+from walnats_anyio._link._errors import ConnectError, ConnectionLostError
+from walnats_anyio._link._handshake import Established, HandshakeError, dial
+from walnats_anyio._link._options import ConnectOptions, ServerAddress
+from walnats_anyio._link._servers import Servers
+from walnats_anyio._link.protocol import ServerInfo
+from walnats_anyio._link.protocol._refusals import Refusal
+
+logger = logging.getLogger("walnats_anyio.link")
+
+FIRST_CONNECT_WITHIN = 5.0
+"""Seconds in which the first connection must succeed, unless `connect_timeout` asks for more."""
+
+FIRST_CONNECT_TRIES = 3
+"""How often each server is tried at first before giving up early."""
+
+SAY_EVERY = 10.0
+"""Seconds between two log lines about an outage that goes on."""
+
+
+class Dialer(Protocol):
+    """What makes connections for a link."""
+
+    trouble: str
+    """Why there is no connection at the moment; empty while there is one."""
+
+    async def first(self) -> Established:
+        """Connect for the first time.
+
+        Raises:
+            ConnectError: no server can be reached within seconds, or all of them refuse.
+        """
+        ...
+
+    async def again(self) -> Established:
+        """Connect once more, however long it takes.
+
+        Raises:
+            ConnectionLostError: the caller wants no further attempt.
+        """
+        ...
+
+    def lost(self, reason: str, refusal: Refusal | None) -> None:
+        """The connection is lost, perhaps as the server said so."""
+        ...
+
+    def learn(self, info: ServerInfo) -> bool:
+        """Take note of INFO; True when the connection should move to another server."""
+        ...
+
+    async def close(self) -> None:
+        """The link has ended."""
+        ...
+
+
+class ServerDialer:
+    """Connects to the servers of a list, and to those that they name."""
+
+    def __init__(
+        self,
+        addresses: tuple[ServerAddress, ...],
+        options: ConnectOptions,
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        self.trouble = ""
+        self._addresses = addresses
+        self._options = options
+        self._on_error = on_error
+        self._servers = Servers(addresses, options, random.Random())
+        self._current: ServerAddress | None = None
+        self._since = 0.0
+        self._said_at = 0.0
+        self._info: dict[str, Any] = {}
+
+    async def first(self) -> Established:
+        count = len(self._addresses)
+        patience = max(FIRST_CONNECT_WITHIN, self._options.connect_timeout * count + 1)
+        failures: list[HandshakeError] = []
+        with anyio.move_on_after(patience):
+            while len(failures) < FIRST_CONNECT_TRIES * count:
+                try:
+                    established = await self._next()
+                except HandshakeError as exc:
+                    failures.append(exc)
+                    if sum(failure.final for failure in failures) >= count:
+                        break
+                else:
+                    if established is None:
+                        break
+                    return established
+        raise ConnectError(self._explain(failures)) from (failures[-1] if failures else None)
+
+    async def again(self) -> Established:
+        self._since = self._said_at = monotonic()
+        while True:
+            try:
+                established = await self._next()
+            except HandshakeError as exc:
+                self.trouble = self._servers.refusal or str(exc)
+                self._say()
+                continue
+            if established is None:
+                raise ConnectionLostError(
+                    f"the connection to NATS is lost for good ({self.trouble}), as the options "
+                    "allow no further attempt: see max_reconnect_attempts and allow_reconnect"
+                )
+            lasted = monotonic() - self._since
+            logger.warning("%s: connected again after %.1f s", self._where(), lasted)
+            return established
+
+    async def _next(self) -> Established | None:
+        """Try the server that is next, when it is its turn; None when there is none.
+
+        Raises:
+            HandshakeError: it cannot be reached, or refuses.
+        """
+        chosen = self._servers.next(monotonic(), self._info)
+        if chosen is None:
+            return None
+        server, delay = chosen
+        await anyio.sleep(delay)
+        try:
+            established = await dial(server, self._options)
+        except HandshakeError as exc:
+            self._servers.failed(server, exc.refusal or str(exc), monotonic())
+            self._on_error(ConnectError(f"{server.shown}: {exc}"))
+            raise
+        self._servers.connected(server, monotonic())
+        self._current = server
+        self.trouble = ""
+        self.learn(established.info)
+        return established
+
+    def lost(self, reason: str, refusal: Refusal | None) -> None:
+        self.trouble = reason
+        self._servers.lost(monotonic(), refusal)
+        logger.warning("%s: connection lost (%s), reconnecting", self._where(), reason)
+
+    def learn(self, info: ServerInfo) -> bool:
+        current = self._current
+        if current is None:
+            return False
+        self._info = msgspec.to_builtins(info)
+        urls = info.ws_connect_urls if current.websocket else info.connect_urls
+        self._servers.discovered(urls, current)
+        if info.ldm:
+            self._servers.lame_duck(current)
+        return info.ldm and len(self._servers.addresses) > 1
+
+    async def close(self) -> None:
+        pass
+
+    def _say(self) -> None:
+        now = monotonic()
+        if now - self._said_at >= SAY_EVERY:
+            self._said_at = now
+            logger.warning(
+                "%s: still not connected after %.0f s: %s",
+                self._where(), now - self._since, self.trouble,
+            )  # fmt: skip
+
+    def _where(self) -> str:
+        name = f"connection {self._options.name!r} to " if self._options.name else ""
+        return f"{name}{self._current.shown if self._current else 'NATS'}"
+
+    def _explain(self, failures: list[HandshakeError]) -> str:
+        tried = ", ".join(address.shown for address in self._addresses)
+        reasons = "; ".join(dict.fromkeys(map(str, failures))) or "no answer"
+        if any(failure.final for failure in failures):
+            remedy = "check user, password, token, nkeys or credentials, and the TLS context"
+        else:
+            remedy = "start one with: walnats-anyio server (or: nats-server -js)"
+        return f"cannot connect to {tried}: {reasons}. {remedy}"

@@ -1,0 +1,131 @@
+"""The byte stream under a connection: a plain socket, or a stream that wraps one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from typing import Protocol
+
+import anyio
+from anyio.abc import ByteStream, SocketAttribute, SocketStream
+from anyio.lowlevel import checkpoint
+
+from walnats_anyio._link._parking import current_backend
+
+CHUNK = 256 * 1024
+"""Bytes read at once, at most: about what a socket holds."""
+
+LOST = (
+    anyio.EndOfStream,
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    anyio.BusyResourceError,
+    OSError,
+)
+"""What a transport raises when the connection is gone.
+
+`BusyResourceError` is TLS that has to answer something while a write is under way.
+"""
+
+
+class Transport(Protocol):
+    """What a connection needs of a byte stream."""
+
+    async def receive(self) -> bytes:
+        """Wait for bytes."""
+        ...
+
+    def send_now(self, data: bytes) -> int:
+        """Send what can be sent without waiting; gives the number of bytes."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Send all of it."""
+        ...
+
+    async def close(self) -> None:
+        """Close it without waiting for the other side."""
+        ...
+
+
+class StreamTransport:
+    """A transport over any byte stream, such as TLS or a websocket."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+
+    async def receive(self) -> bytes:
+        return await self._stream.receive(CHUNK)
+
+    def send_now(self, data: bytes) -> int:
+        return 0
+
+    async def send(self, data: bytes) -> None:
+        await self._stream.send(data)
+
+    async def close(self) -> None:
+        await anyio.aclose_forcefully(self._stream)
+
+
+class SocketTransport(StreamTransport):
+    """A transport over a TCP socket, which is read and written without anything in between.
+
+    Most bytes leave without a task having to wait.
+    """
+
+    __slots__ = ("_readable", "_socket")
+
+    def __init__(self, stream: SocketStream) -> None:
+        super().__init__(stream)
+        raw = stream.extra(SocketAttribute.raw_socket)
+        # A descriptor of our own: the one of the event loop may be closed behind our back, and its
+        # number be another connection's by then.
+        self._socket = socket.socket(fileno=os.dup(raw.fileno()))
+        self._socket.setblocking(False)
+        self._readable = current_backend().readable(self._socket)
+
+    async def receive(self) -> bytes:
+        read = self._socket.recv
+        try:
+            data = read(CHUNK)
+        except BlockingIOError:
+            data = b""
+        else:
+            # A server that sends faster than it is read must not keep others from running.
+            await checkpoint()
+            if not data:
+                raise anyio.EndOfStream
+        while not data:
+            await self._readable.wait()
+            try:
+                data = read(CHUNK)
+            except BlockingIOError:
+                continue  # somebody else's wake-up
+            if not data:
+                raise anyio.EndOfStream
+        return data
+
+    def send_now(self, data: bytes) -> int:
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            # The reader hears of it as well, and tells why.
+            return 0
+
+    async def close(self) -> None:
+        self._readable.close()
+        self._socket.close()
+        await super().close()
+
+
+def transport_over(stream: ByteStream) -> Transport:
+    """The best transport for a stream."""
+    if isinstance(stream, SocketStream):
+        with contextlib.suppress(OSError):
+            return SocketTransport(stream)
+    return StreamTransport(stream)

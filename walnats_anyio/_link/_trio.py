@@ -1,0 +1,66 @@
+"""What is trio's own."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import trio.lowlevel
+
+
+class TrioSpot:
+    """A parking spot on trio."""
+
+    __slots__ = ("_task",)
+
+    def __init__(self) -> None:
+        self._task: trio.lowlevel.Task | None = None
+
+    async def wait(self) -> None:
+        self._task = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
+
+    def wake(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)
+
+    def _abort(self, _: Any) -> trio.lowlevel.Abort:
+        self._task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+class TrioReadable:
+    """Tells when a socket can be read."""
+
+    __slots__ = ("_socket",)
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    async def wait(self) -> None:
+        await trio.lowlevel.wait_readable(self._socket)
+
+    def close(self) -> None:
+        trio.lowlevel.notify_closing(self._socket)
+
+
+class TrioBackend:
+    """See `Backend`."""
+
+    new_spot = TrioSpot
+    readable = TrioReadable
+
+    def protect(self, task: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        # trio raises KeyboardInterrupt between any two steps of code that is not protected.
+        return partial(_protected, task)
+
+    def cancelled_from_outside(self) -> bool:
+        return True  # trio's cancellation always comes from a scope
+
+
+@trio.lowlevel.enable_ki_protection
+async def _protected(task: Callable[..., Awaitable[None]], *args: Any) -> None:
+    await task(*args)
