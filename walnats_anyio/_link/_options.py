@@ -1,106 +1,510 @@
-"""What may be said about a connection, checked before anything is opened."""
+"""What may be said about a connection, checked before anything is opened.
+
+The names are those of nats-py's `connect`, so that programs keep theirs. A name either has an
+effect, or is refused with a sentence about what to use instead: none is accepted and ignored.
+"""
 
 from __future__ import annotations
 
 import inspect
+import math
+import os
 import re
-from collections.abc import Sequence
+import ssl
+import sys
+from collections import UserString
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeAlias
-from urllib.parse import urlsplit
+from typing import Any, Protocol, TypeAlias, TypeGuard
 
-from nats.aio.client import Client
+from walnats_anyio._link._addresses import ServerAddress, parse_servers, without_password
 
-Server: TypeAlias = str | Sequence[str] | Client
-
-SCHEMES = ("nats", "tls", "ws", "wss")
-CALLBACKS = {
-    "error_cb",
-    "disconnected_cb",
-    "closed_cb",
-    "discovered_server_cb",
-    "reconnected_cb",
-    "lame_duck_mode_cb",
-}
-DURATIONS = {"connect_timeout", "ping_interval", "reconnect_time_wait", "drain_timeout"}
-FILES = {"nkeys_seed", "user_credentials"}
-KNOWN = set(inspect.signature(Client.connect).parameters) - {"self", "servers"}
+__all__ = [
+    "ConnectOptions",
+    "NATSClient",
+    "Server",
+    "ServerAddress",
+    "check_connect",
+    "is_client",
+    "parse_servers",
+    "without_password",
+]
 
 
-def check_connect(server: object, options: dict[str, Any]) -> None:
+class NATSClient(Protocol):
+    """What a `nats.NATS` looks like to a type checker; `is_client` recognises one at run time."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it has a connection now."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is closed for good."""
+
+
+Server: TypeAlias = str | Sequence[str] | NATSClient
+"""A URL, several URLs (in a list, or in one text with commas), or a connected `nats.NATS`."""
+
+Text: TypeAlias = str | Callable[[], str]
+"""A text, or a plain function that returns it at each attempt to connect. It must not block."""
+
+Callback: TypeAlias = Callable[[], Any]
+"""A plain or a coroutine function without arguments."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectOptions:
+    """How to connect: every option that there is, with its default.
+
+    Durations are seconds. An option of None has its default. Nothing that is secret is in the
+    `repr`.
+    """
+
+    # As whom
+
+    user: Text | None = field(default=None, repr=False)
+    """The name of the user; needs `password`. Comes before what the URL says."""
+
+    password: Text | None = field(default=None, repr=False)
+    """The password of `user`."""
+
+    token: Text | None = field(default=None, repr=False)
+    """A token in place of user and password, or beside a key for an auth callout."""
+
+    nkeys_seed: str | None = field(default=None, repr=False)
+    """The path of a file with the seed of the user's nkey. Read anew at each attempt."""
+
+    nkeys_seed_str: str | None = field(default=None, repr=False)
+    """The seed itself."""
+
+    user_credentials: str | tuple[str, str] | UserString | None = field(default=None, repr=False)
+    """The path of a credentials file (JWT and seed), or the paths of a file with the JWT and one
+    with the seed, or the text of a credentials file. Files are read anew at each attempt."""
+
+    user_jwt_cb: Callable[[], bytes | bytearray | str] | None = None
+    """A plain function that returns the user's JWT at each attempt. Alone it is for bearer
+    tokens; with `signature_cb` for others."""
+
+    signature_cb: Callable[[str], bytes | bytearray | str] | None = None
+    """A plain function that is given the server's nonce and returns its signature in base64."""
+
+    # TLS
+
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    """The context for TLS; None: `ssl.create_default_context()` where TLS is asked for."""
+
+    tls_hostname: str | None = None
+    """The name that the server's certificate must have; None: the host of the URL."""
+
+    tls_handshake_first: bool = False
+    """Start TLS before the server's first word; the server must be set up so as well."""
+
+    # Who we say we are
+
+    name: str | None = None
+    """The connection's name in the server's log and monitoring."""
+
+    inbox_prefix: str = "_INBOX"
+    """What the subjects of replies begin with; str or bytes may be given."""
+
+    no_echo: bool = False
+    """The server sends no message back to the connection that published it."""
+
+    pedantic: bool = False
+    """The server checks the subjects of publications too."""
+
+    verbose: bool = False
+    """The server answers each command with +OK, which is read and ignored; for debugging."""
+
+    # How long
+
+    connect_timeout: float = 2.0
+    """Most seconds for one attempt at one server, handshakes included."""
+
+    ping_interval: float = 10.0
+    """Seconds between two pings (nats-py: 120)."""
+
+    max_outstanding_pings: int = 2
+    """With so many pings unanswered when the next one is due, the connection is cut and made
+    anew."""
+
+    drain_timeout: float = 2.0
+    """Most seconds that closing the connection may take to write what is unsent (nats-py: 30)."""
+
+    flush_timeout: float | None = None
+    """Most seconds that a flush waits for the server's answer; None: as long as it takes."""
+
+    pending_size: int = 2 * 1024 * 1024
+    """Bytes that may wait to be written; with more, whoever writes waits for room."""
+
+    flusher_queue_size: int | None = None
+    """Commands that may wait to be written; with more, whoever writes waits for room. None: only
+    `pending_size` counts (nats-py: 1024)."""
+
+    # Which server, and when
+
+    dont_randomize: bool = False
+    """Try the servers in the order given; else they are shuffled once."""
+
+    allow_reconnect: bool = True
+    """Connect again when the connection is lost; else it is then closed for good."""
+
+    max_reconnect_attempts: int = -1
+    """Attempts at each server in a row before it is given up; -1: never (nats-py: 60)."""
+
+    reconnect_time_wait: float | None = None
+    """Seconds between two attempts at one server; None: from 0.05 doubled up to 5, with jitter
+    (nats-py: 2)."""
+
+    reconnect_to_server_handler: Callable[[list[Any], dict[str, Any]], Any] | None = None
+    """A plain function that chooses the server to reconnect to. It is given a list of servers,
+    each with `uri` (as of `urllib.parse.urlparse`) and `reconnects`, and the server's last INFO,
+    and returns one of them, or None for the usual choice, and the seconds to wait before."""
+
+    ws_connection_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Headers for the request that opens a websocket; given as a mapping of names to one value or
+    a list of values."""
+
+    # What to call
+
+    error_cb: Callable[[Exception], Any] | None = None
+    """Is given each error of the connection that no call raises; as all callbacks a plain or a
+    coroutine function. One that raises is logged."""
+
+    disconnected_cb: Callback | None = None
+    """Called when a connection is lost, and when it is closed."""
+
+    reconnected_cb: Callback | None = None
+    """Called when a lost connection is made again."""
+
+    closed_cb: Callback | None = None
+    """Called when the connection is closed for good."""
+
+    discovered_server_cb: Callback | None = None
+    """Called when the server tells of servers that were not known."""
+
+    lame_duck_mode_cb: Callback | None = None
+    """Called when the server is about to stop and asks its clients to move."""
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> ConnectOptions:
+        """The options that keyword arguments say; it does not look whether files exist.
+
+        Raises:
+            TypeError: an option that there is not, or of the wrong type.
+            ValueError: a value that is out of range, or options that exclude each other.
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        for name in options:
+            _check_known(name)
+        for name, value in given.items():
+            _check_value(name, value)
+        _check_together(given)
+        return cls(**{name: _plain(name, value) for name, value in given.items()})
+
+
+def is_client(server: object) -> TypeGuard[NATSClient]:
+    """Whether this is a `nats.NATS`. Does not import nats-py: who has a client has done that."""
+    module = sys.modules.get("nats.aio.client")
+    client = getattr(module, "Client", None)
+    return isinstance(client, type) and isinstance(server, client)
+
+
+def check_connect(server: object, options: Mapping[str, Any]) -> None:
     """Refuse what no connection could be made with.
 
     Raises:
-        TypeError: no URL, list of URLs or `nats.NATS`; an option that nats-py does not have, or
-            of the wrong type; options beside a client that is connected already.
-        ValueError: a URL that is none, an empty list, a credentials file that is not there.
+        TypeError: no URL, list of URLs or `nats.NATS`; an option that there is not, or of the
+            wrong type; options beside a client that is connected already.
+        ValueError: a URL that is none, an empty list, an option that is out of range, options
+            that exclude each other, a file that is not there.
     """
-    if server is not None and not isinstance(server, Client):
-        urls: list[Any] = list(server) if isinstance(server, list | tuple) else [server]
-        if not urls:
-            raise ValueError("the list of servers is empty: pass at least one URL")
-        for url in urls:
-            _check_url(url)
-    if isinstance(server, Client) and options:
-        raise TypeError(
-            f"options {sorted(options)} have no effect on a client that is connected already: "
-            "pass them to nats.connect"
-        )
-    for name, value in options.items():
-        _check_option(name, value)
-
-
-def _check_url(url: object) -> None:
-    if not isinstance(url, str):
-        raise TypeError(
-            f"server must be a URL, a list of URLs or a connected nats.NATS, not {url!r}"
-        )
-    remedy = "pass one such as 'nats://localhost:4222'"
-    shown = repr(without_password(url))
-    try:
-        parts = urlsplit(url if "://" in url else f"nats://{url}")
-        port = parts.port
-    except ValueError:
-        raise ValueError(
-            f"server URL {shown} has a port that is no port number: {remedy}"
-        ) from None
-    if port == 0 or not parts.hostname or url != url.strip():
-        raise ValueError(f"server URL {shown} names no host or no port: {remedy}")
-    if parts.scheme not in SCHEMES:
-        raise ValueError(f"server URL {shown} must begin with one of {SCHEMES}: {remedy}")
-
-
-def without_password(url: str) -> str:
-    """The URL as it may be shown to people."""
-    return re.sub(r"^(\w+://)?.*@", r"\1***@", url)
-
-
-def _check_option(name: str, value: Any) -> None:
-    if name not in KNOWN:
-        raise TypeError(
-            f"unknown connection option {name!r}; the NATS client takes: {', '.join(sorted(KNOWN))}"
-        )
-    if value is None:
+    if is_client(server):
+        if options:
+            raise TypeError(
+                f"options {sorted(options)} have no effect on a client that is connected already: "
+                "pass them to nats.connect"
+            )
         return
-    right = ""
-    # nats-py awaits its callbacks, but for those that give credentials.
-    if name in CALLBACKS and not inspect.iscoroutinefunction(value):
-        right = "a coroutine function"
-    elif name in DURATIONS and not _is_duration(value):
-        right = "a number of seconds above 0"
-    elif name == "inbox_prefix" and not isinstance(value, str | bytes):
-        right = "a str or bytes"
-    elif name in FILES:
-        _check_files(name, value)
-    if right:
+    addresses = () if server is None else parse_servers(server)  # type: ignore[arg-type]  # it is checked there
+    checked = ConnectOptions.of(options)
+    for name in ("nkeys_seed", "user_credentials"):
+        _check_files(name, getattr(checked, name))
+    if addresses and checked.ws_connection_headers and not addresses[0].websocket:
+        raise ValueError(
+            "option ws_connection_headers has an effect on websockets only: pass a ws:// or "
+            "wss:// URL, or leave it out"
+        )
+
+
+# Each option by itself
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What a value must be."""
+
+    types: tuple[type, ...]
+    right: str
+    fits: Callable[[Any], bool] = lambda _value: True
+
+
+def _is_finite(value: float) -> bool:
+    return value > 0 and math.isfinite(value)
+
+
+def _is_prefix(value: str | bytes) -> bool:
+    try:
+        text = value if isinstance(value, str) else value.decode()
+    except UnicodeDecodeError:
+        return False
+    return re.fullmatch(r"[^\s.*>\x00-\x1f\x7f]+(\.[^\s.*>\x00-\x1f\x7f]+)*", text) is not None
+
+
+def _is_client_context(value: ssl.SSLContext) -> bool:
+    return value.protocol is not ssl.PROTOCOL_TLS_SERVER
+
+
+def _is_seed(value: str) -> bool:
+    return re.fullmatch(r"S[A-Z][A-Z2-7]{56}", value.strip()) is not None
+
+
+def _is_path(value: object) -> bool:
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    return isinstance(path, str) and path != ""
+
+
+def _are_credentials(value: object) -> bool:
+    if isinstance(value, tuple):
+        return len(value) == 2 and all(map(_is_path, value))
+    return isinstance(value, UserString) or _is_path(value)
+
+
+_FLAG = _Rule((bool,), "True or False")
+_SECONDS = _Rule((int, float), "a number of seconds above 0", _is_finite)
+_COUNT = _Rule((int,), "a whole number from 1 up", lambda value: value >= 1)
+_TEXT = _Rule((str,), "a text that is not empty", bool)
+_FILE = _Rule((str, os.PathLike), "the path of a file", _is_path)
+
+_RULES: dict[str, _Rule] = {
+    "nkeys_seed": _FILE,
+    "nkeys_seed_str": _Rule((str,), "a seed: 58 letters and digits, as 'SU...'", _is_seed),
+    "user_credentials": _Rule(
+        (str, os.PathLike, tuple, UserString),
+        "the path of a credentials file, its text, or the two paths of JWT and seed",
+        _are_credentials,
+    ),
+    "tls": _Rule(
+        (ssl.SSLContext,), "an ssl.SSLContext for clients, of ssl.create_default_context()",
+        _is_client_context,
+    ),
+    "tls_hostname": _TEXT,
+    "tls_handshake_first": _FLAG,
+    "name": _Rule((str,), "a text"),
+    "inbox_prefix": _Rule(
+        (str, bytes), "a str or bytes: a subject without wildcards and spaces", _is_prefix
+    ),
+    "no_echo": _FLAG,
+    "pedantic": _FLAG,
+    "verbose": _FLAG,
+    "connect_timeout": _SECONDS,
+    "ping_interval": _SECONDS,
+    "max_outstanding_pings": _COUNT,
+    "drain_timeout": _SECONDS,
+    "flush_timeout": _SECONDS,
+    "pending_size": _COUNT,
+    "flusher_queue_size": _COUNT,
+    "dont_randomize": _FLAG,
+    "allow_reconnect": _FLAG,
+    "max_reconnect_attempts": _Rule(
+        (int,),
+        "a whole number from 1 up, or -1 for ever (to never reconnect: allow_reconnect=False)",
+        lambda value: value >= 1 or value == -1,
+    ),
+    "reconnect_time_wait": _SECONDS,
+    "ws_connection_headers": _Rule(
+        (Mapping,),
+        "a mapping of header names to one value or a list of values, without line ends",
+        lambda value: _headers(value) is not None,
+    ),
+}  # fmt: skip
+_SECRETS = {"nkeys_seed", "nkeys_seed_str", "user_credentials", "ws_connection_headers"}
+_TEXTS = ("user", "password", "token")
+
+# Plain functions only: their answer is needed while CONNECT is written. The number of arguments.
+_FUNCTIONS = {"user_jwt_cb": 0, "signature_cb": 1, "reconnect_to_server_handler": 2}
+_CALLBACKS = {
+    "error_cb": 1,
+    "disconnected_cb": 0,
+    "reconnected_cb": 0,
+    "closed_cb": 0,
+    "discovered_server_cb": 0,
+    "lame_duck_mode_cb": 0,
+}
+
+_REFUSED = {
+    "servers": "pass the URLs as the first argument, server",
+    "skip_subject_validation": "subjects are checked where events and actors are declared, which "
+    "costs nothing per message; leave it out",
+}
+"""Names of nats-py's `connect` that have no meaning here, and what to do instead."""
+
+
+def _check_known(name: str) -> None:
+    known = sorted(option.name for option in fields(ConnectOptions))
+    if name not in known:
+        remedy = _REFUSED.get(name)
+        instead = f"{remedy}. " if remedy else ""
+        raise TypeError(
+            f"unknown connection option {name!r}; {instead}There are: {', '.join(known)}"
+        )
+
+
+def _check_value(name: str, value: Any) -> None:
+    if name in _FUNCTIONS:
+        _check_function(name, value, _FUNCTIONS[name])
+    elif name in _CALLBACKS:
+        _check_callback(name, value, _CALLBACKS[name])
+    elif name in _TEXTS:
+        if not isinstance(value, str):
+            _check_function(name, value, 0, "a text, or ")
+    else:
+        _check_rule(name, value, _RULES[name])
+
+
+def _check_rule(name: str, value: Any, rule: _Rule) -> None:
+    wrong_type = not isinstance(value, rule.types) or (
+        isinstance(value, bool) and bool not in rule.types
+    )
+    if not wrong_type and rule.fits(value):
+        return
+    shown = f"what was given, a {type(value).__name__}" if name in _SECRETS else repr(value)
+    error = TypeError if wrong_type else ValueError
+    raise error(f"option {name} must be {rule.right}, not {shown}")
+
+
+def _check_function(name: str, value: Any, arguments: int, other: str = "") -> None:
+    right = f"{other}a plain function {_taking(arguments)}"
+    if not callable(value):
+        raise TypeError(f"option {name} must be {right}, not a {type(value).__name__}")
+    if _is_async(value):
+        raise TypeError(f"option {name} must be {right}, not the coroutine function {value!r}")
+    _check_arguments(name, value, arguments, right)
+
+
+def _check_callback(name: str, value: Any, arguments: int) -> None:
+    right = f"a plain or a coroutine function {_taking(arguments)}"
+    if not callable(value):
         raise TypeError(f"option {name} must be {right}, not {value!r}")
+    _check_arguments(name, value, arguments, right)
 
 
-def _is_duration(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+def _check_arguments(name: str, value: Any, arguments: int, right: str) -> None:
+    if inspect.isgeneratorfunction(value) or inspect.isasyncgenfunction(value):
+        raise TypeError(f"option {name} must be {right}: {value!r} is a generator and never runs")
+    try:
+        signature = inspect.signature(value)
+    except (TypeError, ValueError):
+        return  # many built-in functions have none that Python knows
+    try:
+        signature.bind(*[None] * arguments)
+    except TypeError:
+        raise TypeError(f"option {name} must be {right}, not {value!r}") from None
+
+
+def _is_async(value: Any) -> bool:
+    return inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(
+        getattr(value, "__call__", None)  # noqa: B004 - an object may have an async __call__
+    )
+
+
+def _taking(arguments: int) -> str:
+    return ("without arguments", "of one argument", "of two arguments")[arguments]
+
+
+# Options beside each other
+
+
+def _check_together(given: Mapping[str, Any]) -> None:
+    for one, other in (("user", "password"), ("password", "user")):
+        if one in given and other not in given:
+            raise ValueError(f"option {one} needs {other}: pass both, or token alone")
+    keys = [
+        name
+        for name in ("nkeys_seed", "nkeys_seed_str", "user_credentials", "user_jwt_cb")
+        if name in given
+    ]
+    if len(keys) > 1:
+        raise ValueError(f"options {' and '.join(keys)} exclude each other: pass one of them")
+    if "user" in given and (keys or "token" in given):
+        other = keys[0] if keys else "token"
+        raise ValueError(f"options user and {other} exclude each other: pass one of them")
+    if "signature_cb" in given and "user_jwt_cb" not in given:
+        raise ValueError(
+            "option signature_cb needs user_jwt_cb: the server must know whose signature it is"
+        )
+    if "reconnect_to_server_handler" in given and given.get("allow_reconnect") is False:
+        raise ValueError(
+            "option reconnect_to_server_handler has no effect with allow_reconnect=False: leave "
+            "one of them out"
+        )
+
+
+def _plain(name: str, value: Any) -> Any:
+    """The value as `ConnectOptions` holds it."""
+    if name == "inbox_prefix":
+        return value.decode() if isinstance(value, bytes) else value
+    if name == "ws_connection_headers":
+        return _headers(value)
+    if name in ("nkeys_seed", "user_credentials"):
+        if isinstance(value, tuple):
+            return tuple(os.fspath(path) for path in value)
+        return value if isinstance(value, UserString) else os.fspath(value)
+    return value
+
+
+def _headers(value: Mapping[Any, Any]) -> tuple[tuple[str, str], ...] | None:
+    """Names and values, one pair for each line; None when one is no text or has a line end."""
+    found: list[tuple[str, str]] = []
+    for name, values in value.items():
+        for one in values if isinstance(values, list | tuple) else [values]:
+            if not isinstance(name, str) or not isinstance(one, str):
+                return None
+            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+                return None
+            if not re.fullmatch(r"[\t\x20-\x7e\x80-\xff]*", one):
+                return None
+            found.append((name, one))
+    return tuple(found)
+
+
+# Files
+
+
+def is_credentials_text(value: object) -> bool:
+    """Whether `user_credentials` is the text of a credentials file, not the path of one."""
+    return isinstance(value, UserString) or (isinstance(value, str) and "-BEGIN " in value)
+
+
+def without_seeds(text: str) -> str:
+    """The text with every seed of an nkey and every JWT masked."""
+    return re.sub(r"\beyJ[\w.-]{20,}", "eyJ***", re.sub(r"S[A-Z][A-Z2-7]{30,}", "S***", text))
 
 
 def _check_files(name: str, value: Any) -> None:
+    if value is None or is_credentials_text(value):
+        return
     for path in value if isinstance(value, tuple) else (value,):
-        if isinstance(path, str | Path) and not Path(path).is_file():
-            raise ValueError(f"option {name}: there is no file {str(path)!r}")
+        text = str(path)
+        if name == "nkeys_seed" and _is_seed(text):
+            raise ValueError(
+                "option nkeys_seed takes the path of a file: pass the seed itself as nkeys_seed_str"
+            )
+        try:
+            there = Path(text).is_file()
+        except OSError:
+            there = False  # a folder that may not be entered, a name that is too long
+        if not there:
+            raise ValueError(f"option {name}: there is no file {without_seeds(text)!r}")
