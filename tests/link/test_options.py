@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import nats
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +33,7 @@ SEED = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY"
 
 OF_NATS_PY = set(inspect.signature(Client.connect).parameters) - {"self", "servers"}
 REFUSED = {"skip_subject_validation"}
+NO_LIST: list[str] = []
 
 
 def one(url: str) -> ServerAddress:
@@ -103,7 +103,11 @@ def test_any_user_and_password_can_be_written_in_a_url(user: str, password: str)
 
 def test_several_servers() -> None:
     wanted = ["nats://a:4222", "nats://b:4223", "tls://c:4222"]
-    for given_as in ("a, nats://b:4223,tls://c", ["a", "b:4223", "tls://c"], ("a,b:4223", "tls://c")):
+    for given_as in (
+        "a, nats://b:4223,tls://c",
+        ["a", "b:4223", "tls://c"],
+        ("a,b:4223", "tls://c"),
+    ):
         assert [address.shown for address in parse_servers(given_as)] == wanted
 
 
@@ -136,13 +140,15 @@ def test_whatever_text_is_a_server_or_a_value_error(text: str) -> None:
     try:
         addresses = parse_servers(text)
     except ValueError as error:
-        assert type(error) is ValueError
-        assert str(error)
+        if type(error) is not ValueError or not str(error):
+            raise AssertionError("no error of ours") from error
         return
     assert all(address.host and 0 < address.port < 65536 for address in addresses)
 
 
-@pytest.mark.parametrize("server", [5, True, b"nats://x:pw@h", {"a"}, [5], ["nats://x", None], object])
+@pytest.mark.parametrize(
+    "server", [5, True, b"nats://x:pw@h", {"a"}, [5], ["nats://x", None], object]
+)
 def test_what_names_no_server(server: Any) -> None:
     with pytest.raises(TypeError, match="server must be a URL, a list of URLs or") as caught:
         check_connect(server, {})
@@ -203,7 +209,7 @@ def test_servers_that_another_one_tells_of() -> None:
 @pytest.mark.parametrize(
     "told",
     ["", "h", ":1", "h:", "h:0", "h:65536", "h:123456", "nats://h:1", "kim@h:1", "h:1/x", "h 1:1",
-     "[::1]", "::1:4222", "[::1:1", "h:-1", "h:１", "h:1\n", "a,b:1", "[h]:1"],
+     "[::1]", "::1:4222", "[::1:1", "h:-1", "h:\uff11", "h:1\n", "a,b:1", "[h]:1"],
 )  # fmt: skip
 def test_a_malformed_neighbour(told: str) -> None:
     assert one("nats://h").neighbour(told) is None
@@ -219,7 +225,7 @@ def test_whatever_a_server_tells_of(told: str) -> None:
 
 
 def test_a_client_is_recognised() -> None:
-    client = nats.NATS()
+    client = Client()
     assert is_client(client)
     check_connect(client, {})
     for other in ("nats://h", None, Client, ["nats://h"], 5):
@@ -228,7 +234,7 @@ def test_a_client_is_recognised() -> None:
 
 def test_options_beside_a_client() -> None:
     with pytest.raises(TypeError, match=r"\['name'\] have no effect on a client"):
-        check_connect(nats.NATS(), {"name": "x"})
+        check_connect(Client(), {"name": "x"})
 
 
 # Options
@@ -264,7 +270,9 @@ DEFAULTS = {
 }
 
 
-@pytest.mark.parametrize("given_as", [{}, dict.fromkeys(OF_NATS_PY - REFUSED)], ids=["none", "None"])
+@pytest.mark.parametrize(
+    "given_as", [{}, dict.fromkeys(OF_NATS_PY - REFUSED)], ids=["none", "None"]
+)
 def test_defaults(given_as: dict[str, Any]) -> None:
     check_connect(None, given_as)
     options = ConnectOptions.of(given_as)
@@ -294,7 +302,7 @@ SERVER_SIDE = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 WRONG: list[tuple[str, object]] = [
     *[(name, value) for name in ("connect_timeout", "ping_interval", "reconnect_time_wait",
                                  "drain_timeout", "flush_timeout")
-      for value in ("2", 0, -1, True, math.nan, math.inf, [])],
+      for value in ("2", 0, -1, True, math.nan, math.inf, NO_LIST)],
     *[(name, value) for name in ("allow_reconnect", "dont_randomize", "no_echo", "pedantic",
                                  "verbose", "tls_handshake_first") for value in (1, "yes", 0)],
     *[(name, value) for name in ("max_outstanding_pings", "pending_size", "flusher_queue_size")
@@ -319,12 +327,12 @@ WRONG: list[tuple[str, object]] = [
     *[("user_credentials", value) for value in (5, "", "/no/such/file", (), ("a",), ("", "b"),
                                                 ("a", "b", "c"), ("a", 5), ["a", "b"])],
     *[("ws_connection_headers", value) for value in (
-        5, [], {"a": 5}, {5: "a"}, {"a": ["b", 5]}, {"a": "b\r\nc: d"}, {"a b": "c"}, {"": "x"},
-        {"a:": "x"}, {"a": None}, {"a": "\u20ac"})],
+        5, NO_LIST, {"a": 5}, {5: "a"}, {"a": ["b", 5]}, {"a": "b\r\nc: d"}, {"a b": "c"},
+        {"": "x"}, {"a:": "x"}, {"a": None}, {"a": "\u20ac"})],
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "value"), WRONG, ids=repr)
+@pytest.mark.parametrize(("name", "value"), WRONG)
 def test_a_wrong_option(name: str, value: object) -> None:
     with pytest.raises((TypeError, ValueError), match=f"option {name}"):
         check_connect(URL, {name: value, **({"password": "x"} if name == "user" else {})})
@@ -371,7 +379,7 @@ RIGHT: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("options", RIGHT, ids=repr)
+@pytest.mark.parametrize("options", RIGHT, ids="-".join)
 def test_right_options(options: dict[str, Any]) -> None:
     check_connect(URL, options)
     made = ConnectOptions.of(options)

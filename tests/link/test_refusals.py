@@ -1,4 +1,4 @@
-"""What a server means by `-ERR`: the table, the texts of nats-server, and the page that shows it."""
+"""What a server means by `-ERR`: the table, the texts of nats-server, and the page of the docs."""
 
 from __future__ import annotations
 
@@ -51,8 +51,6 @@ TEXTS = [
     ("Attempted To Connect To Route Port", Meaning.NOT_A_SERVER),
     ("Attempted To Connect To Leaf Node Port", Meaning.NOT_A_SERVER),
     ("Attempted To Connect To Gateway Port", Meaning.NOT_A_SERVER),
-    ("attempted to connect to wrong port", Meaning.NOT_A_SERVER),
-    ("Invalid Subscription", Meaning.FAIL),
     ("Slow Consumer", Meaning.RECONNECT),
     ("Slow Consumer Detected", Meaning.RECONNECT),
     ("Server Shutdown", Meaning.RECONNECT),
@@ -90,14 +88,13 @@ def test_every_row_is_reached() -> None:
         ('Subscription to "a" using queue "q" (sid "12")', ("subscribe", "a", "q", "12")),
         ('Subscription to "a.b", too many tokens', ("subscribe", "a.b", None, None)),
         (r'Publish to "a\"b\\c"', ("publish", 'a"b\\c', None, None)),
-        (r'Publish to "a\x01\u200b\U000e0001\t"', ("publish", "a\x01\u200b\U000e0001\t", None, None)),
+        (r'Publish to "a\x01\u200b\U000e0001\t"',
+         ("publish", "a\x01\u200b\U000e0001\t", None, None)),
         ('Publish to "a\'b"', ("publish", "a'b", None, None)),
         ('Publish to "é"', ("publish", "é", None, None)),
     ],
 )  # fmt: skip
-def test_what_was_refused(
-    text: str, refused: tuple[str, str, str | None, str | None]
-) -> None:
+def test_what_was_refused(text: str, refused: tuple[str, str, str | None, str | None]) -> None:
     found = refusal_of(f"'Permissions Violation for {text}'")
     assert (found.operation, found.subject, found.queue, found.sid) == refused
 

@@ -16,12 +16,8 @@ from typing import Any
 
 from walnats_anyio._link._addresses import ServerAddress
 from walnats_anyio._link._errors import ConnectError
-from walnats_anyio._link._options import (
-    ConnectOptions,
-    Text,
-    is_credentials_text,
-    without_seeds,
-)
+from walnats_anyio._link._option_rules import is_credentials_text, without_seeds
+from walnats_anyio._link._options import ConnectOptions, Text
 
 MOST_BYTES = 1 << 20
 """A file that is larger holds no credentials."""
@@ -81,7 +77,7 @@ def _text(name: str, value: Text) -> str:
 def _called(name: str, function: Callable[..., Any], *args: str) -> str:
     try:
         answer = function(*args)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - it is the user's, and comes out as ours
         said = f"{type(error).__name__}: {error}"
         masked = without_seeds(said)
         # A traceback shows the cause with its whole text.

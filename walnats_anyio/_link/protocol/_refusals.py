@@ -168,12 +168,6 @@ TABLE: tuple[Row, ...] = (
         operation="subscribe",
     ),
     Row(
-        "Invalid Subscription",
-        Meaning.FAIL,
-        "the server accepts no subscription to this subject: correct the name",
-        operation="subscribe",
-    ),
-    Row(
         "Invalid Publish Subject",
         Meaning.FAIL,
         "the subject has wildcards or empty parts (said with pedantic=True only): correct the name",
@@ -247,11 +241,6 @@ TABLE: tuple[Row, ...] = (
         "attempted to connect to gateway port",
         Meaning.NOT_A_SERVER,
         "this is the port for gateways: use the port for clients, 4222 as a rule",
-    ),
-    Row(
-        "attempted to connect to wrong port",
-        Meaning.NOT_A_SERVER,
-        "this port is not for clients: use the one that is, 4222 as a rule",
     ),
     Row(
         "invalid client protocol",
