@@ -282,8 +282,8 @@ def test_an_unknown_option(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("disconnected_cb", print),
-        ("error_cb", lambda error: None),
+        ("disconnected_cb", "print"),
+        ("error_cb", lambda: None),
         ("connect_timeout", "2"),
         ("connect_timeout", 0),
         ("inbox_prefix", 5),

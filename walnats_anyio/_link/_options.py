@@ -1,106 +1,244 @@
-"""What may be said about a connection, checked before anything is opened."""
+"""What may be said about a connection, checked before anything is opened.
+
+The names are those of nats-py's `connect`, so that programs keep theirs. A name either has an
+effect, or is refused with a sentence about what to use instead: none is accepted and ignored.
+"""
 
 from __future__ import annotations
 
-import inspect
-import re
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, TypeAlias
-from urllib.parse import urlsplit
+import ssl
+import sys
+from collections import UserString
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol, TypeAlias, TypeGuard
 
-from nats.aio.client import Client
+from walnats_anyio._link._addresses import ServerAddress, parse_servers, without_password
+from walnats_anyio._link._option_rules import (
+    check_files,
+    check_known,
+    check_together,
+    check_value,
+    plain,
+)
 
-Server: TypeAlias = str | Sequence[str] | Client
-
-SCHEMES = ("nats", "tls", "ws", "wss")
-CALLBACKS = {
-    "error_cb",
-    "disconnected_cb",
-    "closed_cb",
-    "discovered_server_cb",
-    "reconnected_cb",
-    "lame_duck_mode_cb",
-}
-DURATIONS = {"connect_timeout", "ping_interval", "reconnect_time_wait", "drain_timeout"}
-FILES = {"nkeys_seed", "user_credentials"}
-KNOWN = set(inspect.signature(Client.connect).parameters) - {"self", "servers"}
+__all__ = [
+    "ConnectOptions",
+    "NATSClient",
+    "Server",
+    "ServerAddress",
+    "check_connect",
+    "is_client",
+    "parse_servers",
+    "without_password",
+]
 
 
-def check_connect(server: object, options: dict[str, Any]) -> None:
+class NATSClient(Protocol):
+    """What a `nats.NATS` looks like to a type checker; `is_client` recognises one at run time."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it has a connection now."""
+        ...
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is closed for good."""
+        ...
+
+
+Server: TypeAlias = str | Sequence[str] | NATSClient
+"""A URL, several URLs (in a list, or in one text with commas), or a connected `nats.NATS`."""
+
+Text: TypeAlias = str | Callable[[], str]
+"""A text, or a plain function that returns it at each attempt to connect. It must not block."""
+
+Callback: TypeAlias = Callable[[], Any]
+"""A plain or a coroutine function without arguments."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectOptions:
+    """How to connect: every option that there is, with its default.
+
+    Durations are seconds. An option of None has its default. Nothing that is secret is in the
+    `repr`.
+    """
+
+    # As whom
+
+    user: Text | None = field(default=None, repr=False)
+    """The name of the user; needs `password`. Comes before what the URL says."""
+
+    password: Text | None = field(default=None, repr=False)
+    """The password of `user`."""
+
+    token: Text | None = field(default=None, repr=False)
+    """A token in place of user and password, or beside a key for an auth callout."""
+
+    nkeys_seed: str | None = field(default=None, repr=False)
+    """The path of a file with the seed of the user's nkey. Read anew at each attempt."""
+
+    nkeys_seed_str: str | None = field(default=None, repr=False)
+    """The seed itself."""
+
+    user_credentials: str | tuple[str, str] | UserString | None = field(default=None, repr=False)
+    """The path of a credentials file (JWT and seed), or the paths of a file with the JWT and one
+    with the seed, or the text of a credentials file. Files are read anew at each attempt."""
+
+    user_jwt_cb: Callable[[], bytes | bytearray | str] | None = None
+    """A plain function that returns the user's JWT at each attempt. Alone it is for bearer
+    tokens; with `signature_cb` for others."""
+
+    signature_cb: Callable[[str], bytes | bytearray | str] | None = None
+    """A plain function that is given the server's nonce and returns its signature in base64."""
+
+    # TLS
+
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    """The context for TLS; None: `ssl.create_default_context()` where TLS is asked for."""
+
+    tls_hostname: str | None = None
+    """The name that the server's certificate must have; None: the host of the URL."""
+
+    tls_handshake_first: bool = False
+    """Start TLS before the server's first word; the server must be set up so as well."""
+
+    # Who we say we are
+
+    name: str | None = None
+    """The connection's name in the server's log and monitoring."""
+
+    inbox_prefix: str = "_INBOX"
+    """What the subjects of replies begin with; str or bytes may be given."""
+
+    no_echo: bool = False
+    """The server sends no message back to the connection that published it."""
+
+    pedantic: bool = False
+    """The server checks the subjects of publications too."""
+
+    verbose: bool = False
+    """The server answers each command with +OK, which is read and ignored; for debugging."""
+
+    # How long
+
+    connect_timeout: float = 2.0
+    """Most seconds for one attempt at one server, handshakes included."""
+
+    ping_interval: float = 10.0
+    """Seconds between two pings (nats-py: 120)."""
+
+    max_outstanding_pings: int = 2
+    """With so many pings unanswered when the next one is due, the connection is cut and made
+    anew."""
+
+    drain_timeout: float = 2.0
+    """Most seconds that closing the connection may take to write what is unsent (nats-py: 30)."""
+
+    flush_timeout: float | None = None
+    """Most seconds that a flush waits for the server's answer; None: as long as it takes."""
+
+    pending_size: int = 2 * 1024 * 1024
+    """Bytes that may wait to be written; with more, whoever writes waits for room."""
+
+    flusher_queue_size: int | None = None
+    """Commands that may wait to be written; with more, whoever writes waits for room. None: only
+    `pending_size` counts (nats-py: 1024)."""
+
+    # Which server, and when
+
+    dont_randomize: bool = False
+    """Try the servers in the order given; else they are shuffled once."""
+
+    allow_reconnect: bool = True
+    """Connect again when the connection is lost; else it is then closed for good."""
+
+    max_reconnect_attempts: int = -1
+    """Attempts at each server in a row before it is given up; -1: never (nats-py: 60)."""
+
+    reconnect_time_wait: float | None = None
+    """Seconds between two attempts at one server; None: from 0.05 doubled up to 5, with jitter
+    (nats-py: 2)."""
+
+    reconnect_to_server_handler: Callable[[list[Any], dict[str, Any]], Any] | None = None
+    """A plain function that chooses the server to reconnect to. It is given a list of servers,
+    each with `uri` (as of `urllib.parse.urlparse`) and `reconnects`, and the server's last INFO,
+    and returns one of them, or None for the usual choice, and the seconds to wait before."""
+
+    ws_connection_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Headers for the request that opens a websocket; given as a mapping of names to one value or
+    a list of values."""
+
+    # What to call
+
+    error_cb: Callable[[Exception], Any] | None = None
+    """Is given each error of the connection that no call raises; as all callbacks a plain or a
+    coroutine function. One that raises is logged."""
+
+    disconnected_cb: Callback | None = None
+    """Called when a connection is lost, and when it is closed."""
+
+    reconnected_cb: Callback | None = None
+    """Called when a lost connection is made again."""
+
+    closed_cb: Callback | None = None
+    """Called when the connection is closed for good."""
+
+    discovered_server_cb: Callback | None = None
+    """Called when the server tells of servers that were not known."""
+
+    lame_duck_mode_cb: Callback | None = None
+    """Called when the server is about to stop and asks its clients to move."""
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> ConnectOptions:
+        """The options that keyword arguments say; it does not look whether files exist.
+
+        Raises:
+            TypeError: an option that there is not, or of the wrong type.
+            ValueError: a value that is out of range, or options that exclude each other.
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        known = [option.name for option in fields(cls)]
+        for name in options:
+            check_known(name, known)
+        for name, value in given.items():
+            check_value(name, value)
+        check_together(given)
+        return cls(**{name: plain(name, value) for name, value in given.items()})
+
+
+def is_client(server: object) -> TypeGuard[NATSClient]:
+    """Whether this is a `nats.NATS`. Does not import nats-py: who has a client has done that."""
+    module = sys.modules.get("nats.aio.client")
+    client = getattr(module, "Client", None)
+    return isinstance(client, type) and isinstance(server, client)
+
+
+def check_connect(server: object, options: Mapping[str, Any]) -> None:
     """Refuse what no connection could be made with.
 
     Raises:
-        TypeError: no URL, list of URLs or `nats.NATS`; an option that nats-py does not have, or
-            of the wrong type; options beside a client that is connected already.
-        ValueError: a URL that is none, an empty list, a credentials file that is not there.
+        TypeError: no URL, list of URLs or `nats.NATS`; an option that there is not, or of the
+            wrong type; options beside a client that is connected already.
+        ValueError: a URL that is none, an empty list, an option that is out of range, options
+            that exclude each other, a file that is not there.
     """
-    if server is not None and not isinstance(server, Client):
-        urls: list[Any] = list(server) if isinstance(server, list | tuple) else [server]
-        if not urls:
-            raise ValueError("the list of servers is empty: pass at least one URL")
-        for url in urls:
-            _check_url(url)
-    if isinstance(server, Client) and options:
-        raise TypeError(
-            f"options {sorted(options)} have no effect on a client that is connected already: "
-            "pass them to nats.connect"
-        )
-    for name, value in options.items():
-        _check_option(name, value)
-
-
-def _check_url(url: object) -> None:
-    if not isinstance(url, str):
-        raise TypeError(
-            f"server must be a URL, a list of URLs or a connected nats.NATS, not {url!r}"
-        )
-    remedy = "pass one such as 'nats://localhost:4222'"
-    shown = repr(without_password(url))
-    try:
-        parts = urlsplit(url if "://" in url else f"nats://{url}")
-        port = parts.port
-    except ValueError:
-        raise ValueError(
-            f"server URL {shown} has a port that is no port number: {remedy}"
-        ) from None
-    if port == 0 or not parts.hostname or url != url.strip():
-        raise ValueError(f"server URL {shown} names no host or no port: {remedy}")
-    if parts.scheme not in SCHEMES:
-        raise ValueError(f"server URL {shown} must begin with one of {SCHEMES}: {remedy}")
-
-
-def without_password(url: str) -> str:
-    """The URL as it may be shown to people."""
-    return re.sub(r"^(\w+://)?.*@", r"\1***@", url)
-
-
-def _check_option(name: str, value: Any) -> None:
-    if name not in KNOWN:
-        raise TypeError(
-            f"unknown connection option {name!r}; the NATS client takes: {', '.join(sorted(KNOWN))}"
-        )
-    if value is None:
+    if is_client(server):
+        if options:
+            raise TypeError(
+                f"options {sorted(options)} have no effect on a client that is connected already: "
+                "pass them to nats.connect"
+            )
         return
-    right = ""
-    # nats-py awaits its callbacks, but for those that give credentials.
-    if name in CALLBACKS and not inspect.iscoroutinefunction(value):
-        right = "a coroutine function"
-    elif name in DURATIONS and not _is_duration(value):
-        right = "a number of seconds above 0"
-    elif name == "inbox_prefix" and not isinstance(value, str | bytes):
-        right = "a str or bytes"
-    elif name in FILES:
-        _check_files(name, value)
-    if right:
-        raise TypeError(f"option {name} must be {right}, not {value!r}")
-
-
-def _is_duration(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-
-
-def _check_files(name: str, value: Any) -> None:
-    for path in value if isinstance(value, tuple) else (value,):
-        if isinstance(path, str | Path) and not Path(path).is_file():
-            raise ValueError(f"option {name}: there is no file {str(path)!r}")
+    addresses = () if server is None else parse_servers(server)  # type: ignore[arg-type]  # it is checked there
+    checked = ConnectOptions.of(options)
+    for name in ("nkeys_seed", "user_credentials"):
+        check_files(name, getattr(checked, name))
+    if addresses and checked.ws_connection_headers and not addresses[0].websocket:
+        raise ValueError(
+            "option ws_connection_headers has an effect on websockets only: pass a ws:// or "
+            "wss:// URL, or leave it out"
+        )
