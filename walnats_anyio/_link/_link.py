@@ -29,7 +29,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from walnats_anyio._link._callbacks import Callbacks
 from walnats_anyio._link._connection import Connection, Deliver
-from walnats_anyio._link._dialer import Dialer, ServerDialer
+from walnats_anyio._link._dialer import SAY_EVERY, Dialer, ServerDialer
 from walnats_anyio._link._errors import (
     ConnectError,
     ConnectionLostError,
@@ -101,6 +101,8 @@ class Link:
         self._may_echo = not options.no_echo
         self._moving = False
         self._connected_once = False
+        self._logged = ""
+        self._logged_at = 0.0
         self._pending.prefix = b"%b." % self._new_inbox()
         self._pending.echo = self._echo
         self.post = self._outbox.post
@@ -276,7 +278,8 @@ class Link:
                 protect = self._backend.protect
                 tasks.start_soon(protect(self._pending.watch), name="walnats/pending")
                 tasks.start_soon(protect(self._pending.send_later), name="walnats/later")
-                tasks.start_soon(self._serve_for_ever, established, name="walnats/connection")
+                serve = protect(self._serve_for_ever)
+                tasks.start_soon(serve, established, name="walnats/connection")
                 self._tasks = tasks
                 await self._settle_in()
                 task_status.started()
@@ -357,7 +360,7 @@ class Link:
             self._callbacks.post(self._options.lame_duck_mode_cb)
         if self._dialer.learn(info) and not self._moving:
             self._moving = True
-            self._tasks.start_soon(self._move, name="walnats/move")
+            self._tasks.start_soon(self._backend.protect(self._move), name="walnats/move")
 
     def on_error(self, error: Exception) -> None:
         """Tell the caller's `error_cb`."""
@@ -373,7 +376,7 @@ class Link:
             connection.end("the server is about to stop")
 
     def _on_refusal(self, refusal: Refusal) -> None:
-        logger.warning("NATS: %s", str(refusal))
+        self._log(refusal)
         self.on_error(ServerError(str(refusal)))
         if refusal.meaning is not Meaning.FAIL and self._connection is not None:
             # The server closes the connection by itself; the reason is worth keeping.
@@ -385,6 +388,13 @@ class Link:
             self._pending.fail_all(PermissionError(str(refusal)))
         for watcher in list(self._watchers.values()):
             watcher.on_refusal(refusal)
+
+    def _log(self, refusal: Refusal) -> None:
+        # A worker of many actors is refused as often, and so is one that tries again and again.
+        now = monotonic()
+        if refusal.text != self._logged or now - self._logged_at >= SAY_EVERY:
+            self._logged, self._logged_at = refusal.text, now
+            logger.warning("NATS: %s", refusal)
 
     def _concerns_inbox(self, refusal: Refusal) -> bool:
         """Whether no answer can come any more."""
@@ -451,18 +461,23 @@ async def open_link(
     if server is None:
         server = os.environ.get("NATS_SERVER") or "nats://localhost:4222"
     chosen = ConnectOptions.of(options or {})
-    link = Link(current_backend(), chosen)
+    backend = current_backend()
+    link = Link(backend, chosen)
     dialer = _dialer_for(server, close, chosen, link)
     body: BaseException | None = None
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(link.call_back, tasks.cancel_scope, name="walnats/callbacks")
+            # The task group would wrap what is raised in a group, so it goes around that.
             try:
-                await tasks.start(link.run, dialer, name="walnats/link")
-                yield link
-            except BaseException as exc:  # noqa: BLE001 - raised below, outside of the task group
-                # The task group would wrap it in a group; it goes around that.
-                body = exc
+                await tasks.start(backend.protect(link.run), dialer, name="walnats/link")
+            except BaseException as exc:  # noqa: BLE001 - raised below
+                body = _unwrapped(exc)
+            else:
+                try:
+                    yield link
+                except BaseException as exc:  # noqa: BLE001 - raised below
+                    body = exc
             await link.leave()
             tasks.cancel_scope.cancel()
     except BaseException as exc:
@@ -497,6 +512,11 @@ def _failures(error: BaseException) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         return [one for part in error.exceptions for one in _failures(part)]
     return [] if isinstance(error, anyio.get_cancelled_exc_class()) else [error]
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    failures = _failures(error)
+    return _one_or_group(failures) if failures else error
 
 
 def _one_or_group(errors: list[BaseException]) -> BaseException:

@@ -62,5 +62,5 @@ class TrioBackend:
 
 
 @trio.lowlevel.enable_ki_protection
-async def _protected(task: Callable[..., Awaitable[None]], *args: Any) -> None:
-    await task(*args)
+async def _protected(task: Callable[..., Awaitable[None]], *args: Any, **keywords: Any) -> None:
+    await task(*args, **keywords)
