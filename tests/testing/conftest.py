@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.testing._left_behind import children
+from tests.support.processes import children
 
 
 @pytest.fixture(autouse=True)

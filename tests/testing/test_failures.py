@@ -14,7 +14,8 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.testing._left_behind import DEADLINE, children, wait_gone
+from tests.support.processes import children, wait_gone
+from tests.support.waiting import DEADLINE
 from walnats_anyio import testing
 from walnats_anyio.testing import NatsServer, NatsServerError
 
@@ -140,39 +141,6 @@ def test_a_server_that_does_not_stop_in_time_is_killed() -> None:
         with subprocess.Popen(["/bin/sh", "-c", stop_it]):
             server.stop_blocking()
             assert not server.running
-
-
-async def enter_and_cancel(
-    server: NatsServer, moment: int, monkeypatch: pytest.MonkeyPatch
-) -> bool:
-    """Enter the server, and cancel that at its sleep number `moment`; whether it came so far."""
-    slept = 0
-    sleep = anyio.sleep
-
-    async def sleep_or_cancel(seconds: float) -> None:
-        nonlocal slept
-        slept += 1
-        if slept == moment:
-            scope.cancel()
-        await sleep(seconds)
-
-    with monkeypatch.context() as patch, anyio.CancelScope() as scope:
-        patch.setattr(anyio, "sleep", sleep_or_cancel)
-        await server.__aenter__()
-    return scope.cancelled_caught
-
-
-async def test_cancelled_at_any_moment_of_its_start_it_leaves_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    before = children()
-    moment = 1
-    server = NatsServer()
-    while await enter_and_cancel(server, moment, monkeypatch):
-        assert children() == before
-        moment += 1
-    await server.__aexit__(None, None, None)
-    assert moment > 2
 
 
 async def test_cancelled_while_it_runs_it_leaves_nothing() -> None:
