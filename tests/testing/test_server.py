@@ -329,6 +329,8 @@ async def test_the_monitoring_pages() -> None:
         assert server.monitor_blocking("/connz?subs=1")["num_connections"] == 0
         with pytest.raises(NatsServerError, match="does not show /no-such-page"):
             await server.monitor("/no-such-page")
+        with pytest.raises(ValueError, match="page is 'varz': give a path"):
+            await server.monitor("varz")
         with pytest.raises(NatsServerError, match=r"no monitoring port.*http_port=0"):
             await other.monitor("/varz")
         server.kill()

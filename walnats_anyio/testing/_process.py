@@ -69,6 +69,7 @@ class ServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._paused = False
         self._last_logs = ""
+        self._logged_before = 0
         # Held while a process is started or killed, so that there are never two.
         self._changing = threading.Lock()
         with ExitStack() as undo:
@@ -214,8 +215,11 @@ class ServerProcess:
 
     def wait_stopped(self, check: Check) -> None:
         """Wait up to `stop_timeout` until the process has ended; then kill it."""
-        wait_until(lambda: not self.running, self._settings.stop_timeout, check)
-        self.kill()
+        try:
+            wait_until(lambda: not self.running, self._settings.stop_timeout, check)
+        finally:
+            # When the wait was given up, too: a next start must not take it for one that runs.
+            self.kill()
 
     def reload(self, config: str | None, check: Check) -> None:
         """SIGHUP, with another user's part of the configuration unless that is None."""

@@ -162,8 +162,8 @@ class NatsServer(ServerContext):
     async def stop(self) -> None:
         """Stop gracefully, or by SIGKILL after `stop_timeout`. Ports and storage stay.
 
-        Returns when the process is gone; at once when there is none. Raises NatsServerError when it
-        survives even SIGKILL.
+        Returns when the process is gone; at once when there is none. Cancelled, it kills. Raises
+        NatsServerError when the process survives even SIGKILL.
         """
         await in_thread(self._present().stop)
 
@@ -198,6 +198,7 @@ class NatsServer(ServerContext):
         Blocks for up to 2 seconds.
 
         Raises:
+            ValueError: it does not begin with a slash.
             NatsServerError: the server was made without `http_port`, or it did not answer.
         """
         self._present()
@@ -268,13 +269,15 @@ class NatsServer(ServerContext):
         return lambda check: process.reload(text, check)
 
     def _read_page(self, page: str) -> dict[str, Any]:
+        if not page.startswith("/"):
+            raise ValueError(f"page is {page!r}: give a path such as '/varz'")
         if self.http_port is None:
             raise NatsServerError(
                 "the server has no monitoring port: make it with NatsServer(http_port=0)"
             )
         try:
             return read_page(self.http_port, page, _ANSWER_TIMEOUT)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise NatsServerError(f"{self.server_name} does not show {page}: {error}") from error
 
     # The context
