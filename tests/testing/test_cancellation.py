@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import threading
 import time
@@ -35,8 +36,7 @@ async def a_whole_life() -> None:
 
 
 async def a_cluster() -> None:
-    # nats-server is seldom slow to stop when its cluster is young: then it is killed soon.
-    async with NatsCluster(2, stop_timeout=2) as cluster:
+    async with NatsCluster(2) as cluster:
         await cluster.leader()
 
 
@@ -64,11 +64,14 @@ class Looks:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._check_cancelled = from_thread.check_cancelled
         self._left = 0
+        self.acted = math.inf
+        """When it acted, on the monotonic clock."""
         self._act: Callable[[], object] = lambda: None
         monkeypatch.setattr(from_thread, "check_cancelled", self._look)
 
     def at(self, moment: int, act: Callable[[], object]) -> None:
         self._left, self._act = moment, act
+        self.acted = math.inf
 
     @property
     def came(self) -> bool:
@@ -78,6 +81,7 @@ class Looks:
     def _look(self) -> None:
         self._left -= 1
         if self._left == 0:
+            self.acted = time.monotonic()
             from_thread.run_sync(self._act)
         self._check_cancelled()
 
@@ -93,11 +97,10 @@ async def test_cancelled_at_every_look(
     moment = 0
     while looks.came:
         moment += step
-        begun = time.monotonic()
         with anyio.CancelScope() as scope:
             looks.at(moment, scope.cancel)
             await scenario()
-        assert time.monotonic() - begun < SOON
+        assert time.monotonic() - looks.acted < SOON
         await clean()
     assert moment > 10
 
@@ -106,7 +109,8 @@ async def test_cancelled_at_every_look(
 async def test_cancelled_at_every_checkpoint(
     scenario: Scenario, clean: Callable[[], Awaitable[None]]
 ) -> None:
-    assert await sweep(scenario, clean, bounded_by=SOON) > 2
+    # A cluster that loses its first election takes seconds for the next one.
+    assert await sweep(scenario, clean, bounded_by=3 * SOON) > 2
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
