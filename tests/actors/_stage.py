@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +10,14 @@ from typing import Any
 import anyio
 
 import walnats_anyio as walnats
+
+# Tests that are being changed elsewhere still import these from here.
+from tests.support.recorders import Gate as Gate
+from tests.support.recorders import Handled as Handled
+from tests.support.waiting import DEADLINE as DEADLINE
+from tests.support.waiting import until as until
 from walnats_anyio._link import Link, api
 from walnats_anyio.types import BaseEvent, ConnectedActors, ConnectedEvents
-
-DEADLINE = 30.0
-"""Seconds for what takes milliseconds on a machine that has nothing else to do."""
 
 
 @dataclass(frozen=True)
@@ -149,58 +151,3 @@ async def breaking(
     (group,) = groups
     assert group.subgroup(error) is not None, repr(group)
     assert group.split(error)[1] is None, repr(group)
-
-
-async def until(condition: Callable[[], bool | Awaitable[bool]], within: float = DEADLINE) -> None:
-    """Wait until the condition holds."""
-    with anyio.fail_after(within):
-        while True:
-            held = condition()
-            if inspect.isawaitable(held):
-                held = await held
-            if held:
-                return
-            await anyio.sleep(0.005)
-
-
-class Handled:
-    """A handler that notes what it is given."""
-
-    def __init__(self) -> None:
-        self.messages: list[Any] = []
-
-    async def __call__(self, message: Any) -> None:
-        self.messages.append(message)
-
-    async def come(self, count: int) -> None:
-        """Wait until so many have come."""
-        await until(lambda: len(self.messages) >= count)
-
-
-class Gate:
-    """A handler whose jobs run until they are let go; counts how many run at once."""
-
-    def __init__(self) -> None:
-        self.started: list[Any] = []
-        self.finished: list[Any] = []
-        self.running = 0
-        self.most = 0
-        self._open = anyio.Event()
-
-    async def __call__(self, message: Any) -> None:
-        self.started.append(message)
-        self.running += 1
-        self.most = max(self.most, self.running)
-        try:
-            await self._open.wait()
-        finally:
-            self.running -= 1
-        self.finished.append(message)
-
-    def open(self) -> None:
-        """Let go of all jobs, also those to come."""
-        self._open.set()
-
-    async def come(self, count: int) -> None:
-        """Wait until so many have started."""
-        await until(lambda: len(self.started) >= count)

@@ -7,7 +7,8 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.actors._stage import Gate, Handled, Stage, listening, running, stage
+from tests.actors._stage import Stage, listening, running, stage
+from tests.support.recorders import Gate, Handled
 from walnats_anyio import Actor, Event
 
 pytestmark = pytest.mark.anyio

@@ -9,33 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.actors._stage import DEADLINE, Gate, listening, stage, until
+from tests.actors._stage import listening, stage
 from tests.actors.test_burial import letters_of, take_and_vanish
+from tests.support.recorders import Gate, Recorder
+from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event
 from walnats_anyio._actors._attempts import Attempts
 from walnats_anyio.middlewares import Middleware
 from walnats_anyio.testing import NatsServer
-from walnats_anyio.types import Context, ErrorContext
+from walnats_anyio.types import ErrorContext
 
 pytestmark = pytest.mark.anyio
-
-
-class Notes(Middleware):
-    """Notes the attempts that hooks are told of."""
-
-    def __init__(self) -> None:
-        self.started: list[int] = []
-        self.failed: list[int] = []
-
-    def on_start(self, ctx: Context, /) -> None:
-        self.started.append(ctx.attempts)
-
-    def on_failure(self, ctx: ErrorContext, /) -> None:
-        self.failed.append(ctx.attempts)
-
-    async def come(self, count: int) -> None:
-        """Wait until so many jobs have started."""
-        await until(lambda: len(self.started) >= count)
 
 
 class Patient:
@@ -54,7 +38,7 @@ class Patient:
 async def test_runs_that_a_stop_cuts_short_are_no_attempts(
     url: str, event: Event[int], graceful: bool
 ) -> None:
-    notes, handler = Notes(), Patient()
+    notes, handler = Recorder(), Patient()
     actor = Actor("a", event, handler, max_attempts=2, retry_delay=(), middlewares=(notes,))
     async with stage(url, actor) as on:
         await on.emit(1)
@@ -67,15 +51,15 @@ async def test_runs_that_a_stop_cuts_short_are_no_attempts(
         handler.fails = True
         async with listening(on.actors):
             await on.until_done(actor)
-    assert notes.started == [1, 1, 1, 1, 2]
-    assert notes.failed == [1, 2]
+    assert notes.attempts == [1, 1, 1, 1, 2]
+    assert notes.failed_attempts == [1, 2]
     (letter,) = await letters_of(url, event)
     assert (letter.reason, letter.attempts) == ("exhausted", 2)
 
 
 async def test_what_was_not_started_is_no_attempt(url: str, event: Event[int]) -> None:
     """It waited for a slot that another actor of the process had."""
-    gate, notes = Gate(), Notes()
+    gate, notes = Gate(), Recorder()
     hog = Actor("hog", event, gate)
     actor = Actor("a", event, Patient(), max_attempts=1, middlewares=(notes,))
     async with stage(url, hog, actor) as on:
@@ -92,15 +76,15 @@ async def test_what_was_not_started_is_no_attempt(url: str, event: Event[int]) -
             await until(both_ask)
             await on.emit(1)
             await until(both_hold)
-            await until(lambda: len(gate.started) + len(notes.started) == 1)
+            await until(lambda: len(gate.started) + len(notes.attempts) == 1)
         async with Actors(actor).connect(url) as conn, listening(conn, shutdown_timeout=0.01):
-            await until(lambda: notes.started != [])
-    assert set(notes.started) == {1}
+            await until(lambda: notes.attempts != [])
+    assert set(notes.attempts) == {1}
     assert await letters_of(url, event) == []
 
 
 async def test_what_died_with_its_worker_is_an_attempt(url: str, event: Event[int]) -> None:
-    notes, handler = Notes(), Patient()
+    notes, handler = Recorder(), Patient()
     handler.fails = True
     actor = Actor(
         "a", event, handler, max_attempts=3, ack_wait=0.3, retry_delay=(), middlewares=(notes,)
@@ -110,7 +94,7 @@ async def test_what_died_with_its_worker_is_an_attempt(url: str, event: Event[in
         await take_and_vanish(on, actor)
         async with listening(on.actors):
             await on.until_done(actor)
-    assert notes.failed == [2, 3]
+    assert notes.failed_attempts == [2, 3]
     (letter,) = await letters_of(url, event)
     assert (letter.reason, letter.attempts) == ("exhausted", 3)
 
@@ -124,7 +108,7 @@ async def test_a_failure_whose_hook_is_cut_short_is_an_attempt(url: str, event: 
                 hooked.set()
                 await anyio.sleep_forever()
 
-    notes, handler = Notes(), Patient()
+    notes, handler = Recorder(), Patient()
     handler.fails = True
     actor = Actor("a", event, handler, max_attempts=2, retry_delay=(), middlewares=(notes, Slow()))
     async with stage(url, actor) as on:
@@ -134,7 +118,7 @@ async def test_a_failure_whose_hook_is_cut_short_is_an_attempt(url: str, event: 
             tasks.cancel_scope.cancel()
         async with listening(on.actors):
             await on.until_done(actor)
-    assert notes.failed == [1, 2]
+    assert notes.failed_attempts == [1, 2]
     (letter,) = await letters_of(url, event)
     assert letter.attempts == 2
 
@@ -178,7 +162,7 @@ USERS = [
 async def test_a_worker_that_may_do_nothing_but_work(caplog: pytest.LogCaptureFixture) -> None:
     """It may neither leave notes nor read them, so every delivery counts; and it says so."""
     event = Event("numbers", int)
-    notes, handler = Notes(), Patient()
+    notes, handler = Recorder(), Patient()
     actor = Actor(
         "a", event, handler, max_attempts=3, retry_delay=(), middlewares=(notes,),
         dead_letters=False,
@@ -196,6 +180,6 @@ async def test_a_worker_that_may_do_nothing_but_work(caplog: pytest.LogCaptureFi
         handler.fails = True
         async with listening(conn):
             await on.until_done(actor)
-    assert notes.started == [1, 2, 3]
+    assert notes.attempts == [1, 2, 3]
     assert "may be missing" in caplog.text
     assert "count as attempts" in caplog.text

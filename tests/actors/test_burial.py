@@ -9,7 +9,9 @@ import anyio
 import pytest
 
 import walnats_anyio._actors._endings as endings
-from tests.actors._stage import Handled, Stage, listening, running, stage, until
+from tests.actors._stage import Stage, listening, running, stage
+from tests.support.recorders import Handled
+from tests.support.waiting import until
 from walnats_anyio import Actor, Actors, Event, Events, Reject, Retry
 from walnats_anyio._link import api, pub, stream_config
 from walnats_anyio.dead_letters import DeadLetter, DeadLetters

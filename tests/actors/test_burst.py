@@ -8,7 +8,9 @@ from collections import Counter
 import anyio
 import pytest
 
-from tests.actors._stage import DEADLINE, Gate, Handled, running, stage, until
+from tests.actors._stage import running, stage
+from tests.support.recorders import Gate, Handled
+from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event, Retry
 
 pytestmark = pytest.mark.anyio

@@ -15,9 +15,10 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from tests._leftovers import Leftovers
-from tests._sweep import sweep
-from tests.actors._stage import DEADLINE, Stage, listening, stage
+from tests.actors._stage import Stage, listening, stage
+from tests.support.leftovers import Leftovers
+from tests.support.sweep import sweep
+from tests.support.waiting import DEADLINE
 from walnats_anyio import Actor, Event, ExecuteIn
 from walnats_anyio._actors import _connection
 from walnats_anyio._actors._listen import Listening

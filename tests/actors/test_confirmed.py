@@ -8,7 +8,9 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.actors._stage import DEADLINE, Handled, Stage, listening, running, stage, until
+from tests.actors._stage import Stage, listening, running, stage
+from tests.support.recorders import Handled
+from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Event
 from walnats_anyio.middlewares import Middleware
 from walnats_anyio.testing import NatsServer

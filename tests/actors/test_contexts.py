@@ -12,7 +12,8 @@ import anyio
 import pytest
 import trio
 
-from tests.actors._stage import Handled, running
+from tests.actors._stage import running
+from tests.support.recorders import Handled
 from walnats_anyio import Actor, Event, ExecuteIn
 from walnats_anyio.middlewares import Context, Middleware, OkContext
 

@@ -7,7 +7,8 @@ from collections import Counter
 import anyio
 import pytest
 
-from tests.actors._stage import Gate, Handled, listening, running, stage
+from tests.actors._stage import listening, running, stage
+from tests.support.recorders import Gate, Handled
 from walnats_anyio import Actor, Actors, Event, ExecuteIn
 
 pytestmark = pytest.mark.anyio

@@ -9,9 +9,11 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.actors._stage import DEADLINE, Gate, Handled, breaking, listening, stage, until
+from tests.actors._stage import breaking, listening, stage
+from tests.support.errors import OwnBaseError
+from tests.support.recorders import Gate, Handled, Recorder
+from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event, ExecuteIn
-from walnats_anyio.middlewares import Context, Middleware
 from walnats_anyio.types import ConnectedActors
 
 pytestmark = pytest.mark.anyio
@@ -335,15 +337,9 @@ async def test_a_stop_takes_no_attempt_of_what_was_not_asked_for(
     url: str, event: Event[int]
 ) -> None:
     """Stopping many actors one after another does not make the later ones ask once more."""
-    attempts: list[int] = []
-
-    class Counting(Middleware):
-        def on_start(self, ctx: Context, /) -> None:
-            attempts.append(ctx.attempts)
-
-    gate = Gate()
+    gate, recorder = Gate(), Recorder()
     actors = [
-        Actor(f"a{number}", event, gate, ack_wait=LONG, middlewares=(Counting(),))
+        Actor(f"a{number}", event, gate, ack_wait=LONG, middlewares=(recorder,))
         for number in range(10)
     ]
     async with stage(url, *actors) as on:
@@ -353,18 +349,14 @@ async def test_a_stop_takes_no_attempt_of_what_was_not_asked_for(
             await gate.come(2)
             on.actors.shutdown()
             gate.open()
-        attempts.clear()
+        recorder.attempts.clear()
         async with listening(on.actors):
             await on.until_done(*actors)
     # Only what was taken and did not run came twice: one event of each actor, and the slots.
-    assert sum(attempt > 1 for attempt in attempts) <= len(actors) + 2
+    assert sum(attempt > 1 for attempt in recorder.attempts) <= len(actors) + 2
 
 
 # what handlers may do to `listen`
-
-
-class Stop(BaseException):
-    """Not an error of the job, but the end of everything."""
 
 
 @pytest.mark.parametrize("suspended", [False, True])
@@ -376,11 +368,11 @@ async def test_a_base_exception_ends_listen(url: str, event: Event[int], suspend
             await gate(message)
         if suspended:
             await anyio.lowlevel.checkpoint()
-        raise Stop
+        raise OwnBaseError
 
     actor = Actor("a", event, handle, ack_wait=LONG)
     async with stage(url, actor) as on:
-        async with breaking(on.actors, Stop):
+        async with breaking(on.actors, OwnBaseError):
             await on.emit(2, 3)
             await gate.come(2)
             await on.emit(1)

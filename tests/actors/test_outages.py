@@ -14,8 +14,10 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.actors._stage import DEADLINE, Gate, Handled, breaking, listening, running, stage, until
+from tests.actors._stage import breaking, listening, running, stage
 from tests.actors._worker import actor_of, event_of
+from tests.support.recorders import Gate, Handled
+from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, ConnectionLostError, Event, Events
 from walnats_anyio._link import api
 from walnats_anyio.testing import NatsCluster, NatsServer

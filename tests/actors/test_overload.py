@@ -7,7 +7,9 @@ from collections import Counter
 import anyio
 import pytest
 
-from tests.actors._stage import Gate, Handled, listening, running, stage, until
+from tests.actors._stage import listening, running, stage
+from tests.support.recorders import Gate, Handled
+from tests.support.waiting import until
 from walnats_anyio import Actor, Actors, Event
 
 pytestmark = pytest.mark.anyio

@@ -4,41 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
 import anyio
 import pytest
 
-from tests.actors._stage import Handled, running, until
+from tests.actors._stage import running
+from tests.support.recorders import Handled, Recorder
+from tests.support.waiting import until
 from walnats_anyio import Actor, Event, Reject, Retry
-from walnats_anyio.middlewares import Context, ErrorContext, Middleware
 
 pytestmark = pytest.mark.anyio
-
-
-class Attempts(Middleware):
-    """Notes the number of each attempt and when it began."""
-
-    def __init__(self) -> None:
-        self.numbers: list[int] = []
-        self.failed: list[int] = []
-        self.times: list[float] = []
-        self.errors: list[BaseException] = []
-
-    def on_start(self, ctx: Context, /) -> None:
-        self.numbers.append(ctx.attempts)
-        self.times.append(time.monotonic())
-
-    def on_failure(self, ctx: ErrorContext, /) -> None:
-        self.failed.append(ctx.attempts)
-        self.errors.append(ctx.exception)
-
-    @property
-    def pauses(self) -> list[float]:
-        """Seconds from each attempt to the next."""
-        return [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
 
 
 class Fails:
@@ -55,13 +32,13 @@ class Fails:
 
 
 async def test_delays_one_after_another_and_the_last_again(url: str, event: Event[int]) -> None:
-    attempts = Attempts()
-    actor = Actor("a", event, Fails(5), retry_delay=(0.3, 0, 0.6), middlewares=(attempts,))
+    recorder = Recorder()
+    actor = Actor("a", event, Fails(5), retry_delay=(0.3, 0, 0.6), middlewares=(recorder,))
     async with running(url, actor) as on:
         await on.emit(1)
         await on.until_done(actor)
-    assert attempts.numbers == [1, 2, 3, 4, 5, 6]
-    for pause, least in zip(attempts.pauses, [0.3, 0, 0.6, 0.6, 0.6], strict=True):
+    assert recorder.attempts == [1, 2, 3, 4, 5, 6]
+    for pause, least in zip(recorder.pauses, [0.3, 0, 0.6, 0.6, 0.6], strict=True):
         assert pause >= least - 0.01
 
 
@@ -104,23 +81,23 @@ async def test_a_function_that_raises(
 
 
 async def test_retry_with_a_delay(url: str, event: Event[int]) -> None:
-    attempts = Attempts()
+    recorder = Recorder()
     handler = Fails(2, lambda: Retry(delay=0.3))
-    actor = Actor("a", event, handler, retry_delay=(3600,), middlewares=(attempts,))
+    actor = Actor("a", event, handler, retry_delay=(3600,), middlewares=(recorder,))
     async with running(url, actor) as on:
         await on.emit(1)
         await on.until_done(actor)
-    assert attempts.numbers == [1, 2, 3]
-    assert min(attempts.pauses) >= 0.29
+    assert recorder.attempts == [1, 2, 3]
+    assert min(recorder.pauses) >= 0.29
 
 
 async def test_retry_without_a_delay(url: str, event: Event[int]) -> None:
-    attempts = Attempts()
-    actor = Actor("a", event, Fails(2, Retry), retry_delay=(0.3,), middlewares=(attempts,))
+    recorder = Recorder()
+    actor = Actor("a", event, Fails(2, Retry), retry_delay=(0.3,), middlewares=(recorder,))
     async with running(url, actor) as on:
         await on.emit(1)
         await on.until_done(actor)
-    assert min(attempts.pauses) >= 0.29
+    assert min(recorder.pauses) >= 0.29
 
 
 async def test_delays_longer_than_the_wire_can_say(url: str, event: Event[int]) -> None:
@@ -141,9 +118,9 @@ async def test_delays_longer_than_the_wire_can_say(url: str, event: Event[int]) 
 
 @pytest.mark.parametrize("reason", ["no such user", "", "line\r\nand \ud800", "long " * 400_000])
 async def test_a_rejected_event_never_comes_again(url: str, event: Event[int], reason: str) -> None:
-    attempts = Attempts()
+    recorder = Recorder()
     actor = Actor(
-        "a", event, Fails(1, lambda: Reject(reason)), retry_delay=(), middlewares=(attempts,)
+        "a", event, Fails(1, lambda: Reject(reason)), retry_delay=(), middlewares=(recorder,)
     )
     async with running(url, actor) as on:
         advisories = await on.overhear(
@@ -152,41 +129,41 @@ async def test_a_rejected_event_never_comes_again(url: str, event: Event[int], r
         await on.emit(1, 2)
         await on.until_done(actor)
         await until(lambda: len(advisories) == 1)
-    assert sorted(attempts.numbers) == [1, 1]
-    assert [type(error) for error in attempts.errors] == [Reject]
+    assert sorted(recorder.attempts) == [1, 1]
+    assert [type(error) for error in recorder.errors] == [Reject]
     assert reason[:4] in json.loads(advisories[0]).get("reason", "")
 
 
 async def test_max_attempts(url: str, event: Event[int]) -> None:
-    attempts = Attempts()
-    actor = Actor("a", event, Fails(100), max_attempts=3, retry_delay=(), middlewares=(attempts,))
+    recorder = Recorder()
+    actor = Actor("a", event, Fails(100), max_attempts=3, retry_delay=(), middlewares=(recorder,))
     last = Handled()
     other = Actor("b", event, last)
     async with running(url, actor, other) as on:
         await on.emit(1)
-        await until(lambda: len(attempts.errors) == 3)
+        await until(lambda: len(recorder.errors) == 3)
         await on.until_done(other)
         with anyio.move_on_after(0.5):
-            await until(lambda: len(attempts.numbers) > 3)
+            await until(lambda: len(recorder.attempts) > 3)
         await on.until_done(actor)
-    assert attempts.numbers == attempts.failed == [1, 2, 3]
+    assert recorder.attempts == recorder.failed_attempts == [1, 2, 3]
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b'"text"', b"\xff\xfe", b"1.5"])
 async def test_what_cannot_be_decoded_is_given_up_at_once(
     url: str, event: Event[int], payload: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    attempts, handled = Attempts(), Handled()
-    actor = Actor("a", event, handled, retry_delay=(), middlewares=(attempts,))
+    recorder, handled = Recorder(), Handled()
+    actor = Actor("a", event, handled, retry_delay=(), middlewares=(recorder,))
     async with running(url, actor) as on:
         await on.emit_raw(payload)
-        await until(lambda: len(attempts.errors) == 1)
+        await until(lambda: len(recorder.errors) == 1)
         await on.emit(5)
         await handled.come(1)
         await on.until_done(actor)
     assert handled.messages == [5]
-    assert attempts.failed == [1]
-    assert all(isinstance(error, ValueError) for error in attempts.errors)
+    assert recorder.failed_attempts == [1]
+    assert all(isinstance(error, ValueError) for error in recorder.errors)
     assert "undecodable" in caplog.text
 
 
@@ -239,30 +216,30 @@ async def test_a_pulse_keeps_a_long_job(url: str, event: Event[int]) -> None:
 
 async def test_a_pulse_keeps_what_waits_for_a_slot(url: str, event: Event[int]) -> None:
     """Two actors share one slot: the second one's event waits, and is nobody else's."""
-    attempts = Attempts()
+    recorder = Recorder()
 
     async def handle(message: int) -> None:
-        if attempts.numbers == [1]:
+        if recorder.attempts == [1]:
             await anyio.sleep(3)
 
     actors = [
-        Actor(name, event, handle, ack_wait=2, middlewares=(attempts,)) for name in ("a", "b")
+        Actor(name, event, handle, ack_wait=2, middlewares=(recorder,)) for name in ("a", "b")
     ]
     async with running(url, *actors, max_jobs=1) as on:
         await on.emit(1)
         await on.until_done(*actors)
-    assert attempts.numbers == [1, 1]
+    assert recorder.attempts == [1, 1]
 
 
 async def test_without_a_pulse_others_get_a_job_that_hangs(url: str, event: Event[int]) -> None:
-    attempts = Attempts()
+    recorder = Recorder()
 
     async def handle(message: int) -> None:
-        if len(attempts.numbers) == 1:
+        if len(recorder.attempts) == 1:
             await anyio.sleep_forever()
 
-    actor = Actor("a", event, handle, ack_wait=0.5, pulse=False, middlewares=(attempts,))
+    actor = Actor("a", event, handle, ack_wait=0.5, pulse=False, middlewares=(recorder,))
     async with running(url, actor, shutdown_timeout=0) as on:
         await on.emit(1)
         await on.until_done(actor)
-    assert attempts.numbers == [1, 2]
+    assert recorder.attempts == [1, 2]

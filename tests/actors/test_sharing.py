@@ -8,7 +8,9 @@ from functools import partial
 import anyio
 import pytest
 
-from tests.actors._stage import Gate, Handled, listening, running, stage, until
+from tests.actors._stage import listening, running, stage
+from tests.support.recorders import Gate, Handled
+from tests.support.waiting import until
 from walnats_anyio import Actor, Actors, Event, Priority
 
 pytestmark = pytest.mark.anyio

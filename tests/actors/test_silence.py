@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.actors._stage import Gate, Handled, running, until
+from tests.actors._stage import running
 from tests.actors.test_asking import most_requested
+from tests.support.recorders import Gate, Handled
+from tests.support.waiting import until
 from walnats_anyio import Actor, Event
 from walnats_anyio.testing import NatsServer
 

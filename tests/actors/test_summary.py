@@ -7,7 +7,9 @@ import logging
 import anyio
 import pytest
 
-from tests.actors._stage import DEADLINE, Gate, Handled, stage, until
+from tests.actors._stage import stage
+from tests.support.recorders import Gate, Handled
+from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Event, Reject
 from walnats_anyio.types import ActorSummary, Summary
 

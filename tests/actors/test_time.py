@@ -6,7 +6,9 @@ import time
 
 import pytest
 
-from tests.actors._stage import DEADLINE, Gate, Handled, listening, running, stage, until
+from tests.actors._stage import listening, running, stage
+from tests.support.recorders import Gate, Handled
+from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event, ExecuteIn
 
 pytestmark = pytest.mark.anyio

@@ -13,25 +13,12 @@ import pytest
 import trio
 
 from tests.actors._elsewhere import NoteAndSpin
-from tests.actors._stage import Handled, running, until
+from tests.actors._stage import running
+from tests.support.recorders import Handled, Recorder
+from tests.support.waiting import until
 from walnats_anyio import Actor, Event, ExecuteIn
-from walnats_anyio.middlewares import ErrorContext, Middleware, OkContext
 
 pytestmark = pytest.mark.anyio
-
-
-class Outcomes(Middleware):
-    """Notes how each job ended, and for which message."""
-
-    def __init__(self) -> None:
-        self.failed: list[tuple[int, BaseException]] = []
-        self.succeeded: list[int] = []
-
-    def on_failure(self, ctx: ErrorContext, /) -> None:
-        self.failed.append((ctx.message, ctx.exception))
-
-    def on_success(self, ctx: OkContext, /) -> None:
-        self.succeeded.append(ctx.message)
 
 
 class CleanUpError(Exception):
@@ -116,7 +103,7 @@ async def hang_natively() -> None:
 async def test_a_job_that_hangs_is_cancelled(
     url: str, event: Event[int], hanging: Callable[[], Awaitable[None]]
 ) -> None:
-    outcomes, handled = Outcomes(), Handled()
+    outcomes, handled = Recorder(), Handled()
 
     async def handle(message: int) -> None:
         if message < 2:
@@ -167,7 +154,7 @@ async def test_without_middlewares_too(
 
 async def test_a_job_that_catches_its_cancellation_and_returns(url: str, event: Event[int]) -> None:
     """Its work is done, if late: an event handled is not run again."""
-    outcomes = Outcomes()
+    outcomes = Recorder()
 
     async def handle(message: int) -> None:
         try:
@@ -184,7 +171,7 @@ async def test_a_job_that_catches_its_cancellation_and_returns(url: str, event: 
 
 
 async def test_a_job_that_catches_its_cancellation_and_raises(url: str, event: Event[int]) -> None:
-    outcomes = Outcomes()
+    outcomes = Recorder()
 
     async def handle(message: int) -> None:
         try:
@@ -222,7 +209,7 @@ async def test_a_job_that_goes_on_after_its_cancellation(url: str, event: Event[
 
 async def test_jobs_that_end_at_their_deadline(url: str, event: Event[int]) -> None:
     """Each is done with or failed, whichever came first; none is lost, none breaks `listen`."""
-    outcomes = Outcomes()
+    outcomes = Recorder()
 
     async def handle(message: int) -> None:
         await anyio.sleep(0.2 + (message % 11 - 5) * 0.002)
@@ -246,7 +233,7 @@ async def test_jobs_that_end_at_their_deadline(url: str, event: Event[int]) -> N
 
 
 async def test_time_spent_before_the_first_await_counts(url: str, event: Event[int]) -> None:
-    outcomes = Outcomes()
+    outcomes = Recorder()
 
     async def handle(message: int) -> None:
         time.sleep(0.3)  # noqa: ASYNC251 - it is what a handler should not do
@@ -263,7 +250,7 @@ async def test_time_spent_before_the_first_await_counts(url: str, event: Event[i
 async def test_a_thread_is_given_up_and_counts_until_it_returns(
     url: str, event: Event[int]
 ) -> None:
-    outcomes = Outcomes()
+    outcomes = Recorder()
     may_end = threading.Event()
     running_now: list[int] = []
     started: list[int] = []
@@ -301,7 +288,7 @@ async def test_a_thread_is_given_up_and_counts_until_it_returns(
 async def test_a_thread_outlives_listen(url: str, event: Event[int]) -> None:
     """Nothing breaks when an abandoned thread returns after the loop that started it."""
     may_end, ended = threading.Event(), threading.Event()
-    outcomes = Outcomes()
+    outcomes = Recorder()
 
     def handle(message: int) -> None:
         may_end.wait(60)
@@ -324,7 +311,7 @@ async def test_a_thread_outlives_listen(url: str, event: Event[int]) -> None:
 
 
 async def test_a_process_is_killed(url: str, event: Event[int], tmp_path: Path) -> None:
-    outcomes = Outcomes()
+    outcomes = Recorder()
     notes = NoteAndSpin(str(tmp_path / "notes"))
     actor = Actor(
         "a",

@@ -14,8 +14,8 @@ import anyio
 import pytest
 
 from tests.docs._blocks import ALL_BLOCKS, PAGES, ROOT, Block, blocks_of
+from tests.support.waiting import DEADLINE
 
-DEADLINE = 60.0
 LANGUAGES = {"python", "bash", "text", "toml"}
 
 # Blocks with a title are files of docs/examples, which have tests of their own.
@@ -95,7 +95,7 @@ async def test_the_page_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("NATS_SERVER", nats_url)
-    with anyio.fail_after(DEADLINE):
+    with anyio.fail_after(2 * DEADLINE):
         for block in PROGRAMS[page]:
             if runs_on(block, anyio_backend_name):
                 await run(block, page_module)

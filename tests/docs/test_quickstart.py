@@ -15,12 +15,12 @@ from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
 from tests.docs._blocks import ALL_BLOCKS, EXAMPLES, Block
+from tests.support.waiting import DEADLINE
 from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio
 
 QUICKSTART = EXAMPLES / "quickstart"
-DEADLINE = 30.0
 SHOWN = [block for block in ALL_BLOCKS if block.title is not None]
 
 

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 import walnats_anyio as walnats
-from tests.link._probe import DEADLINE, count, keep
+from tests.link._probe import count, keep
+from tests.support.waiting import DEADLINE
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import ConnectedEvents
 

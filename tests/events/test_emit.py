@@ -14,7 +14,9 @@ import msgspec
 import pytest
 
 import walnats_anyio as walnats
-from tests.link._probe import DEADLINE, change_stream, count, keep, stored, until
+from tests.link._probe import change_stream, count, keep, stored
+from tests.support.errors import OwnError
+from tests.support.waiting import DEADLINE, until
 from walnats_anyio._link import Message, open_link, pub
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import ConnectedEvents
@@ -311,10 +313,6 @@ async def test_many_with_uids(conn: ConnectedEvents, nats_server: NatsServer) ->
             "Walnats-Trace: abc",
             "Key: value",
         }
-
-
-class OwnError(Exception):
-    pass
 
 
 @pytest.mark.parametrize("sync", [False, True])

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import walnats_anyio as walnats
-from tests.link._probe import DEADLINE, count, keep, stored
+from tests.link._probe import count, keep, stored
+from tests.support.waiting import DEADLINE
 from walnats_anyio._events._headers import HEADER_ID, HEADER_TRACE, header_block
 from walnats_anyio.middlewares import Context, Middleware
 from walnats_anyio.testing import NatsServer

@@ -9,7 +9,8 @@ import anyio
 import pytest
 
 import walnats_anyio as walnats
-from tests.link._probe import DEADLINE, Emitting, count, keep, stored, until
+from tests.link._probe import Emitting, count, keep, stored
+from tests.support.waiting import DEADLINE, until
 from walnats_anyio._link import _asks
 from walnats_anyio.testing import NatsCluster, NatsServer
 

@@ -11,11 +11,12 @@ from tempfile import TemporaryDirectory
 
 import anyio
 
-from tests.actors._stage import listening, until
+from tests.actors._stage import listening
 from tests.faults._cluster import EVENT
 from tests.faults._ledger import Result
 from tests.faults._proxy import Proxy
 from tests.faults._scene import JOBS, Scene, actor_of, go_through, result_of, settle
+from tests.support.waiting import until
 from walnats_anyio import Actors, Events, WalnatsError
 from walnats_anyio._link import Link, api
 from walnats_anyio.testing import NatsServer

@@ -11,9 +11,10 @@ from tempfile import TemporaryDirectory
 
 import anyio
 
-from tests.actors._stage import consumer_of, listening, until
+from tests.actors._stage import consumer_of, listening
 from tests.faults._ledger import Noted, Notes, Result, recovery, run_again, stored_twice
 from tests.faults._proxy import Proxy
+from tests.support.waiting import until
 from walnats_anyio import Actor, Actors, Event, Events
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import ConnectedActors, ConnectedEvents

@@ -14,7 +14,6 @@ from tempfile import TemporaryDirectory
 
 import anyio
 
-from tests.actors._stage import until
 from tests.faults._ledger import Result
 from tests.faults._scene import (
     JOBS,
@@ -27,6 +26,7 @@ from tests.faults._scene import (
     settle,
 )
 from tests.faults._worker import EVENT, ready_file
+from tests.support.waiting import until
 from walnats_anyio import Actors, Events
 from walnats_anyio.types import ConnectedEvents
 

@@ -20,12 +20,13 @@ import anyio
 from rich.console import Console
 from rich.table import Table
 
-from tests.actors._stage import consumer_of, until
+from tests.actors._stage import consumer_of
 from tests.faults._ledger import Noted
 from tests.faults._memory import Memory
 from tests.faults._proxy import Proxy
 from tests.faults._soak_worker import EVENTS, FRAIL, PLAIN, SLOW, actors_in, is_hopeless
 from tests.faults._worker import ready_file
+from tests.support.waiting import until
 from walnats_anyio import Actor, Event
 from walnats_anyio.dead_letters import DeadLetters
 from walnats_anyio.testing import NatsServer

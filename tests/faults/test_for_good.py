@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import anyio
 import pytest
 
-from tests.actors._stage import Gate, Handled, breaking, stage, until
+from tests.actors._stage import breaking, stage
 from tests.faults._proxy import Proxy
+from tests.support.recorders import Gate, Handled
+from tests.support.waiting import until
 from walnats_anyio import Actor, Actors, ConsumerConfigError, EmitError, Event, Events
 from walnats_anyio._link import api, open_link
 from walnats_anyio.testing import NatsCluster, NatsServer

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import anyio
 import pytest
 
-from tests.actors._stage import Handled, listening, until
+from tests.actors._stage import listening
 from tests.faults._proxy import Proxy, Way
+from tests.support.recorders import Handled
+from tests.support.waiting import until
 from walnats_anyio import Actor, Actors, Event, Events
 from walnats_anyio._link import _hearing
 from walnats_anyio.testing import NatsServer

@@ -20,7 +20,8 @@ from anyio.abc import TaskGroup
 
 import walnats_anyio as walnats
 from tests.interop import peer
-from tests.link._probe import DEADLINE, count, js, keep, stored, stream_config, until
+from tests.link._probe import count, js, keep, stored, stream_config
+from tests.support.waiting import DEADLINE, until
 from walnats_anyio.middlewares import Middleware, OkContext
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import ConnectedActors, ConnectedEvents

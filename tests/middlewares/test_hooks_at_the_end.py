@@ -5,7 +5,8 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from tests.actors._stage import Gate, Handled, stage
+from tests.actors._stage import stage
+from tests.support.recorders import Gate, Handled
 from walnats_anyio import Actor, Event
 from walnats_anyio.middlewares import Middleware, OkContext
 

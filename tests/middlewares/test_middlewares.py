@@ -8,8 +8,10 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.actors._stage import Gate, Handled, running, stage, until
+from tests.actors._stage import running, stage
 from tests.middlewares._journal import Calls, Journal, both, told
+from tests.support.recorders import Gate, Handled
+from tests.support.waiting import until
 from walnats_anyio import Actor, Event, ExecuteIn, Reject
 from walnats_anyio.middlewares import (
     BaseContext,

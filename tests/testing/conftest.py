@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.testing._left_behind import children
+from tests.support.processes import children
+
+SILENT = "case $1 in --version) echo nats-server: v2.15.1;; *) echo waiting; exec sleep 1000;; esac"
+"""A script for `fake_server`: it says that it is new enough, and then nothing."""
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +24,16 @@ def temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     yield directory
     assert list(directory.iterdir()) == []
     assert children() - children_before == set()
+
+
+@pytest.fixture
+def fake_server(tmp_path: Path) -> Callable[[str], Path]:
+    """Make a program that does what the given shell script says."""
+
+    def make(script: str) -> Path:
+        program = tmp_path / "fake-nats-server"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        return program
+
+    return make

@@ -7,8 +7,8 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.testing._jetstream import ask, count_messages, make_consumer, make_stream, read_info
-from tests.testing._left_behind import children
+from tests.support.jetstream import ask, count_messages, make_consumer, make_stream, read_info
+from tests.support.processes import children
 from walnats_anyio.testing import NatsCluster, NatsServer, NatsServerError
 
 pytestmark = pytest.mark.anyio

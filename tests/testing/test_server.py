@@ -11,16 +11,10 @@ import anyio
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from tests.testing._jetstream import (
-    DEADLINE,
-    ask,
-    count_messages,
-    make_stream,
-    read_info,
-    read_page,
-)
-from tests.testing._left_behind import state_of
-from walnats_anyio.testing import NatsServer, NatsServerError
+from tests.support.jetstream import ask, count_messages, make_stream, read_info, read_page
+from tests.support.processes import state_of
+from tests.support.waiting import DEADLINE, until
+from walnats_anyio.testing import NatsServer, NatsServerError, held_port
 
 pytestmark = pytest.mark.anyio
 
@@ -197,6 +191,157 @@ async def test_a_server_that_speaks_only_tls() -> None:
     async with NatsServer(config={"tls": {"handshake_first": True}}) as server:
         await server.restart()
         assert "TLS required" in server.logs
+
+
+async def test_a_server_that_takes_no_client() -> None:
+    """Its INFO and its `-ERR` come in one packet."""
+    async with NatsServer(config={"max_connections": -1}) as server:
+        await server.restart()
+        async with await anyio.connect_tcp("127.0.0.1", server.port) as connection:
+            with anyio.fail_after(DEADLINE):
+                said = b"".join([part async for part in connection])
+    assert b"maximum connections exceeded" in said
+
+
+async def test_a_server_without_jetstream() -> None:
+    async with NatsServer(jetstream=False) as server:
+        assert not (await read_info(server)).get("jetstream")
+        await server.restart()
+        assert not (await read_info(server)).get("jetstream")
+
+
+async def test_what_it_calls_itself_and_where_it_logs_are_ours() -> None:
+    config = "server_name: other\nlog_file: '/nowhere/log' # no line break after this"
+    async with NatsServer(config=config, server_name="größe") as server:
+        assert (await read_info(server))["server_name"] == "größe"
+        assert "Server is ready" in server.logs
+
+
+# What its configuration may need
+
+
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+)
+
+
+async def test_a_websocket_keeps_its_port() -> None:
+    with held_port() as port:
+        config = {"websocket": {"port": port, "no_tls": True}}
+        async with NatsServer(config=config) as server:
+            await server.restart()
+            async with await anyio.connect_tcp("127.0.0.1", port) as connection:
+                with anyio.fail_after(DEADLINE):
+                    await connection.send(UPGRADE)
+                    assert b"101 Switching Protocols" in await connection.receive()
+            server.kill()
+            with socket.socket() as thief, pytest.raises(OSError, match="in use"):
+                thief.bind(("127.0.0.1", port))
+    with socket.socket() as thief:
+        thief.bind(("127.0.0.1", port))
+
+
+async def test_a_leafnode_with_a_domain_of_its_own() -> None:
+    with held_port() as port:
+        hub = {"leafnodes": {"port": port}, "jetstream": {"domain": "hub"}}
+        leaf = {
+            "leafnodes": {"remotes": [{"url": f"nats://127.0.0.1:{port}"}]},
+            "jetstream": {"domain": "leaf"},
+        }
+        async with NatsServer(config=hub) as one, NatsServer(config=leaf) as other:
+            await make_stream(other, "far")
+            answer = await ask(one, "$JS.leaf.API.STREAM.INFO.far")
+            assert answer["config"]["name"] == "far"
+
+
+# Reload, lame duck, monitoring
+
+
+async def test_reload_changes_the_configuration_and_keeps_the_clients() -> None:
+    async with NatsServer(config={"max_payload": 4096}) as server:
+        async with await anyio.connect_tcp("127.0.0.1", server.port) as connection:
+            reader = BufferedByteReceiveStream(connection)
+            await reader.receive_until(b"\r\n", 65536)
+            await server.reload({"max_payload": 8192})
+            assert (await read_info(server))["max_payload"] == 8192
+            await connection.send(b'CONNECT {"verbose":false}\r\nPING\r\n')
+            with anyio.fail_after(DEADLINE):
+                while await reader.receive_until(b"\r\n", 65536) != b"PONG":
+                    pass
+        await server.restart()
+        assert (await read_info(server))["max_payload"] == 8192
+        await server.reload("max_payload: 1024")
+        assert (await read_info(server))["max_payload"] == 1024
+
+
+async def test_a_configuration_that_is_refused_changes_nothing() -> None:
+    async with NatsServer(config={"max_payload": 4096}) as server:
+        for refused, why in (
+            ("no_such_field: 1", "unknown field"),
+            ("jetstream {domain: x}", "not supported"),
+        ):
+            with pytest.raises(NatsServerError, match=rf"did not reload(?s:.*){why}"):
+                await server.reload(refused)
+        with pytest.raises(ValueError, match="use the argument port="):
+            await server.reload({"port": 1})
+        assert (await read_info(server))["max_payload"] == 4096
+        await server.restart()
+        assert (await read_info(server))["max_payload"] == 4096
+
+
+async def test_what_does_not_run_does_not_reload() -> None:
+    async with NatsServer() as server:
+        server.pause()
+        with pytest.raises(NatsServerError, match=r"paused.*resume\(\)"):
+            await server.reload()
+        server.resume()
+        await server.reload()
+        server.kill()
+        for use in (server.reload_blocking, server.lame_duck):
+            with pytest.raises(NatsServerError, match="not running"):
+                use()
+
+
+async def test_a_lame_duck_sends_its_clients_away_and_ends() -> None:
+    async with NatsServer() as server:
+        async with await anyio.connect_tcp("127.0.0.1", server.port) as connection:
+            reader = BufferedByteReceiveStream(connection)
+            await reader.receive_until(b"\r\n", 65536)
+            await connection.send(b'CONNECT {"verbose":false,"protocol":1}\r\nPING\r\n')
+            await reader.receive_until(b"PONG\r\n", 65536)
+            server.lame_duck()
+            with anyio.fail_after(DEADLINE):
+                while b'"ldm":true' not in await reader.receive_until(b"\r\n", 65536):
+                    pass
+            assert server.running
+        await server.restart()
+        assert not (await read_info(server)).get("ldm")
+        server.lame_duck()
+        await until(lambda: not server.running)
+        await server.start()
+        await read_info(server)
+
+
+async def test_the_monitoring_pages() -> None:
+    async with NatsServer(http_port=0) as server, NatsServer() as other:
+        assert (await server.monitor("/varz"))["port"] == server.port
+        assert server.monitor_blocking("/connz?subs=1")["num_connections"] == 0
+        with pytest.raises(NatsServerError, match="does not show /no-such-page"):
+            await server.monitor("/no-such-page")
+        with pytest.raises(ValueError, match="page is 'varz': give a path"):
+            await server.monitor("varz")
+        with pytest.raises(NatsServerError, match=r"no monitoring port.*http_port=0"):
+            await other.monitor("/varz")
+        server.kill()
+        with pytest.raises(NatsServerError, match=r"does not show /varz.*refused"):
+            await server.monitor("/varz")
+
+
+async def test_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    async with NatsServer(http_port=0) as server:
+        assert (await server.monitor("/healthz"))["status"] == "ok"
 
 
 async def test_a_context_is_entered_once_at_a_time_and_again_afterwards() -> None:

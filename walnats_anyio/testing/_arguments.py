@@ -29,6 +29,12 @@ def check_name(argument: str, name: object) -> None:
         raise ValueError(f"{argument} is {name!r}: give a word without spaces")
 
 
+def check_flag(argument: str, flag: object) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(flag, bool):
+        raise TypeError(f"{argument} is {flag!r}: give True or False")
+
+
 def _check_whole(argument: str, number: object, low: int, high: int, right: str) -> None:
     if isinstance(number, bool) or not isinstance(number, int):
         raise TypeError(f"{argument} is {number!r}: give {right}")

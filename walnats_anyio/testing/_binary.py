@@ -8,12 +8,10 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from walnats_anyio.testing._errors import NatsServerError
-from walnats_anyio.testing._looks import LOOK_EVERY, Deadline, Looks
+from walnats_anyio.testing._waiting import Check, wait_until
 
 OLDEST = (2, 12)
 """The first nats-server that has all of JetStream that walnats-anyio uses."""
@@ -46,12 +44,12 @@ def find_binary(given: str | Path | None) -> str:
     return found
 
 
-def check_version(binary: str) -> Looks[None]:
+def check_version(binary: str, check: Check) -> None:
     """Refuse a server older than `OLDEST`. Each binary is asked once per process."""
     key = (binary, Path(binary).stat().st_mtime_ns)
     if key in _accepted:
         return
-    said = yield from _ask_version(binary)
+    said = _ask_version(binary, check)
     found = re.search(r"\bv?(\d+)\.(\d+)", said)
     if found is None:
         raise NatsServerError(f"{binary} does not tell its version but says {said.strip()!r}")
@@ -64,25 +62,22 @@ def check_version(binary: str) -> Looks[None]:
     _accepted.add(key)
 
 
-def _ask_version(binary: str) -> Looks[str]:
-    # Into a file, which can be read to its end at any time, as a pipe cannot.
-    with TemporaryFile() as said, ExitStack() as undo:
+def _ask_version(binary: str, check: Check) -> str:
+    try:
+        asked = subprocess.Popen(
+            [binary, "--version"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+    except OSError as error:
+        raise NatsServerError(f"{binary} cannot be run: {error}") from error
+    with asked:
         try:
-            asked = undo.enter_context(
-                subprocess.Popen(
-                    [binary, "--version"],
-                    stdin=subprocess.DEVNULL,
-                    stdout=said,
-                    stderr=subprocess.STDOUT,
-                )
-            )
-        except OSError as error:
-            raise NatsServerError(f"{binary} cannot be run: {error}") from error
-        undo.callback(asked.kill)
-        deadline = Deadline(_VERSION_TIMEOUT)
-        while asked.poll() is None:
-            if deadline.passed:
-                raise NatsServerError(f"{binary} --version did not end in {_VERSION_TIMEOUT} s")
-            yield LOOK_EVERY
-        said.seek(0)
-        return said.read().decode(errors="replace")
+            if wait_until(lambda: asked.poll() is not None, _VERSION_TIMEOUT, check):
+                assert asked.stdout is not None  # a pipe was asked for
+                # Not to its end: what the program may have started could hold it open.
+                return os.read(asked.stdout.fileno(), 65536).decode(errors="replace")
+        finally:
+            asked.kill()
+    raise NatsServerError(f"{binary} --version did not end in {_VERSION_TIMEOUT} s")

@@ -11,16 +11,10 @@ from walnats_anyio.testing._arguments import check_seconds, check_size
 from walnats_anyio.testing._config import Config, render_config
 from walnats_anyio.testing._context import ServerContext
 from walnats_anyio.testing._errors import NatsServerError
-from walnats_anyio.testing._looks import (
-    Deadline,
-    Looks,
-    wait_async,
-    wait_blocking,
-    wait_for_all,
-)
-from walnats_anyio.testing._member import Member, agree
-from walnats_anyio.testing._ports import HOST, HeldPort
+from walnats_anyio.testing._members import Member, agree
+from walnats_anyio.testing._ports import HOST, held_port
 from walnats_anyio.testing._server import NatsServer
+from walnats_anyio.testing._waiting import Check, in_thread, uninterrupted, wait_until
 
 _ASK_EVERY = 0.02
 """Seconds between two rounds of questions to the members. A cluster forms in about 0.3 s."""
@@ -66,7 +60,8 @@ class NatsCluster(ServerContext):
         check_seconds("start_timeout", start_timeout)
         check_seconds("stop_timeout", stop_timeout)
         self._size = size
-        self._config = render_config(config)
+        render_config(config)  # refused here, not when the context is entered
+        self._config = config
         self._binary = binary
         self._start_timeout = start_timeout
         self._stop_timeout = stop_timeout
@@ -92,39 +87,45 @@ class NatsCluster(ServerContext):
     async def wait_ready(self) -> None:
         """Return when all members that run, and are not paused, agree on a leader and are current.
 
-        Raises NatsServerError, with the logs, when they do not within `start_timeout`: when fewer
-        than a majority run, for instance.
+        Raises:
+            NatsServerError: they do not within `start_timeout`, with the logs: when fewer than a
+                majority run, for instance; or the context is not entered.
         """
-        await wait_async(self._getting_ready())
+        await in_thread(self._wait_ready)
 
     def wait_ready_blocking(self) -> None:
         """`wait_ready` for a program without an event loop."""
-        wait_blocking(self._getting_ready())
+        self._wait_ready(uninterrupted)
 
     async def leader(self, stream: str | None = None, consumer: str | None = None) -> NatsServer:
         """The member that leads: the cluster, or the stream, or the consumer of the stream.
 
-        Waits until it is among the members that run and are not paused. Raises NatsServerError,
-        with the logs, when it is not within `start_timeout`.
+        Blocks until it is among the members that run and are not paused.
+
+        Args:
+            stream: the name of a stream; None (the default) for the leader of the cluster.
+            consumer: the name of a consumer of that stream; None (the default) for the stream's.
+
+        Raises:
+            ValueError: there is a consumer and no stream.
+            NatsServerError: there is no such leader within `start_timeout`, with the logs; or the
+                context is not entered.
         """
-        return await wait_async(self._finding_leader(stream, consumer))
+        return await in_thread(lambda check: self._find_leader(stream, consumer, check))
 
     def leader_blocking(self, stream: str | None = None, consumer: str | None = None) -> NatsServer:
         """`leader` for a program without an event loop."""
-        return wait_blocking(self._finding_leader(stream, consumer))
+        return self._find_leader(stream, consumer, uninterrupted)
 
-    def _entering(self) -> Looks[None]:
-        if self._inside:
-            raise NatsServerError("the context of this cluster is entered already")
+    def _enter(self, check: Check) -> None:
         with ExitStack() as undo:
-            ports = [HeldPort() for _ in range(self._size)]
-            for port in ports:
-                undo.callback(port.release)
+            ports = [undo.enter_context(held_port()) for _ in range(self._size)]
+            routes = [f"nats://{HOST}:{port}" for port in ports]
             self._members = tuple(
                 Member(
-                    http_port=0,
-                    config=self._config + self._render_cluster(port, ports),
                     server_name=f"{self._name}-{number}",
+                    config=self._config,
+                    cluster={"name": self._name, "listen": f"{HOST}:{port}", "routes": routes},
                     binary=self._binary,
                     start_timeout=self._start_timeout,
                     stop_timeout=self._stop_timeout,
@@ -132,49 +133,52 @@ class NatsCluster(ServerContext):
                 for number, port in enumerate(ports, 1)
             )
             for member in self._members:
-                undo.callback(member.abandon)
-            yield from wait_for_all(member.entering() for member in self._members)
-            yield from self._getting_ready()
+                undo.callback(member.close)
+            # All are launched before one is waited for: they start side by side.
+            for member in self._members:
+                member.launch(check)
+            for member in self._members:
+                member.wait_ready(check)
+            self._wait_ready(check)
             self._undo = undo.pop_all()
 
-    def _render_cluster(self, port: HeldPort, ports: list[HeldPort]) -> str:
-        routes = [f"nats://{HOST}:{other.number}" for other in ports]
-        listen = f"{HOST}:{port.number}"
-        return "\n" + render_config(
-            {"cluster": {"name": self._name, "listen": listen, "routes": routes}}
-        )
+    def _leave(self, check: Check) -> None:
+        for member in self._members:
+            member.terminate()
+        for member in self._members:
+            member.wait_stopped(check)
 
-    def _leaving(self) -> Looks[None]:
-        with self._undo:
-            yield from wait_for_all(member.leaving() for member in self._members)
+    def _close(self) -> None:
+        self._undo.close()
 
-    def _getting_ready(self) -> Looks[None]:
+    def _wait_ready(self, check: Check) -> None:
         self._check_present()
-        deadline = Deadline(self._start_timeout)
-        while not (yield from agree([member for member in self._members if member.answers])):
-            if deadline.passed:
-                raise self._not_in_time("did not become a cluster")
-            yield _ASK_EVERY
 
-    def _finding_leader(self, stream: str | None, consumer: str | None) -> Looks[NatsServer]:
+        def ready() -> bool:
+            return agree([member for member in self._members if member.answers], check)
+
+        if not wait_until(ready, self._start_timeout, check, every=_ASK_EVERY):
+            raise self._not_in_time("did not become a cluster")
+
+    def _find_leader(self, stream: str | None, consumer: str | None, check: Check) -> NatsServer:
         if consumer is not None and stream is None:
             raise ValueError(f"consumer is {consumer!r} but stream is None: give its stream, too")
         self._check_present()
-        deadline = Deadline(self._start_timeout)
-        while True:
+
+        def look() -> NatsServer | None:
             members = {member.server_name: member for member in self._members if member.answers}
             for member in members.values():
-                leader = yield from member.leader_known(stream, consumer)
+                check()
+                leader = member.leader_known(stream, consumer)
                 # Soon after a leader died, others still take it for the leader.
                 if leader in members:
                     return members[leader]
-            if deadline.passed:
-                raise self._not_in_time("has no leader" if stream is None else "knows no leader")
-            yield _ASK_EVERY
+            return None
 
-    @property
-    def _inside(self) -> bool:
-        return any(member.inside for member in self._members)
+        found = wait_until(look, self._start_timeout, check, every=_ASK_EVERY)
+        if found is None:
+            raise self._not_in_time("has no leader" if stream is None else "knows no leader")
+        return found
 
     def _check_present(self) -> None:
         if not self._inside:

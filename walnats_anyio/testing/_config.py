@@ -40,6 +40,15 @@ def render_config(config: Config | None) -> str:
     return "".join(f"{field}: {_render(field, value)}\n" for field, value in config.items())
 
 
+def fixed_config(server_name: str) -> str:
+    """What goes to the end of the file, whatever the user writes before it.
+
+    These two cannot be flags: with a flag for its name nats-server 2.15 refuses to reload, and one
+    that leads the log to standard error does not exist.
+    """
+    return f"server_name: {json.dumps(server_name, ensure_ascii=False)}\nlog_file: ''\n"
+
+
 def _check_kind(config: object) -> None:
     if not isinstance(config, Mapping):
         raise TypeError(f"config is {config!r}: give a dict or the text of a configuration file")

@@ -8,22 +8,34 @@ from typing import Self
 
 import anyio
 
-from walnats_anyio.testing._looks import Looks, wait_async, wait_blocking
+from walnats_anyio.testing._errors import NatsServerError
+from walnats_anyio.testing._waiting import Check, in_thread, uninterrupted
 
 
 class ServerContext(ABC):
-    """A context manager whose entering and leaving are looks, waited for as the program likes."""
+    """A context manager whose entering and leaving block, in a thread where there is a loop."""
+
+    _inside = False
 
     @abstractmethod
-    def _entering(self) -> Looks[None]:
-        """Make everything ready; when that fails or is given up, leave nothing behind."""
+    def _enter(self, check: Check) -> None:
+        """Make everything ready."""
 
     @abstractmethod
-    def _leaving(self) -> Looks[None]:
-        """Give everything back, in bounded time."""
+    def _leave(self, check: Check) -> None:
+        """End gracefully, in bounded time."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """End at once, and give back all that is held. Does nothing when nothing is held."""
 
     async def __aenter__(self) -> Self:
-        await wait_async(self._entering())
+        self._begin()
+        try:
+            await in_thread(self._enter)
+        except BaseException:
+            self._end()
+            raise
         return self
 
     async def __aexit__(
@@ -32,11 +44,19 @@ class ServerContext(ABC):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with anyio.CancelScope(shield=True):
-            await wait_async(self._leaving())
+        try:
+            with anyio.CancelScope(shield=True):
+                await in_thread(self._leave)
+        finally:
+            self._end()
 
     def __enter__(self) -> Self:
-        wait_blocking(self._entering())
+        self._begin()
+        try:
+            self._enter(uninterrupted)
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
@@ -45,4 +65,16 @@ class ServerContext(ABC):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        wait_blocking(self._leaving())
+        try:
+            self._leave(uninterrupted)
+        finally:
+            self._end()
+
+    def _begin(self) -> None:
+        if self._inside:
+            raise NatsServerError("the context is entered already: leave it first")
+        self._inside = True
+
+    def _end(self) -> None:
+        self._inside = False
+        self._close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from walnats_anyio.testing._errors import NatsServerError
 
@@ -37,3 +39,26 @@ class HeldPort:
     def release(self) -> None:
         """Let others have the port."""
         self._socket.close()
+
+
+@contextmanager
+def held_port() -> Iterator[int]:
+    """Hold a free port of 127.0.0.1 for a listener that the configuration of a server names.
+
+    That is what `NatsServer` does for its own ports: for a websocket, leafnode or gateway listener
+    the port is chosen before the server starts, and stays the same across its restarts.
+
+        with held_port() as port:
+            async with NatsServer(config={"websocket": {"port": port, "no_tls": True}}) as server:
+                ...
+
+    Enter it before the server and leave it after. Does not block.
+
+    Raises:
+        NatsServerError: on entering, when the operating system has no free port.
+    """
+    port = HeldPort()
+    try:
+        yield port.number
+    finally:
+        port.release()

@@ -1,12 +1,11 @@
-"""What a server may have left behind: processes and directories."""
+"""What a program may have left behind: processes and directories."""
 
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
-DEADLINE = 30.0
+from tests.support.waiting import until_blocking
 
 
 def children() -> set[int]:
@@ -32,10 +31,7 @@ def state_of(pid: int) -> str | None:
 
 def wait_gone(pid: int, *paths: Path) -> None:
     """Return once the process and the paths are no more."""
-    deadline = time.monotonic() + DEADLINE
-    while state_of(pid) not in (None, "Z") or any(path.exists() for path in paths):
-        if time.monotonic() > deadline:
-            raise TimeoutError(
-                f"{pid} is {state_of(pid)}, {[p for p in paths if p.exists()]} exist"
-            )
-        time.sleep(0.01)
+    until_blocking(
+        lambda: state_of(pid) in (None, "Z") and not any(path.exists() for path in paths),
+        lambda: f"{pid} is {state_of(pid)}, {[p for p in paths if p.exists()]} exist",
+    )
