@@ -112,7 +112,10 @@ def test_several_servers() -> None:
 
 
 def test_a_server_that_is_named_twice_counts_once() -> None:
-    assert len(parse_servers("a,nats://A:4222,b")) == 2
+    assert len(parse_servers("a,nats://A:4222,tls://a,b")) == 2
+    told = one("nats://h").neighbour("B.example.com:1")
+    assert told is not None
+    assert told.place == "b.example.com:1"
 
 
 def test_the_path_of_a_websocket() -> None:
