@@ -423,6 +423,7 @@ def test_options_that_exclude_each_other(options: dict[str, Any], said: str) -> 
 def test_headers_of_a_websocket() -> None:
     headers = {"Authorization": ["Bearer x"], "X-A": "1", "X-B": ("2", "3")}
     check_connect("ws://h", {"ws_connection_headers": headers})
+    check_connect(None, {"ws_connection_headers": headers})
     made = ConnectOptions.of({"ws_connection_headers": headers})
     assert made.ws_connection_headers == (
         ("Authorization", "Bearer x"), ("X-A", "1"), ("X-B", "2"), ("X-B", "3"),
