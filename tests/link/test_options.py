@@ -112,7 +112,10 @@ def test_several_servers() -> None:
 
 
 def test_a_server_that_is_named_twice_counts_once() -> None:
-    assert len(parse_servers("a,nats://A:4222,b")) == 2
+    assert len(parse_servers("a,nats://A:4222,tls://a,b")) == 2
+    told = one("nats://h").neighbour("B.example.com:1")
+    assert told is not None
+    assert told.place == "b.example.com:1"
 
 
 def test_the_path_of_a_websocket() -> None:
@@ -420,6 +423,7 @@ def test_options_that_exclude_each_other(options: dict[str, Any], said: str) -> 
 def test_headers_of_a_websocket() -> None:
     headers = {"Authorization": ["Bearer x"], "X-A": "1", "X-B": ("2", "3")}
     check_connect("ws://h", {"ws_connection_headers": headers})
+    check_connect(None, {"ws_connection_headers": headers})
     made = ConnectOptions.of({"ws_connection_headers": headers})
     assert made.ws_connection_headers == (
         ("Authorization", "Bearer x"), ("X-A", "1"), ("X-B", "2"), ("X-B", "3"),

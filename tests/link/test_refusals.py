@@ -120,7 +120,7 @@ def test_what_is_fatal_before_the_first_connection_stood() -> None:
 
 @given(st.text())
 @example('Permissions Violation for Publish to "' + "\\" * 1000)
-@example(r'Permissions Violation for Publish to "\UFFFFFFFF"')
+@example(r'Permissions Violation for Publish to "\Uffffffff"')
 def test_whatever_a_server_says(text: str) -> None:
     assert isinstance(refusal_of(text), Refusal)
 

@@ -130,18 +130,42 @@ def test_a_server_that_closes_after_the_handshake() -> None:
     assert 4 < connects < 15
 
 
-def test_one_that_closes_and_names_a_new_neighbour_each_time() -> None:
+@pytest.mark.parametrize("first_refuses", [False, True])
+def test_one_that_closes_and_names_a_new_neighbour_each_time(first_refuses: bool) -> None:
     servers = make("a")
-    now, connects = HERE, 0
+    now, attempts = HERE, 0
     while now < HERE + 10:
         chosen = servers.next(now)
         assert chosen is not None
-        now += chosen[1] + 0.0001
-        servers.connected(chosen[0], now)
-        servers.discovered([f"n{connects}:1"], chosen[0])
-        servers.lost(now)
-        connects += 1
-    assert connects < 60
+        server, wait = chosen
+        now += wait + 0.0001
+        if server.host == "a" and first_refuses and attempts:
+            servers.failed(server, "refused", now)
+        else:
+            servers.connected(server, now)
+            servers.discovered([f"n{attempts}:1"], server)
+            servers.lost(now)
+        attempts += 1
+    assert attempts < 60
+
+
+def test_the_wait_stays_at_its_most_for_days() -> None:
+    servers = make("a")
+    now = HERE
+    for _ in range(3000):
+        _, now = fail(servers, now)
+    assert next_of(servers, now)[1] <= BACKOFF[1]
+
+
+def test_a_connection_that_another_one_took_over_from_has_lasted() -> None:
+    servers = make("a,b")
+    servers.connected(address(servers, "a"), HERE)
+    for number in range(10):
+        servers.failed(address(servers, "b"), "refused", HERE + number)
+    servers.connected(address(servers, "b"), HERE + 60)
+    servers.failed(address(servers, "a"), "refused", HERE + 60)
+    servers.lost(HERE + 60)
+    assert {fail(servers, HERE + 60)[0] for _ in range(2)} == {"a", "b"}
 
 
 def test_after_a_connection_that_lasted_the_next_attempt_is_immediate() -> None:
@@ -327,6 +351,14 @@ def test_a_lame_duck_is_one_for_a_while() -> None:
     assert next_of(servers, HERE + 20)[0] == "a"
 
 
+def test_an_old_lame_duck_is_a_server_as_the_others() -> None:
+    servers = make("a,b,c")
+    servers.lame_duck(address(servers, "a"))
+    servers.connected(address(servers, "b"), HERE)
+    servers.lost(HERE + 20)
+    assert next_of(servers, HERE + 20)[0] == "a"
+
+
 # Nobody lets us in
 
 
@@ -375,6 +407,14 @@ def test_a_removed_user_is_seen_when_it_is_cut() -> None:
     servers.lost(HERE + 60, refusal_of("User Authentication Expired"))
     assert servers.refusal is not None
     assert "renew the credentials file" in servers.refusal
+
+
+def test_what_was_answered_before_a_connection_that_lasted_is_old() -> None:
+    servers = make("a,b")
+    fail(servers, HERE, VIOLATION)
+    servers.connected(address(servers, "b"), HERE)
+    servers.lost(HERE + 60, VIOLATION)
+    assert servers.refusal is None
 
 
 # A rule of the user's

@@ -41,9 +41,6 @@ as an outage of a server that worked must be.
 MOST_DISCOVERED = 256
 """Most servers that are taken from INFO: a server that names more is broken or hostile."""
 
-FLAP_ROUND = 8
-"""Most connections in a row that do not last before all servers wait longer, however many."""
-
 
 @dataclass(frozen=True)
 class ServerChoice:
@@ -95,8 +92,6 @@ class Servers:
         self._current: _Known | None = None
         self._since = -math.inf
         self._stood = False
-        self._flaps = 0
-        self._not_before = -math.inf
 
     def __repr__(self) -> str:
         at = self._current.address.shown if self._current else "none"
@@ -137,7 +132,7 @@ class Servers:
         # A server that is about to stop comes after all that were not tried since it said so.
         fresh = any(not known.tried and not known.leaving for known in left)
         chosen = min(left, key=lambda known: (known.leaving and fresh, known.due))
-        usual = chosen.address, max(0.0, max(chosen.due, self._not_before) - now)
+        usual = chosen.address, max(0.0, chosen.due - now)
         if self._options.reconnect_to_server_handler is None or not self._stood:
             return usual
         return self._ask_handler(left, usual, info or {})
@@ -193,9 +188,7 @@ class Servers:
             return
         if now - self._since < STABLE_AFTER:
             self._put_off(current, reason, now)
-            self._slow_down(now)
             return
-        self._flaps, self._not_before = 0, -math.inf
         for known in self._known:
             known.due = -math.inf
             known.steps = known.attempts = 0
@@ -235,7 +228,8 @@ class Servers:
         ]
         there = {known.address.place for known in self._known}
         new = self._shuffled([address for place, address in named.items() if place not in there])
-        # As if they had failed as often as the others: news is no reason to hurry in an outage.
+        # As if they had failed as often as the others. Else a server that accepts, names a new
+        # neighbour and closes would lead us from place to place without a pause.
         due = max(known.due for known in self._known)
         steps = max(known.steps for known in self._known)
         self._known += [_Known(address, given=False, due=due, steps=steps) for address in new]
@@ -247,14 +241,6 @@ class Servers:
         known.answer = reason
         known.due = now + self._wait(known.steps)
         known.steps += 1
-
-    def _slow_down(self, now: float) -> None:
-        # Beside the wait of each server: one that accepts, names a neighbour that nobody has
-        # tried, and closes would else lead us from place to place without a pause.
-        round_length = min(len(self._known), FLAP_ROUND)
-        self._flaps += 1
-        if self._flaps > round_length:
-            self._not_before = now + self._wait(self._flaps // round_length - 1)
 
     def _wait(self, steps: int) -> float:
         fixed = self._options.reconnect_time_wait
