@@ -17,7 +17,7 @@ STOREYS = {
     "serializers": 1,
     "_events": 1,
     "_actors": 2,
-    "middlewares": 2,
+    "middlewares": 3,
     "decorators": 2,
     "dead_letters": 2,
     "services": 3,

@@ -10,7 +10,6 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from walnats_anyio._actors import _attempts
-from walnats_anyio._actors._choices import check_count, check_seconds
 from walnats_anyio._actors._consumers import check_consumer, for_each, register_consumer
 from walnats_anyio._actors._executors import Executors
 from walnats_anyio._actors._job import logger
@@ -19,6 +18,7 @@ from walnats_anyio._actors._polls import Polls
 from walnats_anyio._actors._requests import Options
 from walnats_anyio._actors._slots import Slots
 from walnats_anyio._actors._summary import Summary
+from walnats_anyio._actors.declare._choices import check_count, check_seconds
 from walnats_anyio._link import Link, Server, ServerError, open_link
 from walnats_anyio.dead_letters import _stream as _dead_letters
 

@@ -13,14 +13,19 @@ from typing import Any, cast
 
 import anyio
 
-from walnats_anyio._actors._actor import Actor
 from walnats_anyio._actors._attempts import Attempts
-from walnats_anyio._actors._choices import ExecuteIn, Reject, Retry
 from walnats_anyio._actors._deadlines import Deadlines
 from walnats_anyio._actors._executors import Executors
 from walnats_anyio._actors._verdict import Outcome
+from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.declare._choices import ExecuteIn, Reject, Retry
+from walnats_anyio._actors.declare._contexts import (
+    BaseContext,
+    Context,
+    ErrorContext,
+    OkContext,
+)
 from walnats_anyio._link import Message, cancelled_from_outside
-from walnats_anyio.middlewares import BaseContext, Context, ErrorContext, OkContext
 
 logger = logging.getLogger("walnats_anyio.actors")
 

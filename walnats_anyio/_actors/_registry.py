@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from walnats_anyio._actors._actor import Actor
 from walnats_anyio._actors._connection import ConnectedActors, connect_actors
+from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._link import Server, check_connect
 
 

@@ -8,7 +8,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
-from walnats_anyio._actors._choices import ExecuteIn
+from walnats_anyio._actors.declare._choices import ExecuteIn
 
 
 def check_handler(this: str, handler: object, execute_in: ExecuteIn) -> None:

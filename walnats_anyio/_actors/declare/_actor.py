@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args, overload
 
-from walnats_anyio._actors._choices import ExecuteIn, Priority, check_count, check_seconds
-from walnats_anyio._actors._handler import check_handler
+from walnats_anyio._actors.declare._choices import ExecuteIn, Priority, check_count, check_seconds
+from walnats_anyio._actors.declare._handler import check_handler
+from walnats_anyio._actors.declare._middleware import Middleware
 from walnats_anyio._events import BaseEvent
 from walnats_anyio._link import check_name
-from walnats_anyio.middlewares import Middleware
 
 T = TypeVar("T")
 R = TypeVar("R")
