@@ -18,7 +18,7 @@ from walnats_anyio._actors._polls import Polls
 from walnats_anyio._actors._requests import Options
 from walnats_anyio._actors._slots import Slots
 from walnats_anyio._actors._summary import Summary
-from walnats_anyio._actors.declare._choices import check_count, check_seconds
+from walnats_anyio._events._arguments import check_count, check_seconds
 from walnats_anyio._link import Link, Server, ServerError, open_link
 from walnats_anyio.dead_letters import _stream as _dead_letters
 
@@ -111,7 +111,7 @@ class ConnectedActors:
         check_count("max_processes", max_processes, optional=True)
         check_count("max_threads", max_threads, optional=True)
         if shutdown_timeout is not None:
-            check_seconds("shutdown_timeout", shutdown_timeout)
+            check_seconds("shutdown_timeout", shutdown_timeout, 0.0)
         if poll_delay is None:
             poll_delay = 2.0 if burst else 30.0
         # A request that never waits makes sense only where nothing there means the end.

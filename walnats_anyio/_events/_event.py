@@ -6,7 +6,8 @@ import dataclasses
 import functools
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
-from walnats_anyio._events._limits import NO_LIMITS, Limits, check_seconds
+from walnats_anyio._events._arguments import check_seconds
+from walnats_anyio._events._limits import MIN_SECONDS, NO_LIMITS, Limits
 from walnats_anyio._link._names import check_name
 from walnats_anyio.serializers import DecodeError, EncodeError, Serializer, get_serializer
 from walnats_anyio.serializers._schema import describe
@@ -177,7 +178,7 @@ class BaseEvent(Generic[T]):
         return self.serializer
 
     def _check_dedup_window(self) -> None:
-        check_seconds(f"event {self.name!r}: dedup_window", self.dedup_window)
+        check_seconds(f"event {self.name!r}: dedup_window", self.dedup_window, MIN_SECONDS)
         age = self.limits.age
         if age is not None and self._effective_dedup_window() > age:
             raise ValueError(

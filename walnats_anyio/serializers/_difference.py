@@ -6,8 +6,8 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from datetime import datetime, time
+from math import isfinite
 from types import NoneType
 from typing import Any, NamedTuple, cast
 
@@ -16,7 +16,6 @@ import msgspec
 class_of: Callable[[object], type[Any]] = type
 """`type`, with a type of its own: what it gives for `Any` is half unknown to a type checker."""
 
-_TELLING = (bool, int, float, Decimal, date, time, timedelta, NoneType)
 _MISSING = object()
 
 
@@ -77,13 +76,16 @@ def _differs(sent: Any, back: Any) -> _Found:
     shown, other = _shown(sent), _shown(back)
     if shown == other:
         other = f"another {class_of(back).__qualname__}"
+    other = other.replace("this", "a", 1)
     return _Found("", f"{shown} would arrive as {other}")
 
 
 def _shown(value: Any) -> str:
-    # Only what is short and tells the cause. Text may be a secret, and errors go to logs.
-    if isinstance(value, _TELLING):
-        return repr(value)
+    # Values stay out of errors, which go to logs; what is shown is the cause, and tells nothing.
+    if value is None or (isinstance(value, float) and not isfinite(value)):
+        return str(value)
+    if isinstance(value, datetime | time) and value.utcoffset() is not None:
+        return f"this {class_of(value).__qualname__} with offset {value.utcoffset()}"
     return f"this {class_of(value).__qualname__}"
 
 

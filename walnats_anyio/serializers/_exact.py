@@ -9,40 +9,30 @@ certain" (False) to everything else: constraints, subclasses, odd time offsets, 
 
 from __future__ import annotations
 
-import enum
 import inspect as std_inspect
-import types
-from collections.abc import Callable, Collection
-from datetime import UTC, date, datetime
-from decimal import Decimal
 from keyword import iskeyword
 from math import isfinite
 from typing import Any, get_origin
-from uuid import UUID
 
 from msgspec import inspect
 
 from walnats_anyio.serializers._difference import class_of, fields_of
+from walnats_anyio.serializers._exact_values import (
+    Test,
+    is_finite,
+    is_plain_json,
+    is_plain_json_list,
+    is_plain_json_object,
+    leaves,
+    value_test,
+)
 
-Test = Callable[[Any], bool]
-
-# Exactly of this class means the same after JSON. Equal to what has no constraints.
-_LEAVES: list[tuple[inspect.Type, type]] = [
-    (inspect.IntType(), int),
-    (inspect.StrType(), str),
-    (inspect.BoolType(), bool),
-    (inspect.NoneType(), types.NoneType),
-    (inspect.BytesType(), bytes),
-    (inspect.DateType(), date),
-    (inspect.UUIDType(), UUID),
-]
 _COLLECTIONS: dict[type, type] = {
     inspect.ListType: list,
     inspect.VarTupleType: tuple,
     inspect.SetType: set,
     inspect.FrozenSetType: frozenset,
 }
-_ANY_LEAVES = frozenset({int, str, bool, types.NoneType})
 
 
 def never(_message: Any) -> bool:
@@ -74,28 +64,8 @@ class _Tests:
 
             return is_exact
         self._under_way.add(key)
-        test = made[key] = self._value(info) or self._container(info) or never
+        test = made[key] = value_test(info) or self._container(info) or never
         return test
-
-    def _value(self, info: inspect.Type) -> Test | None:
-        kinds = _leaves(info)
-        if kinds is not None:
-            return lambda message: class_of(message) in kinds
-        match info:
-            case inspect.AnyType() | inspect.CustomType():
-                return _is_plain_json
-            case inspect.FloatType() if info == inspect.FloatType():
-                return _is_finite
-            case inspect.DateTimeType(tz=None):
-                return _is_plain_moment
-            case inspect.EnumType() if not issubclass(info.cls, enum.Flag):
-                return _of_class(info.cls)
-            case inspect.DecimalType():
-                return _is_finite_decimal
-            case inspect.LiteralType():
-                return _one_of(info.values)
-            case _:
-                return None
 
     def _container(self, info: inspect.Type) -> Test | None:
         match info:
@@ -117,7 +87,7 @@ class _Tests:
     def _union(self, info: inspect.UnionType) -> Test:
         for part in info.types:
             if isinstance(part, inspect.AnyType | inspect.CustomType):
-                return _is_plain_json  # nothing else is decoded then
+                return is_plain_json  # nothing else is decoded then
             if isinstance(part, inspect.DecimalType):
                 return never  # which of them a number comes back as is not obvious
         tests = [self.make(part) for part in info.types]
@@ -133,8 +103,8 @@ class _Tests:
     def _collection(self, info: inspect.CollectionType) -> Test:
         cls = _COLLECTIONS[type(info)]
         if isinstance(info.item_type, inspect.AnyType) and cls is list:
-            return _is_plain_json_list
-        kinds, test = _leaves(info.item_type), self.make(info.item_type)
+            return is_plain_json_list
+        kinds, test = leaves(info.item_type), self.make(info.item_type)
         if test is never:
             return never
 
@@ -162,8 +132,8 @@ class _Tests:
     def _dict(self, info: inspect.DictType) -> Test:
         both = (info.key_type, info.value_type)
         if all(isinstance(part, inspect.AnyType) for part in both):
-            return _is_plain_json_object
-        keys, test = _leaves(info.key_type), self.make(info.value_type)
+            return is_plain_json_object
+        keys, test = leaves(info.key_type), self.make(info.value_type)
         # Every key is text in JSON: of several kinds it is not certain which one it was.
         if keys is None or len(keys) > 1 or test is never:
             return never
@@ -203,10 +173,10 @@ class _Tests:
         source = ["type(m) is cls"]
         for index, field in enumerate(info.fields):
             part, of = f"m.{field.name}", f"of{index}"
-            kinds = _leaves(field.type)
+            kinds = leaves(field.type)
             if kinds is None:
                 known[of] = self.make(field.type)
-                is_float = known[of] is _is_finite
+                is_float = known[of] is is_finite
                 source.append(
                     f"type(x := {part}) is float and isfinite(x)" if is_float else f"{of}({part})"
                 )
@@ -218,20 +188,6 @@ class _Tests:
                 source.append(f"type({part}) in {of}")
         test: Test = eval(f"lambda m: {' and '.join(source)}", known)
         return test
-
-
-def _leaves(info: inspect.Type) -> frozenset[type] | None:
-    """List the classes of a type all of whose values are certain; None for other types."""
-    if isinstance(info, inspect.UnionType):
-        parts = [_leaves(part) for part in info.types]
-        known = [part for part in parts if part is not None]
-        if len(known) < len(parts):
-            return None
-        return frozenset(cls for part in known for cls in part)
-    for leaf, cls in _LEAVES:
-        if info == leaf:
-            return frozenset({cls})
-    return None
 
 
 def _holds_what_it_is_given(cls: type, names: list[str]) -> bool:
@@ -257,50 +213,3 @@ def _is_plain_attribute(cls: type, name: str) -> bool:
         return True
     # Of a class with slots, or of a named tuple.
     return std_inspect.ismemberdescriptor(attribute) or tuple in cls.__mro__
-
-
-def _of_class(cls: type) -> Test:
-    return lambda message: class_of(message) is cls
-
-
-def _one_of(values: Collection[object]) -> Test:
-    kinds = frozenset(map(class_of, values))
-    return lambda message: class_of(message) in kinds and message in values
-
-
-def _is_finite_decimal(message: Any) -> bool:
-    return class_of(message) is Decimal and message.is_finite()
-
-
-def _is_finite(message: Any) -> bool:
-    return class_of(message) is float and isfinite(message)
-
-
-def _is_plain_moment(message: Any) -> bool:
-    return class_of(message) is datetime and (message.tzinfo is None or message.tzinfo is UTC)
-
-
-def _is_plain_json(message: Any) -> bool:
-    # Loops rather than all(...): half the time for the small objects that events are made of.
-    kind = class_of(message)
-    if kind is dict:
-        for key, item in message.items():
-            if class_of(key) is not str:
-                return False
-            if class_of(item) not in _ANY_LEAVES and not _is_plain_json(item):
-                return False
-        return True
-    if kind is list:
-        for item in message:
-            if class_of(item) not in _ANY_LEAVES and not _is_plain_json(item):
-                return False
-        return True
-    return kind in _ANY_LEAVES or (kind is float and isfinite(message))
-
-
-def _is_plain_json_list(message: Any) -> bool:
-    return class_of(message) is list and _is_plain_json(message)
-
-
-def _is_plain_json_object(message: Any) -> bool:
-    return class_of(message) is dict and _is_plain_json(message)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from walnats_anyio.testing._arguments import check_name, check_port, check_seconds
+from walnats_anyio._events._arguments import check_seconds
+from walnats_anyio.testing._arguments import check_name, check_port
 from walnats_anyio.testing._binary import check_version, find_binary
 from walnats_anyio.testing._config import Config, render_config
 from walnats_anyio.testing._context import ServerContext

@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args, overload
 
-from walnats_anyio._actors.declare._choices import ExecuteIn, Priority, check_count, check_seconds
+from walnats_anyio._actors.declare._choices import ExecuteIn, Priority
 from walnats_anyio._actors.declare._handler import check_handler
 from walnats_anyio._actors.declare._middleware import Middleware
 from walnats_anyio._events import BaseEvent
+from walnats_anyio._events._arguments import check_count, check_seconds
 from walnats_anyio._link import check_name
 
 T = TypeVar("T")
@@ -245,7 +246,7 @@ class Actor(Generic[T, R]):
             return
         _check_type(f"{this} retry_delay", delays, (list, tuple))
         for delay in delays:
-            check_seconds(f"{this} each of retry_delay", delay)
+            check_seconds(f"{this} each of retry_delay", delay, 0.0)
         # A tuple, so that the actor is hashable and nobody changes it behind our back.
         object.__setattr__(self, "retry_delay", tuple(delays))
 
