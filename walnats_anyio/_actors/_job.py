@@ -25,6 +25,7 @@ from walnats_anyio._actors.declare._contexts import (
     ErrorContext,
     OkContext,
 )
+from walnats_anyio._actors.declare._handler import check_result
 from walnats_anyio._link import Message, cancelled_from_outside
 
 logger = logging.getLogger("walnats_anyio.actors")
@@ -141,11 +142,16 @@ class Jobs:
             return
         try:
             yielded = context.run(coroutine.send, None)
-        except StopIteration:
-            return  # it never had to wait, so there is nothing that a deadline could end
+        except StopIteration as stop:
+            # It never had to wait, so there is nothing that a deadline could end.
+            if stop.value is not None:
+                check_result(stop.value)
+            return
         self.deadlines.start(scope, started)
         self._suspending()
-        await Resumed(coroutine, context, yielded)
+        result = await Resumed(coroutine, context, yielded)
+        if result is not None:
+            check_result(result)
 
     async def told(self, received: Message, ending: Ending, attempt: int) -> None:
         """Tell the middlewares and the log how a job ended."""
@@ -206,9 +212,14 @@ def _call(
 ) -> Coroutine[Any, Any, Any] | None:
     """Call a handler in a context; gives what is left to await."""
     result: Any = context.run(handler, message)
+    if result is None:
+        return None
     if type(result) is CoroutineType:
         return cast("Coroutine[Any, Any, Any]", result)
-    return _await(result) if isinstance(result, Awaitable) else None
+    if isinstance(result, Awaitable):
+        return _await(result)
+    check_result(result)
+    return None
 
 
 async def _await(awaitable: Any) -> Any:
