@@ -12,7 +12,7 @@ MIN_SECONDS = 0.1
 """The shortest time that the server keeps an event, or the memory of one."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Limits:
     """How much the stream of an event may hold. None means no limit.
 
@@ -21,6 +21,13 @@ class Limits:
     reached, the server drops the oldest events, handled or not, and accepts the new one.
 
         Limits(age=24 * 3600, messages=1_000_000)
+
+    Args:
+        age: how long an event may wait in the stream, in seconds, at least 0.1.
+        consumers: how many actors the event may have.
+        messages: how many events may wait in the stream.
+        bytes: how many bytes the stream may take, headers and overhead included.
+        message_size: the largest event accepted, in bytes, headers included.
 
     Raises:
         TypeError: a limit is neither None nor a number (`bool` is not one here).
@@ -59,6 +66,11 @@ class Limits:
         check_count("limits.messages", self.messages, MAX_INT64, optional=True)
         check_count("limits.bytes", self.bytes, MAX_INT64, optional=True)
         check_count("limits.message_size", self.message_size, MAX_INT32, optional=True)
+
+    def __repr__(self) -> str:
+        limits = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
+        shown = [f"{name}={limit!r}" for name, limit in limits if limit is not None]
+        return f"Limits({', '.join(shown)})"
 
     def evolve(self, **changes: Any) -> Limits:
         """Make a copy with the given limits changed; the others stay as they are.

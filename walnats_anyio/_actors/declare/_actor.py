@@ -28,7 +28,7 @@ MIN_ACK_WAIT = 0.1
 """The shortest `ack_wait` in seconds: a pulse has to come round several times within it."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Actor(Generic[T, R]):
     """Handles every event of one kind, in any number of processes.
 
@@ -41,6 +41,33 @@ class Actor(Generic[T, R]):
     server: `ConnectedActors.register` brings a change of theirs there.
 
     A value: frozen and hashable, with no connection and no state.
+
+    Args:
+        name: the durable consumer in JetStream, unique for the event: 1 to 255 bytes of visible
+            characters without spaces, `.`, `*`, `>`, slashes and backslashes.
+        event: the event to handle.
+        handler: what is called with the decoded message: a coroutine function, a plain function, a
+            method, an object with `__call__`.
+        description: what people see beside the consumer in NATS tools; at most 4096 bytes.
+        ack_wait: seconds without a sign of life after which the event is given to another run. At
+            least 0.1, default 16.
+        max_attempts: how many times the handler is run for an event. None (the default): until it
+            is handled.
+        max_ack_pending: how many events the actor may hold at once, in all processes together.
+            Default 1000.
+        middlewares: told of each start, success and failure, in order.
+        max_jobs: how many jobs of this actor may run at once in one process. Default 16.
+        job_timeout: seconds a job may take before it is cancelled and has failed. At least 0.001,
+            default 32.
+        execute_in: where the handler runs: `ExecuteIn.MAIN` (the default), `THREAD` or `PROCESS`.
+        retry_delay: seconds from a failed attempt to the next one, the last repeating; or a
+            function of the attempt that failed, from 1. Default `(0.5, 1, 2, 4)`.
+        pulse: whether running jobs prolong their `ack_wait`. Default True.
+        priority: who goes first when the actors of one process compete for `max_jobs` of `listen`.
+            Default `Priority.NORMAL`.
+        dead_letters: whether events that are given up are kept as dead letters. Default True.
+        ack: a job is done when its acknowledgement is `"sent"` (the default), or `"confirmed"` by
+            the server.
 
     Raises:
         TypeError: an argument is of a wrong type, or the handler cannot run where it should.
@@ -209,6 +236,16 @@ class Actor(Generic[T, R]):
         self._check_middlewares(this)
         self._check_retry_delay(this)
         check_handler(this, self.handler, self.execute_in)
+
+    def __repr__(self) -> str:
+        handler = getattr(self.handler, "__qualname__", None) or repr(self.handler)
+        event = getattr(self.event, "name", self.event)
+        shown = [repr(self.name), f"event={event!r}", f"handler={handler}"]
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name not in ("name", "event", "handler") and value != field.default:
+                shown.append(f"{field.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     @property
     def consumer_name(self) -> str:

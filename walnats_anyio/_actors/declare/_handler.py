@@ -86,9 +86,14 @@ def _unfinished(kind: type) -> str | None:
 
 
 def _shown(result: object) -> str:
-    name = getattr(result, "__qualname__", None)
-    kind = f"{type(result).__module__}.{type(result).__qualname__}".removeprefix("builtins.")
-    return f"a {kind} of {name}" if isinstance(name, str) else f"a {kind}"
+    cls = type(result)
+    kind = (
+        cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    )
+    article = "an" if kind[0] in "aeiou" else "a"
+    function = getattr(result, "__qualname__", None)
+    of = f" of {function}" if isinstance(function, str) else ""
+    return f"{article} {kind}{of}"
 
 
 def _check_runs(this: str, handler: Any) -> None:
