@@ -357,7 +357,7 @@ def test_the_wrong_field_is_named() -> None:
 @attrs.define
 class Account:
     id: int
-    _token: str = ""
+    _token: str = attrs.field(default="", alias="token")
 
 
 @attrs.define

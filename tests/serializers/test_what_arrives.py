@@ -118,7 +118,7 @@ class Computed:
     text: str
 
     def _get(self) -> str:
-        return self.__dict__.get("text", "") + "!"
+        return f"{self.__dict__.get('text')}!"
 
     def _set(self, value: str) -> None:
         self.__dict__["text"] = value

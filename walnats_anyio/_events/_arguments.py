@@ -1,4 +1,4 @@
-"""Numbers that people give: refused at the call that gave them, with what would be right."""
+"""Wrong arguments: refused at the call that gave them, with what would be right."""
 
 from __future__ import annotations
 
@@ -40,3 +40,15 @@ def check_count(
         right = "at least 1" if most is None else f"1 to {most}"
         right += ", or None for no limit" if optional else ""
         raise ValueError(f"{what} must be {right}, not {value!r}")
+
+
+def check_type(what: str, value: object, right: type | tuple[type, ...]) -> None:
+    """Refuse what is not of a type, or of one of several.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if isinstance(value, right):
+        return
+    names = [kind.__name__ for kind in (right if isinstance(right, tuple) else (right,))]
+    raise TypeError(f"{what} must be of {' or '.join(names)}, not {value!r}")

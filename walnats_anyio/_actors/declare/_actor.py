@@ -10,7 +10,7 @@ from walnats_anyio._actors.declare._choices import ExecuteIn, Priority
 from walnats_anyio._actors.declare._handler import check_handler
 from walnats_anyio._actors.declare._middleware import Middleware
 from walnats_anyio._events import BaseEvent
-from walnats_anyio._events._arguments import check_count, check_seconds
+from walnats_anyio._events._arguments import check_count, check_seconds, check_type
 from walnats_anyio._link import check_name
 
 T = TypeVar("T")
@@ -221,7 +221,7 @@ class Actor(Generic[T, R]):
         check_name("actor", self.name)
         this = f"actor {self.name!r}:"
         for field, right in _TYPES.items():
-            _check_type(f"{this} {field}", getattr(self, field), right)
+            check_type(f"{this} {field}", getattr(self, field), right)
         if len((self.description or "").encode()) > MAX_DESCRIPTION_BYTES:
             raise ValueError(
                 f"{this} description is over {MAX_DESCRIPTION_BYTES} bytes: shorten it"
@@ -272,16 +272,16 @@ class Actor(Generic[T, R]):
         return config
 
     def _check_middlewares(self, this: str) -> None:
-        _check_type(f"{this} middlewares", self.middlewares, (list, tuple))
+        check_type(f"{this} middlewares", self.middlewares, (list, tuple))
         for middleware in self.middlewares:
-            _check_type(f"{this} each of middlewares", middleware, Middleware)
+            check_type(f"{this} each of middlewares", middleware, Middleware)
         object.__setattr__(self, "middlewares", tuple(self.middlewares))
 
     def _check_retry_delay(self, this: str) -> None:
         delays = self.retry_delay
         if callable(delays):
             return
-        _check_type(f"{this} retry_delay", delays, (list, tuple))
+        check_type(f"{this} retry_delay", delays, (list, tuple))
         for delay in delays:
             check_seconds(f"{this} each of retry_delay", delay, 0.0)
         # A tuple, so that the actor is hashable and nobody changes it behind our back.
@@ -296,10 +296,3 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "priority": Priority,
     "dead_letters": bool,
 }
-
-
-def _check_type(what: str, value: object, right: type | tuple[type, ...]) -> None:
-    if isinstance(value, right):
-        return
-    names = [kind.__name__ for kind in (right if isinstance(right, tuple) else (right,))]
-    raise TypeError(f"{what} must be of {' or '.join(names)}, not {value!r}")
