@@ -394,6 +394,7 @@ ODD = timezone(timedelta(hours=23, minutes=59, seconds=59))
         (list, [float("-inf")], "-inf would arrive as None"),
         (Any, float("inf"), "inf would arrive as None"),
         (Any, (1, 2), "this tuple would arrive as a list"),
+        (User | Any, User(1, "a"), "this User would arrive as a dict"),
         (Any, [UUID(int=1)], r"this UUID would arrive as a str - at `\$\[0\]`"),
         (Any, {1: "a"}, r"this int would arrive as a str - at `\$.keys\(\)`"),
         (dict[int | str, str], {1: "a", "1": "b"}, "2 keys would arrive as 1"),
