@@ -40,7 +40,6 @@ ROOF = "(roof)"
 ROOF_FILES = {"__init__.py", "__main__.py", "types.py"}
 
 EXCEPTIONS = {
-    ("_actors", "middlewares"): "the middleware protocol is to move to _actors/declare",
     ("_actors", "dead_letters"): "what an actor needs of dead letters is to move to _letters",
     ("cli", "testing"): "the commands server and demo run the NatsServer that tests use",
 }

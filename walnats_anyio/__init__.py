@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from walnats_anyio import dead_letters, middlewares, serializers, types
 from walnats_anyio._actors import Actor, Actors, ExecuteIn, Priority, Reject, Retry
 from walnats_anyio._events import Event, Events, Limits
@@ -45,3 +47,16 @@ __all__ = [
     "serializers",
     "types",
 ]
+
+
+def _show_as_public() -> None:
+    # Tracebacks, logs, dead letters, help() and pickles name the module of a class. It should be
+    # the one that people import it from, and not a file that may move.
+    for module in (types, serializers, middlewares, dead_letters, sys.modules[__name__]):
+        for name in module.__all__:
+            value = getattr(module, name)
+            if isinstance(value, type) and "._" in value.__module__:
+                value.__module__ = module.__name__
+
+
+_show_as_public()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import pydoc
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, NoReturn
 from unittest.mock import Mock
@@ -72,6 +73,22 @@ def test_an_actor_is_a_value() -> None:
         actor.max_jobs = 1  # type: ignore[misc]  # that it cannot be set is what is tested
     changed = dataclasses.replace(actor, max_jobs=1)
     assert (changed.max_jobs, actor.max_jobs) == (1, 3)
+
+
+def test_an_actor_shows_what_differs_from_the_defaults() -> None:
+    assert repr(Actor("a", EVENT, handle)) == "Actor('a', event='user-created', handler=handle)"
+    actor = Actor("a", EVENT, Handler().method, max_jobs=3, execute_in=ExecuteIn.THREAD)
+    assert repr(actor) == (
+        "Actor('a', event='user-created', handler=Handler.method, max_jobs=3,"
+        f" execute_in={ExecuteIn.THREAD!r})"
+    )
+    assert "handler=functools.partial(" in repr(Actor("a", EVENT, functools.partial(handle)))
+
+
+def test_help_describes_every_argument() -> None:
+    told = pydoc.plain(pydoc.render_doc(Actor))
+    arguments = [field.name for field in dataclasses.fields(Actor) if field.init]
+    assert [name for name in arguments if f"  {name}: " not in told] == []
 
 
 def test_sequences_are_copied() -> None:
@@ -272,6 +289,80 @@ def test_generators_would_never_run(handler: Any, place: ExecuteIn) -> None:
         Actor("a", EVENT, handler, execute_in=place)
 
 
+def of_nothing() -> None: ...
+
+
+def of_two(message: int, more: int) -> None: ...
+
+
+def of_keywords(*, message: int) -> None: ...
+
+
+class TwoParameters:
+    def __call__(self, message: int, more: int) -> None: ...
+
+    def of_nothing(self) -> None: ...
+
+    async def of_keywords(self, *, message: int) -> None: ...
+
+
+def injecting(function: Callable[[int, int], None]) -> Callable[[int], None]:
+    """A decorator that adds an argument of its own."""
+
+    @functools.wraps(function)
+    def call(message: int) -> None:
+        function(message, 2)
+
+    return call
+
+
+def taking_two(function: Callable[[int], None]) -> Callable[[int, int], None]:
+    @functools.wraps(function)
+    def call(message: int, more: int) -> None:
+        function(message)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        of_nothing,
+        of_two,
+        of_keywords,
+        lambda: None,
+        TwoParameters(),
+        TwoParameters().of_nothing,
+        TwoParameters().of_keywords,
+        functools.partial(of_two, 1, 2),
+        functools.partial(of_nothing),
+        taking_two(handle_plainly),
+    ],
+)
+@pytest.mark.parametrize("place", [ExecuteIn.MAIN, ExecuteIn.THREAD])
+def test_a_handler_takes_one_argument(handler: Any, place: ExecuteIn) -> None:
+    with pytest.raises(TypeError, match=r"actor 'a': .*one argument.*functools\.partial"):
+        Actor("a", EVENT, handler, execute_in=place)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        functools.partial(of_two, 1),
+        functools.partial(of_two, more=1),
+        injecting(of_two),
+        lambda message, more=None: None,
+        lambda *messages: None,
+        lambda *messages, **more: None,
+        print,
+        [].append,
+        {}.get,
+    ],
+)
+def test_handlers_that_take_one_argument_among_others(handler: Any) -> None:
+    assert Actor("a", EVENT, handler).handler == handler
+
+
 @pytest.mark.timeout(20)
 def test_a_mock_is_a_handler() -> None:
     Actor("a", EVENT, Mock(), execute_in=ExecuteIn.THREAD)
@@ -289,7 +380,18 @@ def test_a_registry_keeps_the_order() -> None:
     assert Actor("d", EVENT, handle) not in registry
     assert registry.get("a") is actors[1]
     assert registry.get("d") is None
-    assert "Actor(name='b'" in repr(registry)
+    assert repr(registry) == "Actors('b', 'a', 'c')"
+
+
+def test_a_large_registry_shows_its_first_actors() -> None:
+    many = Actors(*[Actor(f"a{number}", EVENT, handle) for number in range(12)])
+    assert repr(many).endswith("'a9', and 2 more)")
+
+
+@pytest.mark.parametrize("wrap", [list, tuple, iter])
+def test_many_actors_in_one_argument_need_a_star(wrap: Any) -> None:
+    with pytest.raises(TypeError, match=r"takes actors, not \w+: put a \* .* Actors\(\*actors\)"):
+        Actors(wrap([Actor("a", EVENT, handle)]))
 
 
 def test_a_registry_needs_an_actor() -> None:

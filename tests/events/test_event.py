@@ -6,6 +6,7 @@ import asyncio
 import copy
 import dataclasses
 import pickle
+import pydoc
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal, assert_type
@@ -121,11 +122,19 @@ def test_replace_checks_again() -> None:
     assert dataclasses.replace(Event("users", User), limits=Limits(age=1)).limits.age == 1
 
 
-def test_the_encoder_does_not_show() -> None:
-    assert repr(Event("users", int)) == (
-        "Event(name='users', schema=<class 'int'>, serializer=None, description=None,"
-        f" limits={Limits()!r}, replicas=1, storage='file', dedup_window=120.0)"
+def test_an_event_shows_what_differs_from_the_defaults() -> None:
+    assert repr(Event("users", int)) == "Event('users', int)"
+    described = Event("users", list[User], description="all", limits=Limits(age=5), replicas=3)
+    assert repr(described) == (
+        f"Event('users', {list[User]}, description='all', limits=Limits(age=5), replicas=3)"
     )
+
+
+@pytest.mark.parametrize("declared", [Event, Limits])
+def test_help_describes_every_argument(declared: Any) -> None:
+    told = pydoc.plain(pydoc.render_doc(declared))
+    arguments = [field.name for field in dataclasses.fields(declared) if field.init]
+    assert [name for name in arguments if f"  {name}: " not in told] == []
 
 
 def test_type_checkers_know_the_message() -> None:

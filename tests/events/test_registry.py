@@ -14,7 +14,18 @@ def test_events_are_kept_in_order() -> None:
     events = Events(CREATED, DELETED)
     assert list(events) == [CREATED, DELETED]
     assert len(events) == 2
-    assert repr(events) == f"Events({CREATED!r}, {DELETED!r})"
+    assert repr(events) == "Events('user-created', 'user-deleted')"
+
+
+def test_a_large_registry_shows_its_first_events() -> None:
+    many = Events(*[Event(f"e{number}", int) for number in range(12)])
+    assert repr(many).endswith("'e9', and 2 more)")
+
+
+@pytest.mark.parametrize("many", [[CREATED], (CREATED,), {CREATED}, iter([CREATED])])
+def test_many_events_in_one_argument_need_a_star(many: BaseEvent[object]) -> None:
+    with pytest.raises(TypeError, match=r"takes events, not \w+: put a \* .* Events\(\*events\)"):
+        Events(many)
 
 
 def test_events_are_found_by_name() -> None:
@@ -53,7 +64,10 @@ def test_only_events_are_taken(other: BaseEvent[object]) -> None:
     [
         (Event("user-created", int), r"schema \(<class 'str'> and <class 'int'>\)"),
         (Event("user-created", str, description="new"), r"description \(None and 'new'\)"),
-        (Event("user-created", str, limits=Limits(age=1)), r"limits \(.*age=1, "),
+        (
+            Event("user-created", str, limits=Limits(age=1)),
+            r"limits \(.*Limits\(age=1\)\)",
+        ),
         (Event("user-created", str, replicas=3), r"replicas \(1 and 3\)"),
         (
             Event("user-created", str, storage="memory", dedup_window=5),

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
@@ -347,6 +348,10 @@ async def test_both_over_one_client(nats_url: str) -> None:
         (bool, True),
         (dict, {"a": [1, "b", None]}),
         (list, [1, "b", None]),
+        (datetime, datetime(2020, 1, 2, 3, 4, 5, 6)),  # noqa: DTZ001
+        (datetime, datetime(2020, 1, 2, tzinfo=UTC)),
+        (datetime, datetime(1930, 1, 2, tzinfo=timezone(timedelta(minutes=19, seconds=32)))),
+        (date, date(2020, 1, 2)),
     ],
     ids=lambda value: repr(value)[:20],
 )
@@ -355,3 +360,47 @@ def test_one_reads_what_the_other_wrote(schema: type[Any], message: Any) -> None
     theirs = peers.Event("x", schema)
     assert ours.decode(theirs.encode(message)) == message
     assert theirs.decode(ours.encode(message)) == message
+    if schema in (datetime, date):
+        assert ours.encode(message) == theirs.encode(message)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [(datetime, datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC)), (date, date(2020, 1, 2))],
+)
+async def test_dates_go_both_ways(nats_url: str, schema: Any, message: Any) -> None:
+    """Each actor gets what both publishers emitted."""
+    ours: list[Any] = []
+    theirs: list[Any] = []
+
+    async def handle_ours(moment: Any) -> None:
+        ours.append(moment)
+
+    async def handle_theirs(moment: Any) -> None:
+        theirs.append(moment)
+
+    our_event, their_event = walnats.Event("moment", schema), peers.Event("moment", schema)
+    our_actors = walnats.Actors(walnats.Actor("ours", our_event, handle_ours))
+    their_actors = peers.Actors(peers.Actor("theirs", their_event, handle_theirs))
+    client = await nats.connect(nats_url)
+    async with (
+        walnats.Events(our_event).connect(nats_url) as our_events,
+        peers.Events(their_event).connect(client, close=False) as their_events,
+        our_actors.connect(nats_url) as our_listening,
+        their_actors.connect(client, close=False) as their_listening,
+    ):
+        await our_events.register()
+        await our_listening.register()
+        await their_listening.register()
+        await our_events.emit(our_event, message, sync=True)
+        await their_events.emit(their_event, message, sync=True)
+        async with asyncio.timeout(LONG), asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(their_listening.listen(poll_delay=0.5))
+            tasks.create_task(our_listening.listen())
+            await until(lambda: len(ours) == len(theirs) == 2)
+            our_listening.shutdown()
+            running.cancel()
+    assert ours == theirs == [message] * 2
+    assert {type(moment) for moment in ours} == {schema}
+    await client.close()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from typing import (
@@ -24,6 +25,7 @@ from typing import (
     assert_type,
 )
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import attrs
 import msgspec
@@ -35,6 +37,7 @@ from hypothesis import strategies as st
 
 from walnats_anyio.serializers import (
     BytesSerializer,
+    DatetimeSerializer,
     DecodeError,
     EncodeError,
     MsgspecSerializer,
@@ -351,10 +354,178 @@ def test_the_wrong_field_is_named() -> None:
         get_serializer(User).encode(User(id="x", name="a"))  # type: ignore[arg-type]  # tested
 
 
-def test_a_subclass_is_a_message_too() -> None:
-    serializer = get_serializer(User)
-    data = serializer.encode(Admin(1, "a", level=3))
-    assert serializer.decode(data) == User(1, "a")
+@attrs.define
+class Account:
+    id: int
+    _token: str = attrs.field(default="", alias="token")
+
+
+@attrs.define
+class Locked:
+    _token: str
+
+
+class Shape(msgspec.Struct):
+    kind: msgspec.Struct
+
+
+@dataclasses.dataclass
+class Meeting:
+    at: datetime
+
+
+@dataclasses.dataclass
+class Trimmed:
+    text: str
+
+    def __post_init__(self) -> None:
+        self.text = self.text.strip()
+
+
+ODD = timezone(timedelta(hours=23, minutes=59, seconds=59))
+
+
+@pytest.mark.parametrize(
+    ("schema", "message", "told"),
+    [
+        (User, Admin(1, "a", level=3), r"this Admin would arrive as a User - at `\$`"),
+        (list[User], [Admin(1, "a", level=3)], r"this Admin .* at `\$\[0\]`"),
+        (dict, {"a": [1.5, float("nan")]}, r"nan would arrive as None - at `\$\[...\]\[1\]`"),
+        (list, [float("-inf")], "-inf would arrive as None"),
+        (Any, float("inf"), "inf would arrive as None"),
+        (Any, (1, 2), "this tuple would arrive as a list"),
+        (User | Any, User(1, "a"), "this User would arrive as a dict"),
+        (Any, [UUID(int=1)], r"this UUID would arrive as a str - at `\$\[0\]`"),
+        (Any, {1: "a"}, r"this int would arrive as a str - at `\$.keys\(\)`"),
+        (dict[int | str, str], {1: "a", "1": "b"}, "2 keys would arrive as 1"),
+        (dict[int | str, str], {1: "a"}, "this int would arrive as a str"),
+        (dict[str, int], Counter("a"), "this Counter would arrive as a dict"),
+        (list[int], [Level.LOW], "this Level would arrive as an? int"),
+        (str, Kind.NEW, "this Kind would arrive as a str"),
+        (float, 2**53 + 1, "this int would arrive as a float"),
+        (float | None, float("nan"), "nan would arrive as None"),
+        (Account, Account(1, token="x"), r"this str would arrive as another str - at `\$._token`"),
+        (Meeting, Meeting(datetime(2020, 1, 1, tzinfo=ODD)), "offset 23:59:59 .* offset 0:00:00"),
+        (time, time(1, tzinfo=ODD), "offset 23:59:59 .* offset"),
+        (Trimmed, Trimmed("x"), "would arrive as another str"),
+        (Point, Point(1, 2**60 + 1), r"would arrive as a float - at `\$.y`"),
+    ],
+)
+def test_what_would_arrive_as_something_else_is_refused(
+    schema: Any, message: Any, told: str
+) -> None:
+    if isinstance(message, Trimmed):
+        message.text = " x "
+    with pytest.raises((TypeError, ValueError), match=told):
+        get_serializer(schema).encode(message)
+
+
+def test_values_are_not_told() -> None:
+    with pytest.raises(ValueError, match="another str") as caught:
+        get_serializer(Account).encode(Account(1, token="secret"))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        (float, 2),
+        (Point, Point(1, 2)),
+        (Account, Account(1)),
+        (Meeting, Meeting(datetime(2020, 1, 1, tzinfo=ZoneInfo("Europe/Berlin")))),
+        # An hour that comes twice: == is never true between zones then.
+        (Meeting, Meeting(datetime(2020, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=1))),
+    ],
+)
+def test_what_arrives_as_good_as_it_is(schema: Any, message: Any) -> None:
+    serializer: Serializer[Any] = get_serializer(schema)
+    back = serializer.decode(serializer.encode(message))
+    if isinstance(message, Meeting):
+        assert back.at.isoformat() == message.at.isoformat()
+    else:
+        assert back == message
+
+
+# Dates and moments
+
+
+@pytest.mark.parametrize(
+    ("schema", "message", "data"),
+    [
+        (datetime, datetime(2020, 1, 2, 3, 4, 5), b"2020-01-02T03:04:05"),  # noqa: DTZ001
+        (datetime, datetime(2020, 1, 2, tzinfo=UTC), b"2020-01-02T00:00:00+00:00"),
+        (datetime, datetime(2020, 1, 2, tzinfo=ODD), b"2020-01-02T00:00:00+23:59:59"),
+        (date, date(2020, 1, 2), b"2020-01-02"),
+        (Annotated[datetime, "when"], datetime(1, 1, 1, tzinfo=UTC), b"0001-01-01T00:00:00+00:00"),
+    ],
+)
+def test_dates_are_plain_text(schema: Any, message: Any, data: bytes) -> None:
+    serializer: Serializer[Any] = get_serializer(schema)
+    assert isinstance(serializer, DatetimeSerializer)
+    assert serializer.encode(message) == data
+    assert serializer.decode(data) == message
+    assert serializer.decode(b'"%s"' % data) == message
+
+
+@pytest.mark.parametrize("offset", [UTC, None, timezone(timedelta(hours=5, minutes=30)), ODD])
+@given(moment=st.datetimes())
+def test_dates_come_back(offset: timezone | None, moment: datetime) -> None:
+    moment = moment.replace(tzinfo=offset)
+    serializer = get_serializer(datetime)
+    back = serializer.decode(serializer.encode(moment))
+    assert (back, back.utcoffset()) == (moment, moment.utcoffset())
+    if offset is not ODD:
+        # As this library wrote it once, and MsgspecSerializer does.
+        assert serializer.decode(msgspec.json.encode(moment)) == moment
+
+
+@pytest.mark.parametrize(
+    ("schema", "data"),
+    [
+        (datetime, b"now"), (datetime, b""), (datetime, b'"'), (datetime, b'"now"'),
+        (datetime, b"5"), (datetime, b"\xff"), (datetime, b"2020-13-01"),
+        (date, b"2020-01-01T00:00:00"), (date, b"null"), (date, b'"2020-01-01" "'),
+        (Annotated[datetime, msgspec.Meta(tz=True)], b"2020-01-02T03:04:05"),
+        (Annotated[datetime, msgspec.Meta(tz=False)], b"2020-01-02T03:04:05Z"),
+    ],
+)  # fmt: skip
+def test_text_that_is_no_date(schema: Any, data: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        get_serializer(schema).decode(data)
+
+
+class Moment(datetime):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("schema", "message", "told"),
+    [
+        (datetime, Moment(2020, 1, 1, tzinfo=UTC), "expected datetime, got Moment"),
+        (date, datetime(2020, 1, 1, tzinfo=UTC), "expected date, got datetime"),
+        (datetime, date(2020, 1, 1), "expected datetime, got date"),
+        (datetime, "2020-01-01", "expected datetime, got str"),
+        (Annotated[datetime, msgspec.Meta(tz=False)], datetime.now(UTC), "without a time zone"),
+        (Annotated[datetime, msgspec.Meta(tz=True)], datetime(1, 1, 1), "with a time zone"),  # noqa: DTZ001
+    ],
+)
+def test_what_is_no_date_is_refused(schema: Any, message: Any, told: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=told):
+        get_serializer(schema).encode(message)
+
+
+def test_a_serializer_of_dates_takes_nothing_else() -> None:
+    with pytest.raises(TypeError, match="takes datetime or date, not int"):
+        DatetimeSerializer(int)  # type: ignore[type-var]  # what is tested  # pyright: ignore[reportArgumentType]
+
+
+class Blob(bytes):
+    __slots__ = ()
+
+
+def test_a_subclass_of_bytes_would_arrive_as_bytes() -> None:
+    with pytest.raises(TypeError, match="expected bytes, got Blob"):
+        get_serializer(bytes).encode(Blob(b"x"))
 
 
 def test_recursive_data_is_refused() -> None:
@@ -452,6 +623,11 @@ class Mixed(Enum):
         (bytearray, "bytearray"),
         (memoryview, "memoryview"),
         (Annotated[bytes, msgspec.Meta(max_length=3)], "bytes"),
+        (msgspec.Struct, "msgspec.Struct itself"),
+        (Shape, "msgspec.Struct itself"),
+        (list[msgspec.Struct | None], "msgspec.Struct itself"),
+        (Locked, "private field '_token' of Locked"),
+        (dict[str, Locked], "private field '_token' of Locked"),
     ],
 )
 def test_a_schema_without_a_serializer_is_refused_with_a_remedy(schema: Any, told: str) -> None:

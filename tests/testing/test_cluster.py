@@ -153,7 +153,7 @@ def test_without_an_event_loop() -> None:
         ({"size": "3"}, TypeError, "size is '3'"),
         ({"config": {"cluster": {}}}, ValueError, "config sets 'cluster'"),
         ({"config": {"http_port": 8222}}, ValueError, "config sets 'http_port'"),
-        ({"start_timeout": -1}, ValueError, "start_timeout is -1"),
+        ({"start_timeout": -1}, ValueError, "start_timeout must be .* not .*-1"),
     ],
 )
 def test_wrong_arguments(arguments: dict[str, Any], error: type[Exception], message: str) -> None:

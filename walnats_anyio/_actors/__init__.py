@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from walnats_anyio._actors._actor import Actor
-from walnats_anyio._actors._choices import ExecuteIn, Priority, Reject, Retry
 from walnats_anyio._actors._connection import ConnectedActors
 from walnats_anyio._actors._registry import Actors
 from walnats_anyio._actors._summary import ActorSummary, Summary
+from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.declare._choices import ExecuteIn, Priority, Reject, Retry
 
 __all__ = [
     "Actor",

@@ -10,7 +10,6 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from walnats_anyio._actors import _attempts
-from walnats_anyio._actors._choices import check_count, check_seconds
 from walnats_anyio._actors._consumers import check_consumer, for_each, register_consumer
 from walnats_anyio._actors._executors import Executors
 from walnats_anyio._actors._job import logger
@@ -19,6 +18,7 @@ from walnats_anyio._actors._polls import Polls
 from walnats_anyio._actors._requests import Options
 from walnats_anyio._actors._slots import Slots
 from walnats_anyio._actors._summary import Summary
+from walnats_anyio._events._arguments import check_count, check_seconds
 from walnats_anyio._link import Link, Server, ServerError, open_link
 from walnats_anyio.dead_letters import _stream as _dead_letters
 
@@ -111,7 +111,7 @@ class ConnectedActors:
         check_count("max_processes", max_processes, optional=True)
         check_count("max_threads", max_threads, optional=True)
         if shutdown_timeout is not None:
-            check_seconds("shutdown_timeout", shutdown_timeout)
+            check_seconds("shutdown_timeout", shutdown_timeout, 0.0)
         if poll_delay is None:
             poll_delay = 2.0 if burst else 30.0
         # A request that never waits makes sense only where nothing there means the end.

@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 
-from walnats_anyio._actors._actor import Actor
+from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._events import raise_all
 from walnats_anyio._link import (
     STREAM_NOT_FOUND,

@@ -15,7 +15,7 @@ import anyio.to_process
 import anyio.to_thread
 from anyio.lowlevel import current_token
 
-from walnats_anyio._actors._choices import ExecuteIn
+from walnats_anyio._actors.declare._choices import ExecuteIn
 
 
 class Executors:

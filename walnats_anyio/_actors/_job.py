@@ -13,14 +13,20 @@ from typing import Any, cast
 
 import anyio
 
-from walnats_anyio._actors._actor import Actor
 from walnats_anyio._actors._attempts import Attempts
-from walnats_anyio._actors._choices import ExecuteIn, Reject, Retry
 from walnats_anyio._actors._deadlines import Deadlines
 from walnats_anyio._actors._executors import Executors
 from walnats_anyio._actors._verdict import Outcome
+from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.declare._choices import ExecuteIn, Reject, Retry
+from walnats_anyio._actors.declare._contexts import (
+    BaseContext,
+    Context,
+    ErrorContext,
+    OkContext,
+)
+from walnats_anyio._actors.declare._handler import check_result
 from walnats_anyio._link import Message, cancelled_from_outside, parse_headers
-from walnats_anyio.middlewares import BaseContext, Context, ErrorContext, OkContext
 
 logger = logging.getLogger("walnats_anyio.actors")
 
@@ -139,11 +145,16 @@ class Jobs:
             return
         try:
             yielded = context.run(coroutine.send, None)
-        except StopIteration:
-            return  # it never had to wait, so there is nothing that a deadline could end
+        except StopIteration as stop:
+            # It never had to wait, so there is nothing that a deadline could end.
+            if stop.value is not None:
+                check_result(stop.value)
+            return
         self.deadlines.start(scope, started)
         self._suspending()
-        await Resumed(coroutine, context, yielded)
+        result = await Resumed(coroutine, context, yielded)
+        if result is not None:
+            check_result(result)
 
     async def told(self, received: Message, ending: Ending, attempt: int) -> None:
         """Tell the middlewares and the log how a job ended."""
@@ -204,9 +215,14 @@ def _call(
 ) -> Coroutine[Any, Any, Any] | None:
     """Call a handler in a context; gives what is left to await."""
     result: Any = context.run(handler, message)
+    if result is None:
+        return None
     if type(result) is CoroutineType:
         return cast("Coroutine[Any, Any, Any]", result)
-    return _await(result) if isinstance(result, Awaitable) else None
+    if isinstance(result, Awaitable):
+        return _await(result)
+    check_result(result)
+    return None
 
 
 async def _await(awaitable: Any) -> Any:

@@ -8,7 +8,6 @@ from typing import Any
 import anyio
 from anyio.abc import TaskStatus
 
-from walnats_anyio._actors._actor import Actor
 from walnats_anyio._actors._executors import Executors
 from walnats_anyio._actors._listener import Listener
 from walnats_anyio._actors._polls import Polls
@@ -16,6 +15,7 @@ from walnats_anyio._actors._requests import Options
 from walnats_anyio._actors._slot import Slot
 from walnats_anyio._actors._slots import Slots
 from walnats_anyio._actors._summary import ActorSummary, Summary
+from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._link import (
     ConsumerConfigError,
     Link,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from walnats_anyio._actors._actor import Actor
 from walnats_anyio._actors._attempts import Attempts
 from walnats_anyio._actors._endings import Endings
 from walnats_anyio._actors._intake import PENDING, Intake, Meaning, meaning_of
@@ -17,6 +16,7 @@ from walnats_anyio._actors._slot import Slot
 from walnats_anyio._actors._slots import Share
 from walnats_anyio._actors._summary import Counts
 from walnats_anyio._actors._verdict import Ack, Nak, Term, in_words
+from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._events import HEADER_ACTOR
 from walnats_anyio._link import (
     ConsumerConfigError,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from walnats_anyio._actors._actor import Actor
 from walnats_anyio._actors._connection import ConnectedActors, connect_actors
+from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._link import Server, check_connect
+
+MAX_SHOWN = 10
+"""How many actors a registry shows of itself."""
 
 
 class Actors:
@@ -86,9 +89,18 @@ class Actors:
         return actor in self._actors
 
     def __repr__(self) -> str:
-        return f"Actors({', '.join(map(repr, self))})"
+        names = [repr(actor.name) for actor in self]
+        if len(names) > MAX_SHOWN:
+            names[MAX_SHOWN:] = [f"and {len(names) - MAX_SHOWN} more"]
+        return f"Actors({', '.join(names)})"
 
 
 def _check_actor(actor: object) -> None:
-    if not isinstance(actor, Actor):
-        raise TypeError(f"Actors() takes actors, not {type(actor).__name__}: {actor!r}")
+    if isinstance(actor, Actor):
+        return
+    kind = type(actor).__name__
+    if isinstance(actor, Iterable) and not isinstance(actor, str | bytes):
+        raise TypeError(
+            f"Actors() takes actors, not {kind}: put a * before it, as in Actors(*actors)"
+        )
+    raise TypeError(f"Actors() takes actors, not {kind}: {actor!r}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from walnats_anyio._actors._actor import Actor
+from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._link import pub
 
 

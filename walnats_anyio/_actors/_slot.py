@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio.lowlevel import checkpoint
 
-from walnats_anyio._actors._actor import Actor
 from walnats_anyio._actors._job import Ending
 from walnats_anyio._actors._verdict import Outcome
+from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._link import Message
 
 if TYPE_CHECKING:

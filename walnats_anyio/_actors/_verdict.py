@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from walnats_anyio._actors._choices import MAX_SECONDS, Reject, Retry
+from walnats_anyio._actors.declare._choices import Reject, Retry
+from walnats_anyio._events._arguments import MAX_SECONDS
 from walnats_anyio.dead_letters._letter import Reason
 
 MAX_REASON = 500

@@ -6,7 +6,8 @@ import dataclasses
 import functools
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
-from walnats_anyio._events._limits import NO_LIMITS, Limits, check_seconds
+from walnats_anyio._events._arguments import check_seconds
+from walnats_anyio._events._limits import MIN_SECONDS, NO_LIMITS, Limits
 from walnats_anyio._link._names import check_name
 from walnats_anyio.serializers import DecodeError, EncodeError, Serializer, get_serializer
 from walnats_anyio.serializers._schema import describe
@@ -23,7 +24,7 @@ MAX_REPLICAS = 5
 MAX_DESCRIPTION_BYTES = 4096
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class BaseEvent(Generic[T]):
     """What every kind of event has.
 
@@ -94,6 +95,14 @@ class BaseEvent(Generic[T]):
     def __hash__(self) -> int:
         # Equal events have equal names, and emitting looks events up: one hash is enough.
         return hash(self.name)
+
+    def __repr__(self) -> str:
+        shown = [repr(self.name), describe(self.schema)]
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.repr and field.name not in ("name", "schema") and value != field.default:
+                shown.append(f"{field.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         arguments = {
@@ -177,7 +186,7 @@ class BaseEvent(Generic[T]):
         return self.serializer
 
     def _check_dedup_window(self) -> None:
-        check_seconds(f"event {self.name!r}: dedup_window", self.dedup_window)
+        check_seconds(f"event {self.name!r}: dedup_window", self.dedup_window, MIN_SECONDS)
         age = self.limits.age
         if age is not None and self._effective_dedup_window() > age:
             raise ValueError(
@@ -200,6 +209,20 @@ class Event(BaseEvent[T]):
     events once, at the top of a module shared by whoever emits and whoever listens.
 
         USER_CREATED = Event("user-created", User)
+
+    Args:
+        name: the NATS subject and, with `-` for `.`, the stream: 1 to 255 bytes of visible
+            characters without spaces, `*`, `>`, slashes and backslashes.
+        schema: the type of the messages: a msgspec Struct, a dataclass, `list[int]`, ...
+        serializer: an object with `encode` and `decode`. None: `bytes` as they are, `datetime` and
+            `date` as ISO 8601 text, everything else as JSON.
+        description: what people see beside the stream in NATS tools; at most 4096 bytes.
+        limits: how much may wait in the stream before the server drops the oldest events.
+            Default: no limits.
+        replicas: how many servers of a cluster keep a copy of the stream: 1 (the default) to 5.
+        storage: `"file"` (the default) survives a restart of the server, `"memory"` does not.
+        dedup_window: for how many seconds the stream drops further events with the same `uid`.
+            At least 0.1; default 120, or `limits.age` where that is shorter.
 
     Raises:
         TypeError: an argument is of a wrong type, or there is no serializer for the schema.

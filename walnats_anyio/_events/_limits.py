@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from walnats_anyio._events._arguments import MAX_INT64, check_count, check_seconds
+
 MAX_INT32 = 2**31 - 1
-MAX_INT64 = 2**63 - 1
-MAX_SECONDS = MAX_INT64 // 10**9
 MIN_SECONDS = 0.1
+"""The shortest time that the server keeps an event, or the memory of one."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Limits:
     """How much the stream of an event may hold. None means no limit.
 
@@ -20,6 +21,13 @@ class Limits:
     reached, the server drops the oldest events, handled or not, and accepts the new one.
 
         Limits(age=24 * 3600, messages=1_000_000)
+
+    Args:
+        age: how long an event may wait in the stream, in seconds, at least 0.1.
+        consumers: how many actors the event may have.
+        messages: how many events may wait in the stream.
+        bytes: how many bytes the stream may take, headers and overhead included.
+        message_size: the largest event accepted, in bytes, headers included.
 
     Raises:
         TypeError: a limit is neither None nor a number (`bool` is not one here).
@@ -53,11 +61,16 @@ class Limits:
 
     def __post_init__(self) -> None:
         if self.age is not None:
-            check_seconds("limits.age", self.age)
-        _check_count("limits.consumers", self.consumers, MAX_INT64)
-        _check_count("limits.messages", self.messages, MAX_INT64)
-        _check_count("limits.bytes", self.bytes, MAX_INT64)
-        _check_count("limits.message_size", self.message_size, MAX_INT32)
+            check_seconds("limits.age", self.age, MIN_SECONDS)
+        check_count("limits.consumers", self.consumers, MAX_INT64, optional=True)
+        check_count("limits.messages", self.messages, MAX_INT64, optional=True)
+        check_count("limits.bytes", self.bytes, MAX_INT64, optional=True)
+        check_count("limits.message_size", self.message_size, MAX_INT32, optional=True)
+
+    def __repr__(self) -> str:
+        limits = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
+        shown = [f"{name}={limit!r}" for name, limit in limits if limit is not None]
+        return f"Limits({', '.join(shown)})"
 
     def evolve(self, **changes: Any) -> Limits:
         """Make a copy with the given limits changed; the others stay as they are.
@@ -71,30 +84,6 @@ class Limits:
             if name not in known:
                 raise TypeError(f"Limits has no {name!r}: there are {', '.join(known)}")
         return dataclasses.replace(self, **changes)
-
-
-def check_seconds(name: str, value: object) -> None:
-    """Refuse what is not a duration the server can keep: 0.1 seconds to 292 years.
-
-    Raises:
-        TypeError: not a number.
-        ValueError: out of range.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(
-            f"{name} must be a number of seconds, not {type(value).__name__}: {value!r}"
-        )
-    if not MIN_SECONDS <= value <= MAX_SECONDS:
-        raise ValueError(f"{name} must be {MIN_SECONDS} to {MAX_SECONDS} seconds, not {value!r}")
-
-
-def _check_count(name: str, value: object, maximum: int) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an int or None, not {type(value).__name__}: {value!r}")
-    if not 1 <= value <= maximum:
-        raise ValueError(f"{name} must be 1 to {maximum}, or None for no limit, not {value}")
 
 
 NO_LIMITS = Limits()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from walnats_anyio._events._connection import ConnectedEvents, connect_events
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._link import Server, check_connect
+
+MAX_SHOWN = 10
+"""How many events a registry shows of itself."""
 
 
 class Events:
@@ -87,7 +90,10 @@ class Events:
         return isinstance(event, BaseEvent) and self._events.get(event.name) == event
 
     def __repr__(self) -> str:
-        return f"Events({', '.join(map(repr, self))})"
+        names = [repr(event.name) for event in self]
+        if len(names) > MAX_SHOWN:
+            names[MAX_SHOWN:] = [f"and {len(names) - MAX_SHOWN} more"]
+        return f"Events({', '.join(names)})"
 
     def _check_streams(self) -> None:
         names: dict[str, str] = {}
@@ -101,8 +107,14 @@ class Events:
 
 
 def _check_event(event: object) -> None:
-    if not isinstance(event, BaseEvent):
-        raise TypeError(f"Events() takes events, not {type(event).__name__}: {event!r}")
+    if isinstance(event, BaseEvent):
+        return
+    kind = type(event).__name__
+    if isinstance(event, Iterable) and not isinstance(event, str | bytes):
+        raise TypeError(
+            f"Events() takes events, not {kind}: put a * before it, as in Events(*events)"
+        )
+    raise TypeError(f"Events() takes events, not {kind}: {event!r}")
 
 
 def _difference(one: BaseEvent[Any], other: BaseEvent[Any]) -> str:

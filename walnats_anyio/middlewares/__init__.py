@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from walnats_anyio.middlewares._base import Middleware
-from walnats_anyio.middlewares._context import BaseContext, Context, ErrorContext, OkContext
+from walnats_anyio._actors.declare import (
+    BaseContext,
+    Context,
+    ErrorContext,
+    Middleware,
+    OkContext,
+)
 
 __all__ = ["BaseContext", "Context", "ErrorContext", "Middleware", "OkContext"]

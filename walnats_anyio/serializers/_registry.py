@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from msgspec import inspect
 
 from walnats_anyio.serializers._bytes import BytesSerializer
+from walnats_anyio.serializers._datetime import DatetimeSerializer
 from walnats_anyio.serializers._msgspec import MsgspecSerializer
 from walnats_anyio.serializers._schema import describe, inspect_schema
 
@@ -21,7 +22,10 @@ _BYTES_LIKE = (inspect.BytesType, inspect.ByteArrayType, inspect.MemoryViewType)
 
 
 def get_serializer(schema: TypeForm[T]) -> Serializer[T]:
-    """Pick the serializer for a schema: `bytes` travel as they are, everything else as JSON.
+    """Pick the serializer for a schema.
+
+    `bytes` travel as they are, `datetime` and `date` as plain ISO 8601 text, everything else as
+    JSON.
 
     Raises:
         TypeError: there is none; the message names the schema and what to do.
@@ -29,6 +33,8 @@ def get_serializer(schema: TypeForm[T]) -> Serializer[T]:
     info = inspect_schema(schema)
     if info == inspect.BytesType():
         return cast("Serializer[Any]", BytesSerializer())
+    if isinstance(info, inspect.DateTimeType | inspect.DateType):
+        return cast("Serializer[Any]", DatetimeSerializer(cast("Any", schema)))
     if isinstance(info, _BYTES_LIKE):
         # As JSON they would be base64, which nobody expects beside `bytes` that go as they are.
         raise TypeError(

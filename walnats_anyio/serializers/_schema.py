@@ -6,6 +6,7 @@ import types
 import typing
 from collections.abc import Iterator
 
+import msgspec
 from msgspec import inspect
 
 # What can be in JSON as the key of an object.
@@ -91,12 +92,26 @@ def _problem(part: inspect.Type) -> str | None:
     match part:
         case inspect.CustomType() if part.cls is not object:
             return f"{describe(part.cls)} cannot be written as JSON and read back"
+        case inspect.StructType() if part.cls is msgspec.Struct:
+            return "msgspec.Struct itself has no fields, and none of a subclass would be read back"
+        case inspect.DataclassType():
+            return _private_problem(part)
         case inspect.ExtType():
             return "Ext belongs to MessagePack, not to JSON"
         case inspect.DictType() if isinstance(part.key_type, _NO_KEYS):
             return f"a key of a JSON object cannot be a {type(part.key_type).__name__[:-4].lower()}"
         case _:
             return None
+
+
+def _private_problem(part: inspect.DataclassType) -> str | None:
+    # msgspec writes no private fields of attrs classes; those with a default may still have it.
+    if not hasattr(part.cls, "__attrs_attrs__"):
+        return None
+    for field in part.fields:
+        if field.required and field.name.startswith("_"):
+            return f"the private field {field.name!r} of {describe(part.cls)} is not written"
+    return None
 
 
 def classes_of(schema: typing.Any) -> tuple[type, ...]:

@@ -13,14 +13,6 @@ def check_size(argument: str, size: object) -> None:
     _check_whole(argument, size, 2, 64, "2 to 64 servers; NatsServer is a single one")
 
 
-def check_seconds(argument: str, seconds: object) -> None:
-    """Refuse a time limit that is over before it begins."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise TypeError(f"{argument} is {seconds!r}: give seconds as a number")
-    if not seconds > 0:
-        raise ValueError(f"{argument} is {seconds}: give seconds, more than 0")
-
-
 def check_name(argument: str, name: object) -> None:
     """Refuse what nats-server would not take for a name."""
     if not isinstance(name, str):

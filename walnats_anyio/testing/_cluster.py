@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from walnats_anyio.testing._arguments import check_seconds, check_size
+from walnats_anyio._events._arguments import check_seconds
+from walnats_anyio.testing._arguments import check_size
 from walnats_anyio.testing._config import Config, render_config
 from walnats_anyio.testing._context import ServerContext
 from walnats_anyio.testing._errors import NatsServerError

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from walnats_anyio.testing._arguments import check_flag, check_name, check_port, check_seconds
+from walnats_anyio._events._arguments import check_seconds
+from walnats_anyio.testing._arguments import check_flag, check_name, check_port
 from walnats_anyio.testing._binary import check_version, find_binary
 from walnats_anyio.testing._config import Config, fixed_config, render_config
 from walnats_anyio.testing._context import ServerContext

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from walnats_anyio.middlewares._context import Context, ErrorContext, OkContext
+    from walnats_anyio._actors.declare._contexts import Context, ErrorContext, OkContext
 
 
 class Middleware:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import enum
 
-MAX_SECONDS = 9e9
-"""The longest duration, 285 years: the server counts nanoseconds in 64 bits."""
+from walnats_anyio._events._arguments import check_seconds
 
 
 class ExecuteIn(enum.Enum):
@@ -59,7 +58,7 @@ class Retry(Exception):
 
     def __init__(self, delay: float | None = None) -> None:
         if delay is not None:
-            check_seconds("Retry: delay", delay)
+            check_seconds("Retry: delay", delay, 0.0)
         super().__init__(delay)
         self.delay = delay
 
@@ -81,36 +80,6 @@ class Reject(Exception):
         _check_reason(reason)
         super().__init__(reason)
         self.reason = reason
-
-
-def check_seconds(what: str, value: object, least: float = 0.0) -> None:
-    """Refuse what is no duration.
-
-    Raises:
-        TypeError: `value` is not a number.
-        ValueError: it is less than `least`, over 285 years or not a number at all.
-    """
-    right = f"seconds from {least:g} to {MAX_SECONDS:g}"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{what} must be {right}, not {value!r}")
-    if not least <= value <= MAX_SECONDS:
-        raise ValueError(f"{what} must be {right}, not {value!r}")
-
-
-def check_count(what: str, value: object, *, optional: bool = False) -> None:
-    """Refuse what is no number of things, from 1.
-
-    Raises:
-        TypeError: `value` is not an int, nor None where that is `optional`.
-        ValueError: it is less than 1.
-    """
-    if value is None and optional:
-        return
-    right = "an int of at least 1" + (", or None for no limit" if optional else "")
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{what} must be {right}, not {value!r}")
-    if value < 1:
-        raise ValueError(f"{what} must be {right}, not {value!r}")
 
 
 def _check_reason(reason: object) -> None:

@@ -9,7 +9,7 @@ from walnats_anyio._events import HEADER_TRACE
 from walnats_anyio._link import HeaderError, Message, Metadata
 
 if TYPE_CHECKING:
-    from walnats_anyio._actors import Actor
+    from walnats_anyio._actors.declare._actor import Actor
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args, overload
 
-from walnats_anyio._actors._choices import ExecuteIn, Priority, check_count, check_seconds
-from walnats_anyio._actors._handler import check_handler
+from walnats_anyio._actors.declare._choices import ExecuteIn, Priority
+from walnats_anyio._actors.declare._handler import check_handler
+from walnats_anyio._actors.declare._middleware import Middleware
 from walnats_anyio._events import BaseEvent
+from walnats_anyio._events._arguments import check_count, check_seconds, check_type
 from walnats_anyio._link import check_name
-from walnats_anyio.middlewares import Middleware
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -27,7 +28,7 @@ MIN_ACK_WAIT = 0.1
 """The shortest `ack_wait` in seconds: a pulse has to come round several times within it."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Actor(Generic[T, R]):
     """Handles every event of one kind, in any number of processes.
 
@@ -40,6 +41,33 @@ class Actor(Generic[T, R]):
     server: `ConnectedActors.register` brings a change of theirs there.
 
     A value: frozen and hashable, with no connection and no state.
+
+    Args:
+        name: the durable consumer in JetStream, unique for the event: 1 to 255 bytes of visible
+            characters without spaces, `.`, `*`, `>`, slashes and backslashes.
+        event: the event to handle.
+        handler: what is called with the decoded message: a coroutine function, a plain function, a
+            method, an object with `__call__`.
+        description: what people see beside the consumer in NATS tools; at most 4096 bytes.
+        ack_wait: seconds without a sign of life after which the event is given to another run. At
+            least 0.1, default 16.
+        max_attempts: how many times the handler is run for an event. None (the default): until it
+            is handled.
+        max_ack_pending: how many events the actor may hold at once, in all processes together.
+            Default 1000.
+        middlewares: told of each start, success and failure, in order.
+        max_jobs: how many jobs of this actor may run at once in one process. Default 16.
+        job_timeout: seconds a job may take before it is cancelled and has failed. At least 0.001,
+            default 32.
+        execute_in: where the handler runs: `ExecuteIn.MAIN` (the default), `THREAD` or `PROCESS`.
+        retry_delay: seconds from a failed attempt to the next one, the last repeating; or a
+            function of the attempt that failed, from 1. Default `(0.5, 1, 2, 4)`.
+        pulse: whether running jobs prolong their `ack_wait`. Default True.
+        priority: who goes first when the actors of one process compete for `max_jobs` of `listen`.
+            Default `Priority.NORMAL`.
+        dead_letters: whether events that are given up are kept as dead letters. Default True.
+        ack: a job is done when its acknowledgement is `"sent"` (the default), or `"confirmed"` by
+            the server.
 
     Raises:
         TypeError: an argument is of a wrong type, or the handler cannot run where it should.
@@ -193,7 +221,7 @@ class Actor(Generic[T, R]):
         check_name("actor", self.name)
         this = f"actor {self.name!r}:"
         for field, right in _TYPES.items():
-            _check_type(f"{this} {field}", getattr(self, field), right)
+            check_type(f"{this} {field}", getattr(self, field), right)
         if len((self.description or "").encode()) > MAX_DESCRIPTION_BYTES:
             raise ValueError(
                 f"{this} description is over {MAX_DESCRIPTION_BYTES} bytes: shorten it"
@@ -208,6 +236,16 @@ class Actor(Generic[T, R]):
         self._check_middlewares(this)
         self._check_retry_delay(this)
         check_handler(this, self.handler, self.execute_in)
+
+    def __repr__(self) -> str:
+        handler = getattr(self.handler, "__qualname__", None) or repr(self.handler)
+        event = getattr(self.event, "name", self.event)
+        shown = [repr(self.name), f"event={event!r}", f"handler={handler}"]
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name not in ("name", "event", "handler") and value != field.default:
+                shown.append(f"{field.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     @property
     def consumer_name(self) -> str:
@@ -234,18 +272,18 @@ class Actor(Generic[T, R]):
         return config
 
     def _check_middlewares(self, this: str) -> None:
-        _check_type(f"{this} middlewares", self.middlewares, (list, tuple))
+        check_type(f"{this} middlewares", self.middlewares, (list, tuple))
         for middleware in self.middlewares:
-            _check_type(f"{this} each of middlewares", middleware, Middleware)
+            check_type(f"{this} each of middlewares", middleware, Middleware)
         object.__setattr__(self, "middlewares", tuple(self.middlewares))
 
     def _check_retry_delay(self, this: str) -> None:
         delays = self.retry_delay
         if callable(delays):
             return
-        _check_type(f"{this} retry_delay", delays, (list, tuple))
+        check_type(f"{this} retry_delay", delays, (list, tuple))
         for delay in delays:
-            check_seconds(f"{this} each of retry_delay", delay)
+            check_seconds(f"{this} each of retry_delay", delay, 0.0)
         # A tuple, so that the actor is hashable and nobody changes it behind our back.
         object.__setattr__(self, "retry_delay", tuple(delays))
 
@@ -258,10 +296,3 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "priority": Priority,
     "dead_letters": bool,
 }
-
-
-def _check_type(what: str, value: object, right: type | tuple[type, ...]) -> None:
-    if isinstance(value, right):
-        return
-    names = [kind.__name__ for kind in (right if isinstance(right, tuple) else (right,))]
-    raise TypeError(f"{what} must be of {' or '.join(names)}, not {value!r}")

@@ -1,0 +1,21 @@
+"""What an actor is, and what a middleware is told about its jobs."""
+
+from __future__ import annotations
+
+from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.declare._choices import ExecuteIn, Priority, Reject, Retry
+from walnats_anyio._actors.declare._contexts import BaseContext, Context, ErrorContext, OkContext
+from walnats_anyio._actors.declare._middleware import Middleware
+
+__all__ = [
+    "Actor",
+    "BaseContext",
+    "Context",
+    "ErrorContext",
+    "ExecuteIn",
+    "Middleware",
+    "OkContext",
+    "Priority",
+    "Reject",
+    "Retry",
+]

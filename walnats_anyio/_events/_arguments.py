@@ -1,0 +1,54 @@
+"""Wrong arguments: refused at the call that gave them, with what would be right."""
+
+from __future__ import annotations
+
+MAX_INT64 = 2**63 - 1
+MAX_SECONDS = MAX_INT64 // 10**9
+"""The longest duration, 292 years: the server counts nanoseconds in 64 bits."""
+
+
+def check_seconds(what: str, value: object, least: float = 0.001) -> None:
+    """Refuse what is no duration from `least` seconds to 292 years.
+
+    Raises:
+        TypeError: `value` is not a number (`bool` is not one here).
+        ValueError: it is out of range, or not a number at all.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(
+            f"{what} must be a number of seconds, not {type(value).__name__}: {value!r}"
+        )
+    if not least <= value <= MAX_SECONDS:
+        raise ValueError(f"{what} must be {least:g} to {MAX_SECONDS} seconds, not {value!r}")
+
+
+def check_count(
+    what: str, value: object, most: int | None = None, *, optional: bool = False
+) -> None:
+    """Refuse what is no number of things from 1 to `most`.
+
+    Raises:
+        TypeError: `value` is not an int (a `bool` is none), nor None where that is `optional`.
+        ValueError: it is out of range.
+    """
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        right = "an int or None" if optional else "an int"
+        raise TypeError(f"{what} must be {right}, not {type(value).__name__}: {value!r}")
+    if value < 1 or (most is not None and value > most):
+        right = "at least 1" if most is None else f"1 to {most}"
+        right += ", or None for no limit" if optional else ""
+        raise ValueError(f"{what} must be {right}, not {value!r}")
+
+
+def check_type(what: str, value: object, right: type | tuple[type, ...]) -> None:
+    """Refuse what is not of a type, or of one of several.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if isinstance(value, right):
+        return
+    names = [kind.__name__ for kind in (right if isinstance(right, tuple) else (right,))]
+    raise TypeError(f"{what} must be of {' or '.join(names)}, not {value!r}")

@@ -1,0 +1,82 @@
+"""Dates and moments as plain text."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+from msgspec import inspect
+
+from walnats_anyio.serializers._schema import describe, inspect_schema
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
+T = TypeVar("T", bound=date)
+
+
+@dataclasses.dataclass(frozen=True)
+class DatetimeSerializer(Generic[T]):
+    """Sends a `datetime` or a `date` as ISO 8601 text without quotes, as walnats does.
+
+    It reads what `fromisoformat` of the class reads, and the same as JSON text, with quotes. Any
+    offset arrives, also one with seconds. A time zone with a name arrives as its offset at that
+    moment.
+
+    Raises:
+        TypeError: the schema is neither `datetime` nor `date`.
+    """
+
+    schema: TypeForm[T]
+    """`datetime` or `date`. `Annotated[datetime, Meta(tz=True)]` takes only moments with a time
+    zone, `Meta(tz=False)` only those without."""
+
+    _class: type[T] = dataclasses.field(init=False, repr=False, compare=False)
+    """What a message must be, and nothing derived from it."""
+
+    _zoned: bool | None = dataclasses.field(init=False, repr=False, compare=False)
+    """Whether a message must have a time zone; None: as it likes."""
+
+    def __post_init__(self) -> None:
+        info = inspect_schema(self.schema)
+        if not isinstance(info, inspect.DateTimeType | inspect.DateType):
+            raise TypeError(
+                f"DatetimeSerializer takes datetime or date, not {describe(self.schema)}"
+            )
+        zoned = info.tz if isinstance(info, inspect.DateTimeType) else None
+        cls = datetime if isinstance(info, inspect.DateTimeType) else date
+        object.__setattr__(self, "_class", cls)
+        object.__setattr__(self, "_zoned", zoned)
+
+    def encode(self, message: T) -> bytes:
+        """Turn a moment or a date into text.
+
+        Raises:
+            TypeError: the message is of another class. One of a subclass would arrive as the
+                schema's class.
+            ValueError: the schema says that it has a time zone, or that it has none.
+        """
+        if type(message) is not self._class:
+            kind: type[Any] = type(message)
+            raise TypeError(f"expected {self._class.__name__}, got {kind.__qualname__}")
+        self._check_zone(message)
+        return message.isoformat().encode()
+
+    def decode(self, data: bytes) -> T:
+        """Turn text into a moment or a date.
+
+        Raises:
+            ValueError: the text is none of ISO 8601, or does not fit the schema.
+        """
+        text = msgspec.json.decode(data, type=str) if data[:1] == b'"' else data.decode()
+        message = self._class.fromisoformat(text)
+        self._check_zone(message)
+        return message
+
+    def _check_zone(self, message: object) -> None:
+        if self._zoned is None or not isinstance(message, datetime):
+            return
+        if (message.utcoffset() is not None) is not self._zoned:
+            raise ValueError(f"expected one {'with' if self._zoned else 'without'} a time zone")

@@ -1,0 +1,157 @@
+"""Where a message that came back differs from the one that went out."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import datetime, time
+from math import isfinite
+from types import NoneType
+from typing import Any, NamedTuple, cast
+
+import msgspec
+
+class_of: Callable[[object], type[Any]] = type
+"""`type`, with a type of its own: what it gives for `Any` is half unknown to a type checker."""
+
+_MISSING = object()
+
+
+def difference(sent: Any, back: Any) -> str | None:
+    """Say where two messages differ, in value or in type. None: nowhere.
+
+    One difference is none: an `int` where the schema says `float` may come back as the `float` of
+    equal value, as it may be given there in the first place. A `datetime` is the same if its wall
+    time and its offset are: a time zone with a name comes back as its offset.
+    """
+    found = _compare(sent, back)
+    return None if found is None else f"{found.what} - at `${found.path}`"
+
+
+class _Found(NamedTuple):
+    path: str
+    what: str
+
+
+def _compare(sent: Any, back: Any) -> _Found | None:
+    kind = class_of(sent)
+    if kind is not class_of(back):
+        if kind is int and class_of(back) is float and sent == back:
+            return None
+        return _differs(sent, back)
+    compare = _COMPARED.get(kind)
+    if compare is not None:
+        return compare(sent, back)
+    names = fields_of(kind)
+    if names is not None:
+        return _objects(sent, back, names)
+    return _plainly(sent, back)
+
+
+def fields_of(kind: type[Any]) -> tuple[str, ...] | None:
+    """Name the fields of a class: a Struct, a dataclass, an attrs class, a named tuple.
+
+    None for any other class.
+    """
+    # Through Any: mypy does not take a class for hashable.
+    names: tuple[str, ...] | None = _fields_of(cast("Any", kind))
+    return names
+
+
+@functools.lru_cache(maxsize=512)
+def _fields_of(kind: Any) -> Any:
+    if issubclass(kind, msgspec.Struct):
+        return kind.__struct_fields__
+    if dataclasses.is_dataclass(kind):
+        return tuple(field.name for field in dataclasses.fields(kind))
+    if tuple in kind.__mro__:
+        return getattr(kind, "_fields", None)
+    attributes: tuple[Any, ...] | None = getattr(kind, "__attrs_attrs__", None)
+    return None if attributes is None else tuple(attribute.name for attribute in attributes)
+
+
+def _differs(sent: Any, back: Any) -> _Found:
+    shown, other = _shown(sent), _shown(back)
+    if shown == other:
+        other = f"another {class_of(back).__qualname__}"
+    other = other.replace("this", "a", 1)
+    return _Found("", f"{shown} would arrive as {other}")
+
+
+def _shown(value: Any) -> str:
+    # Values stay out of errors, which go to logs; what is shown is the cause, and tells nothing.
+    if value is None or (isinstance(value, float) and not isfinite(value)):
+        return str(value)
+    if isinstance(value, datetime | time) and value.utcoffset() is not None:
+        return f"this {class_of(value).__qualname__} with offset {value.utcoffset()}"
+    return f"this {class_of(value).__qualname__}"
+
+
+def _plainly(sent: Any, back: Any) -> _Found | None:
+    return None if sent is back or sent == back else _differs(sent, back)
+
+
+def _objects(sent: Any, back: Any, names: tuple[str, ...]) -> _Found | None:
+    for name in names:
+        found = _compare(getattr(sent, name, _MISSING), getattr(back, name, _MISSING))
+        if found is not None:
+            return _Found(f".{name}{found.path}", found.what)
+    return None
+
+
+def _sequences(sent: Sequence[Any], back: Sequence[Any]) -> _Found | None:
+    if len(sent) != len(back):
+        return _Found("", f"{len(sent)} items would arrive as {len(back)}")
+    for index, (one, other) in enumerate(zip(sent, back, strict=True)):
+        found = _compare(one, other)
+        if found is not None:
+            return _Found(f"[{index}]{found.path}", found.what)
+    return None
+
+
+def _mappings(sent: Mapping[Any, Any], back: Mapping[Any, Any]) -> _Found | None:
+    if len(sent) != len(back):
+        return _Found("", f"{len(sent)} keys would arrive as {len(back)}")
+    # JSON keeps the order of keys.
+    for (key, value), (back_key, back_value) in zip(sent.items(), back.items(), strict=True):
+        found = _compare(key, back_key)
+        if found is not None:
+            return _Found(".keys()", found.what)
+        found = _compare(value, back_value)
+        if found is not None:
+            return _Found(f"[...]{found.path}", found.what)
+    return None
+
+
+def _sets(sent: AbstractSet[Any], back: AbstractSet[Any]) -> _Found | None:
+    if sent != back:
+        return _differs(sent, back)
+    twins = {item: item for item in back}
+    for item in sent:
+        found = _compare(item, twins[item])
+        if found is not None:
+            return _Found(f"[...]{found.path}", found.what)
+    return None
+
+
+def _moments(sent: datetime | time, back: datetime | time) -> _Found | None:
+    # Not by ==, which takes equal moments of different offsets for the same, and two times of the
+    # hour that comes twice in a year never.
+    same_wall_time = sent.replace(tzinfo=None) == back.replace(tzinfo=None)
+    if same_wall_time and sent.utcoffset() == back.utcoffset():
+        return None
+    return _differs(sent, back)
+
+
+_COMPARED = cast(
+    "dict[type, Callable[[Any, Any], _Found | None]]",
+    {
+        **dict.fromkeys((int, str, float, bool, bytes, NoneType), _plainly),
+        **dict.fromkeys((list, tuple), _sequences),
+        **dict.fromkeys((set, frozenset), _sets),
+        **dict.fromkeys((datetime, time), _moments),
+        dict: _mappings,
+    },
+)
