@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from walnats_anyio._actors._choices import MAX_SECONDS, Reject, Retry
-from walnats_anyio.dead_letters._letter import Reason
+from walnats_anyio._letters import Reason
 
 MAX_REASON = 500
 """Characters of a reason that the server is told."""

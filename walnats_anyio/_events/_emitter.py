@@ -6,7 +6,7 @@ import math
 
 import anyio
 
-from walnats_anyio._events._answers import PASSING, read_answer
+from walnats_anyio._events._publication import Publication
 from walnats_anyio._link import (
     STREAM_NOT_FOUND,
     Ask,
@@ -14,7 +14,6 @@ from walnats_anyio._link import (
     Link,
     Message,
     pub,
-    status_of,
     stream_config,
 )
 
@@ -41,13 +40,13 @@ LATE = "not acknowledged within the event's dedup_window: it may be in its strea
 NOBODY = "no stream takes it: register the event first, and check that JetStream is enabled"
 
 
-class Outgoing(Ask):
+class Outgoing(Publication):
     """One event on its way."""
 
     __slots__ = ("_done", "_emitter", "_kept", "_refused_since", "error", "event_name")
 
     def __init__(self, emitter: Emitter, event_name: str) -> None:
-        super().__init__()
+        super().__init__(emitter.link)
         self.event_name = event_name
         self.error: EmitError | None = None
         self._kept = False
@@ -55,29 +54,18 @@ class Outgoing(Ask):
         self._emitter = emitter
         self._done: anyio.Event | None = None
 
-    def answered(self, message: Message) -> None:
-        data = message.data
-        # Nearly every answer is {"stream":"...","seq":1}: it is not worth decoding.
-        if data.startswith(b'{"stream":') and b'"error":{' not in data:
-            self._finish(None)
-        elif status_of(message.headers) == "503":
-            self._again() if self._may_be_up_soon() else self._finish(NOBODY)
+    def nobody(self) -> None:
+        if self._may_be_up_soon():
+            self.link.again(self)
         else:
-            answer = read_answer(data)
-            if answer.error is None:
-                # Anybody may listen to the subject, and answer: only the stream's answer counts.
-                self._emitter.link.wait_on(self)
-            elif answer.error.err_code in PASSING:
-                self._again()
-            else:
-                self._finish(answer.error.description)
+            self.finish(NOBODY)
 
     def gave_up(self, reason: Exception) -> None:
-        self._finish(LATE if isinstance(reason, TimeoutError) else str(reason))
+        self.finish(LATE if isinstance(reason, TimeoutError) else str(reason))
 
     def _may_be_up_soon(self) -> bool:
         """Whether "no responders" may only mean a server that stops or starts just now."""
-        link = self._emitter.link
+        link = self.link
         self._refused_since = min(self._refused_since, link.now())
         if link.settling:
             return True
@@ -85,9 +73,6 @@ class Outgoing(Ask):
             return False
         self._emitter.look_for_stream(self.event_name)
         return link.now() - self._refused_since < GONE_AFTER
-
-    def _again(self) -> None:
-        self._emitter.link.again(self)
 
     async def wait(self) -> None:
         """Wait for the acknowledgement.
@@ -112,8 +97,8 @@ class Outgoing(Ask):
     def fail(self, reason: str) -> None:
         """Give it up, unless it has been answered."""
         if self.command:
-            self._emitter.link.drop(self)
-            self._finish(reason)
+            self.link.drop(self)
+            self.finish(reason)
 
     def keep_error(self) -> None:
         """Leave a failure to a later `wait` rather than to the next `flush`."""
@@ -125,7 +110,7 @@ class Outgoing(Ask):
         if self.error is not None:
             self._emitter.failed(self.error)
 
-    def _finish(self, reason: str | None) -> None:
+    def finish(self, reason: str | None, code: int | None = None) -> None:
         size = len(self.command)
         self.command = b""
         if reason is not None:

@@ -23,8 +23,11 @@ from walnats_anyio._link._jetstream import (
     api,
     consumer_config,
     differences,
+    ensure_helper_stream,
+    ensure_stream,
     status_of,
     stream_config,
+    update_stream,
 )
 from walnats_anyio._link._link import Link, open_link
 from walnats_anyio._link._names import check_header, check_name
@@ -60,8 +63,11 @@ __all__ = [
     "check_name",
     "consumer_config",
     "differences",
+    "ensure_helper_stream",
+    "ensure_stream",
     "open_link",
     "pub",
     "status_of",
     "stream_config",
+    "update_stream",
 ]

@@ -137,7 +137,10 @@ class Asks:
 
     def drop(self, ask: Ask) -> None:
         """Stop waiting for an answer; one that comes later is ignored."""
-        self._open.pop(ask.reply, None)
+        if self._open.pop(ask.reply, None) is not None and not self._outbox.open:
+            # What has not gone out by now is told as failed, so it must not go out later.
+            outbox = self._outbox
+            outbox.commands = [one for one in outbox.commands if one is not ask.command]
 
     def wait_on(self, ask: Ask) -> None:
         """Take an answer for none, and wait for another."""
