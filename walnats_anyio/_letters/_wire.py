@@ -139,16 +139,20 @@ def _shorten(record: _Record, room: int) -> bytes | None:
     None: there is no room without both.
     """
     block = _block_of(record)
+    if len(block) <= room:
+        return block
     for name, keep in (("traceback", keep_end), ("error", keep_start)):
         text = getattr(record, name)
-        if len(block) <= room or not text:
+        if not text:
             continue
-        record.cut = tuple(dict.fromkeys((*record.cut, name)))
-        block = _cut(record, name, text, keep, room)
-    return block if len(block) <= room else None
+        record.cut = (*record.cut, name)
+        setattr(record, name, "")
+        if len(_block_of(record)) <= room:
+            return _keep_most(record, name, text, keep, room)
+    return None
 
 
-def _cut(
+def _keep_most(
     record: _Record, name: str, text: str, keep: Callable[[str, int], str], room: int
 ) -> bytes:
     # By halves, as nobody knows how many bytes JSON makes of a character.

@@ -20,7 +20,7 @@ from walnats_anyio.dead_letters._reading import (
     check_there,
     count_subjects,
     delete_letter,
-    delete_message,
+    delete_unreadable,
     get_letter,
     gone,
 )
@@ -229,7 +229,7 @@ class DeadLetters:
         if isinstance(letter, int):
             letter = await self._stored(letter)
         if isinstance(letter, UnreadableLetter):
-            deleted = await delete_message(self._link, letter.number)
+            deleted = await delete_unreadable(self._link, letter)
         else:
             _check_letter(letter)
             await check_there(self._link, letter)

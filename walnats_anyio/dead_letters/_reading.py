@@ -115,12 +115,20 @@ async def delete_letter(link: Link, letter: DeadLetter) -> bool:
     return deleted
 
 
-async def delete_message(link: Link, number: int) -> bool:
-    """Delete a message by its number; False when there is none."""
+async def delete_unreadable(link: Link, letter: UnreadableLetter) -> bool:
+    """Delete a message by its number; False when it is gone."""
+    # In a stream that was made anew meanwhile the number belongs to another message.
+    message = await _get(link, {"seq": letter.number})
+    if message is None or (message.subject, message.stored_at) != (
+        letter.subject,
+        letter.stored_at,
+    ):
+        return False
     try:
-        return await _ask(link, "MSG.DELETE", {"seq": number}) is not None
-    except ServerError as exc:
-        if exc.code == NOTHING_FOUND:
+        return await _ask(link, "MSG.DELETE", {"seq": letter.number}) is not None
+    except ServerError:
+        # Deleting twice is an error to the server, with one of several codes.
+        if await _get(link, {"seq": letter.number}) is None:
             return False
         raise
 
