@@ -16,6 +16,7 @@ from tests.dead_letters._office import PLACED, a_letter, office, register
 from walnats_anyio._link import api
 from walnats_anyio.dead_letters import DeadLetter, LetterNotFoundError, RequeueError
 from walnats_anyio.dead_letters._requeue import put_back
+from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio
 
@@ -203,6 +204,17 @@ async def test_what_cannot_be_sent(nats_url: str, changes: dict[str, Any], told:
         assert [left async for left in desk.dead] == [letter]
 
 
+async def test_a_user_who_may_not_emit_the_event() -> None:
+    may = 'publish: {deny: ["shop.placed"]}'
+    users = f"{{user: boss, password: p}}, {{user: kim, password: p, permissions: {{{may}}}}}"
+    with NatsServer(config=f"authorization {{ users = [{users}] }}") as server:
+        boss, kim = (server.url.replace("//", f"//{name}:p@") for name in ("boss", "kim"))
+        await register(boss, actor("pack"))
+        await kept(
+            kim, a_letter(), "stream 'shop-placed' did not take it: .* may not publish to 'sh"
+        )
+
+
 # Gone
 
 
@@ -223,6 +235,25 @@ async def test_a_letter_that_is_gone(nats_url: str, verb: str) -> None:
                 await act(replace(other, **wild))
         assert await desk.dead.count() == 1
         assert await desk.emitted(PLACED) == []
+
+
+async def test_of_many_who_discard_a_letter_one_does(nats_url: str) -> None:
+    async with office(nats_url) as desk:
+        letter = a_letter()
+        await desk.write(letter)
+        told: list[str] = []
+
+        async def discard() -> None:
+            try:
+                await desk.dead.discard(letter)
+            except LetterNotFoundError as error:
+                told.append(str(error))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(discard)
+        assert len(told) == 4
+        assert all("there is no dead letter 0 any more" in one for one in told)
 
 
 @pytest.mark.parametrize("verb", ["requeue", "discard"])

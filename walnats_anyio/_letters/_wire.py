@@ -124,6 +124,7 @@ def _record_of(letter: DeadLetter) -> _Record:
     record = _Record(**{name: getattr(letter, name) for name in _Record.__struct_fields__})
     record.headers = {clean(name): clean(value) for name, value in letter.headers.items()}
     record.error, record.traceback = clean(letter.error), clean(letter.traceback)
+    record.parts = 0
     return record
 
 
@@ -145,7 +146,7 @@ def _shorten(record: _Record, room: int) -> bytes | None:
         text = getattr(record, name)
         if not text:
             continue
-        record.cut = (*record.cut, name)
+        record.cut = tuple(dict.fromkeys((*record.cut, name)))
         setattr(record, name, "")
         if len(_block_of(record)) <= room:
             return _keep_most(record, name, text, keep, room)
