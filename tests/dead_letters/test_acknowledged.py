@@ -14,6 +14,7 @@ from tests.dead_letters._office import PLACED, Office, a_letter, office, registe
 from walnats_anyio._events import _publication
 from walnats_anyio._letters import STREAM, create_stream
 from walnats_anyio._link import Message, api, open_link, pub
+from walnats_anyio.dead_letters import DeadLetter
 from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio
@@ -132,7 +133,7 @@ async def test_what_is_told_as_failed_is_not_stored_later(
         assert [letter async for letter in desk.dead] == [other]
 
 
-async def create_stream_after(came: list[Message], desk: Office, letter: object) -> None:
+async def create_stream_after(came: list[Message], desk: Office, letter: DeadLetter) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(desk.write, letter)
         await until(lambda: len(came) == 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -73,21 +73,19 @@ def test_a_message_that_just_fits_is_whole() -> None:
 
 
 def test_a_long_traceback_keeps_its_end() -> None:
-    try:
-        raise LookupError("y" * 900 + "\n" + "z" * 900) from LookupError("\n".join(["x"] * 9_000))
-    except LookupError as error:
-        _, _, traceback = describe(error)
+    error = LookupError("y" * 900 + "\n" + "z" * 900)
+    error.__cause__ = LookupError("\n".join(["x"] * 9_000))
+    _, _, traceback = describe(raised(error))
     assert traceback.startswith("[...]\n")
     assert traceback.endswith("z" * 900 + "\n")
-    assert "in test_a_long_traceback_keeps_its_end" in traceback
+    assert "in raised" in traceback
     assert len(traceback) == 8_000
 
 
 def test_deep_recursion() -> None:
-    try:
+    with pytest.raises(LookupError) as caught:
         deeper(500)
-    except LookupError as error:
-        _, message, traceback = describe(error)
+    _, message, traceback = describe(caught.value)
     assert message == "at the bottom"
     assert "more times" in traceback
 
@@ -123,8 +121,8 @@ def evil(**members: Any) -> Callable[[], BaseException]:
 
 def nameless() -> BaseException:
     # Made here, as pytest looks at all classes of a module.
-    error: BaseException = Evil("NamelessError", (Exception,), {})("hello")
-    return error
+    error: Any = Evil("NamelessError", (Exception,), {})
+    return cast("BaseException", error("hello"))
 
 
 EVIL: dict[str, Callable[[], BaseException]] = {

@@ -22,10 +22,10 @@ class Text(NamedTuple):
 
     start: str
     char: str
-    count: int
+    times: int
 
     def __str__(self) -> str:
-        return self.start + self.char * self.count
+        return self.start + self.char * self.times
 
 
 class Sketch(NamedTuple):

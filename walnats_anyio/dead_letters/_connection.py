@@ -278,13 +278,17 @@ async def _connect(
 def _check_letter(letter: object) -> None:
     if not isinstance(letter, DeadLetter):
         raise TypeError(f"this takes a DeadLetter, such as `get` gives, not {letter!r}")
-    if not isinstance(letter.payload, bytes):
-        raise TypeError(
-            f"the payload of a letter is encoded, such as by Event.encode, so it must be bytes, "
-            f"not {type(letter.payload).__name__}"
-        )
+    _check_payload(letter.payload)
     if letter.emitted_at.utcoffset() is None:
         raise ValueError(f"emitted_at of a letter must have a time zone, not {letter.emitted_at!r}")
+
+
+def _check_payload(payload: object) -> None:
+    if not isinstance(payload, bytes):
+        raise TypeError(
+            "the payload of a letter is encoded, such as by Event.encode, so it must be bytes, "
+            f"not {type(payload).__name__}"
+        )
 
 
 def _check_number(number: object) -> None:
