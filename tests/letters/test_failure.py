@@ -114,7 +114,8 @@ class EvilText(str):
 
 def evil(**members: Any) -> Callable[[], BaseException]:
     def make() -> BaseException:
-        return type("EvilError", (Exception,), members)("hello")
+        error: BaseException = type("EvilError", (Exception,), members)("hello")
+        return error
 
     return make
 
