@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from walnats_anyio._letters import DeadLetter, from_wire, subject_of
@@ -67,6 +67,7 @@ def spelled(text: str) -> str:
 
 
 @settings(deadline=None)
+@example(Sketch(10, {}, Text("", "e", 0), Text("", "t", 70_000)), 200_000)
 @given(sketches, st.integers(700, 200_000))
 def test_every_letter_fits_and_keeps_its_payload(sketch: Sketch, max_payload: int) -> None:
     letter = sketch.letter
@@ -88,10 +89,10 @@ def test_every_letter_fits_and_keeps_its_payload(sketch: Sketch, max_payload: in
         read.headers.items()
         <= {spelled(name): spelled(value) for name, value in letter.headers.items()}.items()
     )
-    # Headers go last, and never for a payload.
+    # Headers go last, and never for a payload; naming what was cut takes some bytes as well.
     if "headers" in read.cut:
         smallest = replace(letter, traceback="", error="", payload=b"")
-        assert "headers" in _read(smallest, max_payload).cut
+        assert "headers" in _read(smallest, max_payload - 60).cut
 
 
 def _read(letter: DeadLetter, max_payload: int) -> DeadLetter:
