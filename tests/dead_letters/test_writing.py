@@ -220,6 +220,36 @@ async def test_an_actor_gives_up_the_largest_event_there_is(nats_url: str) -> No
     assert (letter.reason, letter.error) == ("rejected", "too much")
 
 
+class Unspeakable(Exception):
+    """One that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_an_actor_gives_up_for_an_exception_that_cannot_be_shown(
+    nats_url: str, wrapped: bool
+) -> None:
+    event = walnats.Event("shown", int)
+
+    async def handle(message: int) -> None:
+        raise ExceptionGroup("some", [Unspeakable()]) if wrapped else Unspeakable()
+
+    show = walnats.Actor("show", event, handle, max_attempts=1)
+    async with running(nats_url, show) as staged, office(nats_url) as desk:
+        await staged.emit(1)
+        await staged.until_done(show)
+        [letter] = [letter async for letter in desk.dead]
+    assert (letter.reason, letter.payload) == ("exhausted", b"1")
+    assert "in handle" in letter.traceback
+    if not wrapped:
+        assert letter.error_type == f"{__name__}.Unspeakable"
+        assert letter.error == "(its message could not be made)"
+
+
 # A letter and its place
 
 
