@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import walnats_anyio as walnats
 from tests.dead_letters._office import PLACED, Office, a_letter, office, register
+from walnats_anyio._letters import STREAM, subject_of
 from walnats_anyio._link import api
 from walnats_anyio.dead_letters import (
     DeadLetter,
@@ -144,7 +145,7 @@ async def test_a_letter_whose_subject_means_many_takes_no_other_with_it(nats_url
         one, two = a_letter(), a_letter(actor="send")
         await desk.write(one, two)
         wild = a_letter(actor="*", seq_number=one.seq_number)
-        await forge(desk, b"{}", subject=f"walnats.dead.shop-placed.*.{one.seq_number}-1")
+        await forge(desk, b"{}", subject=subject_of(wild))
         with pytest.raises(LetterNotFoundError):
             await desk.dead.discard(wild)
         [unreadable] = [letter async for letter in desk.dead.unreadable()]
@@ -247,6 +248,18 @@ async def test_discarded_by_number_or_as_it_is(nats_url: str) -> None:
         with pytest.raises(ValueError, match="at least 1, not 0"):
             await desk.dead.discard(0)
         assert [letter.number async for letter in desk.dead] == [2]
+
+
+async def test_a_number_of_a_stream_that_was_made_anew(nats_url: str) -> None:
+    async with office(nats_url) as desk:
+        await forge(desk, b"{", subject=SUBJECT)
+        [unreadable] = [letter async for letter in desk.dead.unreadable()]
+        await api(desk.link, f"STREAM.DELETE.{STREAM}")
+        await desk.dead.register()
+        await desk.write(a_letter())
+        with pytest.raises(LetterNotFoundError):
+            await desk.dead.discard(unreadable)
+        assert [letter.number async for letter in desk.dead] == [1]
 
 
 async def test_a_part_of_a_payload_is_no_letter(nats_url: str) -> None:
