@@ -10,10 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import walnats_anyio as walnats
+from walnats_anyio._letters import STREAM, create_stream, write_letter
 from walnats_anyio._link import Link, api, open_link
 from walnats_anyio.dead_letters import DeadLetter, DeadLetters
-from walnats_anyio.dead_letters._letter import STREAM
-from walnats_anyio.dead_letters._stream import create_stream, write_letter
 
 PLACED = walnats.Event("shop.placed", int)
 

@@ -13,9 +13,9 @@ import pytest
 
 import walnats_anyio as walnats
 from tests.dead_letters._office import PLACED, Office, a_letter, office
+from walnats_anyio._letters import STREAM
 from walnats_anyio._link import api
 from walnats_anyio.dead_letters import DeadLetter, DeadLetters, LetterNotFoundError, Reason
-from walnats_anyio.dead_letters._letter import STREAM
 from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio

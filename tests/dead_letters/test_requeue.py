@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from tests.dead_letters._office import PLACED, a_letter, office, register
 from walnats_anyio._link import api
 from walnats_anyio.dead_letters import DeadLetter, LetterNotFoundError, RequeueError
 from walnats_anyio.dead_letters._requeue import put_back
+from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio
 
@@ -157,21 +159,32 @@ async def test_the_actor_is_not_registered(nats_url: str) -> None:
     await kept(nats_url, a_letter(), "event 'shop.placed' has no actor 'pack' on the server")
 
 
-async def test_another_stream_would_take_it(nats_url: str) -> None:
-    await register(nats_url, actor("pack"))
-    async with office(nats_url) as desk:
-        config = PLACED.stream_config() | {"subjects": ["elsewhere"]}
-        await api(desk.link, "STREAM.UPDATE.shop-placed", config)
-        await api(desk.link, "STREAM.CREATE.other", {"name": "other", "subjects": ["shop.*"]})
-    await kept(nats_url, a_letter(), "stream 'shop-placed' did not take it: expected stream")
+async def change_stream(url: str, **changes: Any) -> None:
+    async with office(url) as desk:
+        await api(desk.link, "STREAM.UPDATE.shop-placed", PLACED.stream_config() | changes)
 
 
-async def test_no_stream_takes_it(nats_url: str) -> None:
+async def test_the_stream_has_other_subjects(nats_url: str) -> None:
     await register(nats_url, actor("pack"))
+    await change_stream(nats_url, subjects=["elsewhere", "shop.placed.>", "shop"])
+    told = "stream 'shop-placed' does not take 'shop.placed', but 'elsewhere', 'shop.placed.>', 's"
+    await kept(nats_url, a_letter(), re.escape(told))
+
+
+async def test_the_stream_refuses_it(nats_url: str) -> None:
+    await register(nats_url, actor("pack"))
+    await change_stream(nats_url, max_msg_size=10)
+    await kept(nats_url, a_letter(), "stream 'shop-placed' did not take it: message size exceeds")
+
+
+@pytest.mark.parametrize("pattern", ["shop.*", "shop.>"])
+async def test_a_stream_that_takes_more_than_its_event(nats_url: str, pattern: str) -> None:
+    await register(nats_url, actor("pack"))
+    await change_stream(nats_url, subjects=[pattern])
     async with office(nats_url) as desk:
-        config = PLACED.stream_config() | {"subjects": ["elsewhere"]}
-        await api(desk.link, "STREAM.UPDATE.shop-placed", config)
-    await kept(nats_url, a_letter(), "stream 'shop-placed' did not take it: there is no stream")
+        await desk.write(a_letter())
+        await desk.dead.requeue(await desk.dead.get(1))
+        assert len(await desk.emitted(PLACED)) == 1
 
 
 @pytest.mark.parametrize(
@@ -189,6 +202,17 @@ async def test_what_cannot_be_sent(nats_url: str, changes: dict[str, Any], told:
         with pytest.raises(RequeueError, match=told):
             await desk.dead.requeue(replace(letter, **changes))
         assert [left async for left in desk.dead] == [letter]
+
+
+async def test_a_user_who_may_not_emit_the_event() -> None:
+    may = 'publish: {deny: ["shop.placed"]}'
+    users = f"{{user: boss, password: p}}, {{user: kim, password: p, permissions: {{{may}}}}}"
+    with NatsServer(config=f"authorization {{ users = [{users}] }}") as server:
+        boss, kim = (server.url.replace("//", f"//{name}:p@") for name in ("boss", "kim"))
+        await register(boss, actor("pack"))
+        await kept(
+            kim, a_letter(), "stream 'shop-placed' did not take it: .* may not publish to 'sh"
+        )
 
 
 # Gone
@@ -213,8 +237,27 @@ async def test_a_letter_that_is_gone(nats_url: str, verb: str) -> None:
         assert await desk.emitted(PLACED) == []
 
 
+async def test_of_many_who_discard_a_letter_one_does(nats_url: str) -> None:
+    async with office(nats_url) as desk:
+        letter = a_letter()
+        await desk.write(letter)
+        told: list[str] = []
+
+        async def discard() -> None:
+            try:
+                await desk.dead.discard(letter)
+            except LetterNotFoundError as error:
+                told.append(str(error))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(discard)
+        assert len(told) == 4
+        assert all("there is no dead letter 0 any more" in one for one in told)
+
+
 @pytest.mark.parametrize("verb", ["requeue", "discard"])
-@pytest.mark.parametrize("letter", [1, None, b""])
+@pytest.mark.parametrize("letter", [1.5, None, b"", True])
 async def test_what_is_no_letter(nats_url: str, verb: str, letter: Any) -> None:
     async with office(nats_url) as desk:
         with pytest.raises(TypeError, match=f"not {letter!r}"):

@@ -8,7 +8,9 @@ import pytest
 
 import walnats_anyio as walnats
 from tests.actors._stage import until
-from tests.dead_letters._office import a_letter, office
+from tests.dead_letters._office import PLACED, a_letter, office, register
+from walnats_anyio._letters import STREAM, new_config
+from walnats_anyio._link import api
 from walnats_anyio.testing import NatsCluster
 
 pytestmark = pytest.mark.anyio
@@ -107,3 +109,41 @@ async def test_replicas(nats_cluster: NatsCluster) -> None:
         assert (await desk.config())["num_replicas"] == 3
         await desk.write(a_letter())
         assert await desk.dead.count() == 1
+
+
+async def test_replicas_are_raised_with_those_of_the_events(nats_cluster: NatsCluster) -> None:
+    url = nats_cluster.urls[0]
+    placed = {count: walnats.Event(f"placed-{count}", int, replicas=count) for count in (1, 2, 3)}
+
+    async def replicas() -> tuple[int, int]:
+        notes = await api(desk.link, "STREAM.INFO.walnats-handed-back")
+        return (await desk.config())["num_replicas"], notes["config"]["num_replicas"]
+
+    async with office(url, stream=False) as desk:
+        for expected, needed in ((1, 1), (3, 3), (3, 2), (3, 1)):
+            await register(url, walnats.Actor("pack", placed[needed], print))
+            assert await replicas() == (expected, expected)
+            # What somebody has set meanwhile is left as it is.
+            await desk.dead.register(limits=walnats.Limits(messages=5))
+        assert (await desk.config())["max_msgs"] == 5
+        await desk.dead.register(replicas=1)
+        assert (await desk.config())["num_replicas"] == 1
+
+
+@pytest.mark.parametrize("by", ["actors", "hand"])
+async def test_a_stream_of_an_older_version_takes_large_letters_as_well(
+    nats_url: str, by: str
+) -> None:
+    async with office(nats_url, stream=False) as desk:
+        older = new_config(1) | {"subjects": ["walnats.dead.*.*.*"], "max_msgs": 100}
+        await api(desk.link, f"STREAM.CREATE.{STREAM}", older)
+        large = a_letter(payload=bytes(1024 * 1024))
+        with pytest.raises(walnats.ServerError, match="there is no stream that takes it"):
+            await desk.write(large)
+        if by == "hand":
+            await desk.dead.register()
+        else:
+            await register(nats_url, walnats.Actor("pack", PLACED, print))
+        await desk.write(large)
+        assert await desk.dead.get(2) == large
+        assert (await desk.config())["max_msgs"] == 100

@@ -11,7 +11,7 @@ import pytest
 import walnats_anyio as walnats
 from tests.link._probe import Emitting, count, keep, stored
 from tests.support.waiting import DEADLINE, until
-from walnats_anyio._link import _asks
+from walnats_anyio._link import _pending
 from walnats_anyio.testing import NatsCluster, NatsServer
 
 pytestmark = pytest.mark.anyio
@@ -148,7 +148,7 @@ async def test_emits_and_a_server_that_stands_still_for_long(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing was lost, so nothing is sent twice, however long it takes."""
-    monkeypatch.setattr(_asks, "RETRY_AFTER", 0.2)
+    monkeypatch.setattr(_pending, "RETRY_AFTER", 0.2)
     async with EVENTS.connect(nats_server.url) as conn:
         await conn.register()
         await keep(nats_server, EVENT)

@@ -19,13 +19,12 @@ import anyio
 
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._link import (
-    STREAM_NAME_IN_USE,
     STREAM_NOT_FOUND,
     Link,
     ServerError,
     api,
+    ensure_helper_stream,
     pub,
-    stream_config,
 )
 
 logger = logging.getLogger("walnats_anyio.actors")
@@ -109,13 +108,11 @@ class Attempts:
 
 
 async def create_stream(link: Link, replicas: int) -> None:
-    """Create the stream of the notes, unless it is there.
+    """Create the stream of the notes, or raise the replicas of the one that is there.
 
     Raises:
         ServerError: the server refuses it, or does not answer.
     """
-    if await stream_config(link, STREAM, replicas=replicas) is not None:
-        return
     config = {
         "name": STREAM,
         "description": "events that actors handed back without having run them to the end",
@@ -127,12 +124,7 @@ async def create_stream(link: Link, replicas: int) -> None:
         "max_msgs_per_subject": 1,
         "discard": "old",
     }
-    try:
-        await api(link, f"STREAM.CREATE.{STREAM}", config, replicas=replicas)
-    except ServerError as exc:
-        # Another process was faster by a moment.
-        if exc.code != STREAM_NAME_IN_USE:
-            raise
+    await ensure_helper_stream(link, config)
 
 
 def _tokens(reply: bytes) -> tuple[list[str], int]:

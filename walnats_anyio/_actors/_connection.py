@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
+from walnats_anyio import _letters
 from walnats_anyio._actors import _attempts
 from walnats_anyio._actors._consumers import check_consumer, for_each, register_consumer
 from walnats_anyio._actors._executors import Executors
@@ -20,7 +21,6 @@ from walnats_anyio._actors._slots import Slots
 from walnats_anyio._actors._summary import Summary
 from walnats_anyio._events._arguments import check_count, check_seconds
 from walnats_anyio._link import Link, Server, ServerError, open_link
-from walnats_anyio.dead_letters import _stream as _dead_letters
 
 if TYPE_CHECKING:
     from walnats_anyio._actors._registry import Actors
@@ -146,7 +146,7 @@ class ConnectedActors:
         replicas = max(actor.event.replicas for actor in self._actors)
         await _attempts.create_stream(self._link, replicas)
         if any(actor.dead_letters for actor in self._actors):
-            await _dead_letters.create_stream(self._link, replicas)
+            await _letters.create_stream(self._link, replicas)
 
     async def _look_for_streams(self) -> None:
         try:

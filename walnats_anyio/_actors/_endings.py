@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from walnats_anyio._actors._job import Ending, logger
 from walnats_anyio._actors._verdict import Ack, Bury, Nak, Outcome, Term, Verdict, decide
+from walnats_anyio._letters import DeadLetter, describe, write_letter
 from walnats_anyio._link import HeaderError, Link, Message, ServerError, WalnatsError
-from walnats_anyio.dead_letters._letter import DeadLetter, describe
-from walnats_anyio.dead_letters._stream import write_letter
 
 if TYPE_CHECKING:
     from walnats_anyio._actors._listener import Listener

@@ -128,9 +128,7 @@ class Listener:
         acknowledging = subject.startswith("$JS.ACK.") and f"{mine}." in subject
         mailbox = self._mailbox
         if refusal.operation == "subscribe":
-            receiving = not subject or (
-                mailbox is not None and subject == mailbox.subject.decode()
-            )
+            receiving = not subject or (mailbox is not None and subject == mailbox.subject.decode())
         else:
             receiving = False
         if asking or acknowledging or receiving:

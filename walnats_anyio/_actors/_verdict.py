@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from walnats_anyio._actors.declare._choices import Reject, Retry
 from walnats_anyio._events._arguments import MAX_SECONDS
-from walnats_anyio.dead_letters._letter import Reason
+from walnats_anyio._letters import Reason
 
 MAX_REASON = 500
 """Characters of a reason that the server is told."""

@@ -8,7 +8,8 @@ from time import monotonic
 
 import anyio
 
-from walnats_anyio._events._answers import NO_STREAM, RETRYABLE, read_answer
+from walnats_anyio._events._answers import NO_STREAM, read_answer
+from walnats_anyio._events._publication import Publication, begins
 from walnats_anyio._link import (
     EmitError,
     Link,
@@ -45,13 +46,13 @@ LATE = "not acknowledged within the event's dedup_window: it may be in its strea
 NOBODY = "no stream takes it: register the event first, and check that JetStream is enabled"
 
 
-class Outgoing(PendingRequest):
+class Outgoing(Publication):
     """One event on its way."""
 
     __slots__ = ("_emitter", "_kept", "_refused_since", "_spot", "error", "event")
 
     def __init__(self, emitter: Emitter, event: EventOnWire) -> None:
-        super().__init__()
+        super().__init__(emitter.link, event.stream, event.acknowledgement)
         self.event = event
         self.error: EmitError | None = None
         self._kept = False
@@ -59,38 +60,16 @@ class Outgoing(PendingRequest):
         self._emitter = emitter
         self._spot: ParkingSpot | None = None
 
-    def answered(self, message: Message) -> None:
-        data = message.data
-        # Nearly every answer is {"stream":"...","seq":1}: it is not worth decoding.
-        if data.startswith(self.event.acknowledgement) and b'"error":{' not in data:
-            self._finish(None)
-        elif is_no_responders(message):
-            self._nobody()
-        else:
-            answer = read_answer(data)
-            error = answer.error
-            if error is None and answer.stream == self.event.stream:
-                self._finish(None)
-            elif error is None:
-                # Not of this event's stream, but of one that also takes its subject, or of anybody
-                # who listens to it: neither brings the event to its actors.
-                self._emitter.look_for_stream(self)
-                self._emitter.link.keep_waiting(self)
-            elif error.err_code in RETRYABLE:
-                self._retry_later()
-            else:
-                self._finish(error.description)
-
     def failed(self, reason: Exception) -> None:
         if isinstance(reason, PayloadTooLargeError):
-            self._finish(str(reason), MessageTooLargeError)
+            self.finish(str(reason), kind=MessageTooLargeError)
         elif isinstance(reason, TimeoutError):
-            trouble = self._emitter.link.trouble
-            self._finish(f"{LATE}; not connected: {trouble}" if trouble else LATE)
+            trouble = self.link.trouble
+            self.finish(f"{LATE}; not connected: {trouble}" if trouble else LATE)
         else:
-            self._finish(str(reason))
+            self.finish(str(reason))
 
-    def _nobody(self) -> None:
+    def nobody(self) -> None:
         """Nobody takes it ("no responders"): there is no stream, or JetStream is not there now.
 
         That the server stops, starts or elects a leader is no reason to give an event up before
@@ -100,13 +79,14 @@ class Outgoing(PendingRequest):
         self._refused_since = min(self._refused_since, now)
         found_at = self._emitter.found_at.get(self.event.name, math.inf)
         if now - max(self._refused_since, found_at) >= GONE_AFTER:
-            self._finish(f"its stream {self.event.stream!r} does not take it: register the event")
+            self.finish(f"its stream {self.event.stream!r} does not take it: register the event")
         else:
             self._emitter.look_for_stream(self)
-            self._retry_later()
+            self.link.retry_later(self)
 
-    def _retry_later(self) -> None:
-        self._emitter.link.retry_later(self)
+    def stranger(self) -> None:
+        # Perhaps another stream takes the subject as well, and the event's own is not there.
+        self._emitter.look_for_stream(self)
 
     async def wait(self) -> None:
         """Wait for the acknowledgement.
@@ -131,8 +111,8 @@ class Outgoing(PendingRequest):
     def give_up(self, reason: str) -> None:
         """Give it up, unless it has been answered."""
         if self.command:
-            self._emitter.link.drop(self)
-            self._finish(reason)
+            self.link.drop(self)
+            self.finish(reason)
 
     def keep_error(self) -> None:
         """Leave a failure to a later `wait` rather than to the next `flush`."""
@@ -144,7 +124,13 @@ class Outgoing(PendingRequest):
         if self.error is not None:
             self._emitter.failed(self.error)
 
-    def _finish(self, reason: str | None, kind: type[EmitError] = EmitError) -> None:
+    def finish(
+        self,
+        reason: str | None,
+        code: int | None = None,
+        *,
+        kind: type[EmitError] = EmitError,
+    ) -> None:
         size = len(self.command)
         self.command = b""
         if reason is not None:
@@ -210,7 +196,7 @@ class EventOnWire:
     @classmethod
     def of(cls, name: str, subject: str, stream: str) -> EventOnWire:
         """Work out the rest."""
-        return cls(name, subject.encode(), stream, b'{"stream":"%b",' % stream.encode())
+        return cls(name, subject.encode(), stream, begins(stream))
 
 
 class Emitter:
@@ -231,9 +217,7 @@ class Emitter:
         self._failed = 0
         self._waiting: set[anyio.Event] = set()
 
-    def send(
-        self, event: EventOnWire, payload: bytes, headers: bytes, patience: float
-    ) -> Outgoing:
+    def send(self, event: EventOnWire, payload: bytes, headers: bytes, patience: float) -> Outgoing:
         """Hand an event over. Never blocks: the caller waits for `room` first when it is `full`.
 
         It counts as failed when it is not acknowledged within `patience` seconds.

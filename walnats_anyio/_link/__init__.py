@@ -21,9 +21,12 @@ from walnats_anyio._link._jetstream import (
     api,
     consumer_config,
     differences,
+    ensure_helper_stream,
+    ensure_stream,
     is_answer,
     is_no_responders,
     stream_config,
+    update_stream,
 )
 from walnats_anyio._link._link import Link, Subscription, open_link
 from walnats_anyio._link._names import check_header, check_name
@@ -71,6 +74,8 @@ __all__ = [
     "check_name",
     "consumer_config",
     "differences",
+    "ensure_helper_stream",
+    "ensure_stream",
     "is_ack_subject",
     "is_answer",
     "is_no_responders",
@@ -78,4 +83,5 @@ __all__ = [
     "parse_headers",
     "pub",
     "stream_config",
+    "update_stream",
 ]

@@ -119,6 +119,79 @@ async def consumer_config(
     return config
 
 
+async def ensure_stream(link: Link, config: dict[str, Any]) -> dict[str, Any]:
+    """Create a stream unless there is one of its name.
+
+    Safe in many processes at once. A stream that is there already is left as it is, whatever its
+    configuration: compare what this gives with what you want (`differences`).
+
+    Args:
+        link: the connection.
+        config: the configuration of the stream, as the JetStream API writes it; `name` and
+            `num_replicas` must be there.
+
+    Returns:
+        The configuration of the stream as the server has it.
+
+    Raises:
+        ServerError: the server refuses it, or does not answer.
+        ConnectionLostError: the link is closed for good.
+    """
+    name, replicas = config["name"], config["num_replicas"]
+    actual = await stream_config(link, name, replicas=replicas)
+    if actual is not None:
+        return actual
+    try:
+        answer = await api(link, f"STREAM.CREATE.{name}", config, replicas=replicas)
+    except ServerError as exc:
+        if exc.code != STREAM_NAME_IN_USE:
+            raise
+        # Another process was faster by a moment, and wants another configuration.
+        actual = await stream_config(link, name, replicas=replicas)
+        if actual is None:
+            raise
+        return actual
+    created: dict[str, Any] = answer["config"]
+    return created
+
+
+async def update_stream(link: Link, config: dict[str, Any]) -> None:
+    """Change a stream that is there; `config` is the whole of its new configuration.
+
+    Raises:
+        ServerError: the server refuses it, or does not answer.
+        ConnectionLostError: the link is closed for good.
+    """
+    await api(
+        link, f"STREAM.UPDATE.{config['name']}", config, replicas=config.get("num_replicas", 1)
+    )
+
+
+async def ensure_helper_stream(link: Link, config: dict[str, Any]) -> dict[str, Any]:
+    """Create a stream of the library's own, or raise one that is there to what is needed now.
+
+    It gets the replicas and the subjects of `config` where it has fewer. It never loses any, and
+    everything else, such as limits that somebody has set, is left as it is.
+
+    Returns:
+        The configuration of the stream as the server has it now.
+
+    Raises:
+        ServerError: the server refuses it, or does not answer.
+        ConnectionLostError: the link is closed for good.
+    """
+    actual = await ensure_stream(link, config)
+    # Read as one that may have been made by anybody: a stream can be without subjects.
+    subjects = actual.get("subjects") or []
+    needed = {
+        "num_replicas": max(config["num_replicas"], actual.get("num_replicas", 1)),
+        "subjects": subjects + [one for one in config["subjects"] if one not in subjects],
+    }
+    if differences(needed, actual):
+        await update_stream(link, actual | needed)
+    return actual | needed
+
+
 def differences(declared: dict[str, Any], actual: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """What of `declared` is otherwise on the server: name to (declared, actual).
 

@@ -306,9 +306,7 @@ class Link:
 
     async def _serve_for_ever(self, established: Established) -> None:
         while True:
-            connection = Connection(
-                established, self._outbox, self._delivers, self._on_control
-            )
+            connection = Connection(established, self._outbox, self._delivers, self._on_control)
             self._connection = connection
             self._on_connect(established)
             await connection.serve(self._options, self._backend)

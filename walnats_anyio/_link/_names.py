@@ -22,6 +22,11 @@ _FORBIDDEN = {
 # Subjects on which the server, or every client's requests, send what is no event.
 _RESERVED_TOKENS = {"_INBOX", "_R_", "_GR_"}
 
+# What the library keeps for itself: an event there would be taken for a dead letter or for a note
+# of a hand-back, or its stream would be that of all of them.
+_OWN_SUBJECTS = ("walnats.dead", "walnats.handed-back")
+_OWN_STREAMS = ("walnats-dead-letters", "walnats-handed-back")
+
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -71,6 +76,12 @@ def _subject_problem(name: str) -> str | None:
         return "starts with '$', which NATS keeps for itself: drop the '$'"
     if tokens[0] in _RESERVED_TOKENS:
         return f"starts with {tokens[0]!r}, where NATS sends replies: choose another first part"
+    for subject in _OWN_SUBJECTS:
+        if name.startswith(f"{subject}."):
+            return f"is under {subject}.>, which this library keeps for itself: choose another name"
+    stream = name.replace(".", "-")
+    if stream in _OWN_STREAMS:
+        return f"means stream {stream!r}, which this library keeps for itself: choose another name"
     return None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from walnats_anyio._link._parking import ParkingSpot
 from walnats_anyio._link._transport import Transport
 
-
 PIECE = 64 * 1024
 """Bytes handed to a socket that is slow at once, so that the keepalive sees it move."""
 

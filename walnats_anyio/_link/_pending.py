@@ -186,7 +186,9 @@ class PendingRequests:
 
     def drop(self, request: PendingRequest) -> None:
         """Stop waiting for an answer; one that comes later is ignored."""
-        self._open.pop(request.reply, None)
+        if self._open.pop(request.reply, None) is not None and not self._outbox.open:
+            # What has not gone out by now is reported as failed, so it must not go out later.
+            self._outbox.drop({id(request.command)})
 
     def keep_waiting(self, request: PendingRequest) -> None:
         """Ignore an answer; keep waiting for another."""

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from walnats_anyio._letters import DeadLetter, Reason
 from walnats_anyio.dead_letters._connection import DeadLetters
-from walnats_anyio.dead_letters._errors import LetterNotFoundError, RequeueError
-from walnats_anyio.dead_letters._letter import DeadLetter, Reason
+from walnats_anyio.dead_letters._errors import (
+    LetterNotFoundError,
+    RequeueError,
+    UnreadableLetterError,
+)
+from walnats_anyio.dead_letters._unreadable import UnreadableLetter
 
-__all__ = ["DeadLetter", "DeadLetters", "LetterNotFoundError", "Reason", "RequeueError"]
+__all__ = [
+    "DeadLetter",
+    "DeadLetters",
+    "LetterNotFoundError",
+    "Reason",
+    "RequeueError",
+    "UnreadableLetter",
+    "UnreadableLetterError",
+]

@@ -8,20 +8,26 @@ from datetime import datetime
 from typing import Any
 
 from walnats_anyio._events import BaseEvent, Limits
+from walnats_anyio._letters import DeadLetter, Reason
 from walnats_anyio._link import Link, Server, check_connect, open_link
-from walnats_anyio.dead_letters._errors import LetterNotFoundError
-from walnats_anyio.dead_letters._iteration import Letters
-from walnats_anyio.dead_letters._letter import DeadLetter, Reason
+from walnats_anyio.dead_letters._errors import (
+    LetterNotFoundError,
+    RequeueError,
+    UnreadableLetterError,
+)
+from walnats_anyio.dead_letters._iteration import Letters, UnreadableLetters
 from walnats_anyio.dead_letters._reading import (
     check_there,
     count_subjects,
     delete_letter,
+    delete_unreadable,
     get_letter,
     gone,
 )
 from walnats_anyio.dead_letters._requeue import put_back
 from walnats_anyio.dead_letters._retention import check_limits, register_stream
 from walnats_anyio.dead_letters._selection import NamedActor, select
+from walnats_anyio.dead_letters._unreadable import UnreadableLetter
 
 
 class DeadLetters:
@@ -81,7 +87,11 @@ class DeadLetters:
         They are asked for one by one, so memory stays bounded and letters that are deleted
         meanwhile are left out. It ends at the letter that was the newest when the iteration began:
         what is requeued in the loop and fails again is for the next one. A message in the stream
-        that is no dead letter is left out, and logged as a warning.
+        that cannot be read as a dead letter is left out, and logged as a warning; `unreadable`
+        gives those.
+
+        A letter is written by an actor, unless somebody else may publish to `walnats.dead.>`: treat
+        what it says as input from outside.
 
         Args:
             event: letters of this event only; an event or its name.
@@ -99,6 +109,29 @@ class DeadLetters:
         """
         return Letters(self._link, select(event, actor, reason, since, until))
 
+    def unreadable(
+        self,
+        *,
+        event: BaseEvent[Any] | str | None = None,
+        actor: NamedActor | str | None = None,
+    ) -> AsyncIterator[UnreadableLetter]:
+        """Iterate over what is stored among the dead letters and cannot be read as one.
+
+        The oldest first, up to what was the newest when the iteration began. To find them, all
+        letters of the event and actor are read.
+
+        Args:
+            event: what is stored under the subjects of this event only; an event or its name.
+            actor: what is stored under the subjects of this actor only; an actor or its name.
+
+        Raises:
+            TypeError: an argument is of a wrong type.
+            ValueError: a name that is none.
+            ServerError: while iterating: the server does not answer within 5 seconds.
+            ConnectionLostError: while iterating: the connection is closed for good.
+        """
+        return UnreadableLetters(self._link, select(event, actor, None, None, None))
+
     async def count(
         self,
         *,
@@ -110,8 +143,8 @@ class DeadLetters:
     ) -> int:
         """Count letters; the arguments are those of `letters`.
 
-        By event and actor the server counts them, in one request. For the other arguments all
-        letters of the event and actor are read.
+        By event and actor the server counts them, in one request, those that cannot be read
+        included. For the other arguments all letters of the event and actor are read.
 
         Raises:
             TypeError: an argument is of a wrong type.
@@ -134,13 +167,15 @@ class DeadLetters:
             TypeError: the number is none.
             ValueError: the number is below 1.
             LetterNotFoundError: there is no such letter.
+            UnreadableLetterError: there is a message of that number, and it cannot be read; it is
+                in the error's `letter`. A kind of LetterNotFoundError.
             ServerError: the server does not answer within 5 seconds.
             ConnectionLostError: the connection is closed for good.
         """
         _check_number(number)
         return await get_letter(self._link, number)
 
-    async def requeue(self, letter: DeadLetter) -> None:
+    async def requeue(self, letter: DeadLetter | UnreadableLetter) -> None:
         """Put the event back for the one actor that gave it up, and delete the letter.
 
         It is emitted again with its payload and its headers, and one more that names the actor:
@@ -151,34 +186,62 @@ class DeadLetters:
         both; requeueing it again within the event's `dedup_window` does no harm.
 
         The payload and headers are those of `letter`, so one that is put right by hand, with
-        `dataclasses.replace(letter, payload=...)`, goes back as it is.
+        `dataclasses.replace(letter, payload=...)`, goes back as it is. Headers that the first emit
+        sent to the server (`Nats-...`) and `Walnats-Reply` do not go back.
+
+        What the letter says is checked first: nothing is ever published but to the subject of an
+        event, into the stream of that event.
 
         Raises:
-            TypeError: it is no letter.
+            TypeError: it is no letter, or a field of it is of a wrong type.
+            ValueError: its `emitted_at` has no time zone.
             LetterNotFoundError: the letter is gone.
-            RequeueError: the actor or its event is not registered on the server, or the stream does
-                not take the event. The letter is kept.
+            RequeueError: the actor or its event is not registered on the server, the stream does
+                not take the event or does not acknowledge it within 5 seconds, this user may not
+                emit it, or the letter cannot be read or is not an actor's. The letter is kept.
             ServerError: the server does not answer within 5 seconds.
             ConnectionLostError: the connection is closed for good.
         """
+        if isinstance(letter, UnreadableLetter):
+            raise RequeueError(
+                f"dead letter {letter.number} cannot be requeued and is kept: it cannot be read: "
+                f"{letter.problem}"
+            )
         _check_letter(letter)
         await check_there(self._link, letter)
         await put_back(self._link, letter)
         await delete_letter(self._link, letter)
 
-    async def discard(self, letter: DeadLetter) -> None:
+    async def discard(self, letter: DeadLetter | UnreadableLetter | int) -> None:
         """Delete a letter for good.
 
+        Args:
+            letter: the letter, or the number of it. A number takes what can be read and what
+                cannot.
+
         Raises:
-            TypeError: it is no letter.
+            TypeError: it is no letter and no number, or a field of it is of a wrong type.
+            ValueError: the number is below 1, or `emitted_at` of the letter has no time zone.
             LetterNotFoundError: the letter is gone already.
             ServerError: the server does not answer within 5 seconds.
             ConnectionLostError: the connection is closed for good.
         """
-        _check_letter(letter)
-        await check_there(self._link, letter)
-        if not await delete_letter(self._link, letter):
-            raise LetterNotFoundError(gone(str(letter.number)))
+        if isinstance(letter, int):
+            letter = await self._stored(letter)
+        if isinstance(letter, UnreadableLetter):
+            deleted = await delete_unreadable(self._link, letter)
+        else:
+            _check_letter(letter)
+            await check_there(self._link, letter)
+            deleted = await delete_letter(self._link, letter)
+        if not deleted:
+            raise LetterNotFoundError(gone(letter.number))
+
+    async def _stored(self, number: int) -> DeadLetter | UnreadableLetter:
+        try:
+            return await self.get(number)
+        except UnreadableLetterError as error:
+            return error.letter
 
     async def register(self, *, limits: Limits | None = None, replicas: int | None = None) -> None:
         """Create the stream of the dead letters, or set how long and how many it keeps.
@@ -215,6 +278,17 @@ async def _connect(
 def _check_letter(letter: object) -> None:
     if not isinstance(letter, DeadLetter):
         raise TypeError(f"this takes a DeadLetter, such as `get` gives, not {letter!r}")
+    _check_payload(letter.payload)
+    if letter.emitted_at.utcoffset() is None:
+        raise ValueError(f"emitted_at of a letter must have a time zone, not {letter.emitted_at!r}")
+
+
+def _check_payload(payload: object) -> None:
+    if not isinstance(payload, bytes):
+        raise TypeError(
+            "the payload of a letter is encoded, such as by Event.encode, so it must be bytes, "
+            f"not {type(payload).__name__}"
+        )
 
 
 def _check_number(number: object) -> None:

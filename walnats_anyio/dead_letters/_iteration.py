@@ -2,37 +2,76 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 
+from walnats_anyio._letters import STREAM, DeadLetter
 from walnats_anyio._link import Link
-from walnats_anyio.dead_letters._letter import DeadLetter
-from walnats_anyio.dead_letters._reading import last_number, letter_or_none, next_message
+from walnats_anyio.dead_letters._reading import last_number, letter_in, next_message
 from walnats_anyio.dead_letters._selection import Selection
+from walnats_anyio.dead_letters._unreadable import UnreadableLetter
+
+logger = logging.getLogger("walnats_anyio.dead_letters")
+
+
+class _Stored:
+    """Everything under the subjects of a selection, up to what is the newest at the start."""
+
+    __slots__ = ("_last", "_link", "_number", "_subjects")
+
+    def __init__(self, link: Link, subjects: str) -> None:
+        self._link = link
+        self._subjects = subjects
+        self._number = 0
+        self._last: int | None = None
+
+    async def next(self) -> DeadLetter | UnreadableLetter | None:
+        """The next one, the oldest first; None at the end."""
+        if self._last is None:
+            self._last = await last_number(self._link)
+        if self._number >= self._last:
+            return None
+        message = await next_message(self._link, self._subjects, self._number + 1)
+        self._number = self._last if message is None else message.number
+        if message is None or self._number > self._last:
+            return None
+        return await letter_in(self._link, message)
 
 
 class Letters(AsyncIterator[DeadLetter]):
-    """The letters of a selection, the oldest first, up to the one that is the newest at the start.
+    """The letters of a selection; what cannot be read is left out with a warning.
 
     No generator, so that a loop may be left in the middle without closing anything.
     """
 
-    __slots__ = ("_last", "_link", "_number", "_selection")
+    __slots__ = ("_selection", "_stored")
 
     def __init__(self, link: Link, selection: Selection) -> None:
-        self._link = link
         self._selection = selection
-        self._number = 0
-        self._last: int | None = None
+        self._stored = _Stored(link, selection.subjects)
 
     async def __anext__(self) -> DeadLetter:
-        if self._last is None:
-            self._last = await last_number(self._link)
-        while self._number < self._last:
-            message = await next_message(self._link, self._selection.subjects, self._number + 1)
-            self._number = self._last if message is None else int(message["seq"])
-            if message is None or self._number > self._last:
-                break
-            letter = letter_or_none(message)
-            if letter is not None and self._selection.has(letter):
+        while (letter := await self._stored.next()) is not None:
+            if isinstance(letter, UnreadableLetter):
+                logger.warning(
+                    "message %d of stream %r, subject %r, is no dead letter that can be read, and "
+                    "is left out: %s", letter.number, STREAM, letter.subject, letter.problem,
+                )  # fmt: skip
+            elif self._selection.has(letter):
+                return letter
+        raise StopAsyncIteration
+
+
+class UnreadableLetters(AsyncIterator[UnreadableLetter]):
+    """What cannot be read under the subjects of a selection."""
+
+    __slots__ = ("_stored",)
+
+    def __init__(self, link: Link, selection: Selection) -> None:
+        self._stored = _Stored(link, selection.subjects)
+
+    async def __anext__(self) -> UnreadableLetter:
+        while (letter := await self._stored.next()) is not None:
+            if isinstance(letter, UnreadableLetter):
                 return letter
         raise StopAsyncIteration

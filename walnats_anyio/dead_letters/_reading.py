@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from base64 import b64decode
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
-from walnats_anyio._link import STREAM_NOT_FOUND, Link, ServerError, api
-from walnats_anyio.dead_letters._errors import LetterNotFoundError
-from walnats_anyio.dead_letters._letter import (
-    HEADER,
+from walnats_anyio._letters import (
     STREAM,
     DeadLetter,
-    read_letter,
+    filter_of,
+    from_wire,
+    part_subject_of,
     subject_of,
 )
-
-logger = logging.getLogger("walnats_anyio.dead_letters")
+from walnats_anyio._link import STREAM_NOT_FOUND, Link, ServerError, api
+from walnats_anyio.dead_letters._errors import LetterNotFoundError, UnreadableLetterError
+from walnats_anyio.dead_letters._unreadable import UnreadableLetter
 
 NOTHING_FOUND = 10037
 
@@ -26,8 +27,19 @@ PAST_ALL = 2**31 - 1
 NO_STREAM = "there is no stream for dead letters yet, and so none: registering actors makes it"
 
 
+@dataclass(frozen=True)
+class Message:
+    """A message as the stream keeps it."""
+
+    number: int
+    subject: str
+    headers: bytes
+    payload: bytes
+    stored_at: datetime
+
+
 async def last_number(link: Link) -> int:
-    """The number of the newest letter that there has been; 0 when there is no stream."""
+    """The number of the newest message that there has been; 0 when there is no stream."""
     answer = await _ask(link, "INFO")
     return 0 if answer is None else int(answer["state"]["last_seq"])
 
@@ -39,35 +51,27 @@ async def count_subjects(link: Link, subjects: str) -> int:
     return 0 if answer is None else int(answer["total"])
 
 
-async def next_message(link: Link, subjects: str, number: int) -> dict[str, Any] | None:
+async def next_message(link: Link, subjects: str, number: int) -> Message | None:
     """The first message with one of the subjects, from a number on; None where there is none."""
     return await _get(link, {"seq": number, "next_by_subj": subjects})
 
 
-def letter_in(message: dict[str, Any]) -> DeadLetter:
-    """The letter that a message holds.
-
-    Raises:
-        ValueError: it holds none.
-    """
-    payload = b64decode(message.get("data", ""))
-    header = _header_in(b64decode(message.get("hdrs", "")))
-    letter = read_letter(header, payload, int(message["seq"]))
-    if subject_of(letter) != message["subject"]:
-        raise ValueError(f"a letter that belongs under {subject_of(letter)!r}")
-    return letter
-
-
-def letter_or_none(message: dict[str, Any]) -> DeadLetter | None:
-    """The letter that a message holds; None, and a warning, where it is none."""
+async def letter_in(link: Link, message: Message) -> DeadLetter | UnreadableLetter:
+    """The letter that a message holds; one that cannot be read says why."""
     try:
-        return letter_in(message)
-    except ValueError as error:
-        logger.warning(
-            "message %d of stream %r, subject %r, is no dead letter and is left alone: %s",
-            message["seq"], STREAM, message["subject"], error,
-        )  # fmt: skip
-        return None
+        letter = from_wire(message.subject, message.headers, message.payload, message.number)
+        if letter.parts:
+            letter = replace(letter, payload=await _payload_of(link, letter))
+    except (ValueError, OverflowError) as error:
+        return UnreadableLetter(
+            number=message.number,
+            subject=message.subject,
+            headers=message.headers,
+            payload=message.payload,
+            stored_at=message.stored_at,
+            problem=str(error),
+        )
+    return letter
 
 
 async def get_letter(link: Link, number: int) -> DeadLetter:
@@ -75,16 +79,16 @@ async def get_letter(link: Link, number: int) -> DeadLetter:
 
     Raises:
         LetterNotFoundError: there is none.
+        UnreadableLetterError: it cannot be read.
     """
     message = await _get(link, {"seq": number})
-    if message is None:
-        raise LetterNotFoundError(await _not_found(link, f"{number}"))
-    try:
-        return letter_in(message)
-    except ValueError as error:
-        raise LetterNotFoundError(
-            f"message {number} of stream {STREAM!r} is no dead letter: {error}"
-        ) from error
+    # Another depth is a part of another letter's payload.
+    if message is None or message.subject.count(".") != filter_of().count("."):
+        raise LetterNotFoundError(await _not_found(link, number))
+    letter = await letter_in(link, message)
+    if isinstance(letter, UnreadableLetter):
+        raise UnreadableLetterError(letter)
+    return letter
 
 
 async def check_there(link: Link, letter: DeadLetter) -> None:
@@ -95,17 +99,41 @@ async def check_there(link: Link, letter: DeadLetter) -> None:
     """
     subject = subject_of(letter)
     message = await _get(link, {"last_by_subj": subject})
-    if message is None or message["subject"] != subject:
-        raise LetterNotFoundError(await _not_found(link, str(letter.number)))
+    # One with a wildcard would stand for many.
+    wild = {"*", ">"} & set(subject.split("."))
+    if message is None or message.subject != subject or wild:
+        raise LetterNotFoundError(await _not_found(link, letter.number))
 
 
 async def delete_letter(link: Link, letter: DeadLetter) -> bool:
     """Delete a letter that was seen to be there; False when somebody else was faster."""
     answer = await _ask(link, "PURGE", {"filter": subject_of(letter)})
-    return answer is not None and bool(answer["purged"])
+    deleted = answer is not None and bool(answer["purged"])
+    # A crash before this leaves parts of a payload that belong to no letter, which is never seen.
+    if deleted and letter.parts:
+        await _ask(link, "PURGE", {"filter": f"{subject_of(letter)}.*"})
+    return deleted
 
 
-def gone(number: str) -> str:
+async def delete_unreadable(link: Link, letter: UnreadableLetter) -> bool:
+    """Delete a message by its number; False when it is gone."""
+    # In a stream that was made anew meanwhile the number belongs to another message.
+    message = await _get(link, {"seq": letter.number})
+    if message is None or (message.subject, message.stored_at) != (
+        letter.subject,
+        letter.stored_at,
+    ):
+        return False
+    try:
+        return await _ask(link, "MSG.DELETE", {"seq": letter.number}) is not None
+    except ServerError:
+        # Deleting twice is an error to the server, with one of several codes.
+        if await _get(link, {"seq": letter.number}) is None:
+            return False
+        raise
+
+
+def gone(number: int) -> str:
     """What to say of a letter that is not there."""
     return (
         f"there is no dead letter {number} any more, or there never was: it may have been requeued "
@@ -113,19 +141,40 @@ def gone(number: str) -> str:
     )
 
 
-async def _not_found(link: Link, number: str) -> str:
+async def _payload_of(link: Link, letter: DeadLetter) -> bytes:
+    parts: list[bytes] = []
+    for number in range(1, letter.parts + 1):
+        message = await _get(link, {"last_by_subj": part_subject_of(letter, number)})
+        if message is None:
+            raise ValueError(
+                f"part {number} of {letter.parts} of its payload is gone: it was discarded "
+                "meanwhile, or the stream's limits made it go"
+            )
+        parts.append(message.payload)
+    return b"".join(parts)
+
+
+async def _not_found(link: Link, number: int) -> str:
     return gone(number) if await _ask(link, "INFO") is not None else NO_STREAM
 
 
-async def _get(link: Link, which: dict[str, Any]) -> dict[str, Any] | None:
+async def _get(link: Link, which: dict[str, Any]) -> Message | None:
     try:
         answer = await _ask(link, "MSG.GET", which)
     except ServerError as exc:
         if exc.code == NOTHING_FOUND:
             return None
         raise
-    message: dict[str, Any] | None = None if answer is None else answer["message"]
-    return message
+    if answer is None:
+        return None
+    message = answer["message"]
+    return Message(
+        int(message["seq"]),
+        message["subject"],
+        b64decode(message.get("hdrs", "")),
+        b64decode(message.get("data", "")),
+        datetime.fromisoformat(message["time"]),
+    )
 
 
 async def _ask(link: Link, what: str, body: dict[str, Any] | None = None) -> dict[str, Any] | None:
@@ -136,11 +185,3 @@ async def _ask(link: Link, what: str, body: dict[str, Any] | None = None) -> dic
         if exc.code == STREAM_NOT_FOUND:
             return None
         raise
-
-
-def _header_in(block: bytes) -> str:
-    for line in block.split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        if name == HEADER.encode():
-            return value.strip().decode()
-    raise ValueError(f"it has no header {HEADER}")

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from walnats_anyio._events import Limits
+from walnats_anyio._letters import STREAM, new_config
 from walnats_anyio._link import (
     Link,
     ServerError,
     StreamConfigError,
-    api,
     differences,
-    stream_config,
+    ensure_helper_stream,
+    update_stream,
 )
-from walnats_anyio.dead_letters._letter import STREAM
-from walnats_anyio.dead_letters._stream import add_stream, new_config
 
 MAX_REPLICAS = 5
 
@@ -55,15 +54,9 @@ async def register_stream(link: Link, limits: Limits | None, replicas: int | Non
     """What `DeadLetters.register` documents."""
     wanted = _settings(limits, replicas)
     try:
-        actual = await stream_config(link, STREAM, replicas=replicas or 1)
-        if actual is None:
-            if await add_stream(link, new_config(replicas or 1) | wanted):
-                return
-            # Another process was faster by a moment.
-            actual = await stream_config(link, STREAM, replicas=replicas or 1) or {}
+        actual = await ensure_helper_stream(link, new_config(replicas or 1) | wanted)
         if differences(wanted, actual):
-            config = actual | wanted
-            await api(link, f"STREAM.UPDATE.{STREAM}", config, replicas=config["num_replicas"])
+            await update_stream(link, actual | wanted)
     except ServerError as exc:
         if exc.code is None:
             raise

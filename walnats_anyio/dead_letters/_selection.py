@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
 from walnats_anyio._events import BaseEvent
+from walnats_anyio._letters import DeadLetter, Reason, filter_of
 from walnats_anyio._link import check_name
-from walnats_anyio.dead_letters._letter import DeadLetter, Reason, filter_of
 
 
 @runtime_checkable

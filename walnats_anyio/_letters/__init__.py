@@ -1,0 +1,29 @@
+"""What a dead letter is, and how one is written: what an actor needs of dead letters."""
+
+from __future__ import annotations
+
+from walnats_anyio._letters._failure import describe
+from walnats_anyio._letters._letter import (
+    STREAM,
+    DeadLetter,
+    Reason,
+    filter_of,
+    part_subject_of,
+    subject_of,
+)
+from walnats_anyio._letters._stream import create_stream, new_config, write_letter
+from walnats_anyio._letters._wire import from_wire
+
+__all__ = [
+    "STREAM",
+    "DeadLetter",
+    "Reason",
+    "create_stream",
+    "describe",
+    "filter_of",
+    "from_wire",
+    "new_config",
+    "part_subject_of",
+    "subject_of",
+    "write_letter",
+]
