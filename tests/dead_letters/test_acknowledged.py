@@ -40,10 +40,10 @@ async def answering(
             if said is not None:
                 other.post(pub(message.reply, said))
 
-        mailbox = await other._subscribe(subject, take)
+        mailbox = other.subscribe_to(subject, take)
         await other.flush()
         yield came
-        await other.unsubscribe(mailbox)
+        other.forget(mailbox)
         await other.flush()
 
 
