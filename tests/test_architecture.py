@@ -32,7 +32,7 @@ FREE_NAMES = {f"{PACKAGE}.__version__"}
 
 LINK_ONLY = {"asyncio", "nats", "trio", "trio_asyncio"}
 
-MAX_FILE_LINES = 300
+MAX_FILE_LINES = 320
 MAX_FUNCTION_LINES = 40
 
 FILES = sorted(ROOT.rglob("*.py"))

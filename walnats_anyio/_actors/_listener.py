@@ -9,10 +9,11 @@ import anyio
 
 from walnats_anyio._actors._actor import Actor
 from walnats_anyio._actors._attempts import Attempts
+from walnats_anyio._actors._doubts import Doubts
 from walnats_anyio._actors._endings import Endings
 from walnats_anyio._actors._intake import PENDING, Intake, Meaning, meaning_of
 from walnats_anyio._actors._job import Jobs
-from walnats_anyio._actors._requests import pull_requests
+from walnats_anyio._actors._requests import pull_requests, within
 from walnats_anyio._actors._slot import Slot
 from walnats_anyio._actors._slots import Share
 from walnats_anyio._actors._summary import Counts
@@ -68,15 +69,16 @@ class Listener:
         self._silent = 0.0
         self._received_any = False
         self._share = Share(host.slots, alone=alone, eager=options.burst)
-        self.in_doubt = False
-        """Whether the server may not have the consumer any more."""
+        self.doubts = Doubts(actor.name, actor.ack_wait)
 
     # the connection
 
     async def start(self) -> None:
         """Subscribe and ask for the first events."""
         self._mailbox = await self._link.subscribe(self._deliver)
-        self._request = pull_requests(self.actor, self._mailbox.subject, self._options)
+        self._options = options = within(self._options, self.doubts.terms)
+        self._intake.batch = options.batch
+        self._request = pull_requests(self.actor, self._mailbox.subject, options)
         self._intake.connected = self._link.connected
         self._link.watch(self)
         self.ask()
@@ -145,14 +147,12 @@ class Listener:
             self._status(received)
             return
         if not self._intake.take():
-            self._link.post(self.attempts.note(reply))
-            delay = 0.0 if self._intake.stopped else REFUSED_DELAY
-            self._link.post(pub(reply, in_words(Nak(delay))))
+            self._refuse(reply)
             return
         self._received_any = self._share.busy = True
-        if received.headers and self._for_another(received.headers):
+        self.doubts.unknown = ""
+        if received.headers and self._set_aside(received, received.headers):
             self._intake.let_go()
-            self._link.post(pub(reply, b""))
         else:
             self.slots.hold()
             self.held[reply] = self._tick
@@ -163,30 +163,40 @@ class Listener:
             self._answered()
             self.ask()
 
-    def _for_another(self, headers: dict[str, str]) -> bool:
-        """Whether it was requeued for another actor of the event."""
-        return headers.get(HEADER_ACTOR, self.actor.name) != self.actor.name
+    def _set_aside(self, received: Message, headers: dict[str, str]) -> bool:
+        """Answer an event that is not to be run: one for another actor, or without its payload."""
+        if headers.get(HEADER_ACTOR, self.actor.name) != self.actor.name:
+            self._link.post(pub(received.reply, b""))
+        elif self.doubts.stripped(headers, received.data):
+            self._refuse(received.reply)
+        else:
+            return False
+        return True
+
+    def _refuse(self, reply: str) -> None:
+        """Have an event delivered again in a while, or at once where this is the end."""
+        delay = 0.0 if self._intake.stopped else REFUSED_DELAY
+        self._link.post(self.attempts.note(reply))
+        self._link.post(pub(reply, in_words(Nak(delay))))
 
     def _status(self, received: Message) -> None:
         headers = received.headers or {}
-        description = headers.get("Description", "")
-        meaning = meaning_of(headers.get("Status", ""), description)
+        code, description = headers.get("Status", ""), headers.get("Description", "")
+        self.doubts.status(meaning := meaning_of(code, description), code, description)
         pending = headers.get(PENDING)
         self._intake.status(meaning, None if pending is None else int(pending))
         self._answered()
         match meaning:
-            case Meaning.ALIVE:
+            case Meaning.ALIVE | Meaning.NOTHING | Meaning.LATER | Meaning.UNKNOWN:
                 return
             case Meaning.DELETED | Meaning.REFUSED:
-                self._host.failed(ConsumerConfigError(f"actor {self.actor.name!r}: {description}"))
+                self._host.failed(ConsumerConfigError(self.doubts.refusal(meaning, description)))
             case Meaning.EMPTY | Meaning.EXPIRED if self._options.burst:
                 self.finished = True
                 self._host.settled()
             case Meaning.EXPIRED:
                 self._share.rest()
                 self.ask()
-            case Meaning.LATER:
-                self.in_doubt = True
             case _:
                 self.ask()
 
@@ -279,6 +289,8 @@ class Listener:
                     post(b"PUB %b 4\r\n+WPI\r\n" % reply.encode())
         elif not self.actor.pulse:
             self._hand_back_unstarted()
+        if (problem := self.doubts.tick(seconds)) is not None:
+            self._host.failed(problem)
         intake = self._intake
         self._silent += seconds
         # It may have been asked or heard of just before this tick, so one of them proves nothing.

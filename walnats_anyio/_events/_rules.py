@@ -76,13 +76,16 @@ def compare(
 ) -> list[Difference]:
     """Find the fields that differ, in the order of the rules.
 
-    A field that the server leaves out of its answer has its zero value. Fields without a rule are
+    A field that the server leaves out of its answer has its zero value, which is what it should be
+    where nothing is declared. Fields without a rule are
     of later servers: they are left as they are.
     """
     found: list[Difference] = []
     for rule in rules:
         want = declared.get(rule.field, rule.default)
         have = actual.get(rule.field)
+        if have is None and rule.field not in declared:
+            continue
         if have != want and (have or want):
             found.append(Difference(rule, want, have))
     return found
@@ -90,6 +93,8 @@ def compare(
 
 def show(field: str, value: Any) -> str:
     """A value as a person reads it: durations in seconds."""
+    if value is None:
+        return "nothing"
     if field not in DURATIONS or not value:
         return repr(value)
     if isinstance(value, list):
