@@ -161,7 +161,7 @@ async def test_an_acknowledgement_policy_that_nats_cannot_change(
             "config": {"durable_name": "a", "ack_policy": "none"},
         }
         await api(conn._link, f"CONSUMER.DURABLE.CREATE.{event.stream_name}.a", body)
-        with pytest.raises(ConsumerConfigError, match=r"actor 'a'.*ack_policy is 'none'.*delete"):
+        with pytest.raises(ConsumerConfigError, match=r"actor 'a'.*ack_policy is 'none'.*Delete"):
             await conn.register()
 
 
@@ -263,7 +263,7 @@ BY_THE_SERVER = {
     "num_replicas", "opt_start_seq", "opt_start_time", "flow_control", "idle_heartbeat",
     "rate_limit_bps", "deliver_group", "direct", "sourcing",
 }  # fmt: skip
-"""Fields that need a cluster, belong to one above, or that the server refuses for such consumers."""
+"""Fields that need a cluster, belong to one above, or that no pull consumer has."""
 
 
 def test_every_field_is_tried() -> None:
@@ -293,7 +293,7 @@ async def test_what_register_does(
         await events.register()
         await make_by_hand(conn._link, actor, **OTHERS[field])
         if rule.register is Action.REFUSE:
-            with pytest.raises(ConsumerConfigError, match=rf"actor 'a'.*{field}.*delete"):
+            with pytest.raises(ConsumerConfigError, match=rf"actor 'a'.*{field}.*Delete"):
                 await conn.register()
             return
         await conn.register()
@@ -407,11 +407,13 @@ async def test_an_actor_of_another_events_stream(url: str) -> None:
     token = secrets.token_hex(4)
     mine = Event(f"orders.{token}", int, storage="memory")
     theirs = Event(f"orders-{token}", int, storage="memory")
-    async with stage(url, Actor("a", mine, Handled())):
-        async with Actors(Actor("a", theirs, Handled())).connect(url) as conn:
-            for refused in (conn.register, conn.listen):
-                with pytest.raises(StreamConfigError, match=f"'{theirs.name}'.*'{mine.name}'"):
-                    await refused()
+    async with (
+        stage(url, Actor("a", mine, Handled())),
+        Actors(Actor("a", theirs, Handled())).connect(url) as conn,
+    ):
+        for refused in (conn.register, conn.listen):
+            with pytest.raises(StreamConfigError, match=f"'{theirs.name}'.*'{mine.name}'"):
+                await refused()
 
 
 # declarations that differ

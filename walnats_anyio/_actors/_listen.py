@@ -57,6 +57,7 @@ class Listening:
         self._to_spawn: list[Slot] = []
         self._spawn_wanted = anyio.Event()
         self._changed = anyio.Event()
+        self._new_terms = anyio.Event()
         self._stopping = False
         self._failure: Exception | None = None
         self._started_at = anyio.current_time()
@@ -145,7 +146,9 @@ class Listening:
         ticked = dict.fromkeys(self._listeners, now)
         looked = dict.fromkeys(self._listeners, now)
         while True:
-            await anyio.sleep(min(map(_period, self._listeners)))
+            with anyio.move_on_after(min(map(_period, self._listeners))):
+                await self._new_terms.wait()
+                self._new_terms = anyio.Event()
             now = anyio.current_time()
             for listener in self._listeners:
                 # Rather a little early than a whole round late.
@@ -161,12 +164,15 @@ class Listening:
         """End `listen` when a consumer is gone, or is not what it was; take its new terms."""
         doubts = listener.doubts
         in_doubt, doubts.look = doubts.look, False
+        period = _period(listener)
         try:
             doubts.looked(await check_again(self.link, listener.actor, doubts.terms))
         except ConsumerConfigError as error:
             self.failed(error)
         except ServerError:
             doubts.look = in_doubt  # nobody answers at all: ask again
+        if _period(listener) < period:
+            self._new_terms.set()
 
     async def _until_over(self) -> None:
         while not (self._stopping or self._burst_is_over()):

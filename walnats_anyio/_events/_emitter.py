@@ -7,12 +7,14 @@ import math
 import anyio
 
 from walnats_anyio._events._answers import PASSING, read_answer
+from walnats_anyio._events._stream_rules import other_owner, owned_by
 from walnats_anyio._link import (
     STREAM_NOT_FOUND,
     Ask,
     EmitError,
     Link,
     Message,
+    WalnatsError,
     pub,
     status_of,
     stream_config,
@@ -205,12 +207,28 @@ class Emitter:
                 if await stream_config(self.link, stream) is None:
                     outgoing.fail(NOBODY)
                 await outgoing.wait()
-        except EmitError:
+        except EmitError as error:
+            if NOBODY in str(error):
+                await self._say_whose(outgoing.event_name, stream)
             raise
         except BaseException:
             outgoing.release_error()
             raise
         self.confirmed.add(outgoing.event_name)
+
+    async def _say_whose(self, event_name: str, stream: str) -> None:
+        """Find out whether nobody takes an event because its stream is another event's.
+
+        Raises:
+            EmitError: it is.
+        """
+        try:
+            config = await stream_config(self.link, stream)
+        except WalnatsError:
+            return  # no JetStream, or not allowed to look: the first error says what can be said
+        owner = other_owner(event_name, stream, (config or {}).get("subjects"))
+        if owner is not None:
+            raise EmitError(owned_by(event_name, stream, owner))
 
     def finished(self, size: int, error: EmitError | None) -> None:
         self.outstanding -= 1

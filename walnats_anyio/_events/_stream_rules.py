@@ -228,6 +228,14 @@ def other_owner(name: str, stream: str, subjects: Sequence[str] | None) -> str |
     return None
 
 
+def owned_by(name: str, stream: str, owner: str) -> str:
+    """Say that a stream is another event's."""
+    return (
+        f"event {name!r}: stream {stream!r} belongs to event {owner!r}, as both names become "
+        "the same stream name: give one of the events another name"
+    )
+
+
 def _is_event(subject: str) -> bool:
     try:
         check_name("event", subject)

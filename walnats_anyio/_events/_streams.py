@@ -15,6 +15,7 @@ from walnats_anyio._events._stream_rules import (
     StreamPlan,
     losses,
     other_owner,
+    owned_by,
     plan_stream,
 )
 from walnats_anyio._link import (
@@ -131,14 +132,6 @@ def check_owner(event: BaseEvent[Any], actual: dict[str, Any]) -> None:
     owner = other_owner(event.name, event.stream_name, actual.get("subjects"))
     if owner is not None:
         raise StreamConfigError(owned_by(event.name, event.stream_name, owner))
-
-
-def owned_by(name: str, stream: str, owner: str) -> str:
-    """Say that a stream is another event's."""
-    return (
-        f"event {name!r}: stream {stream!r} belongs to event {owner!r}, as both names become "
-        "the same stream name: give one of the events another name"
-    )
 
 
 def _stream_of(event: BaseEvent[Any]) -> str:
