@@ -32,7 +32,7 @@ from walnats_anyio import (
 from walnats_anyio._actors import _doubts, _listen
 from walnats_anyio._actors._consumer_rules import CONSUMER_RULES, differences_of
 from walnats_anyio._events import Action
-from walnats_anyio._link import Link, api
+from walnats_anyio._link import Link, Message, api, pub
 
 pytestmark = pytest.mark.anyio
 
@@ -330,6 +330,28 @@ async def test_what_listen_does(
         async with listening(conn):
             await handled.come(20)
         assert (field in caplog.text) == (rule.listen is Action.WARN and field != "pause_until")
+
+
+async def test_a_client_that_is_pinned(url: str, event: Event[int]) -> None:
+    """It loses its hold, or events would wait until that times out."""
+    handled = Handled()
+    actor = Actor("a", event, handled)
+    async with Events(event).connect(url) as events, Actors(actor).connect(url) as conn:
+        await events.register()
+        fields = OTHERS["priority_timeout"] | {"priority_timeout": HOUR}
+        await make_by_hand(conn._link, actor, **fields)
+        await events.emit(event, 1, sync=True)
+        came: list[Message] = []
+        inbox = await conn._link.subscribe(came.append)
+        body = b'{"batch": 1, "expires": 10000000000, "group": "g"}'
+        pull = f"$JS.API.CONSUMER.MSG.NEXT.{event.stream_name}.a"
+        conn._link.post(pub(pull, body, inbox.subject))
+        await until(lambda: bool(came))
+        assert "Nats-Pin-Id" in (came[0].headers or {})
+        await conn.register()
+        await events.emit(event, 2, sync=True)
+        async with listening(conn):
+            await handled.come(1)
 
 
 async def test_an_ephemeral_consumer_of_the_same_name(url: str, event: Event[int]) -> None:

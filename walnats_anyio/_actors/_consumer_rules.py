@@ -260,7 +260,8 @@ def warnings(found: list[Difference], now: datetime) -> list[str]:
 
 
 def _another_declaration(difference: Difference) -> list[str]:
-    theirs = (difference.have or {}).get(FINGERPRINT, "")
+    have: dict[str, str] = difference.have or {}
+    theirs = have.get(FINGERPRINT, "")
     # Without one, walnats or a person registered it, and there is nothing to compare.
     if not theirs:
         return []

@@ -32,6 +32,9 @@ from walnats_anyio._link import (
 
 logger = logging.getLogger("walnats_anyio.actors")
 
+PINNED = "pinned_client"
+"""The priority policy with which one client gets all events."""
+
 AT_ONCE = 16
 """Consumers handled at the same time."""
 
@@ -87,10 +90,29 @@ async def register_consumer(link: Link, actor: Actor[Any, Any]) -> None:
     config = updated(actual, found)
     if config == actual:
         return
+    if actual.get("priority_policy") == PINNED:
+        await _unpin(link, actor, actual)
     became = await _put(link, actor, config, "update")
     for each in found:
         if each.rule.register is Action.CHANGE and not each.rule.quiet:
             _say_change(actor, each, became)
+
+
+async def _unpin(link: Link, actor: Actor[Any, Any], actual: dict[str, Any]) -> None:
+    """End the hold of a client that is pinned, or nobody else gets events until it times out.
+
+    The server (2.15.1) keeps the pin when the policy is changed.
+    """
+    for group in actual.get("priority_groups") or ():
+        subject = f"CONSUMER.UNPIN.{actor.event.stream_name}.{actor.consumer_name}"
+        try:
+            await api(link, subject, {"group": group}, replicas=actor.event.replicas)
+        except ServerError as error:
+            logger.warning(
+                "%s: events may wait for up to priority_timeout, as a client is pinned: %s",
+                _consumer_of(actor),
+                error,
+            )
 
 
 def _say_change(actor: Actor[Any, Any], change: Difference, became: dict[str, Any]) -> None:

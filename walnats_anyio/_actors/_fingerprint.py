@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from typing import cast
 
 FINGERPRINT = "walnats-anyio.declaration"
 """The key in the consumer's metadata."""
@@ -49,7 +50,7 @@ def _name_of(called: object) -> str:
 def _plain(option: object) -> object:
     """An option as it is written the same by everybody: 1 and 1.0 are one value."""
     if isinstance(option, tuple):
-        return [_plain(each) for each in option]
+        return [_plain(each) for each in cast("tuple[object, ...]", option)]
     if callable(option):
         return _name_of(option)
     if isinstance(option, int) and not isinstance(option, bool):

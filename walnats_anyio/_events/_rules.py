@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 
 class Action(enum.Enum):
@@ -98,7 +98,7 @@ def show(field: str, value: Any) -> str:
     if field not in DURATIONS or not value:
         return repr(value)
     if isinstance(value, list):
-        return "[" + ", ".join(f"{each / 10**9:g} s" for each in value) + "]"
+        return f"[{', '.join(show(field, each) for each in cast('list[int]', value))}]"
     return f"{value / 10**9:g} s"
 
 
