@@ -18,7 +18,13 @@ from walnats_anyio._actors._requests import Options
 from walnats_anyio._actors._slot import Slot
 from walnats_anyio._actors._slots import Slots
 from walnats_anyio._actors._summary import ActorSummary, Summary
-from walnats_anyio._link import ConsumerConfigError, Link, ServerError, WalnatsError
+from walnats_anyio._link import (
+    ConnectionLostError,
+    ConsumerConfigError,
+    Link,
+    ServerError,
+    WalnatsError,
+)
 
 CLOSE_WITHIN = 2.0
 """Seconds that the last words to the server may take; clean-up is shielded, so it is bounded."""
@@ -171,6 +177,8 @@ class Listening:
             self.failed(error)
         except ServerError:
             doubts.look = in_doubt  # nobody answers at all: ask again
+        except ConnectionLostError:
+            return  # each listener hears of that from the link
         if _period(listener) < period:
             self._new_terms.set()
 
