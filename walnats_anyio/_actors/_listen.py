@@ -35,6 +35,9 @@ LOOK_EVERY = 60.0
 LONGEST_TICK = 2.5
 """Seconds between looks at what is held and asked for, at most."""
 
+SHORTEST_TICK = 0.02
+"""The same, at least: others may set any `ack_wait`, and the loop has to do something else too."""
+
 
 class Listening:
     """One run of `listen`.
@@ -226,4 +229,4 @@ class Listening:
 
 def _period(listener: Listener) -> float:
     """Seconds between the ticks of an actor: a few of them within its `ack_wait`."""
-    return min(listener.doubts.terms.ack_wait / 4, LONGEST_TICK)
+    return min(max(listener.doubts.terms.ack_wait / 4, SHORTEST_TICK), LONGEST_TICK)
