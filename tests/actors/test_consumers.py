@@ -514,20 +514,22 @@ async def test_a_change_that_shows_in_nothing(
 
 
 async def test_a_lower_ack_wait_while_listening(
-    url: str, event: Event[int], monkeypatch: pytest.MonkeyPatch
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An event that comes again while it is held makes the worker look, and pulse in time."""
     monkeypatch.setattr(_listen, "LOOK_EVERY", DEADLINE)
     gate = Gate()
-    actor = Actor("a", event, gate, ack_wait=8, job_timeout=60)
+    actor = Actor("a", event, gate, ack_wait=16, job_timeout=60)
     async with stage(url, actor) as on, listening(on.actors):
         await on.emit(1)
         await gate.come(1)
-        await change_consumer(on, actor, ack_wait=10**9)
-        await gate.come(2)
+        await change_consumer(on, actor, ack_wait=2 * 10**9)
+        await until(lambda: "ack_wait is 2 s, not 16 s" in caplog.text)
+        # What was nearly due comes once more; then nothing does.
         await anyio.sleep(2)
         runs = len(gate.started)
-        await anyio.sleep(4)
+        assert runs >= 2
+        await anyio.sleep(5)
         assert len(gate.started) == runs
         gate.open()
 
@@ -536,11 +538,11 @@ async def test_the_servers_ack_wait_is_pulsed_by(url: str, event: Event[int]) ->
     gate = Gate()
     actor = Actor("a", event, gate, ack_wait=60, job_timeout=60)
     async with stage(url, actor) as on:
-        await change_consumer(on, actor, ack_wait=10**9)
+        await change_consumer(on, actor, ack_wait=2 * 10**9)
         async with listening(on.actors):
             await on.emit(1)
             await gate.come(1)
-            await anyio.sleep(3)
+            await anyio.sleep(5)
             assert gate.started == [1]
             gate.open()
 
