@@ -103,7 +103,10 @@ def test_sequences_are_copied() -> None:
 
 def test_the_configuration_of_its_consumer() -> None:
     actor = Actor("a", EVENT, handle, ack_wait=1.5, max_attempts=3, max_ack_pending=7)
-    assert actor.consumer_config() == {
+    config = actor.consumer_config()
+    (declaration,) = config.pop("metadata").values()
+    assert declaration.endswith(" handle")
+    assert config == {
         "durable_name": "a",
         "name": "a",
         "ack_policy": "explicit",

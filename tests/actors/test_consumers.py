@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from typing import Any
 
 import anyio
 import pytest
 
-from tests.actors._stage import DEADLINE, Gate, Handled, Stage, breaking, listening, stage
+from tests.actors._stage import (
+    DEADLINE,
+    Gate,
+    Handled,
+    Stage,
+    breaking,
+    listening,
+    stage,
+    until,
+)
 from walnats_anyio import (
     Actor,
     Actors,
     ConsumerConfigError,
     Event,
     Events,
+    ServerError,
     StreamConfigError,
     WalnatsError,
 )
-from walnats_anyio._link import Link, api
+from walnats_anyio._actors import _doubts, _listen
+from walnats_anyio._actors._consumer_rules import CONSUMER_RULES, differences_of
+from walnats_anyio._events import Action
+from walnats_anyio._link import Link, Message, api, pub
 
 pytestmark = pytest.mark.anyio
 
@@ -136,8 +150,9 @@ async def test_a_consumer_of_another_kind(url: str, event: Event[int]) -> None:
             await conn.listen()
 
 
-async def test_a_configuration_that_the_server_refuses(url: str, event: Event[int]) -> None:
-    """The acknowledgement policy of a consumer cannot be changed."""
+async def test_an_acknowledgement_policy_that_nats_cannot_change(
+    url: str, event: Event[int]
+) -> None:
     actor = Actor("a", event, Handled())
     async with Events(event).connect(url) as events, Actors(actor).connect(url) as conn:
         await events.register()
@@ -146,7 +161,7 @@ async def test_a_configuration_that_the_server_refuses(url: str, event: Event[in
             "config": {"durable_name": "a", "ack_policy": "none"},
         }
         await api(conn._link, f"CONSUMER.DURABLE.CREATE.{event.stream_name}.a", body)
-        with pytest.raises(ConsumerConfigError, match=r"actor 'a': the server refuses.*'a'"):
+        with pytest.raises(ConsumerConfigError, match=r"actor 'a'.*ack_policy is 'none'.*Delete"):
             await conn.register()
 
 
@@ -167,22 +182,23 @@ async def test_listening_without_a_stream(url: str, event: Event[int]) -> None:
             await conn.listen()
 
 
-@pytest.mark.parametrize(("field", "value"), [("ack_wait", 3), ("max_ack_pending", 50)])
-async def test_a_consumer_changed_on_the_server(
-    url: str, event: Event[int], field: str, value: Any
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [("ack_wait", 3, "ack_wait is 3 s, not 16 s"), ("max_ack_pending", 50, "is 50, not 1000")],
+)
+async def test_a_worker_of_an_old_version_starts_again(
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture, field: str, value: Any, told: str
 ) -> None:
+    """The new version has registered something else: that is said, and worked with."""
     handled = Handled()
     actor = Actor("a", event, handled)
     changed = dataclasses.replace(actor, **{field: value})
     async with stage(url, actor) as on, Actors(changed).connect(url) as conn:
         await conn.register()
         await on.emit(1)
-        with pytest.raises(ConsumerConfigError, match=r"actor 'a'.*not as declared.*register"):
-            await on.actors.listen()
-        assert not handled.messages
-        await on.actors.register()
         async with listening(on.actors):
             await handled.come(1)
+    assert told in caplog.text
 
 
 async def test_a_description_does_not_matter(url: str, event: Event[int]) -> None:
@@ -208,7 +224,361 @@ async def test_a_failed_listen_can_be_repeated(url: str, event: Event[int]) -> N
             await handled.come(1)
 
 
+# consumers that others made
+
+HOUR = 3600 * 10**9
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "ack_wait": {"ack_wait": HOUR},
+    "backoff": {"backoff": [10**9, 2 * 10**9]},
+    "max_deliver": {"max_deliver": 3},
+    "max_ack_pending": {"max_ack_pending": 5},
+    "max_batch": {"max_batch": 2},
+    "max_expires": {"max_expires": 10**8},
+    "max_bytes": {"max_bytes": 1000},
+    "inactive_threshold": {"inactive_threshold": HOUR},
+    "sample_freq": {"sample_freq": "50%"},
+    "deliver_policy": {"deliver_policy": "new"},
+    "replay_policy": {"replay_policy": "original"},
+    "mem_storage": {"mem_storage": True},
+    "max_waiting": {"max_waiting": 3},
+    "headers_only": {"headers_only": True},
+    "filter_subject": {"filter_subject": "other"},
+    "filter_subjects": {"filter_subjects": ["other", "another"]},
+    "priority_groups": {"priority_groups": ["g"], "priority_policy": "overflow"},
+    "priority_policy": {"priority_groups": ["g"], "priority_policy": "prioritized"},
+    "priority_timeout": {
+        "priority_groups": ["g"],
+        "priority_policy": "pinned_client",
+        "priority_timeout": 10**9,
+    },
+    "pause_until": {"pause_until": "2001-01-01T00:00:00Z"},
+    "ack_policy": {"ack_policy": "none"},
+    "deliver_subject": {"deliver_subject": "push", "deliver_group": "g"},
+}
+"""What somebody may have set of each field that a pull consumer can have."""
+
+BY_THE_SERVER = {
+    "durable_name", "description", "metadata",  # tested on their own
+    "num_replicas", "opt_start_seq", "opt_start_time", "flow_control", "idle_heartbeat",
+    "rate_limit_bps", "deliver_group", "direct", "sourcing",
+}  # fmt: skip
+"""Fields that need a cluster, belong to one above, or that no pull consumer has."""
+
+
+def test_every_field_is_tried() -> None:
+    assert {rule.field for rule in CONSUMER_RULES} == OTHERS.keys() | BY_THE_SERVER
+
+
+async def make_by_hand(link: Link, actor: Actor[Any, Any], **fields: Any) -> None:
+    """Make a consumer as a person would, with the least there has to be."""
+    stream = actor.event.stream_name
+    config = {"durable_name": actor.name, "name": actor.name, "ack_policy": "explicit"} | fields
+    config = {"ack_wait": 16 * 10**9, "max_ack_pending": 1000} | config
+    if "deliver_subject" in fields or fields.get("ack_policy") == "none":
+        del config["max_ack_pending"], config["ack_wait"]
+    body = {"stream_name": stream, "config": config}
+    await api(link, f"CONSUMER.CREATE.{stream}.{actor.name}", body)
+
+
+@pytest.mark.parametrize("field", OTHERS)
+async def test_what_register_does(
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture, field: str
+) -> None:
+    """It does what the rule of the field says, and then the actor gets its events, or nobody."""
+    (rule,) = (rule for rule in CONSUMER_RULES if rule.field == field)
+    handled = Handled()
+    actor = Actor("a", event, handled)
+    async with Events(event).connect(url) as events, Actors(actor).connect(url) as conn:
+        await events.register()
+        await make_by_hand(conn._link, actor, **OTHERS[field])
+        if rule.register is Action.REFUSE:
+            with pytest.raises(ConsumerConfigError, match=rf"actor 'a'.*{field}.*Delete"):
+                await conn.register()
+            return
+        await conn.register()
+        info = await api(conn._link, f"CONSUMER.INFO.{event.stream_name}.a")
+        found = differences_of(actor.consumer_config(), info["config"], event.subject_name)
+        left = {each.field for each in found}
+        assert (field in left) == (rule.register is not Action.CHANGE)
+        assert all(each.rule.register is not Action.CHANGE for each in found)
+        assert (field in caplog.text) == (rule.register is not Action.KEEP)
+        caplog.clear()
+        await conn.register()
+        assert "is changed" not in caplog.text
+        await events.emit(event, 1, sync=True)
+        async with listening(conn):
+            await handled.come(1)
+
+
+@pytest.mark.parametrize("field", OTHERS)
+async def test_what_listen_does(
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture, field: str
+) -> None:
+    """It refuses what breaks a promise, and works with the rest."""
+    (rule,) = (rule for rule in CONSUMER_RULES if rule.field == field)
+    handled = Handled()
+    actor = Actor("a", event, handled)
+    async with Events(event).connect(url) as events, Actors(actor).connect(url) as conn:
+        await events.register()
+        await make_by_hand(conn._link, actor, **OTHERS[field])
+        if "priority_groups" in OTHERS[field] or rule.listen is Action.REFUSE:
+            with pytest.raises(ConsumerConfigError, match=rf"actor 'a'.*{field}|priority_groups"):
+                await conn.listen()
+            return
+        await events.emit_many(event, range(20), sync=True)
+        async with listening(conn):
+            await handled.come(20)
+        assert (field in caplog.text) == (rule.listen is Action.WARN and field != "pause_until")
+
+
+async def test_a_client_that_is_pinned(url: str, event: Event[int]) -> None:
+    """It loses its hold, or events would wait until that times out."""
+    handled = Handled()
+    actor = Actor("a", event, handled)
+    async with Events(event).connect(url) as events, Actors(actor).connect(url) as conn:
+        await events.register()
+        fields = OTHERS["priority_timeout"] | {"priority_timeout": HOUR}
+        await make_by_hand(conn._link, actor, **fields)
+        await events.emit(event, 1, sync=True)
+        came: list[Message] = []
+        inbox = await conn._link.subscribe(came.append)
+        body = b'{"batch": 1, "expires": 10000000000, "group": "g"}'
+        pull = f"$JS.API.CONSUMER.MSG.NEXT.{event.stream_name}.a"
+        conn._link.post(pub(pull, body, inbox.subject))
+        await until(lambda: bool(came))
+        assert "Nats-Pin-Id" in (came[0].headers or {})
+        await conn.register()
+        await events.emit(event, 2, sync=True)
+        async with listening(conn):
+            await handled.come(1)
+
+
+async def test_an_ephemeral_consumer_of_the_same_name(url: str, event: Event[int]) -> None:
+    actor = Actor("a", event, Handled())
+    async with Events(event).connect(url) as events, Actors(actor).connect(url) as conn:
+        await events.register()
+        body = {"stream_name": event.stream_name, "config": {"name": "a", "ack_policy": "explicit"}}
+        await api(conn._link, f"CONSUMER.CREATE.{event.stream_name}.a", body)
+        for refused in (conn.register, conn.listen):
+            with pytest.raises(ConsumerConfigError, match=r"durable_name"):
+                await refused()
+
+
+async def test_requests_that_may_wait_no_time(url: str, event: Event[int]) -> None:
+    """They would come by the thousand."""
+    actor = Actor("a", event, Handled())
+    async with Events(event).connect(url) as events, Actors(actor).connect(url) as conn:
+        await events.register()
+        await make_by_hand(conn._link, actor, max_expires=2 * 10**6)
+        with pytest.raises(ConsumerConfigError, match=r"max_expires is 0\.002 s.*register"):
+            await conn.listen()
+
+
+async def test_a_filter_of_the_event_itself(
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    actor = Actor("a", event, Handled())
+    async with Events(event).connect(url) as events, Actors(actor).connect(url) as conn:
+        await events.register()
+        await make_by_hand(conn._link, actor, filter_subject=event.subject_name)
+        await conn.listen(burst=True, poll_delay=0)
+        await conn.register()
+        assert "filter" not in caplog.text
+        info = await api(conn._link, f"CONSUMER.INFO.{event.stream_name}.a")
+        assert info["config"]["filter_subject"] == event.subject_name
+
+
+async def test_a_paused_consumer_is_said_and_stays_paused(
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    actor = Actor("a", event, Handled())
+    async with stage(url, actor) as on:
+        body = {"pause_until": "2100-01-01T00:00:00Z"}
+        await api(on.link, f"CONSUMER.PAUSE.{event.stream_name}.a", body)
+        changed = dataclasses.replace(actor, ack_wait=20)
+        async with Actors(changed).connect(url) as conn:
+            await conn.register()
+            await conn.listen(burst=True, poll_delay=0)
+        assert "pause_until" in caplog.text
+        info = await api(on.link, f"CONSUMER.INFO.{event.stream_name}.a")
+        assert info["paused"]
+
+
+async def test_a_limit_that_the_stream_puts_on_consumers(
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What register cannot change it does not claim to have changed."""
+    actor = Actor("a", event, Handled())
+    async with Events(event).connect(url) as events, Actors(actor).connect(url) as conn:
+        config = event.stream_config() | {"consumer_limits": {"inactive_threshold": HOUR}}
+        await api(conn._link, f"STREAM.CREATE.{event.stream_name}", config)
+        await events.register()
+        assert "consumer_limits" in caplog.text
+        await conn.register()
+        await conn.register()
+        assert "inactive_threshold is 3600 s" in caplog.text
+        assert "is changed" not in caplog.text
+
+
+# another event's stream
+
+
+async def test_an_actor_of_another_events_stream(url: str) -> None:
+    """It has the stream's name, so a consumer of this name may be there too."""
+    token = secrets.token_hex(4)
+    mine = Event(f"orders.{token}", int, storage="memory")
+    theirs = Event(f"orders-{token}", int, storage="memory")
+    async with (
+        stage(url, Actor("a", mine, Handled())),
+        Actors(Actor("a", theirs, Handled())).connect(url) as conn,
+    ):
+        for refused in (conn.register, conn.listen):
+            with pytest.raises(StreamConfigError, match=f"'{theirs.name}'.*'{mine.name}'"):
+                await refused()
+
+
+# declarations that differ
+
+
+async def register_as(url: str, actor: Actor[Any, Any]) -> None:
+    async with Actors(actor).connect(url) as conn:
+        await conn.register()
+
+
+async def test_another_program_with_the_same_actor(
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    def another_handler(_number: int) -> None: ...
+
+    actor = Actor("a", event, Handled())
+    async with stage(url, actor) as on:
+        await on.actors.listen(burst=True, poll_delay=0)
+        assert "another declaration" not in caplog.text
+        await register_as(url, Actor("a", event, another_handler))
+        await on.actors.listen(burst=True, poll_delay=0)
+        assert "another_handler" in caplog.text
+        assert "share its events" in caplog.text
+        caplog.clear()
+        await register_as(url, dataclasses.replace(actor, max_attempts=3))
+        await on.actors.listen(burst=True, poll_delay=0)
+        assert "the same handler and other options" in caplog.text
+
+
 # underneath a `listen`
+
+
+async def change_consumer(on: Stage, actor: Actor[Any, Any], **changes: Any) -> None:
+    stream = actor.event.stream_name
+    config = (await on.consumer(actor)).config | changes
+    body = {"stream_name": stream, "config": config, "action": "update"}
+    await api(on.link, f"CONSUMER.CREATE.{stream}.{actor.name}", body)
+
+
+async def test_headers_only_while_listening(url: str, event: Event[int]) -> None:
+    """No event is run, or given up, without its payload; and none is lost."""
+    handled = Handled()
+    actor = Actor("a", event, handled, max_attempts=1)
+    async with stage(url, actor) as on:
+        async with breaking(on.actors, ConsumerConfigError):
+            await _until_asked(on, actor)
+            await change_consumer(on, actor, headers_only=True)
+            await on.emit(1, 2, 3)
+        assert handled.messages == []
+        await on.actors.register()
+        async with listening(on.actors):
+            await handled.come(3)
+
+
+async def test_a_payload_that_was_always_empty(url: str) -> None:
+    """Whoever emits such a header is not taken for a consumer that leaves payloads out."""
+    event = Event(f"empty-{secrets.token_hex(4)}", bytes, storage="memory")
+    handled = Handled()
+    actor = Actor("a", event, handled)
+    async with stage(url, actor) as on:
+        await on.events.emit(event, b"", meta={"Nats-Msg-Size": "5"}, sync=True)
+        async with listening(on.actors):
+            await handled.come(1)
+
+
+async def test_a_change_that_shows_in_nothing(
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_listen, "LOOK_EVERY", 0.2)
+    actor = Actor("a", event, Handled(), ack_wait=1)
+    async with stage(url, actor) as on, listening(on.actors):
+        await change_consumer(on, actor, max_deliver=7)
+        await until(lambda: "max_deliver is 7" in caplog.text)
+        await anyio.sleep(1)
+        assert caplog.text.count("max_deliver is 7") == 1
+
+
+async def test_a_lower_ack_wait_while_listening(
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event that comes again while it is held makes the worker look, and pulse in time."""
+    monkeypatch.setattr(_listen, "LOOK_EVERY", DEADLINE)
+    gate = Gate()
+    actor = Actor("a", event, gate, ack_wait=16, job_timeout=60)
+    async with stage(url, actor) as on, listening(on.actors):
+        await on.emit(1)
+        await gate.come(1)
+        await change_consumer(on, actor, ack_wait=2 * 10**9)
+        await until(lambda: "ack_wait is 2 s, not 16 s" in caplog.text)
+        # What was nearly due comes once more; then nothing does.
+        await anyio.sleep(2)
+        runs = len(gate.started)
+        assert runs >= 2
+        await anyio.sleep(5)
+        assert len(gate.started) == runs
+        gate.open()
+
+
+async def test_the_servers_ack_wait_is_pulsed_by(url: str, event: Event[int]) -> None:
+    gate = Gate()
+    actor = Actor("a", event, gate, ack_wait=60, job_timeout=60)
+    async with stage(url, actor) as on:
+        await change_consumer(on, actor, ack_wait=2 * 10**9)
+        async with listening(on.actors):
+            await on.emit(1)
+            await gate.come(1)
+            await anyio.sleep(5)
+            assert gate.started == [1]
+            gate.open()
+
+
+async def test_priority_groups_while_listening(url: str, event: Event[int]) -> None:
+    actor = Actor("a", event, Handled(), ack_wait=1)
+    async with stage(url, actor) as on:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_listen, "LOOK_EVERY", 0.2)
+            async with breaking(on.actors, ConsumerConfigError):
+                await _until_asked(on, actor)
+                await change_consumer(on, actor, priority_groups=["g"], priority_policy="overflow")
+
+
+async def test_a_status_that_nobody_knows(
+    url: str, event: Event[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends in an error that has it, not in silence."""
+    monkeypatch.setattr(_doubts, "UNKNOWN_FOR", 1.0)
+    actor = Actor("a", event, Handled(), ack_wait=1)
+    async with stage(url, actor) as on, breaking(on.actors, ServerError):
+        await _until_asked(on, actor)
+        (listener,) = on.actors._listening._listeners  # type: ignore[union-attr] # it is there
+        assert listener._mailbox is not None
+        reply = listener._mailbox.subject
+        block = b"NATS/1.0 499 Something New\r\n\r\n"
+        async with anyio.create_task_group() as tasks:
+
+            async def answer() -> None:
+                while on.actors._listening is not None:
+                    on.link.post(
+                        b"HPUB %b %d %d\r\n%b\r\n" % (reply.encode(), len(block), len(block), block)
+                    )
+                    await anyio.sleep(0.1)
+
+            tasks.start_soon(answer)
 
 
 @pytest.mark.parametrize("burst", [False, True])

@@ -27,10 +27,17 @@ STATUSES = [
     ("409", "Server Shutdown", Meaning.AGAIN),
     ("409", "Message Size Exceeds MaxBytes", Meaning.EXPIRED),
     ("409", "Batch Completed", Meaning.EXPIRED),
-    ("409", "Something A Later Server Says", Meaning.LATER),
+    ("400", "Bad Request - Priority Group missing", Meaning.REFUSED),
+    ("400", "Bad Request", Meaning.REFUSED),
+    ("408", "Requests Pending", Meaning.EXPIRED),
+    ("412", "Required Api Level", Meaning.REFUSED),
+    ("423", "Nats-Pin-Id mismatch", Meaning.REFUSED),
+    ("423", "Nats-Wrong-Pin-Id", Meaning.REFUSED),
     ("503", "", Meaning.LATER),
-    ("423", "Nats-Pin-Id mismatch", Meaning.LATER),
-    ("", "", Meaning.LATER),
+    ("", "", Meaning.NOTHING),
+    ("409", "Something A Later Server Says", Meaning.UNKNOWN),
+    ("500", "Internal Error", Meaning.UNKNOWN),
+    ("499", "", Meaning.UNKNOWN),
 ]
 
 

@@ -265,7 +265,7 @@ async def test_two_letters_a_microsecond_apart_are_both_kept(nats_url: str) -> N
 async def test_a_letter_of_an_older_version_is_read(nats_url: str) -> None:
     old = (
         b'{"event":"shop.placed","actor":"pack","headers":{"Shop":"1"},"reason":"exhausted",'
-        b'"error_type":"walnats_anyio._actors._choices.Retry","error":"e","traceback":"t",'
+        b'"error_type":"walnats_anyio._actors.declare._choices.Retry","error":"e","traceback":"t",'
         b'"attempts":3,"stream":"shop-placed","seq_number":7,'
         b'"emitted_at":"2026-01-01T12:00:00.123456Z","died_at":"2026-01-01T12:01:00Z"}'
     )

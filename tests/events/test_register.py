@@ -16,7 +16,9 @@ import pytest
 
 import walnats_anyio as walnats
 from tests.link._probe import DEADLINE, change_stream, count, js, keep, stream_config, until
-from tests.testing._jetstream import read_page
+from tests.testing._jetstream import ask, read_page
+from walnats_anyio._events import Action
+from walnats_anyio._events._stream_rules import STREAM_RULES
 from walnats_anyio.testing import NatsCluster, NatsServer
 from walnats_anyio.testing._binary import find_binary
 
@@ -395,3 +397,186 @@ async def test_while_the_server_is_restarted(nats_server: NatsServer) -> None:
             so_far = rounds
             await until(lambda: rounds > so_far + 5)
             tasks.cancel_scope.cancel()
+
+
+# Streams that others made
+
+
+SETTINGS: dict[str, Any] = {
+    "description": "theirs",
+    "max_age": 600 * SECOND,
+    "max_consumers": 7,
+    "max_msgs": 1000,
+    "max_bytes": 100_000,
+    "max_msg_size": 1000,
+    "duplicate_window": 5 * SECOND,
+    "subjects": ["user.created", "user.deleted"],
+    "retention": "limits",
+    "storage": "memory",
+    "discard": "new",
+    "discard_new_per_subject": True,
+    "no_ack": True,
+    "sealed": True,
+    "mirror": {"name": "other"},
+    "allow_msg_counter": True,
+    "subject_transform": {"src": "user.created", "dest": "user.transformed"},
+    "max_msgs_per_subject": 50,
+    "allow_rollup_hdrs": True,
+    "subject_delete_marker_ttl": 60 * SECOND,
+    "persist_mode": "async",
+    "consumer_limits": {"inactive_threshold": 3600 * SECOND},
+    "sources": [{"name": "other"}],
+    "republish": {"src": "user.created", "dest": "copies"},
+    "deny_delete": True,
+    "deny_purge": True,
+    "first_seq": 5,
+    "compression": "s2",
+    "allow_direct": True,
+    "allow_msg_ttl": True,
+    "allow_atomic": True,
+    "allow_batched": True,
+    "allow_msg_schedules": True,
+    "metadata": {"owner": "kim"},
+}
+"""What somebody may have set of each field of a stream."""
+
+NEEDS: dict[str, dict[str, Any]] = {
+    "allow_msg_counter": {"retention": "limits"},
+    "discard_new_per_subject": {"discard": "new", "max_msgs_per_subject": 5},
+    "subject_delete_marker_ttl": {"allow_msg_ttl": True, "max_age": 600 * SECOND},
+}
+"""What the server wants beside a field."""
+
+OTHERWISE = {"num_replicas", "placement", "mirror_direct"}
+"""Fields that need a cluster or a mirror."""
+
+
+def test_every_field_of_a_stream_is_tried() -> None:
+    assert {rule.field for rule in STREAM_RULES} == SETTINGS.keys() | OTHERWISE
+
+
+async def make_by_hand(server: NatsServer, **settings: Any) -> None:
+    """Make the stream as a person would."""
+    await js(server, "STREAM.CREATE.other", {"name": "other", "subjects": ["elsewhere"]})
+    config = {"name": "user-created", "subjects": ["user.created"], "retention": "interest"}
+    # Made with what can be made, and updated to what only an update gives.
+    late = {"sealed": settings.pop("sealed")} if "sealed" in settings else {}
+    config |= settings
+    if "mirror" in settings:
+        del config["subjects"], config["retention"]
+    for verb, changes in (("CREATE", {}), ("UPDATE", late)):
+        if verb == "CREATE" or changes:
+            answer = await js(server, f"STREAM.{verb}.user-created", config | changes)
+            assert "error" not in answer, answer
+
+
+@pytest.mark.parametrize("field", SETTINGS)
+async def test_a_stream_that_somebody_else_made(
+    nats_server: NatsServer, caplog: pytest.LogCaptureFixture, field: str
+) -> None:
+    """What its rule says is done, and nothing else is changed."""
+    (rule,) = (rule for rule in STREAM_RULES if rule.field == field)
+    await make_by_hand(nats_server, **{field: SETTINGS[field]}, **NEEDS.get(field, {}))
+    before = await config_of(nats_server, EVENT)
+    event = walnats.Event("user.created", int, description="ours")
+    if rule.register in (Action.FORCE, Action.REFUSE):
+        with pytest.raises(walnats.StreamConfigError, match=rf"'user\.created'.*{field} is") as e:
+            await register(nats_server, event)
+        assert ("force=True" in str(e.value)) == (rule.register is Action.FORCE)
+        assert await config_of(nats_server, EVENT) == before
+        return
+    await register(nats_server, event)
+    after = await config_of(nats_server, EVENT)
+    assert (after[field] != before[field]) == (rule.register is Action.CHANGE)
+    warned = any(field in r.getMessage() for r in caplog.records if r.levelname == "WARNING")
+    assert warned == (rule.register is Action.WARN)
+    async with walnats.Events(event).connect(nats_server.url) as conn:
+        await conn.emit(event, 1, sync=True)
+
+
+async def fill(server: NatsServer, count: int = 10, **settings: Any) -> None:
+    """A stream of somebody else that holds messages."""
+    await make_by_hand(server, **settings)
+    await keep(server, EVENT)
+    for number in range(count):
+        await ask(server, "user.created", number)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"retention": "limits"}, {"subjects": ["user.created", "audit"]}, {"discard": "new"}],
+    ids=str,
+)
+async def test_force(
+    nats_server: NatsServer, caplog: pytest.LogCaptureFixture, settings: dict[str, Any]
+) -> None:
+    await fill(nats_server, **settings)
+    with pytest.raises(walnats.StreamExistsError):
+        await register(nats_server, EVENT, update=False)
+    with pytest.raises(walnats.StreamConfigError, match="force=True"):
+        await register(nats_server, EVENT)
+    assert await count(nats_server, EVENT) == 10
+    await register(nats_server, EVENT, force=True)
+    assert "holds 10 messages" in caplog.text
+    wanted = EVENT.stream_config()
+    config = await config_of(nats_server, EVENT)
+    assert {name: config[name] for name in wanted} == wanted
+    await register(nats_server, EVENT, update=False)
+    # The keeper waits for all of them.
+    assert await count(nats_server, EVENT) == 10
+
+
+async def test_force_without_update(nats_server: NatsServer) -> None:
+    with pytest.raises(ValueError, match="update=True"):
+        await register(nats_server, EVENT, update=False, force=True)
+    assert await stream_config(nats_server, EVENT) is None
+
+
+async def test_a_storage_by_force(nats_server: NatsServer) -> None:
+    """NATS cannot change it: a stream that has nothing is made anew, and no other."""
+    await register(nats_server, EVENT)
+    await keep(nats_server, EVENT)
+    changed = walnats.Event("user.created", int, storage="memory")
+    with pytest.raises(walnats.StreamConfigError, match=r"cannot change the storage.*1 consumers"):
+        await register(nats_server, changed, force=True)
+    assert (await config_of(nats_server, EVENT))["storage"] == "file"
+    await js(nats_server, "CONSUMER.DELETE.user-created.keeper")
+    await register(nats_server, changed, force=True)
+    assert (await config_of(nats_server, EVENT))["storage"] == "memory"
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        (walnats.Limits(messages=5), "max_msgs would be 5 and it holds 10 messages"),
+        (walnats.Limits(bytes=100), "max_bytes would be 100 and it holds"),
+        (walnats.Limits(age=0.2), "max_age would be 0.2 s and it holds messages"),
+    ],
+    ids=str,
+)
+async def test_a_limit_that_would_drop_events(
+    nats_server: NatsServer, limits: walnats.Limits, told: str
+) -> None:
+    await fill(nats_server)
+    await anyio.sleep(0.3)
+    limited = walnats.Event("user.created", int, limits=limits)
+    with pytest.raises(walnats.StreamConfigError, match=rf"{told}.*force=True"):
+        await register(nats_server, limited)
+    assert await count(nats_server, EVENT) == 10
+    await register(nats_server, walnats.Event("user.created", int, limits=walnats.Limits(age=60)))
+    await register(nats_server, limited, force=True)
+    assert await count(nats_server, EVENT) < 10
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [("a.b", "a-b"), ("a-b", "a.b"), ("a.b-c", "a-b.c")])
+async def test_the_stream_of_another_event(nats_server: NatsServer, mine: str, theirs: str) -> None:
+    ours, other = walnats.Event(mine, int), walnats.Event(theirs, int)
+    async with walnats.Events(ours).connect(nats_server.url) as conn:
+        await conn.register()
+        for update in (True, False):
+            with pytest.raises(walnats.StreamConfigError, match=f"'{theirs}'.*'{mine}'"):
+                await register(nats_server, other, update=update)
+        async with walnats.Events(other).connect(nats_server.url) as strangers:
+            with pytest.raises(walnats.EmitError, match=f"'{theirs}'.*'{mine}'"):
+                await strangers.emit(other, 1)
+        await conn.emit(ours, 1, sync=True)

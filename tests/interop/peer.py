@@ -1,7 +1,7 @@
 """The other side: a program of walnats 1.2.6, run by the tests as a process of its own.
 
     python peer.py URL emit '[[MESSAGE, OPTIONS], ...]'   register the event, emit each of them
-    python peer.py URL register                           register the event and the actor
+    python peer.py URL register [ATTEMPTS]                register the event and the actor
     python peer.py URL listen COUNT FAILURES              handle so many, fail first on some
 
 It prints one JSON value: for `listen` what its middleware saw of each job that succeeded.
@@ -49,7 +49,7 @@ class Look(walnats.middlewares.Middleware):
             self.enough.set()
 
 
-def actors_with(look: Look, failures: int) -> walnats.Actors:
+def actors_with(look: Look, failures: int, attempts: int | None = None) -> walnats.Actors:
     failed: set[int] = set()
 
     async def handle(order: Order) -> None:
@@ -58,7 +58,14 @@ def actors_with(look: Look, failures: int) -> walnats.Actors:
             raise ValueError("not the first time")
 
     # Both ends of a mixed system declare the same.
-    actor = walnats.Actor("ship", ORDERED, handle, middlewares=(look,), retry_delay=(0.01,))
+    actor = walnats.Actor(
+        "ship",
+        ORDERED,
+        handle,
+        middlewares=(look,),
+        retry_delay=(0.01,),
+        max_attempts=attempts,
+    )
     return walnats.Actors(actor)
 
 
@@ -70,10 +77,11 @@ async def emit(url: str, messages: str) -> object:
     return "emitted"
 
 
-async def register(url: str) -> object:
+async def register(url: str, attempts: str | None = None) -> object:
     async with walnats.Events(ORDERED).connect(url) as conn:
         await conn.register()
-    async with actors_with(Look(0), 0).connect(url) as listening:
+    most = None if attempts is None else int(attempts)
+    async with actors_with(Look(0), 0, most).connect(url) as listening:
         await listening.register()
     return "registered"
 

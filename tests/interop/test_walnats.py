@@ -220,7 +220,9 @@ async def test_workers_of_both_kinds_share_the_events(
 
 
 async def consumer_config(server: NatsServer) -> dict[str, Any]:
+    """Without the metadata, where only ours leaves something, and theirs forgets it."""
     config: dict[str, Any] = (await js(server, "CONSUMER.INFO.order-placed.ship"))["config"]
+    del config["metadata"]
     return config
 
 
@@ -256,6 +258,30 @@ async def test_an_actor_registered_by_the_peer_is_ready_to_listen(
     with anyio.fail_after(DEADLINE):
         await listening.listen(burst=True)
     assert numbers_of(look.seen) == [1]
+
+
+async def test_moving_in_steps_from_a_peer_that_has_the_server_count(
+    nats_server: NatsServer,
+    conn: ConnectedEvents,
+    look: Look,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its consumer is listened to, with a warning; register then makes it ours, and says so."""
+    await run_peer(nats_server, "register", "3")
+    assert (await consumer_config(nats_server))["max_deliver"] == 3
+    await conn.emit(ORDERED, order(1), sync=True)
+    ours = walnats.Actor("ship", ORDERED, handle, middlewares=(look,), max_attempts=3)
+    async with walnats.Actors(ours).connect(nats_server.url) as listening:
+        with anyio.fail_after(DEADLINE):
+            await listening.listen(burst=True)
+        assert numbers_of(look.seen) == [1]
+        assert "max_deliver is 3, not -1" in caplog.text
+        await listening.register()
+        assert "changed: max_deliver from 3 to -1" in caplog.text
+        assert (await consumer_config(nats_server))["max_deliver"] == -1
+        caplog.clear()
+        await listening.listen(burst=True, poll_delay=0)
+        assert "max_deliver" not in caplog.text
 
 
 # On the wire

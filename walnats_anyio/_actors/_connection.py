@@ -11,7 +11,7 @@ from anyio.abc import TaskStatus
 
 from walnats_anyio import _letters
 from walnats_anyio._actors import _attempts
-from walnats_anyio._actors._consumers import check_consumer, for_each, register_consumer
+from walnats_anyio._actors._consumers import check_consumers, for_each, register_consumer
 from walnats_anyio._actors._executors import Executors
 from walnats_anyio._actors._job import logger
 from walnats_anyio._actors._listen import Listening
@@ -40,14 +40,16 @@ class ConnectedActors:
     async def register(self) -> None:
         """Make the consumers of all actors on the server what the actors declare.
 
-        From then on the actors' events are kept for them. It also creates the stream of dead
-        letters, and one for notes of what actors hand back, unless they are there. Blocks for one
-        or two requests to the server for each actor. Can be called any number of times, by any
-        number of processes.
+        From then on the actors' events are kept for them. What it changes of a consumer that
+        exists is logged as a warning. It also creates the stream of dead letters, and one for
+        notes of what actors hand back, unless they are there. Blocks for two or three requests to
+        the server for each actor. Can be called any number of times, by any number of processes.
 
         Raises:
             StreamConfigError: there is no stream for an actor's event: register the event first.
-            ConsumerConfigError: the server refuses the configuration.
+                Or the stream of that name belongs to another event.
+            ConsumerConfigError: a consumer of an actor's name is of another kind, which NATS cannot
+                change, or the server refuses the configuration.
             ServerError: the server does not answer within 5 seconds (20 for what has replicas), or
                 has no JetStream.
             ExceptionGroup: more than one actor failed; holds these errors.
@@ -101,7 +103,10 @@ class ConnectedActors:
         Raises:
             ValueError: an argument is out of its range.
             TypeError: an argument is of a wrong type.
-            ConsumerConfigError: an actor is not registered, or its consumer is not as declared.
+            ConsumerConfigError: an actor is not registered, or with the consumer on the server its
+                events would not come as they should. What differs and breaks no promise is logged
+                as a warning, and the actor works with what the server has.
+            StreamConfigError: the stream of an actor's event belongs to another event.
             RuntimeError: this connection is listening already.
             ExceptionGroup: what broke while listening, such as a `ConnectionLostError`.
         """
@@ -127,7 +132,7 @@ class ConnectedActors:
             executors=Executors(max_threads, max_processes),
         )
         try:
-            await for_each(self._actors, check_consumer, self._link)
+            listening.work_with(await check_consumers(self._link, self._actors))
             await self._look_for_streams()
             if self._stop_first:
                 listening.stop()

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
 
+from walnats_anyio._actors._consumer_rules import (
+    Terms,
+    broken,
+    differences_of,
+    terms_of,
+    updated,
+    warnings,
+)
 from walnats_anyio._actors.declare._actor import Actor
-from walnats_anyio._events import raise_all
+from walnats_anyio._events import Action, Difference, check_owner, raise_all, show
 from walnats_anyio._link import (
     STREAM_NOT_FOUND,
     ConsumerConfigError,
@@ -17,14 +27,16 @@ from walnats_anyio._link import (
     StreamConfigError,
     api,
     consumer_config,
-    differences,
+    stream_config,
 )
+
+logger = logging.getLogger("walnats_anyio.actors")
+
+PINNED = "pinned_client"
+"""The priority policy with which one client gets all events."""
 
 AT_ONCE = 16
 """Consumers handled at the same time."""
-
-IN_WORDS = ("description",)
-"""What may differ without any effect on how events are handled."""
 
 
 async def for_each(
@@ -52,27 +64,182 @@ async def for_each(
 async def register_consumer(link: Link, actor: Actor[Any, Any]) -> None:
     """Create the actor's consumer, or update it where its configuration differs.
 
+    `CONSUMER_RULES` says what is updated, refused and left as the server has it.
+
     Raises:
-        StreamConfigError: there is no stream for the actor's event.
-        ConsumerConfigError: the server refuses the configuration.
+        StreamConfigError: there is no stream for the actor's event, or it is another event's.
+        ConsumerConfigError: a consumer of that name cannot be what the actor needs, or the server
+            refuses the configuration.
     """
+    await _check_stream(link, actor)
     declared = actor.consumer_config()
-    stream, replicas = actor.event.stream_name, actor.event.replicas
-    actual = await consumer_config(link, stream, actor.consumer_name, replicas=replicas)
-    if actual is not None and not differences(declared, actual):
+    actual = await _config_of(link, actor)
+    if actual is None:
+        await _put(link, actor, declared, "")
         return
-    if actual is not None and actual.get("deliver_subject"):
+    found = differences_of(declared, actual, actor.event.subject_name)
+    refused = [each for each in found if each.rule.register is Action.REFUSE]
+    if refused:
         raise ConsumerConfigError(
-            f"actor {actor.name!r}: stream {stream!r} has a push consumer of that name, which "
-            "cannot become a pull consumer: delete it, or choose another name for the actor"
+            f"{_consumer_of(actor)} cannot be used, and NATS cannot change it: {_told(refused)}. "
+            f"{_remedies(refused)}"
         )
-    body = {
-        "stream_name": stream,
-        "config": (actual or {}) | declared,
-        "action": "" if actual is None else "update",
-    }
+    for each in found:
+        if each.rule.register is Action.WARN:
+            logger.warning("%s: %s", _consumer_of(actor), each.told())
+    config = updated(actual, found)
+    if config == actual:
+        return
+    if actual.get("priority_policy") == PINNED:
+        await _unpin(link, actor, actual)
+    became = await _put(link, actor, config, "update")
+    for each in found:
+        if each.rule.register is Action.CHANGE and not each.rule.quiet:
+            _say_change(actor, each, became)
+
+
+async def _unpin(link: Link, actor: Actor[Any, Any], actual: dict[str, Any]) -> None:
+    """End the hold of a client that is pinned, or nobody else gets events until it times out.
+
+    The server (2.15.1) keeps the pin when the policy is changed.
+    """
+    for group in actual.get("priority_groups") or ():
+        subject = f"CONSUMER.UNPIN.{actor.event.stream_name}.{actor.consumer_name}"
+        try:
+            await api(link, subject, {"group": group}, replicas=actor.event.replicas)
+        except ServerError as error:
+            logger.warning(
+                "%s: events may wait for up to priority_timeout, as a client is pinned: %s",
+                _consumer_of(actor),
+                error,
+            )
+
+
+def _say_change(actor: Actor[Any, Any], change: Difference, became: dict[str, Any]) -> None:
+    field, have = change.field, became.get(change.field)
+    if have is None or have == change.want:
+        logger.warning(
+            "%s is changed: %s from %s to %s",
+            _consumer_of(actor),
+            field,
+            show(field, change.have),
+            show(field, change.want),
+        )
+    else:
+        # A limit of the stream or of the server, which it puts on every consumer.
+        logger.warning("%s stays otherwise than declared: %s", _consumer_of(actor), change.told())
+
+
+async def check_consumers(
+    link: Link, actors: Iterable[Actor[Any, Any]]
+) -> dict[tuple[str, str], Terms]:
+    """See whether the consumers of actors are there, and can be listened to.
+
+    Returns:
+        What each server-side consumer allows, by the names of event and actor.
+
+    Raises:
+        Exception: what `check_consumer` raises for the only actor that failed.
+        ExceptionGroup: more than one failed.
+    """
+    found: dict[tuple[str, str], Terms] = {}
+
+    async def check(link: Link, actor: Actor[Any, Any]) -> None:
+        found[actor.event.name, actor.name] = await check_consumer(link, actor)
+
+    await for_each(actors, check, link)
+    return found
+
+
+async def check_consumer(link: Link, actor: Actor[Any, Any]) -> Terms:
+    """See whether the actor's consumer is on the server, and can be listened to.
+
+    Warns about what differs from the declaration and breaks no promise.
+
+    Returns:
+        What the worker has to work with.
+
+    Raises:
+        ConsumerConfigError: it is missing, or events would not come as they should.
+        StreamConfigError: the stream is another event's.
+    """
+    actual = await _config_of(link, actor)
+    if actual is None:
+        raise ConsumerConfigError(
+            f"actor {actor.name!r}: there is no consumer {actor.consumer_name!r} on stream "
+            f"{actor.event.stream_name!r}: register it first (await conn.register())"
+        )
+    await _check_stream(link, actor)
+    return _judge(actor, actual, "is not as declared", frozenset())
+
+
+async def check_again(link: Link, actor: Actor[Any, Any], known: Terms) -> Terms:
+    """Look at the consumer once more while listening: somebody may have changed or deleted it.
+
+    Warns about differences that are new.
+
+    Args:
+        link: where to ask.
+        actor: whose consumer.
+        known: what the last look has found.
+
+    Returns:
+        What the worker has to work with from now on.
+
+    Raises:
+        ConsumerConfigError: it was deleted, or changed so that events do not come as they should.
+        ServerError: the server does not answer.
+    """
+    actual = await _config_of(link, actor)
+    if actual is None:
+        raise ConsumerConfigError(f"{_consumer_of(actor)} was deleted while listening")
+    return _judge(actor, actual, "was changed while listening", known.warned)
+
+
+def _judge(
+    actor: Actor[Any, Any], actual: dict[str, Any], what: str, warned: frozenset[str]
+) -> Terms:
+    found = differences_of(actor.consumer_config(), actual, actor.event.subject_name)
+    breaking = broken(found)
+    if breaking:
+        raise ConsumerConfigError(
+            f"{_consumer_of(actor)} {what}: {_told(breaking)}. {_remedies(breaking)}"
+        )
+    said = warnings(found, datetime.now(UTC))
+    for each in said:
+        if each not in warned:
+            logger.warning("%s %s: %s", _consumer_of(actor), what, each)
+    return terms_of(actual, frozenset(said))
+
+
+async def _config_of(link: Link, actor: Actor[Any, Any]) -> dict[str, Any] | None:
+    event = actor.event
+    return await consumer_config(
+        link, event.stream_name, actor.consumer_name, replicas=event.replicas
+    )
+
+
+async def _check_stream(link: Link, actor: Actor[Any, Any]) -> None:
+    event = actor.event
     try:
-        await api(link, f"CONSUMER.CREATE.{stream}.{actor.consumer_name}", body, replicas=replicas)
+        config = await stream_config(link, event.stream_name, replicas=event.replicas)
+    except ServerError as error:
+        # A worker's user may not be allowed to look at streams, and needs it for nothing else.
+        logger.info("actor %r: whose stream it is cannot be seen: %s", actor.name, error)
+        return
+    if config is not None:
+        check_owner(event, config)
+
+
+async def _put(
+    link: Link, actor: Actor[Any, Any], config: dict[str, Any], action: str
+) -> dict[str, Any]:
+    """Create or update the consumer; gives the configuration that it has then."""
+    stream = actor.event.stream_name
+    body = {"stream_name": stream, "config": config, "action": action}
+    subject = f"CONSUMER.CREATE.{stream}.{actor.consumer_name}"
+    try:
+        answer = await api(link, subject, body, replicas=actor.event.replicas)
     except ServerError as exc:
         if exc.code == STREAM_NOT_FOUND:
             raise StreamConfigError(
@@ -81,37 +248,22 @@ async def register_consumer(link: Link, actor: Actor[Any, Any]) -> None:
             ) from exc
         if exc.code is None:
             raise
-        raise ConsumerConfigError(
-            f"actor {actor.name!r}: the server refuses consumer {actor.consumer_name!r} "
-            f"of stream {stream!r}: {exc}"
-        ) from exc
+        raise ConsumerConfigError(f"{_consumer_of(actor)} is refused by the server: {exc}") from exc
+    became: dict[str, Any] = answer["config"]
+    return became
 
 
-async def check_consumer(link: Link, actor: Actor[Any, Any]) -> None:
-    """See whether the actor's consumer is on the server, and as declared.
+def _consumer_of(actor: Actor[Any, Any]) -> str:
+    return (
+        f"actor {actor.name!r}: consumer {actor.consumer_name!r} of stream "
+        f"{actor.event.stream_name!r}"
+    )
 
-    Raises:
-        ConsumerConfigError: it is missing, or configured otherwise.
-    """
-    stream, replicas = actor.event.stream_name, actor.event.replicas
-    actual = await consumer_config(link, stream, actor.consumer_name, replicas=replicas)
-    if actual is None:
-        raise ConsumerConfigError(
-            f"actor {actor.name!r}: there is no consumer {actor.consumer_name!r} on stream "
-            f"{stream!r}: register it first (await conn.register())"
-        )
-    declared = {
-        name: value for name, value in actor.consumer_config().items() if name not in IN_WORDS
-    }
-    changes = differences(declared, actual)
-    if actual.get("deliver_subject"):
-        changes["deliver_subject"] = (None, actual["deliver_subject"])
-    if changes:
-        told = ", ".join(
-            f"{name} is {have!r} on the server and {want!r} in the declaration"
-            for name, (want, have) in changes.items()
-        )
-        raise ConsumerConfigError(
-            f"actor {actor.name!r}: consumer {actor.consumer_name!r} of stream {stream!r} is not "
-            f"as declared: {told}. Update it with await conn.register(), or change the declaration"
-        )
+
+def _told(differences: Iterable[Difference]) -> str:
+    return ", ".join(each.told() for each in differences)
+
+
+def _remedies(differences: Iterable[Difference]) -> str:
+    remedies = dict.fromkeys(each.rule.remedy for each in differences)
+    return "; ".join(f"{each[0].upper()}{each[1:]}" for each in remedies)

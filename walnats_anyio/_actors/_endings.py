@@ -39,6 +39,7 @@ class Endings:
         """Find out which attempt of its event a delivery is. Not None: it is not to be run."""
         most = self._actor.max_attempts
         self._listener.suspending()
+        self._listener.doubts.came_again(received.reply, self._listener.held)
         attempt = await self._listener.attempts.look_up(received.reply, most)
         if most is None or attempt <= most:
             return None

@@ -30,41 +30,52 @@ class Meaning(enum.Enum):
     LATER = "too many requests, or nobody to take them: ask again in a while"
     DELETED = "the consumer is gone for good"
     REFUSED = "the consumer does not allow such requests"
+    NOTHING = "no status at all: somebody else's message, which says nothing about requests"
+    UNKNOWN = "nobody knows: ask again in a while, but not for long"
 
 
 PENDING = "Nats-Pending-Messages"
 """The header of a status that says how many events its request still asked for."""
 
-_CONFLICTS = {
-    "consumer deleted": Meaning.DELETED,
-    "consumer is push based": Meaning.REFUSED,
-    "exceeded maxrequestbatch": Meaning.REFUSED,
-    "exceeded maxrequestexpires": Meaning.REFUSED,
-    "exceeded maxrequestmaxbytes": Meaning.REFUSED,
-    "exceeded maxwaiting": Meaning.LATER,
-    "leadership change": Meaning.AGAIN,
-    "server shutdown": Meaning.AGAIN,
-    "message size exceeds maxbytes": Meaning.EXPIRED,
-    "batch completed": Meaning.EXPIRED,
-}
-"""What a 409 means, by the beginning of its description (ADR-37)."""
+STATUSES: tuple[tuple[str, str, Meaning], ...] = (
+    ("", "", Meaning.NOTHING),
+    ("100", "", Meaning.ALIVE),
+    # Statuses about the request itself: the same request gets the same status again.
+    ("400", "", Meaning.REFUSED),
+    ("404", "", Meaning.EMPTY),
+    # Also "Interest Expired", and "Requests Pending": others wait for all that is there.
+    ("408", "", Meaning.EXPIRED),
+    ("409", "batch completed", Meaning.EXPIRED),
+    ("409", "message size exceeds maxbytes", Meaning.EXPIRED),
+    ("409", "leadership change", Meaning.AGAIN),
+    ("409", "server shutdown", Meaning.AGAIN),
+    ("409", "exceeded maxwaiting", Meaning.LATER),
+    ("409", "consumer deleted", Meaning.DELETED),
+    ("409", "consumer is push based", Meaning.REFUSED),
+    ("409", "exceeded maxrequestbatch", Meaning.REFUSED),
+    ("409", "exceeded maxrequestexpires", Meaning.REFUSED),
+    ("409", "exceeded maxrequestmaxbytes", Meaning.REFUSED),
+    # A level of the API that requests of this library do not name.
+    ("412", "", Meaning.REFUSED),
+    # Another client is pinned to the consumer, or the pin has changed.
+    ("423", "", Meaning.REFUSED),
+    # The client's server: nobody subscribes to the consumer's subject.
+    ("503", "", Meaning.LATER),
+)
+"""What a status means: code, beginning of the description in lower case, meaning; first match.
+
+After ADR-37 and nats-server 2.10 to 2.15 (`processNextMsgRequest`, `nextWaiting` and
+`stopWithFlags` of its consumer, and `server shutdown` of its JetStream).
+"""
 
 
 def meaning_of(code: str, description: str) -> Meaning:
-    """What a status message means; an unknown one means to ask again in a while."""
-    match code:
-        case "100":
-            return Meaning.ALIVE
-        case "404":
-            return Meaning.EMPTY
-        case "408":
-            return Meaning.EXPIRED
-        case "409":
-            lowered = description.lower()
-            for beginning, meaning in _CONFLICTS.items():
-                if lowered.startswith(beginning):
-                    return meaning
-    return Meaning.LATER
+    """What a status message means; `UNKNOWN` for what no row of `STATUSES` has."""
+    lowered = description.lower()
+    for known, beginning, meaning in STATUSES:
+        if code == known and lowered.startswith(beginning):
+            return meaning
+    return Meaning.UNKNOWN
 
 
 @dataclass(slots=True)
@@ -163,9 +174,9 @@ class Intake:
                 `Nats-Pending-Messages`), where the server says so.
         """
         match meaning:
-            case Meaning.ALIVE:
+            case Meaning.ALIVE | Meaning.NOTHING:
                 return
-            case Meaning.LATER:
+            case Meaning.LATER | Meaning.UNKNOWN:
                 self.asked = 0
                 self.paused = True
             case Meaning.EXPIRED | Meaning.EMPTY if pending is not None:

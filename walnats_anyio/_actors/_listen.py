@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import anyio
 from anyio.abc import TaskStatus
 
+from walnats_anyio._actors._consumer_rules import Terms
+from walnats_anyio._actors._consumers import check_again
 from walnats_anyio._actors._executors import Executors
 from walnats_anyio._actors._listener import Listener
 from walnats_anyio._actors._polls import Polls
@@ -17,18 +19,24 @@ from walnats_anyio._actors._slots import Slots
 from walnats_anyio._actors._summary import ActorSummary, Summary
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._link import (
+    ConnectionLostError,
     ConsumerConfigError,
     Link,
     ServerError,
     WalnatsError,
-    consumer_config,
 )
 
 CLOSE_WITHIN = 2.0
 """Seconds that the last words to the server may take; clean-up is shielded, so it is bounded."""
 
+LOOK_EVERY = 60.0
+"""Seconds between looks at each consumer, which others may change while it is listened to."""
+
 LONGEST_TICK = 2.5
 """Seconds between looks at what is held and asked for, at most."""
+
+SHORTEST_TICK = 0.02
+"""The same, at least: others may set any `ack_wait`, and the loop has to do something else too."""
 
 
 class Listening:
@@ -58,11 +66,17 @@ class Listening:
         self._to_spawn: list[Slot] = []
         self._spawn_wanted = anyio.Event()
         self._changed = anyio.Event()
+        self._new_terms = anyio.Event()
         self._stopping = False
         self._failure: Exception | None = None
         self._started_at = anyio.current_time()
         actors = list(actors)
         self._listeners = [Listener(actor, self, alone=len(actors) == 1) for actor in actors]
+
+    def work_with(self, terms: Mapping[tuple[str, str], Terms]) -> None:
+        """Take what the server has for each consumer; before `run`."""
+        for listener in self._listeners:
+            listener.doubts.terms = terms[listener.actor.event.name, listener.actor.name]
 
     async def run(self, shutdown_timeout: float | None, task_status: TaskStatus[None]) -> None:
         """Listen until stopped, until the burst is over, or until something breaks."""
@@ -137,36 +151,39 @@ class Listening:
 
         A task for each actor would wake up 400 times a second for 1,000 actors that are idle.
         """
-        periods = {listener: _period(listener) for listener in self._listeners}
-        due = {listener: anyio.current_time() + period for listener, period in periods.items()}
+        now = anyio.current_time()
+        ticked = dict.fromkeys(self._listeners, now)
+        looked = dict.fromkeys(self._listeners, now)
         while True:
-            await anyio.sleep(min(periods.values()))
+            with anyio.move_on_after(min(map(_period, self._listeners))):
+                await self._new_terms.wait()
+                self._new_terms = anyio.Event()
             now = anyio.current_time()
-            for listener, period in periods.items():
+            for listener in self._listeners:
                 # Rather a little early than a whole round late.
-                if now < due[listener] - period / 10:
+                if now < ticked[listener] + _period(listener) * 0.9:
                     continue
-                listener.tick(now - due[listener] + period)
-                due[listener] = now + period
-                if listener.in_doubt:
-                    listener.in_doubt = False
+                listener.tick(now - ticked[listener])
+                ticked[listener] = now
+                if listener.doubts.look or now >= looked[listener] + LOOK_EVERY:
+                    looked[listener] = now
                     tasks.start_soon(self._look_after, listener)
 
     async def _look_after(self, listener: Listener) -> None:
-        """End `listen` when the consumer that does not answer is gone."""
-        actor = listener.actor
+        """End `listen` when a consumer is gone, or is not what it was; take its new terms."""
+        doubts = listener.doubts
+        in_doubt, doubts.look = doubts.look, False
+        period = _period(listener)
         try:
-            config = await consumer_config(self.link, actor.event.stream_name, actor.consumer_name)
+            doubts.looked(await check_again(self.link, listener.actor, doubts.terms))
+        except ConsumerConfigError as error:
+            self.failed(error)
         except ServerError:
-            listener.in_doubt = True  # nobody answers at all: ask again
-            return
-        if config is None:
-            self.failed(
-                ConsumerConfigError(
-                    f"actor {actor.name!r}: consumer {actor.consumer_name!r} of stream "
-                    f"{actor.event.stream_name!r} was deleted while listening"
-                )
-            )
+            doubts.look = in_doubt  # nobody answers at all: ask again
+        except ConnectionLostError:
+            return  # each listener hears of that from the link
+        if _period(listener) < period:
+            self._new_terms.set()
 
     async def _until_over(self) -> None:
         while not (self._stopping or self._burst_is_over()):
@@ -212,4 +229,4 @@ class Listening:
 
 def _period(listener: Listener) -> float:
     """Seconds between the ticks of an actor: a few of them within its `ack_wait`."""
-    return min(listener.actor.ack_wait / 4, LONGEST_TICK)
+    return min(max(listener.doubts.terms.ack_wait / 4, SHORTEST_TICK), LONGEST_TICK)

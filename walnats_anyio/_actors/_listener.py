@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from walnats_anyio._actors._attempts import Attempts
+from walnats_anyio._actors._doubts import Doubts
 from walnats_anyio._actors._endings import Endings
 from walnats_anyio._actors._intake import PENDING, Intake, Meaning, meaning_of
 from walnats_anyio._actors._job import Jobs
-from walnats_anyio._actors._requests import pull_requests
+from walnats_anyio._actors._requests import pull_requests, within
 from walnats_anyio._actors._slot import Slot
 from walnats_anyio._actors._slots import Share
 from walnats_anyio._actors._summary import Counts
@@ -77,15 +78,16 @@ class Listener:
         self._silent = 0.0
         self._received_any = False
         self._share = Share(host.slots, alone=alone, eager=options.burst)
-        self.in_doubt = False
-        """Whether the server may not have the consumer any more."""
+        self.doubts = Doubts(actor.name, actor.ack_wait)
 
     # the connection
 
     async def start(self) -> None:
         """Subscribe and ask for the first events."""
         self._mailbox = self._link.subscribe(self._deliver)
-        self._request = pull_requests(self.actor, self._mailbox.subject, self._options)
+        self._options = options = within(self._options, self.doubts.terms)
+        self._intake.batch = options.batch
+        self._request = pull_requests(self.actor, self._mailbox.subject, options)
         self._intake.connected = self._link.connected
         self._link.watch(self)
         self.ask()
@@ -170,14 +172,12 @@ class Listener:
         if not reply.startswith(self.attempts.first) and not self._is_delivery(reply):
             return
         if not self._intake.take():
-            self._link.post(self.attempts.note(reply))
-            delay = 0.0 if self._intake.stopped else REFUSED_DELAY
-            self._link.post(pub(reply, in_words(Nak(delay))))
+            self._refuse(reply)
             return
         self._received_any = self._share.busy = True
-        if received.header and self._for_another(received):
+        self.doubts.unknown = ""
+        if received.header and self._set_aside(received):
             self._intake.let_go()
-            self._link.post(pub(reply, b""))
         else:
             self.slots.hold()
             self.held[reply] = self._tick
@@ -192,13 +192,25 @@ class Listener:
         """Whether it is a delivery of our consumer, and no message of a stranger's."""
         return is_ack_subject(reply, self.actor.event.stream_name, self.actor.consumer_name)
 
-    def _for_another(self, received: Message) -> bool:
-        """Whether it was requeued for another actor of the event."""
+    def _set_aside(self, received: Message) -> bool:
+        """Answer an event that is not to be run: one for another actor, or without its payload."""
         try:
             headers = received.headers
         except HeaderError:
             return False  # the job finds out, and gives the event up
-        return headers.get(HEADER_ACTOR, self.actor.name) != self.actor.name
+        if headers.get(HEADER_ACTOR, self.actor.name) != self.actor.name:
+            self._link.post(pub(received.reply, b""))
+        elif self.doubts.stripped(headers, received.data):
+            self._refuse(received.reply)
+        else:
+            return False
+        return True
+
+    def _refuse(self, reply: bytes) -> None:
+        """Have an event delivered again in a while, or at once where this is the end."""
+        delay = 0.0 if self._intake.stopped else REFUSED_DELAY
+        self._link.post(self.attempts.note(reply))
+        self._link.post(pub(reply, in_words(Nak(delay))))
 
     def _status(self, received: Message) -> None:
         try:
@@ -208,22 +220,20 @@ class Listener:
             return  # of a stranger
         if not code:
             return
-        meaning = meaning_of(code, description)
+        self.doubts.status(meaning := meaning_of(code, description), code, description)
         self._intake.status(meaning, int(pending) if pending.isdecimal() else None)
         self._answered()
         match meaning:
-            case Meaning.ALIVE:
+            case Meaning.ALIVE | Meaning.NOTHING | Meaning.LATER | Meaning.UNKNOWN:
                 return
             case Meaning.DELETED | Meaning.REFUSED:
-                self._host.failed(ConsumerConfigError(f"actor {self.actor.name!r}: {description}"))
+                self._host.failed(ConsumerConfigError(self.doubts.refusal(meaning, description)))
             case Meaning.EMPTY | Meaning.EXPIRED if self._options.burst:
                 self.finished = True
                 self._host.settled()
             case Meaning.EXPIRED:
                 self._share.rest()
                 self.ask()
-            case Meaning.LATER:
-                self.in_doubt = True
             case _:
                 self.ask()
 
@@ -316,6 +326,8 @@ class Listener:
                     post(b"PUB %b 4\r\n+WPI\r\n" % reply)
         elif not self.actor.pulse:
             self._hand_back_unstarted()
+        if (problem := self.doubts.tick(seconds)) is not None:
+            self._host.failed(problem)
         intake = self._intake
         self._silent += seconds
         # It may have been asked or heard of just before this tick, so one of them proves nothing.

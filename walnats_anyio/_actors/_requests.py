@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
+from walnats_anyio._actors._consumer_rules import Terms
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._link import pub
 
@@ -34,6 +35,16 @@ class Options:
     def silence(self) -> float:
         """Seconds without anything from the server after which requests count as lost."""
         return 2 * self.heartbeat if self.heartbeat else self.poll_delay + 2
+
+
+def within(options: Options, terms: Terms) -> Options:
+    """The options, kept within what the consumer on the server allows."""
+    batch, delay = options.batch, options.poll_delay
+    if terms.max_batch is not None:
+        batch = min(batch or terms.max_batch, terms.max_batch)
+    if terms.max_expires is not None:
+        delay = min(delay, terms.max_expires)
+    return replace(options, batch=batch, poll_delay=delay)
 
 
 def pull_requests(

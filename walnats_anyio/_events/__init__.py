@@ -7,16 +7,23 @@ from walnats_anyio._events._event import BaseEvent, Event
 from walnats_anyio._events._headers import HEADER_ACTOR, HEADER_ID, HEADER_TRACE
 from walnats_anyio._events._limits import Limits
 from walnats_anyio._events._registry import Events
-from walnats_anyio._events._streams import raise_all
+from walnats_anyio._events._rules import Action, Difference, Rule, compare, show
+from walnats_anyio._events._streams import check_owner, raise_all
 
 __all__ = [
     "HEADER_ACTOR",
     "HEADER_ID",
     "HEADER_TRACE",
+    "Action",
     "BaseEvent",
     "ConnectedEvents",
+    "Difference",
     "Event",
     "Events",
     "Limits",
+    "Rule",
+    "check_owner",
+    "compare",
     "raise_all",
+    "show",
 ]

@@ -13,7 +13,7 @@ from anyio.lowlevel import checkpoint
 from walnats_anyio._events._emitter import Emitter, EventOnWire, Outgoing, failures_of
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._headers import header_block
-from walnats_anyio._events._streams import raise_all, register_stream
+from walnats_anyio._events._streams import register_streams
 from walnats_anyio._link import (
     EmitError,
     Link,
@@ -32,9 +32,6 @@ CHECKPOINT_EVERY = 32
 
 LEAVE_WITHIN = 2.0
 """Seconds that a cancelled connection still waits for acknowledgements."""
-
-REGISTER_AT_ONCE = 16
-"""Streams that `register` handles at the same time."""
 
 
 class ConnectedEvents:
@@ -56,41 +53,47 @@ class ConnectedEvents:
         self._emitter = Emitter(link)
         self._until_checkpoint = CHECKPOINT_EVERY
 
-    async def register(self, *, create: bool = True, update: bool = True) -> None:
+    async def register(
+        self, *, create: bool = True, update: bool = True, force: bool = False
+    ) -> None:
         """Make the streams of all events on the server what the events declare.
 
-        Blocks for one or two requests to the server for each event. Can be called any number of
-        times, by any number of processes. What the declaration does not name (compression,
-        placement, ...) is left as the server has it.
+        Of a stream that exists it changes limits, replicas, the dedup window and the description,
+        and nothing that would drop events that wait. What the declaration does not name
+        (compression, placement, ...) is left as the server has it.
+
+        Blocks for one to three requests to the server for each event. Can be called any number of
+        times, by any number of processes.
 
         Args:
             create: create streams that are missing.
             update: update streams whose configuration differs.
+            force: also change subjects, retention and discard policy of a stream that somebody
+                made for something else, and lower limits although events are dropped for it.
+                Messages that no actor waits for may be lost. As NATS cannot change the storage, a
+                stream with another one is made anew if it has no messages and no consumers.
 
         Raises:
+            ValueError: `force` without `update`.
             StreamExistsError: a stream exists with another configuration and `update` is False.
-            StreamConfigError: a stream is missing and `create` is False, or the server refuses
-                the configuration, for instance as another stream has the subject.
+            StreamConfigError: a stream is missing and `create` is False; it belongs to another
+                event; it has fields that only `force` changes, or with which it cannot keep
+                events; or the server refuses the configuration, for instance as another stream
+                has the subject.
             ServerError: the server does not answer within 5 seconds (20 for what has replicas), or
                 has no JetStream.
             ExceptionGroup: more than one event failed; holds these errors.
         """
-        errors: list[Exception] = []
-        limiter = anyio.CapacityLimiter(REGISTER_AT_ONCE)
-
-        async def register_one(event: BaseEvent[Any]) -> None:
-            async with limiter:
-                try:
-                    await register_stream(self._link, event, create=create, update=update)
-                except Exception as error:  # noqa: BLE001 - raised below, all of them together
-                    errors.append(error)
-                else:
-                    self._emitter.confirmed.add(event.name)
-
-        async with anyio.create_task_group() as tasks:
-            for event in self._events.values():
-                tasks.start_soon(register_one, event)
-        raise_all("streams could not be registered", errors)
+        if force and not update:
+            raise ValueError("force=True changes streams, so it needs update=True")
+        await register_streams(
+            self._link,
+            self._events.values(),
+            self._emitter.confirmed,
+            create=create,
+            update=update,
+            force=force,
+        )
 
     async def emit(
         self,

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from time import monotonic
 
 import anyio
+import msgspec
 
 from walnats_anyio._events._answers import NO_STREAM, read_answer
 from walnats_anyio._events._publication import Publication, begins
+from walnats_anyio._events._stream_rules import other_owner, owned_by
 from walnats_anyio._link import (
     EmitError,
     Link,
@@ -167,20 +169,40 @@ class Look(PendingRequest):
         else:
             error = read_answer(message.data).error
             missing = error is not None and error.err_code in NO_STREAM
-            if error is None:
+            if error is None and (owner := self._other_owner(message.data)) is not None:
+                self._give_up(owned_by(name, self._event.stream, owner))
+            elif error is None:
                 emitter.found_at.setdefault(name, monotonic())
         if missing:
-            emitter.confirmed.discard(name)
-            for outgoing in self.waiting:
-                outgoing.give_up(NOBODY)
+            self._give_up(NOBODY)
+
+    def _other_owner(self, answer: bytes) -> str | None:
+        """The event whose stream it is, where it is another event's."""
+        config = _info_decoder.decode(answer).config
+        return other_owner(self._event.name, self._event.stream, config.subjects)
+
+    def _give_up(self, reason: str) -> None:
+        self._emitter.confirmed.discard(self._event.name)
+        for outgoing in self.waiting:
+            outgoing.give_up(reason)
 
     def failed(self, reason: Exception) -> None:
         emitter, name = self._emitter, self._event.name
         emitter.looks.pop(name, None)
         if isinstance(reason, PermissionError) and name not in emitter.confirmed:
             # This user may not look, and there never was a stream as far as he knows.
-            for outgoing in self.waiting:
-                outgoing.give_up(NOBODY)
+            self._give_up(NOBODY)
+
+
+class _Config(msgspec.Struct):
+    subjects: list[str] = []
+
+
+class _StreamInfo(msgspec.Struct):
+    config: _Config
+
+
+_info_decoder = msgspec.json.Decoder(_StreamInfo)
 
 
 @dataclass(frozen=True, slots=True)

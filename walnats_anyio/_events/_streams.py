@@ -1,10 +1,23 @@
-"""Making a stream on the server what its event declares."""
+"""Making a stream on the server what its event declares, without taking anything from others."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from typing import Any
 
+import anyio
+
 from walnats_anyio._events._event import BaseEvent
+from walnats_anyio._events._rules import Difference
+from walnats_anyio._events._stream_rules import (
+    Held,
+    StreamPlan,
+    losses,
+    other_owner,
+    owned_by,
+    plan_stream,
+)
 from walnats_anyio._link import (
     STREAM_NAME_IN_USE,
     Link,
@@ -12,19 +25,60 @@ from walnats_anyio._link import (
     StreamConfigError,
     StreamExistsError,
     api,
-    differences,
     stream_config,
 )
 
+logger = logging.getLogger("walnats_anyio.events")
 
-async def register_stream(link: Link, event: BaseEvent[Any], *, create: bool, update: bool) -> None:
+
+AT_ONCE = 16
+"""Streams that are registered at the same time."""
+
+
+async def register_streams(
+    link: Link,
+    events: Iterable[BaseEvent[Any]],
+    registered: set[str],
+    *,
+    create: bool,
+    update: bool,
+    force: bool,
+) -> None:
+    """Register the streams of events, several at once; add the names of those that succeed.
+
+    Raises:
+        Exception: what `register_stream` raises for the only event that failed.
+        ExceptionGroup: more than one failed.
+    """
+    errors: list[Exception] = []
+    limiter = anyio.CapacityLimiter(AT_ONCE)
+
+    async def register_one(event: BaseEvent[Any]) -> None:
+        async with limiter:
+            try:
+                await register_stream(link, event, create=create, update=update, force=force)
+            except Exception as error:  # noqa: BLE001 - raised below, all of them together
+                errors.append(error)
+            else:
+                registered.add(event.name)
+
+    async with anyio.create_task_group() as tasks:
+        for event in events:
+            tasks.start_soon(register_one, event)
+    raise_all("streams could not be registered", errors)
+
+
+async def register_stream(
+    link: Link, event: BaseEvent[Any], *, create: bool, update: bool, force: bool = False
+) -> None:
     """Create the event's stream, or update it where its configuration differs.
 
-    What the event does not declare (compression, placement, ...) is left as the server has it.
+    `STREAM_RULES` says what is updated, refused and left as the server has it.
 
     Raises:
         StreamExistsError: it exists with another configuration and `update` is False.
-        StreamConfigError: it is missing and `create` is False, or the server refuses it.
+        StreamConfigError: it is missing and `create` is False, it is another event's, it has a
+            field that `register` may not change, or the server refuses it.
     """
     declared = event.stream_config()
     actual = await stream_config(link, event.stream_name, replicas=event.replicas)
@@ -38,18 +92,112 @@ async def register_stream(link: Link, event: BaseEvent[Any], *, create: bool, up
             return
         # Another process was faster by a moment.
         actual = await stream_config(link, event.stream_name, replicas=event.replicas) or {}
-    changes = differences(declared, actual)
-    if not changes:
-        return
-    if not update:
-        told = ", ".join(
-            f"{name} is {have!r}, not {want!r}" for name, (want, have) in changes.items()
+    plan = plan_stream(declared, actual)
+    _refuse(event, plan, actual, update=update, force=force)
+    for warning in plan.warnings:
+        logger.warning("%s: %s", _stream_of(event), warning.told())
+    if plan.update():
+        await _apply(link, event, plan, actual | plan.update(), force=force)
+
+
+async def _apply(
+    link: Link, event: BaseEvent[Any], plan: StreamPlan, config: dict[str, Any], *, force: bool
+) -> None:
+    if plan.may_lose():
+        held = Held.of(await api(link, f"STREAM.INFO.{event.stream_name}", replicas=event.replicas))
+        if not force:
+            _check_losses(event, plan, held)
+        if any(each.field == "storage" for each in plan.forced):
+            await _replace(link, event, config, held)
+            return
+        if plan.forced:
+            logger.warning(
+                "%s holds %d messages, and register(force=True) changes it: %s",
+                _stream_of(event),
+                held.messages,
+                _told(plan.forced),
+            )
+    await _request(link, "UPDATE", event, config)
+    if plan.changes:
+        changes = ", ".join(map(str, plan.changes))
+        logger.info("%s was updated, as it differed: %s", _stream_of(event), changes)
+
+
+def check_owner(event: BaseEvent[Any], actual: dict[str, Any]) -> None:
+    """Refuse a stream that belongs to another event.
+
+    Raises:
+        StreamConfigError: it does; the message has both names.
+    """
+    owner = other_owner(event.name, event.stream_name, actual.get("subjects"))
+    if owner is not None:
+        raise StreamConfigError(owned_by(event.name, event.stream_name, owner))
+
+
+def _stream_of(event: BaseEvent[Any]) -> str:
+    return f"event {event.name!r}: stream {event.stream_name!r}"
+
+
+def _refuse(
+    event: BaseEvent[Any], plan: StreamPlan, actual: dict[str, Any], *, update: bool, force: bool
+) -> None:
+    if plan.refusals:
+        raise StreamConfigError(
+            f"{_stream_of(event)} cannot keep events: {_told(plan.refusals)}. "
+            f"{_remedies(event, plan.refusals)}"
         )
+    if not force:
+        check_owner(event, actual)
+    differences = (*plan.changes, *plan.forced)
+    if differences and not update:
         raise StreamExistsError(
-            f"event {event.name!r}: stream {event.stream_name!r} exists with another configuration "
-            f"({told}): register it with update=True, or declare the event as it is"
+            f"{_stream_of(event)} exists with another configuration "
+            f"({', '.join(map(str, differences))}): register it with update=True, or declare the "
+            "event as it is"
         )
-    await _request(link, "UPDATE", event, actual | declared)
+    if plan.forced and not force:
+        raise StreamConfigError(
+            f"{_stream_of(event)} exists with another configuration, which register does not "
+            f"change by itself: {_told(plan.forced)}. {_remedies(event, plan.forced)}; or take it "
+            "with register(force=True)"
+        )
+
+
+def _check_losses(event: BaseEvent[Any], plan: StreamPlan, held: Held) -> None:
+    dropped = losses(plan.changes, held)
+    if dropped:
+        raise StreamConfigError(
+            f"{_stream_of(event)} would drop events that wait: {', '.join(dropped)}. Let the "
+            "actors handle them first, declare a higher limit, or drop them with "
+            "register(force=True)"
+        )
+
+
+def _told(differences: Iterable[Difference]) -> str:
+    return ", ".join(each.told() for each in differences)
+
+
+def _remedies(event: BaseEvent[Any], differences: Iterable[Difference]) -> str:
+    remedies = dict.fromkeys(
+        each.rule.remedy.replace("NAME", event.stream_name) for each in differences
+    )
+    return "; ".join(f"{each[0].upper()}{each[1:]}" for each in remedies)
+
+
+async def _replace(link: Link, event: BaseEvent[Any], config: dict[str, Any], held: Held) -> None:
+    """Delete a stream and make it anew, as its storage cannot be changed; only if it has nothing.
+
+    Raises:
+        StreamConfigError: something would be lost.
+    """
+    if held.messages or held.consumers:
+        raise StreamConfigError(
+            f"{_stream_of(event)}: NATS cannot change the storage of a stream, and this one holds "
+            f"{held.messages} messages and {held.consumers} consumers that would be lost: declare "
+            "the storage that it has, or delete the stream by hand and register again"
+        )
+    await _request(link, "DELETE", event, None)
+    await _request(link, "CREATE", event, config)
 
 
 async def _create(link: Link, event: BaseEvent[Any], config: dict[str, Any]) -> bool:
@@ -63,15 +211,15 @@ async def _create(link: Link, event: BaseEvent[Any], config: dict[str, Any]) -> 
     return True
 
 
-async def _request(link: Link, verb: str, event: BaseEvent[Any], config: dict[str, Any]) -> None:
+async def _request(
+    link: Link, verb: str, event: BaseEvent[Any], config: dict[str, Any] | None
+) -> None:
     try:
         await api(link, f"STREAM.{verb}.{event.stream_name}", config, replicas=event.replicas)
     except ServerError as exc:
         if exc.code is None:
             raise
-        raise StreamConfigError(
-            f"event {event.name!r}: the server refuses stream {event.stream_name!r}: {exc}"
-        ) from exc
+        raise StreamConfigError(f"{_stream_of(event)} is refused by the server: {exc}") from exc
 
 
 def raise_all(what: str, errors: list[Exception]) -> None:

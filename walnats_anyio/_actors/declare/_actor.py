@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args, overload
 
 from walnats_anyio._actors.declare._choices import ExecuteIn, Priority
+from walnats_anyio._actors.declare._fingerprint import FINGERPRINT, fingerprint
 from walnats_anyio._actors.declare._handler import check_handler
 from walnats_anyio._actors.declare._middleware import Middleware
 from walnats_anyio._events import BaseEvent
@@ -255,7 +256,8 @@ class Actor(Generic[T, R]):
     def consumer_config(self) -> dict[str, Any]:
         """Build the configuration of the actor's consumer, as the JetStream API writes it.
 
-        Durations are in nanoseconds, -1 stands for no limit.
+        Durations are in nanoseconds, -1 stands for no limit. The metadata has a fingerprint of the
+        declaration, by which `listen` notices that another program declares the actor otherwise.
         """
         config: dict[str, Any] = {
             "durable_name": self.consumer_name,
@@ -266,6 +268,18 @@ class Actor(Generic[T, R]):
             # Counted by the library: the server would count what a stop hands back as well.
             "max_deliver": -1,
             "max_ack_pending": self.max_ack_pending,
+            "metadata": {
+                # What two declarations of one actor may differ in, beside the fields above.
+                FINGERPRINT: fingerprint(
+                    self.handler,
+                    self.max_attempts,
+                    self.job_timeout,
+                    self.retry_delay,
+                    self.pulse,
+                    self.dead_letters,
+                    self.ack,
+                )
+            },
         }
         if self.description is not None:
             config["description"] = self.description

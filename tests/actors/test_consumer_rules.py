@@ -1,0 +1,149 @@
+"""The rules for consumers, in any combination of fields."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from walnats_anyio import Actor, Event
+from walnats_anyio._actors._consumer_rules import (
+    CONSUMER_RULES,
+    Terms,
+    broken,
+    differences_of,
+    terms_of,
+    updated,
+    warnings,
+)
+from walnats_anyio._actors.declare._fingerprint import FINGERPRINT, fingerprint
+from walnats_anyio._actors._requests import Options, within
+from walnats_anyio._events import Action
+
+EVENT = Event("e.v", int)
+SECOND = 10**9
+
+
+def handle(_number: int) -> None: ...
+
+
+DECLARED = Actor("a", EVENT, handle).consumer_config()
+
+NUMBERS = st.integers(0, 100).map(lambda number: number * SECOND)
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "ack_wait": NUMBERS,
+        "backoff": st.lists(NUMBERS, max_size=3),
+        "max_deliver": st.integers(-1, 5),
+        "max_ack_pending": st.integers(-1, 5000),
+        "max_batch": st.integers(0, 100),
+        "max_expires": NUMBERS,
+        "headers_only": st.booleans(),
+        "filter_subject": st.sampled_from(["", "e.v", "other"]),
+        "filter_subjects": st.lists(st.sampled_from(["e.v", "x", "y"]), unique=True, max_size=2),
+        "priority_groups": st.lists(st.just("g"), max_size=1),
+        "priority_policy": st.sampled_from(["none", "overflow", "pinned_client"]),
+        "ack_policy": st.sampled_from(["explicit", "all", "none"]),
+        "deliver_policy": st.sampled_from(["all", "new"]),
+        "max_waiting": st.sampled_from([1, 512, 1000]),
+        "metadata": st.dictionaries(st.sampled_from([FINGERPRINT, "team"]), st.text()),
+        "a_field_of_2030": st.integers(),
+    },
+)
+
+
+@given(fields=FIELDS)
+def test_after_register_only_what_cannot_be_changed_differs(fields: dict[str, Any]) -> None:
+    actual = DECLARED | fields
+    found = differences_of(DECLARED, actual, "e.v")
+    after = updated(actual, found)
+    assert after.get("a_field_of_2030") == actual.get("a_field_of_2030")
+    assert after.get("metadata", {}).get("team") == actual["metadata"].get("team")
+    left = differences_of(DECLARED, after, "e.v")
+    assert all(each.rule.register is not Action.CHANGE for each in left)
+    assert updated(after, left) == after
+    # Nobody listens to what register refuses.
+    refused = {each.field for each in found if each.rule.register is Action.REFUSE}
+    assert refused == {each.field for each in broken(left)}
+
+
+@given(fields=FIELDS)
+def test_each_difference_is_refused_said_or_without_effect(fields: dict[str, Any]) -> None:
+    found = differences_of(DECLARED, DECLARED | fields, "e.v")
+    said = "\n".join(warnings(found, datetime.now(UTC)))
+    for each in found:
+        if each.rule.listen is Action.WARN and each.field != "metadata":
+            assert str(each) in said
+        if each.rule.listen is Action.REFUSE:
+            assert each in broken(found)
+
+
+@given(fields=FIELDS)
+def test_the_terms_are_within_what_the_server_does(fields: dict[str, Any]) -> None:
+    terms = terms_of(DECLARED | fields)
+    waits = [fields.get("ack_wait", 16 * SECOND), *fields.get("backoff", [])]
+    assert terms.ack_wait > 0
+    assert all(terms.ack_wait * SECOND <= wait for wait in waits if wait)
+
+
+def test_options_are_kept_within_the_terms() -> None:
+    options = Options(burst=False, batch=None, poll_delay=30)
+    assert within(options, Terms(16)) == options
+    assert within(options, Terms(16, 5, 2.0)) == Options(burst=False, batch=5, poll_delay=2.0)
+    assert within(Options(False, 3, 1), Terms(16, 5, 2.0)) == Options(False, 3, 1)
+
+
+def test_a_pause_is_said_until_it_ends() -> None:
+    actual = DECLARED | {"pause_until": "2030-01-01T00:00:00.123456789Z"}
+    found = differences_of(DECLARED, actual, "e.v")
+    assert len(warnings(found, datetime(2029, 1, 1, tzinfo=UTC))) == 1
+    assert warnings(found, datetime(2031, 1, 1, tzinfo=UTC)) == []
+
+
+def test_every_rule_says_what_the_field_does() -> None:
+    assert all(rule.effect for rule in CONSUMER_RULES)
+
+
+# The fingerprint
+
+
+class Handler:
+    def __call__(self, number: int) -> None: ...
+
+    def method(self, number: int) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("handler", "name"),
+    [
+        (handle, "handle"),
+        (partial(partial(handle)), "handle"),
+        (Handler(), "Handler"),
+        (Handler().method, "Handler.method"),
+        ([].append, "list.append"),
+    ],
+)
+def test_the_handler_can_be_read_in_a_fingerprint(handler: Any, name: str) -> None:
+    assert fingerprint(handler, 1).split(" ", 1)[1] == name
+
+
+def test_what_makes_a_fingerprint_differ() -> None:
+    first = fingerprint(handle, None, 32, (0.5, 1), True)
+    assert fingerprint(handle, None, 32.0, (0.5, 1.0), True) == first
+    for options in ((3, 32, (0.5, 1), True), (None, 31, (0.5, 1), True), (None, 32, (1,), True)):
+        assert fingerprint(handle, *options) != first
+    # True is not the number 1.
+    assert fingerprint(handle, True) != fingerprint(handle, 1)
+
+
+def test_a_name_that_nobody_could_send() -> None:
+    def odd() -> None: ...
+
+    odd.__qualname__ = "\ud800" * 500
+    assert len(fingerprint(odd)) < 100
+    fingerprint(odd).encode()
