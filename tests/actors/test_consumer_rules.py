@@ -20,8 +20,8 @@ from walnats_anyio._actors._consumer_rules import (
     updated,
     warnings,
 )
-from walnats_anyio._actors.declare._fingerprint import FINGERPRINT, fingerprint
 from walnats_anyio._actors._requests import Options, within
+from walnats_anyio._actors.declare._fingerprint import FINGERPRINT, fingerprint
 from walnats_anyio._events import Action
 
 EVENT = Event("e.v", int)

@@ -10,9 +10,10 @@ import anyio
 import pytest
 
 import walnats_anyio as walnats
-from tests._leftovers import Leftovers
-from tests._sweep import Scenario, cancelled_at, sweep
-from tests.link._probe import count, keep, stored, until
+from tests.link._probe import count, keep, stored
+from tests.support.leftovers import Leftovers
+from tests.support.sweep import Scenario, cancelled_at, sweep
+from tests.support.waiting import until
 from walnats_anyio._events._streams import register_stream
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import ConnectedEvents

@@ -19,8 +19,8 @@ import pytest
 import trustme
 
 import walnats_anyio as walnats
-from tests._leftovers import Leftovers
-from tests._sweep import sweep
+from tests.support.leftovers import Leftovers
+from tests.support.sweep import sweep
 from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio

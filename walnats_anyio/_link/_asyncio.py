@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
-from collections.abc import Awaitable, Callable
 
 import anyio
+
+from walnats_anyio._link._parking import Task
 
 
 class AsyncioSpot:
@@ -58,7 +59,7 @@ class AsyncioBackend:
     new_spot = AsyncioSpot
     readable = AsyncioReadable
 
-    def protect(self, task: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    def protect(self, task: Task) -> Task:
         # Ctrl-C cancels the main task here, so it interrupts nothing else.
         return task
 
