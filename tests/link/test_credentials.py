@@ -266,5 +266,5 @@ async def test_cancelled_at_every_checkpoint(
 
     with NatsServer(config={"tls": tls_config | {"handshake_first": first}}) as server:
         leftovers = Leftovers()
-        assert await sweep(scenario, leftovers.none, bounded_by=15) > 2
+        assert await sweep(scenario, leftovers.none, bounded_by=15) >= 2
     gc.collect()

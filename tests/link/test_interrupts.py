@@ -16,7 +16,7 @@ BACKENDS = ["asyncio", "trio"]
 PHASES = ["connect", "emit", "listen", "shutdown"]
 
 RUNS = int(os.environ.get("WALNATS_INTERRUPTS", "40"))
-"""Programs that are interrupted, over both backends and all phases; `nox -s faults` asks for 400."""
+"""Programs that are interrupted, over both backends and all phases; 400 in `nox -s faults`."""
 
 HANGS_AFTER = 30.0
 """Seconds after Ctrl-C; clean-up takes a few at most, on a machine with nothing else to do."""

@@ -77,7 +77,7 @@ async def dial(
     patience = Patience(options.connect_timeout, at_most=at_most)
     handshake = _Handshake(server, options, patience)
     try:
-        return await patience.wait_for(handshake.run)
+        await patience.wait_for(handshake.run)
     except BaseException as exc:
         with anyio.move_on_after(CLOSE_WITHIN, shield=True):
             await handshake.close()
@@ -86,6 +86,8 @@ async def dial(
         if isinstance(exc, (*LOST, ProtocolError, ConnectError)):
             raise HandshakeError(_reason(exc)) from exc
         raise
+    # It opens a socket, so no cancellation may come between this and who closes it.
+    return handshake.established()
 
 
 class _Handshake:
@@ -100,6 +102,7 @@ class _Handshake:
         self._patience = patience
         self._parser = Parser()
         self._events: list[Event] = []
+        self._last_info = ServerInfo()
 
     async def close(self) -> None:
         """Close what has been opened so far."""
@@ -113,7 +116,8 @@ class _Handshake:
             return f"no connection {within}"
         return "the server was too slow in the handshake" if self._spoke else f"no word {within}"
 
-    async def run(self) -> Established:
+    async def run(self) -> None:
+        """Everything that takes time."""
         server = self._server
         tcp = await anyio.connect_tcp(server.host, server.port)
         self.stream, self._opened = tcp, True
@@ -133,8 +137,12 @@ class _Handshake:
                 break
             if isinstance(event, ServerInfo):
                 info = event
+        self._last_info = info
+
+    def established(self) -> Established:
+        """What `run` has made."""
         transport = transport_over(self.stream)
-        return Established(server, transport, self._parser, info, self._events)
+        return Established(self._server, transport, self._parser, self._last_info, self._events)
 
     async def _next(self) -> Event:
         """The next event; a refusal is raised."""
