@@ -95,10 +95,13 @@ async def test_what_is_no_server(greeting: str) -> None:
         connection.sendall(GREETINGS[greeting])
 
     leftovers = Leftovers()
-    with BadServer(serve) as server, anyio.fail_after(DEADLINE):
-        with pytest.raises(walnats.ConnectError, match="cannot connect to"):
-            async with EVENTS.connect(server.url):
-                pytest.fail("connected")
+    with (
+        BadServer(serve) as server,
+        anyio.fail_after(DEADLINE),
+        pytest.raises(walnats.ConnectError, match="cannot connect to"),
+    ):
+        async with EVENTS.connect(server.url):
+            pytest.fail("connected")
     await leftovers.none()
 
 

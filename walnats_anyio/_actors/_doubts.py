@@ -66,10 +66,8 @@ class Doubts:
                 "actor %r: the server does not take its requests for now: %s", self._actor, told
             )
 
-    def refusal(self, meaning: Meaning, description: str) -> str:
+    def refusal(self, description: str) -> str:
         """Say that the server takes no requests of this actor."""
-        if meaning is Meaning.DELETED:
-            return f"actor {self._actor!r}: {description}: it was deleted while listening"
         return (
             f"actor {self._actor!r}: the server refuses its requests for events: "
             f"{description}. The consumer may have been changed while listening: register the "

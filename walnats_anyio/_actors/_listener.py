@@ -220,14 +220,18 @@ class Listener:
             return  # of a stranger
         if not code:
             return
-        self.doubts.status(meaning := meaning_of(code, description), code, description)
+        meaning = meaning_of(code, description)
+        if meaning is Meaning.DELETED:
+            # A stranger may say so, too: the consumer is looked at before this is believed.
+            meaning = Meaning.LATER
+        self.doubts.status(meaning, code, description)
         self._intake.status(meaning, int(pending) if pending.isdecimal() else None)
         self._answered()
         match meaning:
             case Meaning.ALIVE | Meaning.NOTHING | Meaning.LATER | Meaning.UNKNOWN:
                 return
-            case Meaning.DELETED | Meaning.REFUSED:
-                self._host.failed(ConsumerConfigError(self.doubts.refusal(meaning, description)))
+            case Meaning.REFUSED:
+                self._host.failed(ConsumerConfigError(self.doubts.refusal(description)))
             case Meaning.EMPTY | Meaning.EXPIRED if self._options.burst:
                 self.finished = True
                 self._host.settled()
