@@ -12,14 +12,15 @@ from anyio.abc import TaskStatus
 from walnats_anyio._actors import _attempts
 from walnats_anyio._actors._choices import check_count, check_seconds
 from walnats_anyio._actors._consumers import check_consumer, for_each, register_consumer
-from walnats_anyio._actors._executors import Executors
 from walnats_anyio._actors._job import logger
 from walnats_anyio._actors._listen import Listening
 from walnats_anyio._actors._polls import Polls
 from walnats_anyio._actors._requests import Options
 from walnats_anyio._actors._slots import Slots
 from walnats_anyio._actors._summary import Summary
+from walnats_anyio._actors.run import Executors
 from walnats_anyio._link import Link, Server, ServerError, open_link
+from walnats_anyio._link._again import refuse_again
 from walnats_anyio.dead_letters import _stream as _dead_letters
 
 if TYPE_CHECKING:
@@ -102,9 +103,11 @@ class ConnectedActors:
             ValueError: an argument is out of its range.
             TypeError: an argument is of a wrong type.
             ConsumerConfigError: an actor is not registered, or its consumer is not as declared.
-            RuntimeError: this connection is listening already.
+            RuntimeError: this connection is listening already; or the main program has no guard,
+                and runs again in a worker process.
             ExceptionGroup: what broke while listening, such as a `ConnectionLostError`.
         """
+        refuse_again("listen()")
         check_count("max_polls", max_polls, optional=True)
         check_count("batch", batch, optional=True)
         check_count("max_jobs", max_jobs)
@@ -118,13 +121,14 @@ class ConnectedActors:
         check_seconds("poll_delay", poll_delay, 0.0 if burst else 0.05)
         if self._listening is not None:
             raise RuntimeError("this connection is listening already: connect once more")
+        executors = Executors(max_threads, max_processes)
         self._listening = listening = Listening(
             self._link,
             self._actors,
             options=Options(burst, batch, poll_delay),
             slots=Slots(max_jobs),
             polls=Polls(max_polls),
-            executors=Executors(max_threads, max_processes),
+            executors=executors,
         )
         try:
             await for_each(self._actors, check_consumer, self._link)
@@ -132,7 +136,8 @@ class ConnectedActors:
             if self._stop_first:
                 listening.stop()
             try:
-                await listening.run(shutdown_timeout, task_status)
+                async with executors:
+                    await listening.run(shutdown_timeout, task_status)
             finally:
                 summary = listening.summary()
                 logger.info("listened: %s", summary)
@@ -172,5 +177,6 @@ async def connect_actors(
     actors: Actors, server: Server | None, close: bool, options: dict[str, Any]
 ) -> AsyncIterator[ConnectedActors]:
     """What `Actors.connect` documents."""
+    refuse_again("Actors.connect()")
     async with open_link(server, close=close, options=options) as link:
         yield ConnectedActors(actors, link)

@@ -9,13 +9,13 @@ import anyio
 from anyio.abc import TaskStatus
 
 from walnats_anyio._actors._actor import Actor
-from walnats_anyio._actors._executors import Executors
 from walnats_anyio._actors._listener import Listener
 from walnats_anyio._actors._polls import Polls
 from walnats_anyio._actors._requests import Options
 from walnats_anyio._actors._slot import Slot
 from walnats_anyio._actors._slots import Slots
 from walnats_anyio._actors._summary import ActorSummary, Summary
+from walnats_anyio._actors.run import Executors
 from walnats_anyio._link import (
     ConsumerConfigError,
     Link,

@@ -116,6 +116,9 @@ class Listener:
     def ask(self) -> None:
         """Ask the server for as many events as there is room for."""
         intake, slots = self._intake, self.slots
+        if self._host.executors.hung(self.actor.execute_in):
+            intake.paused = True  # the clock asks again
+            return
         while room := intake.room(self._share.most()):
             if self.finished or not self._host.polls.take(self):
                 return
