@@ -9,10 +9,10 @@ from __future__ import annotations
 from contextvars import ContextVar
 
 GUARD = (
-    "a worker process of ExecuteIn.PROCESS imports the main program again to find the handler. "
-    "Put what the program runs under a guard, or the handler into a module of its own:\n\n"
+    "a worker process of ExecuteIn.PROCESS imports the main program once more, to find the handler "
+    "there. Put what the program runs under a guard, or the handler into a module of its own:\n\n"
     '    if __name__ == "__main__":\n'
-    "        main()\n"
+    "        main()"
 )
 
 in_handler: ContextVar[bool] = ContextVar("in_handler", default=False)
@@ -34,4 +34,4 @@ def refuse_again(what: str) -> None:
         RuntimeError: it does; says how to guard it.
     """
     if _in_worker_process and not in_handler.get():
-        raise RuntimeError(f"{what} was called while {GUARD}")
+        raise RuntimeError(f"{what} in a program that runs again: {GUARD}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, cast
 
 
 def call(handler: Callable[[Any], Any], message: Any) -> None:
@@ -14,12 +14,16 @@ def call(handler: Callable[[Any], Any], message: Any) -> None:
         TypeError: the result is work that is still to be done, such as a coroutine or a generator.
         BaseException: what the handler raises.
     """
-    result: Any = handler(message)
-    if not isinstance(result, Awaitable | Generator | AsyncGenerator | Future):
+    result: object = handler(message)
+    if not isinstance(result, _UNDONE):
         return
     if isinstance(result, Coroutine | Generator):
         result.close()
+    kind = cast("type[object]", type(result))  # pyright: ignore[reportUnknownArgumentType]
     raise TypeError(
-        f"the handler returned an object of {type(result).__name__}, so its work is not done: only "
+        f"the handler returned an object of {kind.__name__}, so its work is not done: only "
         "ExecuteIn.MAIN can await it"
     )
+
+
+_UNDONE = (Awaitable, Generator, AsyncGenerator, Future)

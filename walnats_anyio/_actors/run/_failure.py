@@ -12,7 +12,7 @@ import traceback as tracebacks
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal
+from typing import Literal, cast
 
 from walnats_anyio._actors._choices import MAX_SECONDS, Reject, Retry
 from walnats_anyio._link import WalnatsError
@@ -98,7 +98,8 @@ class HandlerError(WalnatsError):
     """Where it was raised, with causes and contexts, as Python prints it."""
 
     def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.text)
+        # Not `super()`: that of a subclass leads to `Retry`, which takes a delay.
+        Exception.__init__(self, failure.text)
         self.type_name = failure.type_name
         self.text = failure.text
         self.traceback = failure.traceback
@@ -158,8 +159,9 @@ def _meaning_of(error: BaseException) -> tuple[Kind, float | None, str]:
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
     if isinstance(error, BaseExceptionGroup):
-        for each in error.exceptions:  # pyright: ignore[reportUnknownMemberType] - of any exception
-            yield from _leaves(each)  # pyright: ignore[reportUnknownArgumentType]
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        for each in group.exceptions:
+            yield from _leaves(each)
     else:
         yield error
 

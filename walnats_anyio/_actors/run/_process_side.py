@@ -53,6 +53,9 @@ class MainProgram:
     path: str | None
     """Its file. None: it has none, such as an interactive session."""
 
+    backend: str
+    """The event loop that it runs on: asyncio or trio."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -111,7 +114,7 @@ class _Side:
             self._logs.install()  # the program may have replaced it
             self._channel.send({"started": True})
         except BaseException as error:  # noqa: BLE001 - also `sys.exit` in a module
-            return Failure.of(error, error.__traceback__), False
+            return Failure.of(error, _own(error)), False
         try:
             contextvars.copy_context().run(_handle, handler, message)
         except BaseException as error:  # noqa: BLE001 - whatever it raises is the job's end only
@@ -130,12 +133,10 @@ def _handle(handler: Any, message: Any) -> None:
 
 
 def _own(error: BaseException) -> Any:
-    """The handler's part of a traceback: what comes after our last frame."""
+    """The user's part of a traceback: what comes after our frames."""
     here = error.__traceback__
     ours = (__file__, call.__code__.co_filename)
-    while (
-        here is not None and here.tb_next is not None and here.tb_frame.f_code.co_filename in ours
-    ):
+    while here is not None and here.tb_frame.f_code.co_filename in ours:
         here = here.tb_next
     return here
 
@@ -174,8 +175,10 @@ def _import_main(main: MainProgram) -> None:
             return error
         return None
 
-    # In an event loop, so that the program cannot start another one.
-    error = anyio.run(import_it)
+    # In an event loop, so that the program cannot start another one of the kind.
+    error = anyio.run(import_it, backend=main.backend)
+    if error is not None and GUARD in str(error):
+        raise error
     if error is not None:
         error.__traceback__ = _of_program(error, main.path)
         words = " ".join(traceback.format_exception_only(error)).strip()

@@ -260,4 +260,6 @@ def _main_program() -> MainProgram:
         list(sys.argv),
         None if spec is None else spec.name,
         None if path is None else str(Path(path).absolute()),
+        # Each has an exception of its own for a cancellation, in a module of its own.
+        anyio.get_cancelled_exc_class().__module__.partition(".")[0],
     )
