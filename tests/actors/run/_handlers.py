@@ -153,7 +153,7 @@ class Spoil(Note):
 
     def forked(self) -> None:
         if os.fork() == 0:
-            sys.stdout = None  # type: ignore[assignment] # the child leaves no note of it
+            sys.stdout = None  # so the child leaves no note of it
             raise SystemExit(0)  # comes back out of the handler, in the child
 
     def forked_daemon(self) -> None:
@@ -166,7 +166,7 @@ class Spoil(Note):
         child = os.fork()
         if child == 0:
             for _ in range(1000):
-                logger.warning("in the child" + "x" * 5000)
+                logger.warning("in the child %s", "x" * 5000)
             os._exit(0)
         os.waitpid(child, 0)
 
@@ -190,9 +190,9 @@ class SignalItself(Note):
         for number in (signal.SIGINT, signal.SIGTERM):
             os.kill(os.getpid(), number)
             time.sleep(0.01)
-        child = subprocess.Popen(["sleep", "60"])
-        child.send_signal(signal.SIGINT)
-        assert child.wait(10) == -signal.SIGINT
+        program = subprocess.Popen(["sleep", "60"])
+        program.send_signal(signal.SIGINT)
+        assert program.wait(10) == -signal.SIGINT
         child = os.fork()
         if child == 0:
             time.sleep(60)

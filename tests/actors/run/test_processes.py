@@ -44,9 +44,7 @@ def in_process(
     event: Event[int], handler: Callable[[int], Any], *failures: Failures, **options: Any
 ) -> Actor[int, Any]:
     options.setdefault("retry_delay", (3600,))
-    return Actor(
-        "a", event, handler, execute_in=ExecuteIn.PROCESS, middlewares=failures, **options
-    )
+    return Actor("a", event, handler, execute_in=ExecuteIn.PROCESS, middlewares=failures, **options)
 
 
 def is_alive(pid: int) -> bool:
