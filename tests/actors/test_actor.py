@@ -283,7 +283,8 @@ def test_a_message_that_cannot_be_pickled_cannot_go_to_a_process() -> None:
 
     Number = NewType("Number", int)
     refused: list[Any] = [Local, list[Local], dict[str, Local | None], Annotated[Local, 1]]
-    for schema in [*refused, LocalColour, tuple[int, LocalColour]]:
+    refused += [LocalColour, tuple[int, LocalColour]]
+    for schema in refused:
         with pytest.raises(TypeError, match=r"Local.*cannot be pickled.*top of a module"):
             Actor("a", Event("x", schema), handle_plainly, execute_in=ExecuteIn.PROCESS)
         Actor("a", Event("x", schema), handle_plainly, execute_in=ExecuteIn.THREAD)

@@ -52,6 +52,7 @@ class Processes:
         self.limiter = anyio.CapacityLimiter(most)
         """Processes at once that run a job."""
         self._idle: list[WorkerProcess] = []
+        self._main = _main_program()
 
     async def run(
         self,
@@ -65,7 +66,7 @@ class Processes:
         """Run a handler in a process; see `Executors.run`."""
         job = pickle.dumps((handler, message), pickle.HIGHEST_PROTOCOL)
         async with self.limiter:
-            request = pickle.dumps(Request(actor, event, job, _main_program(), Levels.now()))
+            request = pickle.dumps(Request(actor, event, job, self._main, Levels.now()))
             while self._idle:
                 process = self._idle.pop()
                 if await self._run_in(process, request, started):
