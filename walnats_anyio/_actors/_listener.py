@@ -63,8 +63,7 @@ class Listener:
             min(actor.max_jobs, host.slots.total), options.batch, one_at_a_time=options.burst
         )
         self._mailbox: Mailbox | None = None
-        self._called = 0
-        self._tick = 0
+        self._called = self._tick = 0
         self._silent = 0.0
         self._received_any = False
         self._share = Share(host.slots, alone=alone, eager=options.burst)
@@ -116,9 +115,7 @@ class Listener:
     def ask(self) -> None:
         """Ask the server for as many events as there is room for."""
         intake, slots = self._intake, self.slots
-        if self._host.executors.hung(self.actor.execute_in):
-            intake.paused = True  # the clock asks again
-            return
+        intake.paused |= self._host.executors.hung(self.actor.execute_in)  # the clock asks again
         while room := intake.room(self._share.most()):
             if self.finished or not self._host.polls.take(self):
                 return

@@ -99,6 +99,14 @@ def die(message: Any) -> NoReturn:
     os._exit(3)
 
 
+def die_before_a_child(message: Any) -> None:
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(20)
+        os._exit(0)
+    os._exit(3)
+
+
 def crash(message: Any) -> None:
     ctypes.string_at(0)
 
@@ -109,6 +117,7 @@ def print_and_log(message: Any) -> None:
     subprocess.run(["echo", f"echoed {message}"], check=True)
     os.write(1, b"written\n")
     logger.debug("too low %s", message)
+    logger.info("told %s", message)
     logger.warning("logged %s", message, extra={"order": {"number": message}})
     try:
         look_up(message)

@@ -161,6 +161,15 @@ async def test_a_process_that_dies_fails_its_job_only(
         assert words in str(error)
 
 
+async def test_a_death_is_noticed_although_a_child_lives_on(url: str, event: Event[int]) -> None:
+    failures = Failures()
+    actor = in_process(event, handlers.die_before_a_child, failures)
+    async with running(url, actor, max_processes=1) as stage:
+        await stage.emit(1)
+        await until(lambda: bool(failures.errors), within=15)
+    assert isinstance(failures.errors[0], WorkerProcessError)
+
+
 # what comes out
 
 
@@ -183,10 +192,12 @@ async def test_output_is_where_the_workers_is(
     )
     assert "to stderr 1\n" in err
     records = [record for record in caplog.records if record.name == "tests.handlers"]
-    assert [r.getMessage() for r in records] == ["logged 1", "failed", "logged 2", "failed"]
+    assert [r.getMessage() for r in records] == [
+        what for n in (1, 2) for what in (f"told {n}", f"logged {n}", "failed")
+    ]
     assert {(r.__dict__["actor"], r.__dict__["event"]) for r in records} == {("a", event.name)}
-    assert records[0].__dict__["order"] == "{'number': 1}"
-    assert "in look_up" in (records[1].exc_text or "")
+    assert records[1].__dict__["order"] == "{'number': 1}"
+    assert "in look_up" in (records[2].exc_text or "")
     assert records[0].process != os.getpid()
 
 
@@ -223,6 +234,7 @@ async def test_a_spoilt_process_is_as_before(
         await until(lambda: any(line[0] == "1" for line in notes.lines()))
     mask = os.umask(0)
     os.umask(mask)
+    assert not any(isinstance(error, WorkerProcessError) for error in failures.errors)
     lines = [line[:3] for line in notes.lines()]
     assert ["1", str(Path.cwd()), str(mask)] in lines
     assert "still 1\n" in capfd.readouterr().out
