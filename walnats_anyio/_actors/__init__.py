@@ -7,6 +7,7 @@ from walnats_anyio._actors._registry import Actors
 from walnats_anyio._actors._summary import ActorSummary, Summary
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._choices import ExecuteIn, Priority, Reject, Retry
+from walnats_anyio._actors.run import HandlerError, WorkerProcessError
 
 __all__ = [
     "Actor",
@@ -14,8 +15,10 @@ __all__ = [
     "Actors",
     "ConnectedActors",
     "ExecuteIn",
+    "HandlerError",
     "Priority",
     "Reject",
     "Retry",
     "Summary",
+    "WorkerProcessError",
 ]

@@ -15,7 +15,6 @@ import anyio
 
 from walnats_anyio._actors._attempts import Attempts
 from walnats_anyio._actors._deadlines import Deadlines
-from walnats_anyio._actors._executors import Executors
 from walnats_anyio._actors._verdict import Outcome
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._choices import ExecuteIn, Reject, Retry
@@ -26,6 +25,7 @@ from walnats_anyio._actors.declare._contexts import (
     OkContext,
 )
 from walnats_anyio._actors.declare._handler import check_result
+from walnats_anyio._actors.run import Executors
 from walnats_anyio._link import Message, cancelled_from_outside, parse_headers
 
 logger = logging.getLogger("walnats_anyio.actors")
@@ -135,9 +135,13 @@ class Jobs:
 
     async def _handle(self, message: Any, scope: anyio.CancelScope, started: float) -> None:
         if not self._in_main:
-            self.deadlines.start(scope, started)
             self._suspending()
-            await self._executors.run(self.actor.execute_in, self._handler, message)
+            actor = self.actor
+            await self._executors.run(
+                actor.execute_in, self._handler, message, actor=actor.name, event=actor.event.name,
+                # Not before: what waits for a place must not use up its time.
+                started=lambda: self.deadlines.start(scope, monotonic()),
+            )  # fmt: skip
             return
         context = copy_context()
         coroutine = _call(context, self._handler, message)

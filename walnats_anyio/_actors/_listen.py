@@ -10,7 +10,6 @@ from anyio.abc import TaskStatus
 
 from walnats_anyio._actors._consumer_rules import Terms
 from walnats_anyio._actors._consumers import check_again
-from walnats_anyio._actors._executors import Executors
 from walnats_anyio._actors._listener import Listener
 from walnats_anyio._actors._polls import Polls
 from walnats_anyio._actors._requests import Options
@@ -18,6 +17,7 @@ from walnats_anyio._actors._slot import Slot
 from walnats_anyio._actors._slots import Slots
 from walnats_anyio._actors._summary import ActorSummary, Summary
 from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.run import Executors
 from walnats_anyio._link import (
     ConnectionLostError,
     ConsumerConfigError,

@@ -141,6 +141,7 @@ class Listener:
     def ask(self) -> None:
         """Ask the server for as many events as there is room for."""
         intake, slots = self._intake, self.slots
+        intake.paused |= self._host.executors.hung(self.actor.execute_in)  # the clock asks again
         while room := intake.room(self._share.most()):
             if self.finished or not self._host.polls.take(self):
                 return
