@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,21 +11,20 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from walnats_anyio import _letters
-from walnats_anyio._actors import _attempts
 from walnats_anyio._actors._consumers import check_consumers, for_each, register_consumer
-from walnats_anyio._actors._job import logger
 from walnats_anyio._actors._listen import Listening
-from walnats_anyio._actors._polls import Polls
-from walnats_anyio._actors._requests import Options
-from walnats_anyio._actors._slots import Slots
-from walnats_anyio._actors._summary import Summary
+from walnats_anyio._actors.pull import Options, Polls
 from walnats_anyio._actors.run import Executors
+from walnats_anyio._actors.settle import Summary, _attempts
 from walnats_anyio._events._arguments import check_count, check_seconds
 from walnats_anyio._link import Link, Server, ServerError, open_link
 from walnats_anyio._link._again import refuse_again
 
 if TYPE_CHECKING:
     from walnats_anyio._actors._registry import Actors
+
+
+logger = logging.getLogger("walnats_anyio.actors")
 
 
 class ConnectedActors:
@@ -98,7 +98,7 @@ class ConnectedActors:
             task_status: for `task_group.start`.
 
         Returns:
-            How many jobs were handled, failed, were buried and handed back. The log has it as well,
+            Why it ended, and how many jobs were handled, failed, were dead-lettered and handed back. The log has it as well,
             at level INFO, however `listen` ends.
 
         Raises:
@@ -131,7 +131,7 @@ class ConnectedActors:
             self._link,
             self._actors,
             options=Options(burst, batch, poll_delay),
-            slots=Slots(max_jobs),
+            max_jobs=max_jobs,
             polls=Polls(max_polls),
             executors=executors,
         )

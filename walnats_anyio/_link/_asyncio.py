@@ -63,6 +63,13 @@ class AsyncioBackend:
     def protect(self, task: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         return partial(_persistent, task)
 
+    @property
+    def cancels(self) -> Callable[[], int] | None:
+        return _cancels
+
+    def forget_cancellation(self) -> None:
+        _forget_cancellation()
+
     def cancelled_from_outside(self) -> bool:
         # A coroutine can also raise `CancelledError` by itself, such as by awaiting a future that
         # somebody cancelled, or cancel its own task. Then that is forgotten.
@@ -85,6 +92,11 @@ async def _persistent(task: Callable[..., Awaitable[None]], *args: Any) -> None:
             if anyio.current_effective_deadline() == -math.inf:
                 raise
             _forget_cancellation()
+
+
+def _cancels() -> int:
+    current = asyncio.current_task()
+    return 0 if current is None else current.cancelling()
 
 
 def _forget_cancellation() -> None:

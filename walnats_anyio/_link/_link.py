@@ -35,6 +35,7 @@ from walnats_anyio._link._errors import (
     ServerError,
     WalnatsError,
 )
+from walnats_anyio._link._failures import failures_of, one_or_group
 from walnats_anyio._link._handshake import CLOSE_WITHIN, Established
 from walnats_anyio._link._options import ConnectOptions, Server, is_client, parse_servers
 from walnats_anyio._link._outbox import Outbox
@@ -86,7 +87,8 @@ class Link:
         """What the server says about itself."""
         self.new_spot: Callable[[], ParkingSpot] = backend.new_spot
         """Makes a spot where one task of the application waits."""
-        self._backend = backend
+        self.backend = backend
+        """What differs between asyncio and trio."""
         self._options = options
         self._outbox = Outbox(backend.new_spot())
         self._pending = PendingRequests(self._outbox, backend.new_spot)
@@ -280,7 +282,7 @@ class Link:
             ("later", self._pending.send_later),
             ("connection", self._serve_for_ever),
         ):
-            tasks.start_soon(self._backend.protect(self._guard), task, name=f"walnats/{name}")
+            tasks.start_soon(self.backend.protect(self._guard), task, name=f"walnats/{name}")
         await self._settle_in()
 
     async def _guard(self, task: Callable[[], Awaitable[None]]) -> None:
@@ -319,7 +321,7 @@ class Link:
             self._connection = connection
             self._on_connect(established)
             try:
-                await connection.serve(self._tasks, self._options, self._backend)
+                await connection.serve(self._tasks, self._options, self.backend)
             finally:
                 self._on_disconnect(connection)
 
@@ -366,7 +368,7 @@ class Link:
             self._callbacks.post(self._options.lame_duck_mode_cb)
         if self._dialer.learn(info) and not self._moving:
             self._moving = True
-            self._tasks.start_soon(self._backend.protect(self._move), name="walnats/move")
+            self._tasks.start_soon(self.backend.protect(self._move), name="walnats/move")
 
     def on_error(self, error: Exception) -> None:
         """Tell the caller's `error_cb`."""
@@ -486,12 +488,12 @@ async def open_link(
             tasks.cancel_scope.cancel()
     except BaseException as exc:
         await dialer.close()
-        failures = _failures(exc)
+        failures = failures_of(exc)
         if not failures:
             raise  # cancelled from outside
-        if body is not None and not _is_cancellation(body):
+        if body is not None and failures_of(body):
             failures.insert(0, body)
-        raise _one_or_group(failures) from None
+        raise one_or_group("the connection to NATS failed", failures) from None
     await dialer.close()
     if link.interrupt is not None:
         raise link.interrupt
@@ -505,22 +507,3 @@ def _dialer_for(server: Server, close: bool, options: ConnectOptions, link: Link
 
         return BorrowedDialer(server, close)
     return ServerDialer(parse_servers(server), options, link.on_error)
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    return not _failures(error)
-
-
-def _failures(error: BaseException) -> list[BaseException]:
-    """What really failed: the parts of an exception that are no cancellation."""
-    if isinstance(error, BaseExceptionGroup):
-        return [one for part in error.exceptions for one in _failures(part)]
-    return [] if isinstance(error, anyio.get_cancelled_exc_class()) else [error]
-
-
-def _one_or_group(errors: list[BaseException]) -> BaseException:
-    """One error as itself, several as a group; what ends the program as itself."""
-    for error in errors:
-        if len(errors) == 1 or isinstance(error, KeyboardInterrupt | SystemExit):
-            return error
-    return BaseExceptionGroup("the connection to NATS failed", errors)

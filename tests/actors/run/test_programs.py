@@ -79,7 +79,7 @@ def test_no_guard(env: dict[str, str], tmp_path: Path, backend: str, runner: str
     program += f"\ndef handle(message): print('handled')\n{ACTOR}\n{start}\n"
     (tmp_path / "service.py").write_text(program)
     out, err = run(env, tmp_path, "service.py")
-    assert "0 handled, 0 failed, 1 buried" in out
+    assert "0 handled, 0 failed, 1 dead-lettered" in out
     assert out.count("service") == 1
     assert 'if __name__ == "__main__":' in err
     assert "service.py" in err
@@ -163,7 +163,7 @@ def test_a_handler_of_the_main_module_of_a_package(env: dict[str, str], tmp_path
 def test_a_handler_typed_into_a_session(env: dict[str, str], tmp_path: Path) -> None:
     program = f"{SERVICE}\ndef handle(message): print('handled')\n{ACTOR}\nanyio.run(main, ACTOR)"
     out, err = run(env, tmp_path, "-c", program)
-    assert "1 buried" in out
+    assert "1 dead-lettered" in out
     assert "typed into an interactive session" in err
 
 

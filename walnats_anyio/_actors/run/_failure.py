@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import functools
 import traceback as tracebacks
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, cast
+from typing import Literal
 
 from walnats_anyio._actors.declare._choices import Reject, Retry
-from walnats_anyio._events._arguments import MAX_SECONDS
+from walnats_anyio._actors.settle._verdict import wish_of
 from walnats_anyio._link import WalnatsError
 
 MAX_TEXT = 50_000
@@ -147,31 +146,14 @@ def _class_for(kind: Kind, module: str, qualname: str) -> type[HandlerError]:
 
 
 def _meaning_of(error: BaseException) -> tuple[Kind, float | None, str]:
-    """Whether it counts as `Retry` or `Reject`; a group does if it holds nothing else."""
-    leaves = list(_leaves(error))
-    if all(isinstance(leaf, Reject) for leaf in leaves):
-        # A subclass may have no reason: its `__init__` need not call ours.
-        return "reject", None, "; ".join(str(getattr(leaf, "reason", "")) for leaf in leaves)
-    if all(isinstance(leaf, Retry) for leaf in leaves):
-        delays = [delay for leaf in leaves if (delay := _delay_of(leaf)) is not None]
-        return "retry", max(delays, default=None), ""
-    return "raised", None, ""
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", error)
-        for each in group.exceptions:
-            yield from _leaves(each)
-    else:
-        yield error
-
-
-def _delay_of(error: BaseException) -> float | None:
-    delay = getattr(error, "delay", None)
-    if isinstance(delay, int | float) and 0 <= delay <= MAX_SECONDS:
-        return float(delay)
-    return None
+    """Whether it counts as `Retry` or `Reject`."""
+    match wish_of(error):
+        case Reject(reason=reason):
+            return "reject", None, reason
+        case Retry(delay=delay):
+            return "retry", delay, ""
+        case None:
+            return "raised", None, ""
 
 
 def _text_of(error: BaseException) -> str:

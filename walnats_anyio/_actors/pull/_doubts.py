@@ -11,8 +11,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 
-from walnats_anyio._actors._consumer_rules import Terms
-from walnats_anyio._actors._intake import Meaning
+from walnats_anyio._actors.pull._consumer_rules import Terms
+from walnats_anyio._actors.pull._intake import Meaning
+from walnats_anyio._actors.settle import Delivery
 from walnats_anyio._link import ServerError
 
 logger = logging.getLogger("walnats_anyio.actors")
@@ -52,29 +53,19 @@ class Doubts:
 
     def status(self, meaning: Meaning, code: str, description: str) -> None:
         """A status message came."""
-        if meaning not in (Meaning.LATER, Meaning.UNKNOWN):
+        if meaning not in (Meaning.LATER, Meaning.UNKNOWN, Meaning.REFUSED, Meaning.DELETED):
             if meaning is not Meaning.NOTHING:
                 self.unknown = ""
             return
         self.look = True
         told = f"{code} {description}".strip()
-        if meaning is Meaning.UNKNOWN:
+        if meaning is not Meaning.LATER:
             self.unknown = told
         if told not in self._said:
             self._said.add(told)
             logger.warning(
                 "actor %r: the server does not take its requests for now: %s", self._actor, told
             )
-
-    def refusal(self, meaning: Meaning, description: str) -> str:
-        """Say that the server takes no requests of this actor."""
-        if meaning is Meaning.DELETED:
-            return f"actor {self._actor!r}: {description}: it was deleted while listening"
-        return (
-            f"actor {self._actor!r}: the server refuses its requests for events: "
-            f"{description}. The consumer may have been changed while listening: register the "
-            "actor (await conn.register()), or listen again to work with what the server has"
-        )
 
     def stripped(self, headers: Mapping[str, str], payload: bytes) -> bool:
         """Whether an event seems to have come without its payload, and must not be run."""
@@ -83,15 +74,17 @@ class Doubts:
         self.look = True
         return True
 
-    def came_again(self, reply: bytes, held: Iterable[bytes]) -> None:
+    def came_again(self, delivery: Delivery, held: Iterable[Delivery]) -> None:
         """An event was delivered again: look, if this process still holds it.
 
         Then the server waits for a shorter time than it did. To compare costs a microsecond for
         each event held, so it is not done again before the next look.
         """
         if not self.look:
-            event = event_of(reply)
-            self.look = any(other != reply and event_of(other) == event for other in held)
+            event = event_of(delivery.message.reply)
+            self.look = any(
+                other is not delivery and event_of(other.message.reply) == event for other in held
+            )
 
     def looked(self, terms: Terms) -> None:
         """The consumer was looked at, and can be listened to."""
@@ -109,8 +102,8 @@ class Doubts:
             return None
         return ServerError(
             f"actor {self._actor!r}: for {self._unknown_for:.0f} s the server has answered its "
-            f"requests for events with a status that is not known here: {self.unknown}. Is the "
-            "server newer than this library?"
+            f"requests for events with this, and nothing else: {self.unknown}. A status that is not "
+            "known may be of a server that is newer than this library"
         )
 
 

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
+
+
+class Ended(enum.Enum):
+    """Why a run of `listen` ended."""
+
+    BURST = "burst"
+    """There was nothing more to do, and `burst` was asked for."""
+
+    SHUTDOWN = "shutdown"
+    """`shutdown` was called, and every running job came to its end."""
+
+    SHUTDOWN_TIMEOUT = "shutdown timeout"
+    """`shutdown` was called, and jobs that did not end in time were cancelled."""
+
+    CANCELLED = "cancelled"
+    """It was cancelled, or it failed; then there is no summary but in the log."""
 
 
 @dataclass(slots=True)
 class Counts:
-    """Counted for one actor while it listens, beside what is handled."""
+    """Counted for one actor while it listens."""
 
+    handled: int = 0
     failed: int = 0
-    buried: int = 0
+    dead_lettered: int = 0
     handed_back: int = 0
 
 
@@ -30,7 +48,7 @@ class ActorSummary:
     failed: int
     """Jobs that failed, and whose events come again."""
 
-    buried: int
+    dead_lettered: int
     """Events given up: to the dead letters, or for good where the actor wants none."""
 
     handed_back: int
@@ -47,6 +65,9 @@ class Summary:
     actors: tuple[ActorSummary, ...]
     """What each actor did, in the order of the registry."""
 
+    ended: Ended = Ended.SHUTDOWN
+    """Why it ended."""
+
     @property
     def handled(self) -> int:
         """Jobs whose handler returned."""
@@ -58,9 +79,9 @@ class Summary:
         return sum(actor.failed for actor in self.actors)
 
     @property
-    def buried(self) -> int:
+    def dead_lettered(self) -> int:
         """Events given up: to the dead letters, or for good where the actor wants none."""
-        return sum(actor.buried for actor in self.actors)
+        return sum(actor.dead_lettered for actor in self.actors)
 
     @property
     def handed_back(self) -> int:
@@ -69,6 +90,7 @@ class Summary:
 
     def __str__(self) -> str:
         return (
-            f"{self.handled:,} handled, {self.failed:,} failed, {self.buried:,} buried, "
-            f"{self.handed_back:,} handed back in {self.seconds:.1f} s"
+            f"{self.handled:,} handled, {self.failed:,} failed, "
+            f"{self.dead_lettered:,} dead-lettered, {self.handed_back:,} handed back "
+            f"in {self.seconds:.1f} s ({self.ended.value})"
         )

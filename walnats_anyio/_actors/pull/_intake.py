@@ -26,6 +26,8 @@ class Meaning(enum.Enum):
     ALIVE = "a heartbeat: the request is still there"
     EMPTY = "nothing is there, and none was waited for"
     EXPIRED = "the request has ended; what it still asked for will not come"
+    COMPLETED = "the request has got all that it asked for"
+    TOO_LARGE = "the request has ended, as the next event is larger than the bytes it has left"
     AGAIN = "every request has ended, but new ones are welcome"
     LATER = "too many requests, or nobody to take them: ask again in a while"
     DELETED = "the consumer is gone for good"
@@ -45,8 +47,9 @@ STATUSES: tuple[tuple[str, str, Meaning], ...] = (
     ("404", "", Meaning.EMPTY),
     # Also "Interest Expired", and "Requests Pending": others wait for all that is there.
     ("408", "", Meaning.EXPIRED),
-    ("409", "batch completed", Meaning.EXPIRED),
-    ("409", "message size exceeds maxbytes", Meaning.EXPIRED),
+    # Said of requests with a limit of bytes only.
+    ("409", "batch completed", Meaning.COMPLETED),
+    ("409", "message size exceeds maxbytes", Meaning.TOO_LARGE),
     ("409", "leadership change", Meaning.AGAIN),
     ("409", "server shutdown", Meaning.AGAIN),
     ("409", "exceeded maxwaiting", Meaning.LATER),
@@ -174,12 +177,12 @@ class Intake:
                 `Nats-Pending-Messages`), where the server says so.
         """
         match meaning:
-            case Meaning.ALIVE | Meaning.NOTHING:
+            case Meaning.ALIVE | Meaning.COMPLETED | Meaning.NOTHING:
                 return
             case Meaning.LATER | Meaning.UNKNOWN:
                 self.asked = 0
                 self.paused = True
-            case Meaning.EXPIRED | Meaning.EMPTY if pending is not None:
+            case Meaning.EXPIRED | Meaning.TOO_LARGE | Meaning.EMPTY if pending is not None:
                 self.asked = max(0, self.asked - pending)
             case _:
                 self.asked = 0
