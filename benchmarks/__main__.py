@@ -67,6 +67,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--quick", action="store_true", help="one round of a tenth of everything")
     add("--backend", choices=("asyncio", "trio", "both"), default="both", help="for this library")
     add("--only", action="append", metavar="TEXT", help="candidates with the text in their name")
+    add(
+        "--against",
+        type=checkout,
+        metavar="PATH",
+        help="run another checkout of this project as well, called `before`, and compare with it",
+    )
     add("--server", metavar="URL", help="a running server with JetStream (default: start one)")
     add(
         "--profile",
@@ -96,6 +102,16 @@ def positive(text: str) -> int:
     return value
 
 
+def checkout(text: str) -> Path:
+    """The folder of a checkout of this project."""
+    path = Path(text)
+    if not (path / "walnats_anyio" / "__init__.py").is_file():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} holds no walnats_anyio; make one with: git worktree add {text} COMMIT"
+        )
+    return path
+
+
 def is_named(benchmark: Benchmark, names: list[str]) -> bool:
     """Whether one of the names or patterns means the benchmark; no name means them all."""
     return not names or any(fnmatchcase(benchmark.name, name) for name in names)
@@ -114,7 +130,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> Results:
             command=arguments.command,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             machine=place,
-            versions=versions(server.version),
+            versions=versions(server.version, plan.against),
         )
         for benchmark in arguments.benchmarks:
             chosen = [c for c in benchmark.candidates if is_wanted(c, arguments)]
@@ -132,7 +148,9 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     """The size of everything."""
     base = QUICK if arguments.quick else Plan()
     rounds = arguments.rounds or (1 if arguments.profile else base.rounds)
-    return Plan(rounds, arguments.events, base.scale, base.window, arguments.profile)
+    # A profile shows where the time of this checkout goes; nothing runs beside it.
+    against = None if arguments.profile else arguments.against
+    return Plan(rounds, arguments.events, base.scale, base.window, arguments.profile, against)
 
 
 def is_wanted(candidate: Candidate, arguments: argparse.Namespace) -> bool:
