@@ -107,6 +107,7 @@ PUBLISH_ASYNC = ("nats-py publish_async",)
 CORE_PUBLISH = ("nats-py core publish",)
 PULL_AHEAD = ("nats-py pull ahead 500",)
 BY_HAND = ("nats-py by hand",)
+NAK = ("nats-py nak",)
 NATSIO = ("natsio",)
 WALNATS = ("walnats",)
 WALNATS_BEST = ("walnats batch=100 max_jobs=100", "walnats batch=500 max_jobs=500")
@@ -338,6 +339,9 @@ RETRIES = Benchmark(
     bars=(
         Bar(OURS, "rate", at_least=25_000),
         Bar(OURS_TRIO, "rate", at_least=25_000),
+        # The same on any machine: where 25,000 was asked for, nats-py reached 130,000.
+        Bar(OURS, "rate", at_least=0.2, against=NAK),
+        Bar(OURS_TRIO, "rate", at_least=0.2, against=NAK),
     ),
     backlog=True,
     check="handled",

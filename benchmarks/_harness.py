@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -123,7 +123,7 @@ async def measure(
     """
     here, missing = split_by_presence(with_before(candidates) if plan.against else candidates)
     runs: list[Run] = []
-    with other_root(plan.against or ROOT) as other:
+    with other_root(plan.against) if plan.against else nullcontext(ROOT) as other:
         for number in range(1, min(plan.rounds, benchmark.max_rounds) + 1):
             order = here.copy()
             random.Random(number).shuffle(order)
