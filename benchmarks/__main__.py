@@ -107,7 +107,7 @@ def checkout(text: str) -> Path:
     path = Path(text)
     if not (path / "walnats_anyio" / "__init__.py").is_file():
         raise argparse.ArgumentTypeError(
-            f"{text!r} holds no walnats_anyio; make one with: git worktree add --detach {text} COMMIT"
+            f"{text!r} holds no walnats_anyio; git worktree add --detach {text} COMMIT makes it"
         )
     return path
 
