@@ -86,6 +86,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--markdown", type=Path, metavar="FILE", help="put the tables between its marks")
     add("--strict", action="store_true", help="exit with 1 if a bar is missed")
     arguments = parser.parse_args(argv)
+    if arguments.profile and arguments.against:
+        parser.error("--profile shows where the time of one checkout goes; leave --against out")
     arguments.benchmarks = [b for b in BENCHMARKS if is_named(b, arguments.names)]
     for name in arguments.names:
         if not any(is_named(benchmark, [name]) for benchmark in BENCHMARKS):
@@ -148,9 +150,9 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     """The size of everything."""
     base = QUICK if arguments.quick else Plan()
     rounds = arguments.rounds or (1 if arguments.profile else base.rounds)
-    # A profile shows where the time of this checkout goes; nothing runs beside it.
-    against = None if arguments.profile else arguments.against
-    return Plan(rounds, arguments.events, base.scale, base.window, arguments.profile, against)
+    return Plan(
+        rounds, arguments.events, base.scale, base.window, arguments.profile, arguments.against
+    )
 
 
 def is_wanted(candidate: Candidate, arguments: argparse.Namespace) -> bool:

@@ -34,7 +34,7 @@ class Wire:
 
     def __init__(self, job: Job) -> None:
         address = urlsplit(job.server)
-        self._socket = socket.create_connection((address.hostname, address.port))
+        self._socket = socket.create_connection((address.hostname, address.port or 4222))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._rest = b""
         self.inbox = b"_INBOX." + secrets.token_hex(16).encode()
@@ -46,7 +46,7 @@ class Wire:
         self.write(b"CONNECT %b\r\nSUB %b 1\r\nPING\r\n" % (options, self.inbox))
         greeting = b""
         while b"PONG\r\n" not in greeting:
-            greeting += self._socket.recv(CHUNK)
+            greeting += self._receive(greeting)
 
     def write(self, data: bytes) -> None:
         """Hand everything to the kernel."""
@@ -58,9 +58,7 @@ class Wire:
         Splitting at line ends is enough, as no payload here has one. Statuses of pull requests
         come with headers, as HMSG, and are skipped.
         """
-        chunk = self._socket.recv(CHUNK)
-        if not chunk:
-            raise ConnectionError("the server closed the connection")
+        chunk = self._receive(self._rest)
         if b"PING\r\n" in chunk:
             self.write(b"PONG\r\n")
         lines = (self._rest + chunk).split(b"\r\n")
@@ -71,6 +69,12 @@ class Wire:
         return [
             (line.split(b" ")[3], next(follows)) for line in follows if line.startswith(b"MSG ")
         ]
+
+    def _receive(self, before: bytes) -> bytes:
+        chunk = self._socket.recv(CHUNK)
+        if not chunk:
+            raise ConnectionError(f"the server closed the connection after {before[-200:]!r}")
+        return chunk
 
     def pull_request(self, count: int) -> bytes:
         """What asks for so many events, for half a minute."""

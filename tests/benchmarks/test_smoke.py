@@ -193,6 +193,12 @@ def test_a_folder_that_is_no_checkout_is_refused(
     assert "holds no walnats_anyio" in capsys.readouterr().err
 
 
+def test_a_profile_is_of_one_checkout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["consume", "--profile", str(tmp_path), "--against", str(ROOT)])
+    assert "leave --against out" in capsys.readouterr().err
+
+
 def test_a_wrong_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["consumption"])
