@@ -1,9 +1,12 @@
-"""SIGINT and SIGTERM: the first one asks to stop, the second one insists.
+"""SIGINT, SIGTERM and SIGHUP: the first one asks to stop, a second SIGINT or SIGTERM insists.
 
 Theory of operation. Signals are received in the event loop, the same way on both backends. A
 handler that blocks the loop keeps it from receiving any; then the last resort is a plain signal
 handler of Python's, which runs in between two instructions of whatever the main thread does. It
 counts along, and after the second signal it gives the loop some seconds.
+
+A forked child inherits all of that, with the socket by which asyncio tells its loop of a signal: a
+signal to the child would stop this process. So a child forgets it, before any signal reaches it.
 """
 
 from __future__ import annotations
@@ -24,13 +27,23 @@ from anyio.abc import TaskGroup, TaskStatus
 from walnats_anyio.cli._endings import code_of_signal
 from walnats_anyio.cli._screen import note
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+INSISTING = (signal.SIGINT, signal.SIGTERM)
+"""Signals of which a second one stops at once."""
+
+HANGUP = signal.SIGHUP
+"""The terminal is gone. The kernel and the shell both send it, so a second one means nothing."""
 
 LAST_RESORT = 6.0
 """Seconds from the second signal to the end of a process that runs actors.
 
 Cancelling takes a few seconds at most: 2 for the last words to the server, 2 to close.
 """
+
+
+def stopping_signals() -> tuple[Signals, ...]:
+    """The signals that stop a command; under `nohup`, which ignores it, SIGHUP is none of them."""
+    ignored = signal.getsignal(HANGUP) == signal.SIG_IGN
+    return INSISTING if ignored else (*INSISTING, HANGUP)
 
 
 class Stop:
@@ -55,7 +68,12 @@ class Stop:
 
     async def watch(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Receive signals until cancelled."""
-        with anyio.open_signal_receiver(*STOPPING) as signals, _last_resort(self._last_resort):
+        stopping = stopping_signals()
+        with (
+            _kept_from_forks(),
+            anyio.open_signal_receiver(*stopping) as signals,
+            _last_resort(stopping, self._last_resort),
+        ):
             task_status.started()
             async for received in signals:
                 self._receive(received)
@@ -70,7 +88,7 @@ class Stop:
         if self.first is None:
             self.first = received
             self.ask()
-        elif self.second is None:
+        elif self.second is None and received in INSISTING:
             self.second = received
             self.at_once()
 
@@ -102,13 +120,14 @@ async def stoppable(
 
 
 @contextmanager
-def _last_resort(seconds: float) -> Iterator[None]:
+def _last_resort(stopping: tuple[Signals, ...], seconds: float) -> Iterator[None]:
     received = 0
-    before = {number: signal.getsignal(number) for number in STOPPING}
+    before = {number: signal.getsignal(number) for number in stopping}
 
     def count(number: int, frame: FrameType | None) -> None:
         nonlocal received
-        received += 1
+        if received == 0 or number in INSISTING:
+            received += 1
         if received == 2:
             timer = threading.Timer(seconds, _give_up, [Signals(number)])
             timer.daemon = True
@@ -117,7 +136,7 @@ def _last_resort(seconds: float) -> Iterator[None]:
         if callable(mine):
             mine(number, frame)
 
-    for number in STOPPING:
+    for number in stopping:
         signal.signal(number, count)
     try:
         yield
@@ -129,3 +148,63 @@ def _last_resort(seconds: float) -> Iterator[None]:
 def _give_up(received: Signals) -> None:
     note(f"{received.name}: something does not let go: ending the process as it is")
     os._exit(code_of_signal(received))
+
+
+class _Forks(threading.local):
+    """What a thread that forks has to know."""
+
+    mask: set[int] | None = None
+    """The signals that were blocked before; None outside of a fork."""
+
+
+_forks = _Forks()
+_receivers = 0
+
+
+@contextmanager
+def _kept_from_forks() -> Iterator[None]:
+    """See to it that children forked meanwhile do not inherit how signals are received."""
+    global _receivers  # noqa: PLW0603 - what is registered for forks is so for the process
+    if _receivers == 0:
+        _register_once()
+    _receivers += 1
+    try:
+        yield
+    finally:
+        _receivers -= 1
+
+
+_registered = False
+
+
+def _register_once() -> None:
+    global _registered  # noqa: PLW0603 - it cannot be taken back
+    if not _registered:
+        _registered = True
+        os.register_at_fork(
+            before=_before_fork, after_in_parent=_after_fork, after_in_child=_forget_in_child
+        )
+
+
+def _before_fork() -> None:
+    if _receivers:
+        # A signal that reaches the child before it has forgotten all must wait.
+        _forks.mask = signal.pthread_sigmask(signal.SIG_BLOCK, (*INSISTING, HANGUP))
+
+
+def _after_fork() -> None:
+    mask, _forks.mask = _forks.mask, None
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _forget_in_child() -> None:
+    global _receivers  # noqa: PLW0603 - the child has none
+    if _receivers:
+        _receivers = 0
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if signal.getsignal(HANGUP) != signal.SIG_IGN:
+            signal.signal(HANGUP, signal.SIG_DFL)
+    _after_fork()
