@@ -68,7 +68,7 @@ class Command:
                     *words,
                 ],
                 cwd=directory,
-                env={**os.environ, "COLUMNS": "100", **own, **env},
+                env={**os.environ, **own, **env},
                 stdin=subprocess.PIPE if terminal else subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -1,10 +1,10 @@
 """The end of the process: it must not wait for ever for what the actors' program has left running.
 
-Theory of operation. When this begins, all jobs are settled and the connection is closed. What may
-still run are threads that a handler or a library has started, a job in `asyncio.to_thread`, a
-handler that was abandoned in its thread, processes of `multiprocessing`, functions of `atexit`.
-Python waits for all of these before it ends, without a limit; asyncio waits even before that. So a
-daemon thread counts the time, names what is left, and ends the process as it is.
+Theory of operation. When all jobs are settled and the connection is closed, there may still be
+threads that a handler or a library has started, a job in `asyncio.to_thread`, a handler that was
+abandoned in its thread, processes of `multiprocessing`, functions of `atexit`. Python waits for all
+of these before it ends, without a limit; asyncio waits even before that. So a daemon thread counts
+the time, names what is left, and ends the process as it is.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import sysconfig
 import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from signal import Signals
 from types import FrameType
 from typing import Any
 
 from walnats_anyio.cli._endings import code_of_signal
 from walnats_anyio.cli._logs import logger
-from walnats_anyio.cli._signals import INSISTING
 
 SHORTEST = 1.0
 """Seconds that what is left has at least."""
@@ -29,43 +31,64 @@ SHORTEST = 1.0
 UNLIMITED = 5.0
 """Seconds that it has where jobs may take as long as they like."""
 
+SAY_WITHIN = 1.0
+"""Seconds for the last words: whoever reads them may be what everything waits for."""
+
+STANDARD_LIBRARY = sysconfig.get_path("stdlib")
+
 
 def leave_within(seconds: float, exit_code: int, prefix: str) -> None:
     """End this process after so many seconds if it does not end by itself.
 
-    Called in the main thread. A signal that insists ends it at once.
+    Called in the main thread. SIGINT and SIGTERM end it at once.
     """
 
     def at_once(number: int, frame: FrameType | None) -> None:
-        _end(code_of_signal(Signals(number)), f"{prefix}{Signals(number).name}: ending at once")
+        end_now(code_of_signal(Signals(number)), f"{prefix}{Signals(number).name}: ending at once")
 
-    for number in INSISTING:
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, at_once)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    what = f"{prefix}not ended {seconds:g} s after the last job: ending the process as it is"
-    timer = threading.Timer(seconds, _end, [exit_code, what])
-    timer.name, timer.daemon = "leaving", True
+    what = f"{prefix}the process has not ended {seconds:.1f} s after its last job: it ends as it is"
+    end_after(seconds, exit_code, what)
+
+
+def end_after(seconds: float, exit_code: int, what: str) -> threading.Timer:
+    """End this process after so many seconds, unless the timer is cancelled."""
+    timer = threading.Timer(seconds, end_now, [exit_code, what])
+    timer.daemon = True
     timer.start()
+    return timer
 
 
-def _end(exit_code: int, what: str) -> None:
-    left = ", ".join(_left_running())
-    logger.warning("%s%s", what, f" and leaving behind {left}" if left else "")
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            continue  # nobody reads it any more
+def end_now(exit_code: int, what: str) -> None:
+    """End this process as it is, and say what it leaves behind."""
+    # In a thread: the one that is stuck may hold the lock of the log.
+    saying = threading.Thread(target=_say, args=(what, threading.current_thread()), daemon=True)
+    saying.start()
+    saying.join(SAY_WITHIN)
     os._exit(exit_code)
 
 
-def _left_running() -> Iterator[str]:
+def _say(what: str, asking: threading.Thread) -> None:
+    left = ", ".join(_left_running(asking))
+    logger.warning("%s%s", what, f" and leaves behind {left}" if left else "")
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody reads it any more
+            stream.flush()
+
+
+def _left_running(asking: threading.Thread) -> Iterator[str]:
     """The threads and processes that Python would wait for, in words."""
-    frames = sys._current_frames()  # noqa: SLF001 - it has no other name
+    name = "_current_frames"  # which is what it is called, and documented as
+    frames: dict[int, FrameType] = getattr(sys, name)()
     for thread in threading.enumerate():
-        if thread is threading.main_thread() or thread.daemon or thread.ident is None:
+        if thread is asking or thread.daemon or thread.ident is None:
             continue
-        yield f"thread {thread.name!r}{_place(frames.get(thread.ident))}"
+        place = _place(frames.get(thread.ident))
+        if thread is threading.main_thread() and not place:
+            continue  # it only waits for the others
+        yield f"thread {thread.name!r}{place}"
     # Not imported for this: without it there are no processes of it.
     multiprocessing: Any = sys.modules.get("multiprocessing")
     if multiprocessing is not None:
@@ -74,7 +97,12 @@ def _left_running() -> Iterator[str]:
 
 
 def _place(frame: FrameType | None) -> str:
-    if frame is None:
-        return ""
-    last = traceback.extract_stack(frame)[-1]
-    return f", in {last.name}, {last.filename}:{last.lineno}"
+    """Where in the actors' program, or in what it uses, a thread is."""
+    for each in reversed(traceback.extract_stack(frame) if frame else []):
+        parts = Path(each.filename).parts
+        if "site-packages" in parts or not each.filename.startswith(STANDARD_LIBRARY):
+            ours = {"anyio", "trio", "walnats_anyio", "typer"} & set(parts)
+            return (
+                "" if ours or each.filename.startswith("<") else f" ({each.filename}:{each.lineno})"
+            )
+    return ""

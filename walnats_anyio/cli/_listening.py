@@ -38,7 +38,7 @@ class Listening:
     async def run(self) -> Ending:
         """Run until told to stop or until the burst is done."""
         started_at = anyio.current_time()
-        stop = await stoppable(self._work)
+        stop = await stoppable(self._work, time_limit=self._plan.shutdown_timeout)
         ended_at = self._listened_until or anyio.current_time()
         how = self._how(stop)
         return Ending(

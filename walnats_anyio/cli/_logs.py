@@ -10,7 +10,7 @@ import logging.config
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -145,10 +145,10 @@ def _read(file: Path) -> dict[str, Any]:
             hint="rename it: the ending says what is in it",
             code=ExitCode.USAGE,
         )
-    found = readers[file.suffix](file.read_text(encoding="utf-8"))
+    found: Any = readers[file.suffix](file.read_text(encoding="utf-8"))
     if not isinstance(found, dict):
         raise TypeError(f"it holds {type(found).__name__}, not an object")
-    return found
+    return cast("dict[str, Any]", found)
 
 
 def _reasons(error: BaseException | None) -> str:

@@ -3,7 +3,8 @@
 Theory of operation. Signals are received in the event loop, the same way on both backends. A
 handler that blocks the loop keeps it from receiving any; then the last resort is a plain signal
 handler of Python's, which runs in between two instructions of whatever the main thread does. It
-counts along, and after the second signal it gives the loop some seconds.
+counts along, and after the second signal it gives the loop some seconds. So it does after the first
+one, once the time is over that jobs have for a graceful stop.
 
 A forked child inherits all of that, with the socket by which asyncio tells its loop of a signal: a
 signal to the child would stop this process. So a child forgets it, before any signal reaches it.
@@ -24,8 +25,8 @@ import anyio
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskGroup, TaskStatus
 
-from walnats_anyio.cli._endings import code_of_signal
-from walnats_anyio.cli._screen import note
+from walnats_anyio.cli._endings import ExitCode, code_of_signal
+from walnats_anyio.cli._leaving import end_after
 
 INSISTING = (signal.SIGINT, signal.SIGTERM)
 """Signals of which a second one stops at once."""
@@ -34,7 +35,7 @@ HANGUP = signal.SIGHUP
 """The terminal is gone. The kernel and the shell both send it, so a second one means nothing."""
 
 LAST_RESORT = 6.0
-"""Seconds from the second signal to the end of a process that runs actors.
+"""Seconds until the end of a process that runs actors, from the moment that jobs are cancelled.
 
 Cancelling takes a few seconds at most: 2 for the last words to the server, 2 to close.
 """
@@ -49,8 +50,12 @@ def stopping_signals() -> tuple[Signals, ...]:
 class Stop:
     """Whether and how a command was told to stop."""
 
-    def __init__(self, cancel: Callable[[], None], last_resort: float) -> None:
+    def __init__(
+        self, cancel: Callable[[], None], last_resort: float, time_limit: float | None
+    ) -> None:
         self._last_resort = last_resort
+        self._time_limit = time_limit
+        self._timer: threading.Timer | None = None
         self.tasks: TaskGroup
         """The parent of the command's other tasks; they are cancelled when its body ends."""
         self.cancel = cancel
@@ -72,16 +77,29 @@ class Stop:
         with (
             _kept_from_forks(),
             anyio.open_signal_receiver(*stopping) as signals,
-            _last_resort(stopping, self._last_resort),
+            _last_resort(stopping, self._last_resort, self.limit_time),
         ):
             task_status.started()
             async for received in signals:
                 self._receive(received)
 
+    def limit_time(self) -> None:
+        """End the process when a graceful stop has taken too long, come what may."""
+        if self._time_limit is not None and self._timer is None:
+            seconds = self._time_limit + self._last_resort
+            what = f"{seconds:g} s after it was to stop something does not let go: the process ends"
+            self._timer = end_after(seconds, ExitCode.BROKEN, what)
+
+    def over(self) -> None:
+        """Forget the time limit: the stop has come to its end."""
+        if self._timer is not None:
+            self._timer.cancel()
+
     def ask(self) -> None:
         """Stop gracefully, for another reason than a signal. Does nothing the second time."""
         if self.asked_at is None:
             self.asked_at = anyio.current_time()
+            self.limit_time()
             self.graceful()
 
     def _receive(self, received: Signals) -> None:
@@ -94,18 +112,21 @@ class Stop:
 
 
 async def stoppable(
-    body: Callable[[Stop], Awaitable[None]], last_resort: float = LAST_RESORT
+    body: Callable[[Stop], Awaitable[None]],
+    last_resort: float = LAST_RESORT,
+    time_limit: float | None = None,
 ) -> Stop:
     """Run the body of a command, which signals cancel unless it says otherwise.
 
-    The process ends `last_resort` seconds after the second signal, come what may.
+    The process ends `last_resort` seconds after the second signal, come what may, and as long after
+    the `time_limit` in seconds of a graceful stop; None is no limit.
 
     Raises:
         Exception: what the body raised, as it is.
     """
     failure: Exception | None = None
     scope = anyio.CancelScope()
-    stop = Stop(scope.cancel, last_resort)
+    stop = Stop(scope.cancel, last_resort, time_limit)
     with scope:
         async with anyio.create_task_group() as stop.tasks:
             await stop.tasks.start(stop.watch)
@@ -114,13 +135,16 @@ async def stoppable(
             except Exception as error:  # noqa: BLE001 - raised below, around the group of tasks
                 failure = error
             scope.cancel()
+    stop.over()
     if failure is not None:
         raise failure
     return stop
 
 
 @contextmanager
-def _last_resort(stopping: tuple[Signals, ...], seconds: float) -> Iterator[None]:
+def _last_resort(
+    stopping: tuple[Signals, ...], seconds: float, at_first: Callable[[], None]
+) -> Iterator[None]:
     received = 0
     before = {number: signal.getsignal(number) for number in stopping}
 
@@ -128,10 +152,12 @@ def _last_resort(stopping: tuple[Signals, ...], seconds: float) -> Iterator[None
         nonlocal received
         if received == 0 or number in INSISTING:
             received += 1
+        if received == 1:
+            at_first()
         if received == 2:
-            timer = threading.Timer(seconds, _give_up, [Signals(number)])
-            timer.daemon = True
-            timer.start()
+            name = Signals(number).name
+            what = f"{name}: something does not let go: the process ends as it is"
+            end_after(seconds, code_of_signal(Signals(number)), what)
         mine: Any = before[Signals(number)]
         if callable(mine):
             mine(number, frame)
@@ -143,11 +169,6 @@ def _last_resort(stopping: tuple[Signals, ...], seconds: float) -> Iterator[None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _give_up(received: Signals) -> None:
-    note(f"{received.name}: something does not let go: ending the process as it is")
-    os._exit(code_of_signal(received))
 
 
 class _Forks(threading.local):
@@ -164,26 +185,12 @@ _receivers = 0
 @contextmanager
 def _kept_from_forks() -> Iterator[None]:
     """See to it that children forked meanwhile do not inherit how signals are received."""
-    global _receivers  # noqa: PLW0603 - what is registered for forks is so for the process
-    if _receivers == 0:
-        _register_once()
+    global _receivers  # noqa: PLW0603 - what happens at a fork is so for the whole process
     _receivers += 1
     try:
         yield
     finally:
         _receivers -= 1
-
-
-_registered = False
-
-
-def _register_once() -> None:
-    global _registered  # noqa: PLW0603 - it cannot be taken back
-    if not _registered:
-        _registered = True
-        os.register_at_fork(
-            before=_before_fork, after_in_parent=_after_fork, after_in_child=_forget_in_child
-        )
 
 
 def _before_fork() -> None:
@@ -208,3 +215,8 @@ def _forget_in_child() -> None:
         if signal.getsignal(HANGUP) != signal.SIG_IGN:
             signal.signal(HANGUP, signal.SIG_DFL)
     _after_fork()
+
+
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork, after_in_child=_forget_in_child
+)

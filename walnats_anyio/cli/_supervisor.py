@@ -25,7 +25,8 @@ from walnats_anyio.cli._target import in_words
 from walnats_anyio.cli._worker_process import WorkerProcess
 
 KILL_AFTER = LAST_RESORT + 2.0
-"""Seconds from the second signal to SIGKILL, for a worker that did not end by itself."""
+"""Seconds from the moment that jobs are cancelled to SIGKILL, for a worker that does not end."""
+
 
 GIVE_UP_AFTER = KILL_AFTER + LAST_RESORT
 """Seconds from the second signal to the end of this process, come what may."""
@@ -156,13 +157,15 @@ class Supervisor:
                 "%s: the workers take no more events and finish running jobs", self._stop.first.name
             )
         self._send_all(signal.SIGTERM)
+        if self._plan.shutdown_timeout is not None:
+            self._stop.tasks.start_soon(self._kill_later, self._plan.shutdown_timeout)
 
     def _insist(self) -> None:
         self._send_all(signal.SIGTERM)
-        self._stop.tasks.start_soon(self._kill_later)
+        self._stop.tasks.start_soon(self._kill_later, 0.0)
 
-    async def _kill_later(self) -> None:
-        await anyio.sleep(KILL_AFTER)
+    async def _kill_later(self, seconds: float) -> None:
+        await anyio.sleep(seconds + KILL_AFTER)
         self._send_all(signal.SIGKILL)
 
     def _send_all(self, number: Signals) -> None:

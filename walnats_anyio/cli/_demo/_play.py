@@ -101,7 +101,8 @@ class Demo:
         self._events, self._plan, self._folder, self._link = events, plan, folder, link
         self._workers: list[WorkerProcess] = []
         self._ledgers = [folder / f"worker-{number}.ledger" for number in (1, 2)]
-        self._acknowledged = 0
+        self._acknowledged = self._left = 0
+        self._seconds = 0.0
         self._may_end: set[int] = set()
         self._begun = self._progress_at = self._shown_at = anyio.current_time()
         self._signs = 0
@@ -134,20 +135,21 @@ class Demo:
             self._may_end.add(1)
             first.kill()
             await self._until(lambda: first.ended_as is not None)
-            started = noted(self._ledgers[0], "started")
+            flying = len(self._in_flight(0))
             self._say(
-                f"SIGKILL to {first} in the middle of {len(self._in_flight(0))} events, which go to "
-                f"worker 2 after {ACK_WAIT:g} s"
+                f"SIGKILL to {first} in the middle of {flying} events, which go to worker 2 after "
+                f"{ACK_WAIT:g} s"
             )
-            left = await self._until_nothing_is_left()
-            seconds = anyio.current_time() - self._begun
+            self._left = await self._until_nothing_is_left()
+            self._seconds = anyio.current_time() - self._begun
             self._may_end.add(2)
             second.send(signal.SIGTERM)
             await self._until(lambda: second.ended_as is not None)
             self._say(f"SIGTERM to {second}: it ended with exit code {second.ended_as}")
         self._look()
+        started = noted(self._ledgers[0], "started")
         handled = (noted(self._ledgers[0], "handled"), noted(self._ledgers[1], "handled"))
-        return add_up(self._acknowledged, self._events, started, handled, left, seconds)
+        return add_up(self._acknowledged, self._events, started, handled, self._left, self._seconds)
 
     async def _start(self, number: int) -> WorkerProcess:
         ledger = self._ledgers[number - 1]
