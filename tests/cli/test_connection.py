@@ -1,4 +1,4 @@
-"""Where to connect and as whom: options, variables, URLs; against servers that ask for each of them."""
+"""Where to connect and as whom: options, variables, URLs; against servers that ask for it."""
 
 from __future__ import annotations
 
@@ -183,16 +183,21 @@ def test_tls(tmp_path: Path) -> None:
 def test_a_password_is_on_no_other_command_line(shop: Shop, backend: str, workers: int) -> None:
     words = ("run", "shop:ACTORS", f"--workers={workers}", "--backend", backend)
     with NatsServer(config=USERS) as server:
-        env = {"WALNATS_SERVER": server.url, "WALNATS_USER": "k@m", "WALNATS_PASSWORD": PASSWORD}
-        with started(shop.directory, *words, **env) as command:
+        with started(
+            shop.directory,
+            *words,
+            WALNATS_SERVER=server.url,
+            WALNATS_USER="k@m",
+            WALNATS_PASSWORD=PASSWORD,
+        ) as command:
             for number in range(1, workers + 1):
                 command.says("ready;" if workers == 1 else f"worker {number} (")
             command.says("ready")
             lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in marked(command.mark)]
             assert len(lines) == (1 if workers == 1 else 1 + workers)
             assert not any(b"kim" in line or b"server" in line for line in lines)
-        words = (*words, "--user=k@m", f"--password={PASSWORD}", f"--server={server.url}")
-        with started(shop.directory, *words) as command:
+        who = ("--user=k@m", f"--password={PASSWORD}", f"--server={server.url}")
+        with started(shop.directory, *words, *who) as command:
             command.says(": ready" if workers > 1 else "ready;")
             lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in marked(command.mark)]
             assert sum(PASSWORD.encode() in line for line in lines) == 1

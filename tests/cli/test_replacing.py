@@ -49,8 +49,8 @@ def test_an_event_that_a_worker_died_of_is_handled_in_the_end(
     assert [worker["exit_code"] for worker in report["workers"]] == [0, 0]
     assert (report["summary"]["handled"], report["summary"]["uncounted"]) == (1, 1)
     assert (
-        "1 handled, 0 failed, 0 dead-lettered, 0 handed back, not counting 1 process that did not live "
-        "to tell; 1 worker replaced"
+        "1 handled, 0 failed, 0 dead-lettered, 0 handed back, not counting 1 process that did not "
+        "live to tell; 1 worker replaced"
     ) in command.output
 
 

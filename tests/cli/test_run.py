@@ -39,7 +39,8 @@ def test_a_signal_lets_running_jobs_finish(
         assert sorted(shop.noted("start")) == sorted(shop.noted("done")) == [0, 1, 2]
         assert "stopped gracefully" in command.output
         assert (
-            "; 3 handled, 0 failed, 0 dead-lettered, 0 handed back; left in NATS: pack 2" in command.output
+            "; 3 handled, 0 failed, 0 dead-lettered, 0 handed back; left in NATS: pack 2"
+            in command.output
         )
         assert "Traceback" not in command.output
 

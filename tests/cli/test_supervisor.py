@@ -34,7 +34,9 @@ def test_two_workers_share_the_events_and_stop_gracefully(
         assert [worker["exit_code"] for worker in ended["workers"]] == [0, 0]
         assert ended["left"] == {"pack": 0}
         assert ended["summary"]["handled"] == 4
-        assert "; 4 handled, 0 failed, 0 dead-lettered, 0 handed back; left in NATS" in command.output
+        assert (
+            "; 4 handled, 0 failed, 0 dead-lettered, 0 handed back; left in NATS" in command.output
+        )
 
 
 def test_a_second_signal_stops_all_at_once(
@@ -159,7 +161,7 @@ def test_ctrl_c_in_a_terminal_does_not_reach_handlers_in_processes(
 def test_ctrl_c_in_a_terminal_stops_workers_once(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:
-    """Workers that got it from the terminal and from the supervisor would take it for the second."""
+    """Workers that got it from the terminal as well would take it for the second."""
     words = ("run", "shop:ACTORS", "--workers=2", "--backend", backend, "--server", nats_url)
     with started(shop.directory, *words, terminal=True) as command:
         command.says("worker 1")

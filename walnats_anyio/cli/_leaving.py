@@ -53,41 +53,46 @@ def leave_within(seconds: float, exit_code: int, prefix: str) -> None:
     end_after(seconds, exit_code, what)
 
 
-def end_after(seconds: float, exit_code: int, what: str) -> threading.Timer:
+def end_after(
+    seconds: float, exit_code: int, what: str, *, with_daemons: bool = False
+) -> threading.Timer:
     """End this process after so many seconds, unless the timer is cancelled."""
-    timer = threading.Timer(seconds, end_now, [exit_code, what])
+    timer = threading.Timer(seconds, end_now, [exit_code, what, with_daemons])
     timer.daemon = True
     timer.start()
     return timer
 
 
-def end_now(exit_code: int, what: str) -> None:
-    """End this process as it is, and say what it leaves behind."""
+def end_now(exit_code: int, what: str, with_daemons: bool = False) -> None:
+    """End this process as it is, and say what it leaves behind.
+
+    With daemon threads where they may be what does not let go: those of jobs are daemons on trio.
+    """
     # In a thread: the one that is stuck may hold the lock of the log.
-    saying = threading.Thread(target=_say, args=(what, threading.current_thread()), daemon=True)
+    saying = threading.Thread(target=_say, args=(what, with_daemons), daemon=True)
     saying.start()
     saying.join(SAY_WITHIN)
     os._exit(exit_code)
 
 
-def _say(what: str, asking: threading.Thread) -> None:
-    left = ", ".join(_left_running(asking))
+def _say(what: str, with_daemons: bool) -> None:
+    left = ", ".join(_left_running(with_daemons))
     logger.warning("%s%s", what, f" and leaves behind {left}" if left else "")
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # nobody reads it any more
             stream.flush()
 
 
-def _left_running(asking: threading.Thread) -> Iterator[str]:
-    """The threads and processes that Python would wait for, in words."""
+def _left_running(with_daemons: bool) -> Iterator[str]:
+    """The threads and processes that still run, in words."""
     name = "_current_frames"  # which is what it is called, and documented as
     frames: dict[int, FrameType] = getattr(sys, name)()
     for thread in threading.enumerate():
-        if thread is asking or thread.daemon or thread.ident is None:
+        place = _place(frames.get(thread.ident or 0))
+        # Of those for which Python does not wait only what the actors' program does is of interest.
+        waited_for = not thread.daemon and thread is not threading.main_thread()
+        if not waited_for and not (place and (with_daemons or not thread.daemon)):
             continue
-        place = _place(frames.get(thread.ident))
-        if thread is threading.main_thread() and not place:
-            continue  # it only waits for the others
         yield f"thread {thread.name!r}{place}"
     # Not imported for this: without it there are no processes of it.
     multiprocessing: Any = sys.modules.get("multiprocessing")
