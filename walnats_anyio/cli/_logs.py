@@ -47,7 +47,8 @@ class Logs:
         Level | None,
         typer.Option(
             case_sensitive=False,
-            help="Show records of all loggers from this level on.",
+            metavar="LEVEL",
+            help=f"{', '.join(Level)}: show records of all loggers from this level on.",
             show_default="info for walnats_anyio, warning for all others",
         ),
     ] = None

@@ -47,14 +47,17 @@ class Plan:
     ]
     connection: Connection = field(default=Connection())
     backend: BackendOption = Backend.ASYNCIO
-    workers: Annotated[int, typer.Option(min=1, help="Processes; each one runs all actors.")] = 1
+    workers: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Processes; each one runs all actors.")
+    ] = 1
     max_jobs: Annotated[
-        int, typer.Option(min=1, help="Jobs at once in one process, over all actors.")
+        int, typer.Option(min=1, metavar="N", help="Jobs at once in one process, over all actors.")
     ] = 16
     batch: Annotated[
         int | None,
         typer.Option(
             min=1,
+            metavar="N",
             help="Events that one request asks for at most.",
             show_default="as many as there are free places for jobs",
         ),
@@ -62,7 +65,10 @@ class Plan:
     max_polls: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Actors that ask for events at the same time.", show_default="all"
+            min=1,
+            metavar="N",
+            help="Actors that ask for events at the same time.",
+            show_default="all",
         ),
     ] = None
     poll_delay: Annotated[
@@ -93,19 +99,26 @@ class Plan:
     max_threads: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Threads for ExecuteIn.THREAD in one process.", show_default="cores + 4"
+            min=1,
+            metavar="N",
+            help="Threads for ExecuteIn.THREAD in one process.",
+            show_default="cores + 4",
         ),
     ] = None
     max_processes: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Processes for ExecuteIn.PROCESS in one process.", show_default="cores"
+            min=1,
+            metavar="N",
+            help="Processes for ExecuteIn.PROCESS in one process.",
+            show_default="cores",
         ),
     ] = None
     max_restarts: Annotated[
         int,
         typer.Option(
             min=0,
+            metavar="N",
             help="With several workers: replacements of one that may end in a row before any "
             "worker is ready; then the supervisor gives up.",
         ),

@@ -46,7 +46,7 @@ dead = typer.Typer(
 def list_letters(
     *,
     filters: Filters,
-    limit: Annotated[int, typer.Option(min=1, help="Letters shown at most.")] = SHOWN,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Letters shown at most.")] = SHOWN,
     desk: Desk,
 ) -> None:
     """Show a table of dead letters, the oldest first.
