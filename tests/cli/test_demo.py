@@ -6,12 +6,15 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli._command import started, until
+from walnats_anyio.testing import NatsServer
 
 FEW = "--events=60"
 
@@ -40,6 +43,19 @@ def test_every_event_is_handled(tmp_path: Path, backend: str) -> None:
         assert "Nothing was lost: all 60 events were handled" in shown
         assert command.left_behind() == []
     check(json.loads((tmp_path / "report.json").read_text()), backend)
+
+
+def test_on_a_server_of_somebody_else_it_leaves_no_stream(
+    tmp_path: Path, nats_server: NatsServer
+) -> None:
+    words = ("demo", FEW, "--json", "-", "--server", nats_server.url)
+    with (tmp_path / "out").open("w") as out:
+        command = [sys.executable, "-m", "walnats_anyio", *words]
+        ended = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    check(json.loads((tmp_path / "out").read_text()), "asyncio")
+    assert "Nothing was lost" in ended.stderr
+    assert not list(nats_server.store_dir.rglob("demo-*"))
 
 
 def test_on_a_terminal_it_is_drawn_in_place(tmp_path: Path) -> None:
