@@ -111,9 +111,13 @@ def _actors_of(found: Any, target: str) -> Actors:
     if _is_actor(found):
         return Actors(found)
     raise TargetProblem(
-        f"{target} holds no actors, but {found!r}",
+        f"{target} holds no actors, but {_kind(found)}",
         "name an Actors, an Actor, or a function that returns one of them",
     )
+
+
+def _kind(found: object) -> str:
+    return f"the class {found.__name__}" if isinstance(found, type) else type(found).__name__
 
 
 def _is_actor(found: object) -> TypeGuard[Actor[Any, Any]]:
