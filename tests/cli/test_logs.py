@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -75,6 +76,14 @@ def test_a_configuration_in_a_file(shop: Shop, nats_url: str, name: str, text: s
     assert "mine INFO walnats_anyio.run: ready" in said
     assert "mine INFO walnats_anyio.actors: listened" in said
     assert all(line.startswith("mine ") for line in said.splitlines())
+
+
+def test_the_configuration_on_the_page_is_one(shop: Shop, nats_url: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    [text] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (shop.directory / "log.toml").write_text(text)
+    said = stopped(shop, nats_url, "--log-config=log.toml")
+    assert re.search(r" \d+ INFO walnats_anyio.run: ready", said)
 
 
 def test_the_supervisor_and_its_workers_log_by_the_same_configuration(
