@@ -11,7 +11,8 @@ from walnats_anyio._actors import ActorSummary, Summary
 NAMES = {"buried": "dead_lettered"}
 """What the command line calls a count of a summary, where that is not its name there."""
 
-FIELDS = tuple(each.name for each in fields(ActorSummary) if each.name not in ("actor", "event"))
+FIELDS = tuple(each.name for each in fields(ActorSummary) if each.type in (int, "int"))
+"""The counts of a summary, by their names there."""
 
 COUNTS = tuple(NAMES.get(name, name) for name in FIELDS)
 """The counts, in the order in which they are told."""
