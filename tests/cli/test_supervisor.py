@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 
 from tests.cli._command import report_in, started, until
-from tests.cli._crew import all_ready, run_two, runs
+from tests.cli._supervised import all_ready, run_two, runs
 from tests.cli.conftest import Shop
 
 Emit = Callable[[range], None]
@@ -34,7 +34,9 @@ def test_two_workers_share_the_events_and_stop_gracefully(
         assert [worker["exit_code"] for worker in ended["workers"]] == [0, 0]
         assert ended["left"] == {"pack": 0}
         assert ended["summary"]["handled"] == 4
-        assert "; 4 handled, 0 failed, 0 buried, 0 handed back; left in NATS" in command.output
+        assert (
+            "; 4 handled, 0 failed, 0 dead-lettered, 0 handed back; left in NATS" in command.output
+        )
 
 
 def test_a_second_signal_stops_all_at_once(
@@ -53,7 +55,7 @@ def test_a_second_signal_stops_all_at_once(
         assert command.left_behind() == []
 
 
-def test_workers_stop_when_the_parent_is_killed(
+def test_workers_stop_when_the_supervisor_is_killed(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:
     with run_two(shop, nats_url, backend) as command:
@@ -62,7 +64,7 @@ def test_workers_stop_when_the_parent_is_killed(
         shop.until_started(4)
         command.send(signal.SIGKILL)
         command.ends()
-        until(lambda: command.output.count("the parent process is gone") == 2)
+        until(lambda: command.output.count("the supervisor is gone") == 2)
         shop.let_go()
         assert command.left_behind() == []
         assert sorted(shop.noted("done")) == [0, 1, 2, 3]
@@ -79,14 +81,14 @@ def test_workers_finish_their_jobs_even_if_nobody_reads_what_they_say(
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-    ) as parent:
-        assert parent.stderr is not None
-        ready = (line for line in parent.stderr if line.endswith(": ready\n"))
-        assert [next(ready)[:7] for _ in range(2)] == ["worker "] * 2
+    ) as supervisor:
+        assert supervisor.stderr is not None
+        ready = (line for line in supervisor.stderr if line.endswith(": ready\n"))
+        assert ["worker " in next(ready) for _ in range(2)] == [True] * 2
         emit(range(4))
         shop.until_started(4)
-        parent.stderr.close()
-        parent.kill()
+        supervisor.stderr.close()
+        supervisor.kill()
     shop.let_go()
     until(lambda: sorted(shop.noted("done")) == [0, 1, 2, 3])
     until(lambda: not any(map(runs, shop.pids())))
@@ -159,7 +161,7 @@ def test_ctrl_c_in_a_terminal_does_not_reach_handlers_in_processes(
 def test_ctrl_c_in_a_terminal_stops_workers_once(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:
-    """Workers that got it from the terminal and from the parent would take it for the second."""
+    """Workers that got it from the terminal as well would take it for the second."""
     words = ("run", "shop:ACTORS", "--workers=2", "--backend", backend, "--server", nats_url)
     with started(shop.directory, *words, terminal=True) as command:
         command.says("worker 1")

@@ -1,4 +1,4 @@
-"""What a worker sends to its parent, when the parent does not read for a while."""
+"""What a worker sends to its supervisor, when that does not read for a while."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ TALKATIVE = """
 import sys
 
 import anyio
-from walnats_anyio.cli._lifeline import Lifeline
+from walnats_anyio.cli._heartbeat import HeartbeatPipe
 
 async def main():
-    lifeline = Lifeline(1.0)
-    lifeline.tell({"news": "x" * 1_000_000})
+    pipe = HeartbeatPipe()
+    assert pipe.read_plan() == b"plan\\n"
+    pipe.tell({"news": "x" * 1_000_000})
     print("told", flush=True)
-    await lifeline.beat()
+    await pipe.beat(1.0)
 
 anyio.run(main, backend=sys.argv[1])
 """
 
 
-def test_news_that_do_not_fit_are_sent_on_with_the_signs_of_life(backend: str) -> None:
+def test_news_that_do_not_fit_are_sent_on_with_the_heartbeats(backend: str) -> None:
     ours, theirs = socket.socketpair()
     ours.settimeout(DEADLINE)
     command = [sys.executable, "-c", TALKATIVE, backend]
+    ours.sendall(b"plan\n")
     with (
         ours,
         theirs,

@@ -1,4 +1,4 @@
-"""Several processes that run the same actors, and one that looks after them."""
+"""The supervisor: starts worker processes that run the same actors, and looks after them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ import anyio
 
 from walnats_anyio._actors import Actors
 from walnats_anyio._link import open_link
+from walnats_anyio.cli._ended import Ended, Ending, WorkerEnding
 from walnats_anyio.cli._endings import ExitCode, Problem, code_of_signal, worst
-from walnats_anyio.cli._member import Member
-from walnats_anyio.cli._plan import JOBS_CANCELLED, Ended, Ending, Plan, WorkerEnding
+from walnats_anyio.cli._logs import logger
+from walnats_anyio.cli._plan import Plan
 from walnats_anyio.cli._registering import left_in_nats, register
 from walnats_anyio.cli._report import write_report
 from walnats_anyio.cli._restarts import Restart, Restarts
-from walnats_anyio.cli._screen import note
 from walnats_anyio.cli._signals import LAST_RESORT, Stop, stoppable
 from walnats_anyio.cli._tally import Tally
 from walnats_anyio.cli._target import in_words
+from walnats_anyio.cli._worker_process import WorkerProcess
 
 KILL_AFTER = LAST_RESORT + 2.0
-"""Seconds from the second signal to SIGKILL, for a worker that did not end by itself."""
+"""Seconds from the moment that jobs are cancelled to SIGKILL, for a worker that does not end."""
+
 
 GIVE_UP_AFTER = KILL_AFTER + LAST_RESORT
 """Seconds from the second signal to the end of this process, come what may."""
@@ -33,21 +35,22 @@ RESTARTS_KEPT = 100
 """How many of the latest restarts are in the report."""
 
 
-class Crew:
+class Supervisor:
     """Starts the workers, replaces those that end unasked, passes signals on, and waits for all.
 
     Each worker is in a session of its own, so that Ctrl-C in the terminal reaches it through this
-    process, once. A line of sockets connects them: this process notices when a worker falls silent,
-    and the worker when this process is gone, however hard.
+    process, once. The heartbeat pipe connects them: this process notices when a worker falls
+    silent, and the worker when this process is gone, however hard.
     """
 
     def __init__(self, plan: Plan, actors: Actors) -> None:
         self._plan = plan
         self._actors = actors
-        self._running: dict[int, Member] = {}
+        self._running: dict[int, WorkerProcess] = {}
         self._policy = Restarts(plan.workers, plan.max_restarts)
         self._endings: dict[int, WorkerEnding] = {}
         self._codes_at_stop: list[int] = []
+        self._jobs_cancelled = False
         self._restarts: deque[Restart] = deque(maxlen=RESTARTS_KEPT)
         self._restarted = 0
         self._tally = Tally()
@@ -83,7 +86,8 @@ class Crew:
             await register(self._actors, plan)
         else:
             # No server is to be said once, not by every worker.
-            async with open_link(plan.server, options={"name": plan.connection_name}):
+            server, options = plan.connection_arguments()
+            async with open_link(server, options=options):
                 pass
         stop.graceful, stop.at_once = self._pass_on, self._insist
         async with anyio.create_task_group() as tasks:
@@ -101,17 +105,17 @@ class Crew:
         started: Callable[[], None] = task_status.started
         while True:
             try:
-                member = await Member.start(number, self._plan)
+                worker = await WorkerProcess.start(number, self._plan)
             except OSError as error:
                 started()
                 delay = self._not_started(number, error)
             else:
-                self._running[number] = member
+                self._running[number] = worker
                 if self._stopping.is_set():
-                    member.send(signal.SIGTERM)
+                    worker.send(signal.SIGTERM)
                 started()
-                await member.run(self._policy.ready)
-                delay = self._ended(member)
+                await worker.run(self._policy.ready)
+                delay = self._ended(worker)
             started = self._tell_pids
             if delay is None:
                 return
@@ -120,13 +124,15 @@ class Crew:
                 return
 
     def _all_started(self) -> None:
-        pids = ", ".join(str(member.pid) for _, member in sorted(self._running.items()))
-        note(
-            f"running {in_words(self._actors)} on {self._plan.backend}, "
-            f"worker processes {pids or 'none'}"
+        pids = ", ".join(str(worker.pid) for _, worker in sorted(self._running.items()))
+        logger.info(
+            "running %s on %s, worker processes %s",
+            in_words(self._actors),
+            self._plan.backend,
+            pids or "none",
         )
         if not self._plan.burst:
-            note("Ctrl-C stops gracefully, a second one at once")
+            logger.info("Ctrl-C stops gracefully, a second one at once")
         self._all_told = True
         self._tell_pids()
 
@@ -135,55 +141,59 @@ class Crew:
             return
         report = {
             "state": "running",
-            "workers": [member.pid for _, member in sorted(self._running.items())],
+            "workers": [worker.pid for _, worker in sorted(self._running.items())],
             "restarted": self._restarted,
             "restarts": [vars(restart) for restart in self._restarts],
         }
         try:
-            write_report(self._plan.json, report)
+            write_report(self._plan.json, report, last=False)
         except Problem as problem:
-            note(f"error: {problem}")  # no reason to stop working
+            logger.error("%s", problem)
 
     def _pass_on(self) -> None:
         self._stopping.set()
         if self._stop.first is not None:
-            name = self._stop.first.name
-            note(f"{name}: the workers take no more events and finish running jobs")
+            logger.info(
+                "%s: the workers take no more events and finish running jobs", self._stop.first.name
+            )
         self._send_all(signal.SIGTERM)
+        if self._plan.shutdown_timeout is not None:
+            self._stop.tasks.start_soon(self._kill_later, self._plan.shutdown_timeout)
 
     def _insist(self) -> None:
         self._send_all(signal.SIGTERM)
-        self._stop.tasks.start_soon(self._kill_later)
+        self._stop.tasks.start_soon(self._kill_later, 0.0)
 
-    async def _kill_later(self) -> None:
-        await anyio.sleep(KILL_AFTER)
+    async def _kill_later(self, seconds: float) -> None:
+        await anyio.sleep(seconds + KILL_AFTER)
         self._send_all(signal.SIGKILL)
 
     def _send_all(self, number: Signals) -> None:
-        for member in self._running.values():
-            member.send(number)
+        for worker in self._running.values():
+            worker.send(number)
 
-    def _ended(self, member: Member) -> float | None:
+    def _ended(self, worker: WorkerProcess) -> float | None:
         """Decide what the end of a worker means: the seconds until its replacement, if any."""
-        del self._running[member.number]
-        self._endings[member.number] = member.ending()
-        if member.actors is not None:
-            self._tally.add(member.actors)
-        elif member.ready_at is not None:
+        del self._running[worker.number]
+        self._endings[worker.number] = worker.ending()
+        if worker.actors is not None:
+            self._tally.add(worker.actors)
+        elif worker.ready_at is not None:
             self._tally.uncounted += 1
-        code = member.ending().exit_code
+        code = worker.ending().exit_code
         if self._stop.asked_at is not None:
             self._codes_at_stop.append(code)
+            self._jobs_cancelled |= worker.jobs_cancelled
             return None
         if code == ExitCode.DONE and self._plan.burst:
-            note(f"{member}: done")
+            logger.info("%s: done", worker)
             return None
         ready_for = None
-        if member.ready_at is not None:
-            ready_for = anyio.current_time() - member.ready_at
-        reason = member.end_in_words()
-        restart = Restart(member.number, member.pid, code, member.killed_by, reason, _now())
-        return self._replace(str(member), restart, ready_for)
+        if worker.ready_at is not None:
+            ready_for = anyio.current_time() - worker.ready_at
+        reason = worker.end_in_words()
+        restart = Restart(worker.number, worker.pid, code, worker.killed_by, reason, _now())
+        return self._replace(str(worker), restart, ready_for)
 
     def _not_started(self, number: int, error: OSError) -> float | None:
         reason = f"could not be started: {error}"
@@ -191,16 +201,16 @@ class Crew:
         return self._replace(f"worker {number}", restart, None)
 
     def _replace(self, who: str, restart: Restart, ready_for: float | None) -> float | None:
-        others = any(member.ready_at is not None for member in self._running.values())
+        others = any(worker.ready_at is not None for worker in self._running.values())
         decided = self._policy.ended(restart, ready_for, others=others)
         if isinstance(decided, str):
-            note(f"{who} {restart.reason}: {decided}, giving up")
+            logger.error("%s %s: %s, giving up", who, restart.reason, decided)
             known = restart.exit_code in (ExitCode.USAGE, ExitCode.NO_CONNECTION)
             self._gave_up_with = restart.exit_code if known else ExitCode.BROKEN
             self._stop.ask()
             return None
         what = "trying again" if restart.pid is None else "replacing it"
-        note(f"{who} {restart.reason}: {what} in {decided:.1f} s")
+        logger.warning("%s %s: %s in %.1f s", who, restart.reason, what, decided)
         self._restarts.append(restart)
         self._restarted += 1
         return decided
@@ -212,7 +222,7 @@ class Crew:
             return Ended.AT_ONCE
         if exit_code != ExitCode.DONE:
             return Ended.BROKEN
-        if JOBS_CANCELLED in self._codes_at_stop:
+        if self._jobs_cancelled:
             return Ended.TIMEOUT
         return Ended.BURST if stop.asked_at is None else Ended.GRACEFUL
 
@@ -222,8 +232,7 @@ class Crew:
         if self._gave_up_with is not None:
             return self._gave_up_with
         # SIGTERM ends a worker that was told to stop before it had begun.
-        fine = (-signal.SIGTERM, JOBS_CANCELLED)
-        return worst([ExitCode.DONE if c in fine else c for c in self._codes_at_stop])
+        return worst([ExitCode.DONE if c == -signal.SIGTERM else c for c in self._codes_at_stop])
 
 
 def _now() -> str:

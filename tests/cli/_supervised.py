@@ -1,4 +1,4 @@
-"""Crews of worker processes, and modules with actors that break them."""
+"""Several worker processes, and modules with actors that break them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One of several worker processes, as its parent sees it."""
+"""One of several worker processes, as its supervisor sees it."""
 
 from __future__ import annotations
 
@@ -6,34 +6,32 @@ import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from signal import Signals
+from typing import IO, Any
 
 import anyio
 from anyio.abc import Process
 
-from walnats_anyio._actors import ActorSummary
+from walnats_anyio.cli._ended import WorkerEnding
 from walnats_anyio.cli._endings import ExitCode
-from walnats_anyio.cli._lifeline import SHOW_STACKS, beat_of
-from walnats_anyio.cli._plan import JOBS_CANCELLED, Plan, WorkerEnding
-from walnats_anyio.cli._screen import note
-from walnats_anyio.cli._tally import heard
+from walnats_anyio.cli._heartbeat import SHOW_STACKS, beat_of
+from walnats_anyio.cli._logs import logger
+from walnats_anyio.cli._plan import Plan
 
 STARTING_FACTOR = 5
-"""How many hang timeouts a worker may take for its first sign of life: it loads the program."""
+"""How many hang timeouts a worker may take for its first heartbeat: it loads the program."""
 
 SHOW_WITHIN = 0.5
 """Seconds that a worker has to print the stacks of its threads before it is killed."""
 
-PEACEFUL = (ExitCode.DONE, JOBS_CANCELLED)
-"""Exit codes of a worker that has left nothing of its own running."""
 
+class WorkerProcess:
+    """A worker process: its heartbeats, its news, its end."""
 
-class Member:
-    """A worker process: its signs of life, its news, its end."""
-
-    def __init__(self, number: int, process: Process, line: socket.socket, plan: Plan) -> None:
+    def __init__(self, number: int, process: Process, pipe: socket.socket, plan: Plan) -> None:
         self.number = number
         """Which one, from 1."""
         self.pid = process.pid
@@ -42,33 +40,52 @@ class Member:
         """Since when it receives events, in the event loop's time; None when it never did."""
         self.ended_as: int | None = None
         """Its return code; None while it runs."""
-        self.actors: tuple[ActorSummary, ...] | None = None
+        self.actors: list[dict[str, Any]] | None = None
         """What it did; None as long as it has not told."""
+        self.jobs_cancelled = False
+        """Whether it told that the shutdown timeout cut jobs short."""
         self._process = process
-        self._line = line
+        self._pipe = pipe
         self._unread = b""
-        self._line_ended = False
-        self._hang_timeout = plan.hang_timeout
+        self._pipe_ended = False
+        self._hang_timeout = plan.heartbeats_missed_after
         self._hung_for: float | None = None
         self._on_ready: Callable[[], None]
 
     @classmethod
-    async def start(cls, number: int, plan: Plan) -> Member:
+    async def start(
+        cls,
+        number: int,
+        plan: Plan,
+        *,
+        output: IO[bytes] | None = None,
+        env: dict[str, str] | None = None,
+    ) -> WorkerProcess:
         """Start the process.
+
+        Args:
+            number: which one, from 1.
+            plan: what it is to run.
+            output: where its output goes; None: where that of this process goes.
+            env: its environment; None: that of this process.
 
         Raises:
             OSError: the system does not let us.
         """
         ours, theirs = socket.socketpair()
-        ours.setblocking(False)
         try:
             process = await anyio.open_process(
-                plan.worker_command(number),
+                [sys.executable, "-m", "walnats_anyio", "run", plan.target, f"--worker={number}"],
                 stdin=theirs.fileno(),
-                stdout=None,
-                stderr=None,
+                stdout=output,
+                stderr=output,
+                cwd=plan.directory,
+                env=env,
                 start_new_session=True,
             )
+            # It fits into the buffer of the socket: nobody has to wait for its reader.
+            ours.sendall(plan.for_worker(number))
+            ours.setblocking(False)
         except BaseException:
             ours.close()
             raise
@@ -88,21 +105,26 @@ class Member:
                 self.ended_as = await self._process.wait()
                 tasks.cancel_scope.cancel()
         finally:
-            if self.ended_as not in PEACEFUL:
+            if self.ended_as != ExitCode.DONE:
                 # With the processes that it started for handlers: nobody waits for those any more,
                 # and their events go to others. The id is theirs for as long as there are any.
-                self._kill()
+                self.kill()
             with anyio.CancelScope(shield=True):
                 await self._process.aclose()
             while self._hear():
                 pass
-            self._line.close()
+            self._pipe.close()
 
     def send(self, number: Signals) -> None:
         """Send a signal, unless it has ended."""
         if self.ended_as is None:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """Send SIGKILL to it and to the processes that it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
 
     def ending(self) -> WorkerEnding:
         """How it ended."""
@@ -111,7 +133,7 @@ class Member:
     def end_in_words(self) -> str:
         """How it ended, for a person."""
         if self._hung_for is not None:
-            return f"gave no sign of life for {self._hung_for:g} s and was killed"
+            return f"sent no heartbeat for {self._hung_for:g} s and was killed"
         if (name := self.killed_by) is not None:
             return f"was killed by {name}"
         if self.ended_as == ExitCode.NO_CONNECTION:
@@ -129,12 +151,8 @@ class Member:
         except ValueError:  # one of the real-time signals
             return f"signal {-code}"
 
-    def _kill(self) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-
     async def _watch(self) -> None:
-        """Take its news; when none come for too long, kill it.
+        """Take its news; when no heartbeats come for too long, kill it.
 
         Silence is counted by the ticks of this process: where all processes stood still together,
         as in a container that was paused, time has passed that nobody could use.
@@ -154,32 +172,33 @@ class Member:
                     await self._end_hanging(limit)
 
     async def _readable(self) -> None:
-        if self._line_ended:  # for ever, as it closed the line and goes on
+        if self._pipe_ended:  # for ever, as it closed the pipe and goes on
             await anyio.sleep_forever()
-        await anyio.wait_readable(self._line)
+        await anyio.wait_readable(self._pipe)
 
     def _hear(self) -> bool:
-        """Read from the line; false when there was nothing."""
+        """Read from the pipe; false when there was nothing."""
         try:
-            data = self._line.recv(1 << 16)
+            data = self._pipe.recv(1 << 16)
         except BlockingIOError:
             return False
         except OSError:
             data = b""
-        self._line_ended = not data
+        self._pipe_ended = not data
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in filter(None, lines):
             news = json.loads(line)
             if news.get("ready"):
                 self.ready_at = anyio.current_time()
                 self._on_ready()
-            self.actors = heard(news) or self.actors
+            self.actors = news.get("summary", self.actors)
+            self.jobs_cancelled = news.get("jobs_cancelled", self.jobs_cancelled)
         return bool(data)
 
     async def _end_hanging(self, limit: float) -> None:
         self._hung_for = limit
-        note(f"{self}: no sign of life for {limit:g} s, so it hangs: killing it")
+        logger.error("%s: no heartbeat for %g s, so it hangs: killing it", self, limit)
         self.send(SHOW_STACKS)
         await anyio.sleep(SHOW_WITHIN)
-        self._kill()
+        self.kill()
         await anyio.sleep_forever()
