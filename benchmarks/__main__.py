@@ -67,6 +67,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--quick", action="store_true", help="one round of a tenth of everything")
     add("--backend", choices=("asyncio", "trio", "both"), default="both", help="for this library")
     add("--only", action="append", metavar="TEXT", help="candidates with the text in their name")
+    add(
+        "--against",
+        type=checkout,
+        metavar="PATH",
+        help="run another checkout of this project as well, called `before`, and compare with it",
+    )
     add("--server", metavar="URL", help="a running server with JetStream (default: start one)")
     add(
         "--profile",
@@ -80,6 +86,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--markdown", type=Path, metavar="FILE", help="put the tables between its marks")
     add("--strict", action="store_true", help="exit with 1 if a bar is missed")
     arguments = parser.parse_args(argv)
+    if arguments.profile and arguments.against:
+        parser.error("--profile shows where the time of one checkout goes; leave --against out")
     arguments.benchmarks = [b for b in BENCHMARKS if is_named(b, arguments.names)]
     for name in arguments.names:
         if not any(is_named(benchmark, [name]) for benchmark in BENCHMARKS):
@@ -94,6 +102,16 @@ def positive(text: str) -> int:
     if value < 1:
         raise ValueError(value)
     return value
+
+
+def checkout(text: str) -> Path:
+    """The folder of a checkout of this project."""
+    path = Path(text)
+    if not (path / "walnats_anyio" / "__init__.py").is_file():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} holds no walnats_anyio; git worktree add --detach {text} COMMIT makes it"
+        )
+    return path
 
 
 def is_named(benchmark: Benchmark, names: list[str]) -> bool:
@@ -114,7 +132,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> Results:
             command=arguments.command,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             machine=place,
-            versions=versions(server.version),
+            versions=versions(server.version, plan.against),
         )
         for benchmark in arguments.benchmarks:
             chosen = [c for c in benchmark.candidates if is_wanted(c, arguments)]
@@ -132,7 +150,9 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     """The size of everything."""
     base = QUICK if arguments.quick else Plan()
     rounds = arguments.rounds or (1 if arguments.profile else base.rounds)
-    return Plan(rounds, arguments.events, base.scale, base.window, arguments.profile)
+    return Plan(
+        rounds, arguments.events, base.scale, base.window, arguments.profile, arguments.against
+    )
 
 
 def is_wanted(candidate: Candidate, arguments: argparse.Namespace) -> bool:

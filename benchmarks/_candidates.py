@@ -5,13 +5,14 @@ The settings of the peers were picked by trying what their documentation offers 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from benchmarks.workers._job import Job
 
-Role = Literal["ours", "peer", "floor"]
-"""``floor`` is not in the race, as it does less: nats-py by hand, without any framework."""
+Role = Literal["ours", "before", "peer", "floor"]
+"""``floor`` is not in the race, as it does less: nats-py by hand, without any framework, and a
+socket without any client. ``before`` is this project as it stands in another checkout."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,17 @@ def ours(task: str, label: str = "", **settings: Any) -> tuple[Candidate, ...]:
         name = f"walnats-anyio{label}, {backend}"
         return Candidate(name, "ours", "ours", ("walnats_anyio", *needs), job)
 
-    return on("asyncio"), on("trio", "trio", "trio_asyncio")
+    return on("asyncio"), on("trio", "trio")
+
+
+def before(candidate: Candidate) -> Candidate:
+    """The same work done by another checkout of this project."""
+    return replace(candidate, name=before_name(candidate.name), role="before")
+
+
+def before_name(name: str) -> str:
+    """What the candidate of another checkout is called: ``before, trio``."""
+    return name.replace("walnats-anyio", "before", 1)
 
 
 def walnats(task: str, label: str = "", role: Role = "peer", **settings: Any) -> Candidate:
@@ -72,3 +83,14 @@ def taskiq(task: str, label: str = " pull batch=100", **settings: Any) -> Candid
 def by_hand(task: str, label: str, role: Role = "floor", **settings: Any) -> Candidate:
     """nats-py without any framework."""
     return Candidate(f"nats-py {label}", role, "nats_py", ("nats",), Job(task=task, **settings))
+
+
+def natsio(task: str, label: str = "", **settings: Any) -> Candidate:
+    """natsio, a client for Python 3.13, without any framework; the client to beat."""
+    job = Job(task=task, **settings)
+    return Candidate(f"natsio{label}", "peer", "natsio_peer", ("natsio",), job)
+
+
+def raw_socket(task: str, **settings: Any) -> Candidate:
+    """A blocking socket and JSON, without any client."""
+    return Candidate("raw socket", "floor", "raw_socket", (), Job(task=task, **settings))

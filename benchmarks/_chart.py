@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks._report import BY_NAME
 from benchmarks._results import BenchmarkResult, Results
 
-COLOURS = {"ours": "#1f6f8b", "peer": "#b0b7bd", "floor": "#dfe3e6"}
+COLOURS = {"ours": "#1f6f8b", "before": "#8fb7c5", "peer": "#b0b7bd", "floor": "#dfe3e6"}
 
 
 def draw(results: Results, path: Path) -> None:
@@ -51,7 +51,8 @@ def draw_group(axis: Any, result: BenchmarkResult) -> None:
         names,
         medians,
         xerr=reach,
-        color=[COLOURS[roles[name]] for name in names],
+        # A candidate of another checkout is in the results only.
+        color=[COLOURS[roles.get(name, "before")] for name in names],
         error_kw={"elinewidth": 0.8, "ecolor": "#555555"},
     )
     axis.bar_label(bars, labels=[f"  {value:,.0f}" for value in medians], fontsize=8)

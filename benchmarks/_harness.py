@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,8 +14,8 @@ import nats
 from nats.aio.client import Client
 
 from benchmarks._benchmarks import Benchmark
-from benchmarks._candidates import Candidate
-from benchmarks._process import RunError, run_worker
+from benchmarks._candidates import Candidate, before
+from benchmarks._process import ROOT, RunError, other_root, run_worker
 from benchmarks._results import BenchmarkResult, Run
 from benchmarks._stream import (
     TASKIQ_CALL,
@@ -29,6 +29,9 @@ from benchmarks._stream import (
 from benchmarks.workers._job import Job
 from benchmarks.workers._measure import WARM_UP
 from walnats_anyio.testing import NatsServer
+
+REGISTERS_ITSELF = ("fanout", "priority")
+"""Tasks with several actors, whose workers make the consumers."""
 
 Progress = Callable[[str], None]
 """Told what happens next, in a few words."""
@@ -53,10 +56,13 @@ class Plan:
     profile: Path | None = None
     """Folder for profiles of this library's runs; None: none are made."""
 
+    against: Path | None = None
+    """Another checkout of this project whose ``walnats_anyio`` runs as well."""
+
     def job_for(self, benchmark: Benchmark, candidate: Candidate) -> Job:
         """The candidate's job at this plan's size."""
         job = candidate.job
-        events = self.events or max(int(benchmark.events * self.scale), 1)
+        events = self.events or max(int((job.events or benchmark.events) * self.scale), 1)
         window = job.window if self.window is None else min(self.window, job.window)
         profile = ""
         if self.profile and candidate.role == "ours":
@@ -115,21 +121,31 @@ async def measure(
     A machine that slows down for a while then slows all of them down alike, and ratios are taken
     within a round.
     """
-    here, missing = split_by_presence(candidates)
+    here, missing = split_by_presence(with_before(candidates) if plan.against else candidates)
     runs: list[Run] = []
-    for number in range(1, min(plan.rounds, benchmark.max_rounds) + 1):
-        order = here.copy()
-        random.Random(number).shuffle(order)
-        for candidate in order:
-            tell(f"{benchmark.name}, round {number}: {candidate.name}")
-            job = plan.job_for(benchmark, candidate)
-            runs.append(await run_once(server, benchmark, candidate, job, number))
+    with other_root(plan.against) if plan.against else nullcontext(ROOT) as other:
+        for number in range(1, min(plan.rounds, benchmark.max_rounds) + 1):
+            order = here.copy()
+            random.Random(number).shuffle(order)
+            for candidate in order:
+                tell(f"{benchmark.name}, round {number}: {candidate.name}")
+                job = plan.job_for(benchmark, candidate)
+                root = other if candidate.role == "before" else ROOT
+                runs.append(await run_once(server, benchmark, candidate, job, number, root))
     return BenchmarkResult(
         name=benchmark.name,
         jobs={c.name: plan.job_for(benchmark, c) for c in here},
         runs=runs,
         not_installed=[c.name for c in missing],
     )
+
+
+def with_before(candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+    """The same candidates, each of this library followed by that of the other checkout."""
+    for candidate in candidates:
+        yield candidate
+        if candidate.role == "ours":
+            yield before(candidate)
 
 
 def split_by_presence(
@@ -145,18 +161,24 @@ def split_by_presence(
 
 
 async def run_once(
-    server: Server, benchmark: Benchmark, candidate: Candidate, job: Job, number: int
+    server: Server,
+    benchmark: Benchmark,
+    candidate: Candidate,
+    job: Job,
+    number: int,
+    root: Path = ROOT,
 ) -> Run:
     """One run on a new stream, checked on the server before the worker may stop."""
     name = f"bench-{benchmark.name}-{number}"
     job = msgspec.structs.replace(job, server=server.url, stream=name)
     payload = TASKIQ_CALL if candidate.worker == "taskiq_peer" else USER
-    needs_consumer = job.task != "fanout"
+    needs_consumer = job.task not in REGISTERS_ITSELF
 
     async def check() -> None:
         if benchmark.check == "handled":
             warm_up = WARM_UP if job.task == "latency" else 0
-            await check_handled(server.nc, name, warm_up + job.events)
+            events = warm_up + job.events
+            await check_handled(server.nc, name, events, events * (1 + job.retries))
         elif benchmark.check == "stored":
             await check_stored(server.nc, name, job.events)
 
@@ -166,8 +188,8 @@ async def run_once(
             await fill(server.nc, name, payload, job.events)
         try:
             # Slow peers handle 5,000 events a second; no run should come near a tenth of that.
-            limit = 120 + job.window + job.events / 500
-            figures = await run_worker(candidate.worker, job, limit, check)
+            limit = 120 + job.window + job.events * (1 + job.retries) / 500
+            figures = await run_worker(candidate.worker, job, limit, check, root)
         except (RunError, CheckError) as error:
             return Run(round=number, candidate=candidate.name, error=str(error))
     return Run(round=number, candidate=candidate.name, figures=figures)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +20,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from benchmarks.workers._job import Figures, Job
 
 ROOT = Path(__file__).resolve().parent.parent
-"""Where ``python -m benchmarks...`` finds the package."""
+"""Where a worker finds these benchmarks and the ``walnats_anyio`` of this checkout."""
 
 TIME_TO_STOP = 10.0
 """Seconds a worker gets to shut down before it is killed."""
@@ -29,10 +30,29 @@ class RunError(Exception):
     """A worker failed, or never answered."""
 
 
+@contextmanager
+def other_root(checkout: Path) -> Iterator[Path]:
+    """A folder where a worker finds these benchmarks and the ``walnats_anyio`` of a checkout.
+
+    The benchmarks of the checkout itself will not do: they lack what was added since.
+    """
+    with tempfile.TemporaryDirectory(prefix="walnats-before-") as name:
+        root = Path(name)
+        (root / "benchmarks").symlink_to(ROOT / "benchmarks")
+        (root / "walnats_anyio").symlink_to(checkout.resolve() / "walnats_anyio")
+        yield root
+
+
 async def run_worker(
-    worker: str, job: Job, time_limit: float, check: Callable[[], Awaitable[None]]
+    worker: str,
+    job: Job,
+    time_limit: float,
+    check: Callable[[], Awaitable[None]],
+    root: Path = ROOT,
 ) -> Figures:
     """Start a worker, take its figures, run the check while it is still up, and let it stop.
+
+    The worker imports from ``root`` before it looks among the installed packages.
 
     Raises:
         RunError: it died or gave no answer within ``time_limit`` seconds. The end of its standard
@@ -41,7 +61,8 @@ async def run_worker(
     order = msgspec.json.encode(job).decode()
     command = [sys.executable, "-m", f"benchmarks.workers.{worker}", order]
     with tempfile.TemporaryFile() as stderr:
-        async with await anyio.open_process(command, cwd=ROOT, stderr=stderr) as process:
+        # With -m, Python looks into the folder that it is started in first.
+        async with await anyio.open_process(command, cwd=root, stderr=stderr) as process:
             try:
                 with anyio.fail_after(time_limit):
                     figures = await read_figures(process)

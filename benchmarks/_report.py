@@ -8,7 +8,15 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks._benchmarks import BENCHMARKS, Benchmark, Metric
-from benchmarks._results import BenchmarkResult, Results, Spread, Verdict, best_peer, judge
+from benchmarks._results import (
+    BenchmarkResult,
+    Results,
+    Spread,
+    Verdict,
+    beside_before,
+    best_peer,
+    judge,
+)
 
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 BY_NAME = {benchmark.name: benchmark for benchmark in BENCHMARKS}
@@ -20,6 +28,8 @@ def show(result: BenchmarkResult, console: Console) -> None:
     for verdict in judge(BY_NAME[result.name], result):
         style = "green" if verdict.passed else "bold red"
         console.print(sentence(verdict), style=style, highlight=False)
+    for line in comparisons(BY_NAME[result.name], result):
+        console.print(line, highlight=False)
     for run in result.errors():
         # The end of a traceback says most; the rest is in the JSON file.
         reason = "\n".join((run.error or "").splitlines()[-4:])
@@ -74,11 +84,24 @@ def sentence(verdict: Verdict) -> str:
         ("at least", bar.at_least) if bar.at_least is not None else ("at most", bar.at_most)
     )
     times = f" x {verdict.rival}" if verdict.rival else ""
-    reached = (
-        f"{verdict.reached.median:.2f} ({verdict.reached.low:.2f} - {verdict.reached.high:.2f})"
-    )
     word = "pass" if verdict.passed else "MISS"
+    reached = in_full(verdict.reached)
     return f"{word}  {bar.candidate}: {bar.metric} {reached}, {side} {limit:g}{times}"
+
+
+def comparisons(benchmark: Benchmark, result: BenchmarkResult) -> list[str]:
+    """A line for each candidate that ran from another checkout as well."""
+    lines = []
+    for name in result.candidates():
+        if ratios := beside_before(benchmark, result, name):
+            figures = ", ".join(f"{key} {in_full(spread)}" for key, spread in ratios.items())
+            lines.append(f"x before  {name}: {figures}")
+    return lines
+
+
+def in_full(spread: Spread) -> str:
+    """The median, and from where to where the rounds reached."""
+    return f"{spread.median:.2f} ({spread.low:.2f} - {spread.high:.2f})"
 
 
 def footer(results: Results) -> str:
@@ -114,7 +137,8 @@ def markdown(results: Results) -> str:
         head = headings(benchmark)
         lines = [head, ["---", *("---:" for _ in head[1:])], *rows(benchmark, result)]
         table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        bars = "\n".join(f"- {sentence(verdict)}" for verdict in judge(benchmark, result))
+        found = [*map(sentence, judge(benchmark, result)), *comparisons(benchmark, result)]
+        bars = "\n".join(f"- {line}" for line in found)
         parts.append(f"### {result.name}\n\n{benchmark.title}.\n\n{table}\n\n{bars}".rstrip())
     return "\n\n".join([*parts, f"```text\n{footer(results)}\n```"]) + "\n"
 

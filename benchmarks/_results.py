@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from benchmarks._benchmarks import Bar, Benchmark
+from benchmarks._benchmarks import Bar, Benchmark, Metric
+from benchmarks._candidates import before_name
 from benchmarks.workers._job import Figures, Job
 
 
@@ -130,7 +131,7 @@ def judge(benchmark: Benchmark, result: BenchmarkResult) -> list[Verdict]:
     """Compare a result with the bars of its benchmark; bars nobody ran for are left out."""
     verdicts = []
     for bar in benchmark.bars:
-        rival = best_of(benchmark, result, bar.against)
+        rival = best_of(result, bar.against, benchmark.metric(bar.metric))
         if rival is not None:
             reached = result.ratio(bar.candidate, rival, bar.metric)
         else:
@@ -145,12 +146,22 @@ def judge(benchmark: Benchmark, result: BenchmarkResult) -> list[Verdict]:
 def best_peer(benchmark: Benchmark, result: BenchmarkResult) -> str | None:
     """The peer with the best median of the first metric; None if no peer finished a round."""
     peers = tuple(c.name for c in benchmark.candidates if c.role == "peer")
-    return best_of(benchmark, result, peers)
+    return best_of(result, peers, benchmark.metrics[0])
 
 
-def best_of(benchmark: Benchmark, result: BenchmarkResult, names: tuple[str, ...]) -> str | None:
-    """The one of these candidates with the best median of the first metric."""
-    metric = benchmark.metrics[0].key
-    medians = {name: s.median for name in names if (s := result.spread(name, metric))}
-    pick = max if benchmark.more_is_better else min
+def best_of(result: BenchmarkResult, names: tuple[str, ...], metric: Metric) -> str | None:
+    """The one of these candidates with the best median of the metric."""
+    medians = {name: s.median for name in names if (s := result.spread(name, metric.key))}
+    pick = max if metric.more_is_better else min
     return pick(medians, key=medians.__getitem__) if medians else None
+
+
+def beside_before(
+    benchmark: Benchmark, result: BenchmarkResult, candidate: str
+) -> dict[str, Spread]:
+    """A candidate's figures divided by those of the other checkout, by key of the metric."""
+    other = before_name(candidate)
+    if other == candidate:  # a peer
+        return {}
+    found = {m.key: result.ratio(candidate, other, m.key) for m in benchmark.metrics}
+    return {key: spread for key, spread in found.items() if spread}

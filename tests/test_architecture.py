@@ -189,7 +189,7 @@ CLIMBS = [
     ("_events", "from walnats_anyio import _actors"),
     ("_events", "from walnats_anyio._letters import DeadLetter"),
     ("_letters", "from walnats_anyio.dead_letters import DeadLetters"),
-    ("_events", "def f():\n    from walnats_anyio._actors._job import Job"),
+    ("_events", "def f():\n    from walnats_anyio._actors.run._job import Job"),
     ("_actors", "if TYPE_CHECKING:\n    from walnats_anyio import cli"),
     ("_actors", "import importlib\nimportlib.import_module('walnats_anyio.testing')"),
     ("_actors.declare", "from walnats_anyio._actors import Actor"),

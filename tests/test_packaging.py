@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -55,6 +56,21 @@ def test_the_metadata_says_what_is_needed(wheel: zipfile.ZipFile) -> None:
     assert metadata["Requires-Python"] == ">=3.11"
     needed = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert sorted(line.split(">=")[0] for line in needed) == ["anyio", "msgspec", "nats-py"]
+
+
+def test_the_page_on_pypi_has_no_link_into_nowhere(wheel: zipfile.ZipFile) -> None:
+    """There the README stands alone: a link to a file beside it leads nowhere."""
+    metadata = HeaderParser().parsestr(text_of(wheel, "METADATA"))
+    urls = dict(line.split(", ") for line in metadata.get_all("Project-URL", []))
+    assert set(urls) == {"Homepage", "Documentation", "Changelog", "Issues"}
+    page = str(metadata.get_payload())
+    links = re.findall(r"\]\(([^)]+)\)|^\[.+\]: (.+)$", page, re.MULTILINE)
+    assert links
+    ours = f"{urls['Homepage']}/blob/main/"
+    for link in map("".join, links):
+        assert link.startswith("https://"), link
+        if link.startswith(urls["Homepage"]):
+            assert (ROOT / link.removeprefix(ours)).is_file(), link
 
 
 def test_every_extra_for_users_is_in_all() -> None:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import sys
 
 from walnats_anyio import dead_letters, middlewares, serializers, types
-from walnats_anyio._actors import Actor, Actors, ExecuteIn, Priority, Reject, Retry
+from walnats_anyio._actors import (
+    Actor,
+    Actors,
+    ExecuteIn,
+    HandlerError,
+    Priority,
+    Reject,
+    Retry,
+    WorkerProcessError,
+)
 from walnats_anyio._events import Event, Events, Limits
 from walnats_anyio._link import (
     ActorError,
@@ -33,6 +42,7 @@ __all__ = [
     "Event",
     "Events",
     "ExecuteIn",
+    "HandlerError",
     "Limits",
     "MessageTooLargeError",
     "Priority",
@@ -42,6 +52,7 @@ __all__ = [
     "StreamConfigError",
     "StreamExistsError",
     "WalnatsError",
+    "WorkerProcessError",
     "dead_letters",
     "middlewares",
     "serializers",

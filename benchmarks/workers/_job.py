@@ -30,7 +30,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Name of the durable consumer the harness has made."""
 
     events: int = 0
-    """Events to handle, to emit, or to time."""
+    """Events to handle, to emit, or to time; 0 in a declaration: what the benchmark says."""
 
     backend: str = "asyncio"
     """Event loop to run on: ``asyncio`` or ``trio``."""
@@ -43,6 +43,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     sleep: float = 0.0
     """Seconds the handler sleeps; 0 does not even yield to the event loop."""
+
+    burn: float = 0.0
+    """Seconds of CPU the handler takes without a break."""
+
+    retries: int = 0
+    """Runs that fail, for each event on average; the runs after them succeed."""
 
     mode: str = ""
     """Which way of doing the task is meant, where a library offers several."""

@@ -19,6 +19,12 @@ from benchmarks.workers._job import Figures, Job
 WARM_UP = 50
 """Events of the latency benchmark that are not counted."""
 
+MAX_OUTSTANDING = 4000
+"""Acknowledgements outstanding at once, where that is counted by hand: nats-py's own default."""
+
+TICK = 0.002
+"""Seconds between two ticks of an embedding application."""
+
 SETTLE = 2.0
 """Seconds between the start of many actors and the watch over their idleness."""
 
@@ -64,23 +70,23 @@ class Stopwatch:
 
 
 class Tally:
-    """Counts the events handled and stops the stopwatch at the last one."""
+    """Counts the runs of a handler and stops the stopwatch at the last one."""
 
     def __init__(self, job: Job, done: Callable[[], object]) -> None:
         self.watch = Stopwatch(job)
         self.handled = 0
-        self._expected = job.events
+        self._expected = job.events * (1 + job.retries)
         self._done = done
 
     def count(self) -> None:
-        """Take note of one handled event; every handler calls this once."""
+        """Take note of one run; every handler calls this once."""
         self.handled += 1
         if self.handled == self._expected:
             self.watch.stop()
             self._done()
 
     def figures(self) -> Figures:
-        """What the stopwatch says of all the events."""
+        """What the stopwatch says of all the runs."""
         return self.watch.figures(self._expected)
 
 
@@ -130,6 +136,39 @@ class Probe:
         return {"p50_us": percentiles[49] * 1e6, "p99_us": percentiles[98] * 1e6}
 
 
+class Embedder:
+    """A task of an application that has something to do every 2 ms, beside whatever else runs."""
+
+    def __init__(self) -> None:
+        self._lags: list[float] = []
+        self._due = 0.0
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        self._due = time.perf_counter() + TICK
+        while True:
+            await anyio.sleep(max(self._due - time.perf_counter(), 0))
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        # A tick that could not run is late as well. Counting only those that ran would hide a
+        # long pause behind the many short ones.
+        now = time.perf_counter()
+        while self._due <= now:
+            self._lags.append(now - self._due)
+            self._due += TICK
+
+    def figures(self) -> Figures:
+        """How late the ticks were, in milliseconds; those that are overdue right now included."""
+        self._catch_up()
+        percentiles = statistics.quantiles(self._lags, n=100, method="inclusive")
+        return {
+            "p50_ms": percentiles[49] * 1e3,
+            "p99_ms": percentiles[98] * 1e3,
+            "max_ms": max(self._lags) * 1e3,
+        }
+
+
 class FanOut:
     """Times the start of many actors, watches them idle, times one event to all of them."""
 
@@ -170,6 +209,13 @@ class FanOut:
             "kb_per_actor": (weight - self._empty) / self._job.actors / 1e3,
             "reach_all_ms": (time.perf_counter() - sent) * 1e3,
         }
+
+
+def burn(seconds: float) -> None:
+    """Use so much CPU without a break."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
 
 
 def resident_bytes() -> int:

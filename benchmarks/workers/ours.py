@@ -1,6 +1,12 @@
-"""walnats-anyio, on asyncio and on trio."""
+"""walnats-anyio, on asyncio and on trio.
+
+Also run with ``walnats_anyio`` from another checkout (``--against``): only names that have been
+public for long belong here.
+"""
 
 from __future__ import annotations
+
+import logging
 
 import anyio
 
@@ -8,11 +14,13 @@ import walnats_anyio as walnats
 from benchmarks.workers._job import Job, Task, answer, main
 from benchmarks.workers._measure import (
     WARM_UP,
+    Embedder,
     FanOut,
     MemoryTally,
     Probe,
     Stopwatch,
     Tally,
+    burn,
     resident_bytes,
 )
 from benchmarks.workers._user import GRAM, User, asyncio_handler, trio_handler
@@ -51,6 +59,93 @@ async def work_off(job: Job, kind: type[Tally]) -> None:
 async def listen(conn: walnats.types.ConnectedActors, job: Job) -> None:
     """Listen with the job's number of jobs at once."""
     await conn.listen(max_jobs=job.max_jobs)
+
+
+async def retries(job: Job) -> None:
+    """Run a handler that fails ``job.retries`` times for each event, on average, with no delay."""
+    logging.disable()  # a line for every failure otherwise
+    done = anyio.Event()
+    tally = Tally(job, done.set)
+    failures = job.retries * job.events
+
+    async def handle(user: User) -> None:
+        tally.count()
+        if tally.handled <= failures:
+            raise RuntimeError("again")
+
+    event = walnats.Event(job.stream, User)
+    actor = walnats.Actor[User, None](
+        job.consumer, event, handle, max_jobs=job.max_jobs, retry_delay=(0,)
+    )
+    async with (
+        walnats.Actors(actor).connect(job.server) as conn,
+        anyio.create_task_group() as group,
+    ):
+        tally.watch.start()
+        group.start_soon(listen, conn, job)
+        await done.wait()
+        await answer(tally.figures())
+        conn.shutdown()
+
+
+async def embedder(job: Job) -> None:
+    """Work off a backlog beside a task of the application, and see how late that task is."""
+    done = anyio.Event()
+    tally = Tally(job, done.set)
+    application = Embedder()
+
+    async def handle(user: User) -> None:
+        if job.sleep:
+            await anyio.sleep(job.sleep)
+        burn(job.burn)
+        tally.count()
+
+    event = walnats.Event(job.stream, User)
+    actor = walnats.Actor[User, None](job.consumer, event, handle, max_jobs=job.max_jobs)
+    async with (
+        walnats.Actors(actor).connect(job.server) as conn,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(application.run)
+        tally.watch.start()
+        group.start_soon(listen, conn, job)
+        await done.wait()
+        await answer(tally.figures() | application.figures())
+        group.cancel_scope.cancel()
+
+
+async def priority(job: Job) -> None:
+    """Give an urgent and a patient actor the same events, and see whose jobs start first."""
+    event = walnats.Event(job.stream, User)
+    starts: list[walnats.Priority] = []
+    ends = 0
+    done = anyio.Event()
+
+    def actor(priority: walnats.Priority) -> walnats.Actor[User, None]:
+        async def handle(user: User) -> None:
+            nonlocal ends
+            starts.append(priority)
+            await anyio.sleep(job.sleep)
+            ends += 1
+            if ends == 2 * job.events:
+                done.set()
+
+        return walnats.Actor(f"bench-{priority.name}", event, handle, priority=priority)
+
+    actors = (actor(walnats.Priority.LOW), actor(walnats.Priority.HIGH))
+    async with (
+        walnats.Events(event).connect(job.server) as emitting,
+        walnats.Actors(*actors).connect(job.server) as acting,
+        anyio.create_task_group() as group,
+    ):
+        await acting.register()
+        await emitting.emit_many(event, [GRAM] * job.events)
+        await emitting.flush()
+        group.start_soon(listen, acting, job)
+        await done.wait()
+        high = starts[: job.events].count(walnats.Priority.HIGH)
+        await answer({"high_percent": high / job.events * 100})
+        acting.shutdown()
 
 
 async def emit(job: Job) -> None:
@@ -155,6 +250,9 @@ async def sleepers(job: Job) -> None:
 TASKS: dict[str, Task] = {
     "consume": consume,
     "backlog": backlog,
+    "retries": retries,
+    "embedder": embedder,
+    "priority": priority,
     "emit": emit,
     "latency": latency,
     "fanout": fanout,

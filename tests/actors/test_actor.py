@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
 import math
 import pydoc
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, NoReturn
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, NewType, NoReturn, TypedDict
 from unittest.mock import Mock
 
 import pytest
@@ -275,6 +278,39 @@ def test_what_cannot_be_pickled_cannot_go_to_a_process(handler: Any) -> None:
     with pytest.raises(TypeError, match=r"cannot be pickled.*top of a module"):
         Actor("a", EVENT, handler, execute_in=ExecuteIn.PROCESS)
     Actor("a", EVENT, handler, execute_in=ExecuteIn.THREAD)
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+@dataclass
+class Order:
+    colour: Colour
+    earlier: Order | None = None
+
+
+def test_a_message_that_cannot_be_pickled_cannot_go_to_a_process() -> None:
+    @dataclass
+    class Local:
+        number: int
+
+    class LocalColour(enum.Enum):
+        RED = 1
+
+    class Plain(TypedDict):
+        number: int
+
+    Number = NewType("Number", int)
+    refused: list[Any] = [Local, list[Local], dict[str, Local | None], Annotated[Local, 1]]
+    refused += [LocalColour, tuple[int, LocalColour]]
+    for schema in refused:
+        with pytest.raises(TypeError, match=r"Local.*cannot be pickled.*top of a module"):
+            Actor("a", Event("x", schema), handle_plainly, execute_in=ExecuteIn.PROCESS)
+        Actor("a", Event("x", schema), handle_plainly, execute_in=ExecuteIn.THREAD)
+    fine: list[Any] = [Order, list[Order], Plain, Number, datetime, bytes, Any, dict[str, Colour]]
+    for schema in fine:
+        Actor("a", Event("x", schema), handle_plainly, execute_in=ExecuteIn.PROCESS)
 
 
 @pytest.mark.parametrize(

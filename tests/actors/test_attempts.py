@@ -14,7 +14,7 @@ from tests.actors.test_burial import letters_of, take_and_vanish
 from tests.support.recorders import Gate, Recorder
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event
-from walnats_anyio._actors._attempts import Attempts
+from walnats_anyio._actors.settle._attempts import Attempts
 from walnats_anyio.middlewares import Middleware
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import ErrorContext

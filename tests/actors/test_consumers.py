@@ -30,7 +30,7 @@ from walnats_anyio import (
     WalnatsError,
 )
 from walnats_anyio._actors import _doubts, _listen
-from walnats_anyio._actors._consumer_rules import CONSUMER_RULES, differences_of
+from walnats_anyio._actors.pull._consumer_rules import CONSUMER_RULES, differences_of
 from walnats_anyio._events import Action
 from walnats_anyio._link import Link, Message, api, pub
 

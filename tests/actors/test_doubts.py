@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from walnats_anyio._actors._consumer_rules import Terms
-from walnats_anyio._actors._doubts import UNKNOWN_FOR, Doubts, event_of
-from walnats_anyio._actors._intake import Meaning
+from walnats_anyio._actors.pull._consumer_rules import Terms
+from walnats_anyio._actors.pull._doubts import UNKNOWN_FOR, Doubts, event_of
+from walnats_anyio._actors.pull._intake import Meaning
 
 STRIPPED = {"Nats-Msg-Size": "7"}
 

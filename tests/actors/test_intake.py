@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from walnats_anyio._actors._intake import Intake, Meaning, meaning_of
+from walnats_anyio._actors.pull._intake import Intake, Meaning, meaning_of
 
 STATUSES = [
     ("100", "Idle Heartbeat", Meaning.ALIVE),
@@ -26,7 +26,7 @@ STATUSES = [
     ("409", "Leadership Change", Meaning.AGAIN),
     ("409", "Server Shutdown", Meaning.AGAIN),
     ("409", "Message Size Exceeds MaxBytes", Meaning.EXPIRED),
-    ("409", "Batch Completed", Meaning.EXPIRED),
+    ("409", "Batch Completed", Meaning.COMPLETED),
     ("400", "Bad Request - Priority Group missing", Meaning.REFUSED),
     ("400", "Bad Request", Meaning.REFUSED),
     ("408", "Requests Pending", Meaning.EXPIRED),

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from walnats_anyio._actors._polls import Polls
+from walnats_anyio._actors.pull._polls import Polls
 
 PATIENCE = 20
 

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 
 from walnats_anyio import Priority
 from walnats_anyio._actors import _slots
-from walnats_anyio._actors._slots import Slots
+from walnats_anyio._actors.run._scheduler import Slots
 
 # Limiters live in an event loop.
 pytestmark = pytest.mark.anyio

@@ -37,12 +37,12 @@ async def test_what_became_of_the_events(url: str, event: Event[int]) -> None:
             on.actors.shutdown()
     (summary,) = summaries
     assert summary.actors == (
-        ActorSummary("good", event.name, handled=3, failed=0, buried=0, handed_back=0),
-        ActorSummary("bad", event.name, handled=2, failed=1, buried=1, handed_back=0),
+        ActorSummary("good", event.name, handled=3, failed=0, dead_lettered=0, handed_back=0),
+        ActorSummary("bad", event.name, handled=2, failed=1, dead_lettered=1, handed_back=0),
     )
-    assert (summary.handled, summary.failed, summary.buried, summary.handed_back) == (5, 1, 1, 0)
+    assert (summary.handled, summary.failed, summary.dead_lettered, summary.handed_back) == (5, 1, 1, 0)
     assert 0 < summary.seconds < DEADLINE
-    assert str(summary).startswith("5 handled, 1 failed, 1 buried, 0 handed back in ")
+    assert str(summary).startswith("5 handled, 1 failed, 1 dead-lettered, 0 handed back in ")
 
 
 async def test_cancelled_it_is_in_the_log(
@@ -57,10 +57,10 @@ async def test_cancelled_it_is_in_the_log(
             tasks.start_soon(on.actors.listen)
             await gate.come(3)
             tasks.cancel_scope.cancel()
-        await until(lambda: "0 handled, 0 failed, 0 buried, 3 handed back" in caplog.text)
+        await until(lambda: "0 handled, 0 failed, 0 dead-lettered, 3 handed back" in caplog.text)
 
 
 async def test_a_burst_that_finds_nothing(url: str, event: Event[int]) -> None:
     async with stage(url, Actor("a", event, Handled())) as on:
         summary = await on.actors.listen(burst=True, poll_delay=0)
-    assert (summary.handled, summary.failed, summary.buried, summary.handed_back) == (0, 0, 0, 0)
+    assert (summary.handled, summary.failed, summary.dead_lettered, summary.handed_back) == (0, 0, 0, 0)

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from walnats_anyio import Reject, Retry
-from walnats_anyio._actors._verdict import (
+from walnats_anyio._actors.settle._verdict import (
     Ack,
     Bury,
     Nak,

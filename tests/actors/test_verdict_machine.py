@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from walnats_anyio import Reject, Retry
-from walnats_anyio._actors._verdict import Ack, Bury, Nak, Outcome, decide
+from walnats_anyio._actors.settle._verdict import Ack, Bury, Nak, Outcome, decide
 from walnats_anyio.dead_letters import Reason
 
 DELAYS = (0.5, 2.0)

@@ -1,23 +1,30 @@
 """The benchmark harness works: it runs candidates, checks them, and sums up what they measured.
 
-The peers need packages that no test needs, so only this library and nats-py run here.
+The peers need packages that no test needs, so only this library, nats-py and the raw socket run
+here; natsio as well where it is installed.
 """
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import msgspec
 import pytest
 
 from benchmarks import _harness
 from benchmarks.__main__ import main
-from benchmarks._benchmarks import BENCHMARKS, CONSUME, LATENCY, OURS, WALNATS_BEST
-from benchmarks._process import RunError
-from benchmarks._report import BEGIN, END
+from benchmarks._benchmarks import BENCHMARKS, CONSUME, LATENCY, OURS, WALNATS_BEST, Bar
+from benchmarks._process import ROOT, RunError
+from benchmarks._report import BEGIN, END, comparisons
 from benchmarks._results import BenchmarkResult, Results, Run, Spread, best_peer, judge
+from benchmarks.workers._measure import TICK, Embedder
 
-OURS_AND_FLOOR = ("--only", "walnats-anyio", "--only", "nats-py")
+OURS_AND_FLOOR = ("--only", "walnats-anyio", "--only", "nats-py", "--only", "raw socket")
+OURS_ALONE = ("--only", OURS)
+FEW = ("--events", "40", "--rounds", "1")
 
 
 def run(tmp_path: Path, *arguments: str) -> tuple[int, Results]:
@@ -27,11 +34,11 @@ def run(tmp_path: Path, *arguments: str) -> tuple[int, Results]:
 
 
 def result(**rates: tuple[float, ...]) -> BenchmarkResult:
-    """A result with a rate in each round, for candidates with underscores in place of spaces."""
+    """A result with a rate in each round; ``ours`` is this library on asyncio."""
     names = {OURS: rates.pop("ours"), **rates}
     return BenchmarkResult(
         name=CONSUME.name,
-        jobs={c.name: c.job for c in CONSUME.candidates if c.name in names},
+        jobs=dict.fromkeys(names, CONSUME.candidates[0].job),
         runs=[
             Run(round=number, candidate=name, figures={"rate": rate})
             for name, by_round in names.items()
@@ -41,17 +48,45 @@ def result(**rates: tuple[float, ...]) -> BenchmarkResult:
     )
 
 
-def test_benchmarks_run_ours_and_the_floor(tmp_path: Path) -> None:
-    names = ["consume-sleep", "consume-16", "emit-sync", "latency"]
-    code, results = run(tmp_path, *names, "--events", "100", "--rounds", "1", *OURS_AND_FLOOR)
-    assert [run.error for measured in results.benchmarks for run in measured.errors()] == []
+def check_that_all_measured(code: int, results: Results) -> None:
+    """Every candidate finished, with a figure for every column."""
+    [measured] = results.benchmarks
+    assert [run.error for run in measured.errors()] == []
     assert code == 0
-    for measured in results.benchmarks:
-        [benchmark] = [b for b in BENCHMARKS if b.name == measured.name]
-        for candidate in measured.candidates():
-            figures = measured.by_round(candidate, benchmark.metrics[0].key)
+    [benchmark] = [b for b in BENCHMARKS if b.name == measured.name]
+    assert measured.candidates()
+    for candidate in measured.candidates():
+        for metric in benchmark.metrics:
+            figures = measured.by_round(candidate, metric.key)
             assert len(figures) == 1
             assert min(figures.values()) > 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "consume",
+        "consume-sleep",
+        "consume-16",
+        "emit",
+        "emit-sync",
+        "latency",
+        "retries",
+        "embedder",
+        "priority",
+    ],
+)
+def test_benchmarks_run_ours_and_the_floor(tmp_path: Path, name: str) -> None:
+    check_that_all_measured(*run(tmp_path, name, *FEW, *OURS_AND_FLOOR))
+
+
+@pytest.mark.parametrize("name", ["consume", "consume-sleep", "emit*", "latency"])
+def test_natsio_takes_part_where_it_is_installed(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("natsio", reason="a peer of the benchmarks, for Python 3.13")
+    code, results = run(tmp_path, name, *FEW, "--only", "natsio")
+    for measured in results.benchmarks:
+        alone = Results(command="", started="", machine={}, versions={}, benchmarks=[measured])
+        check_that_all_measured(code, alone)
 
 
 def test_memory_is_measured(tmp_path: Path) -> None:
@@ -66,14 +101,14 @@ def test_a_candidate_that_is_not_installed_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def find_spec(name: str) -> object:
-        return None if name in {"walnats", "faststream", "taskiq", "trio_asyncio"} else object()
+        return None if name in {"walnats", "faststream", "taskiq", "natsio", "trio"} else object()
 
     monkeypatch.setattr(_harness, "find_spec", find_spec)
     code, results = run(tmp_path, "consume", "--events", "100", "--rounds", "1")
     assert code == 0
     missing = results.benchmarks[0].not_installed
     assert "walnats-anyio, trio" in missing
-    assert set(WALNATS_BEST) < set(missing)
+    assert {*WALNATS_BEST, "natsio"} < set(missing)
     assert capsys.readouterr().out.count("not installed") >= len(missing)
 
 
@@ -124,6 +159,46 @@ def test_a_run_that_fails_is_reported(
     assert "the reason" in capsys.readouterr().out
 
 
+def test_another_checkout_runs_its_own_library(tmp_path: Path) -> None:
+    package = tmp_path / "before" / "walnats_anyio"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('this is the other one')")
+    code, results = run(tmp_path, "consume-16", *FEW, *OURS_ALONE, "--against", str(package.parent))
+    assert code == 1
+    [measured] = results.benchmarks
+    assert measured.candidates() == [OURS, "before, asyncio"]
+    [failed] = measured.errors()
+    assert failed.candidate == "before, asyncio"
+    assert "this is the other one" in str(failed.error)
+    assert measured.spread(OURS, "rate") is not None
+
+
+def test_another_checkout_is_compared_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, results = run(tmp_path, "consume-16", *FEW, *OURS_ALONE, "--against", str(ROOT))
+    assert code == 0
+    assert results.versions["before"]
+    shown = capsys.readouterr().out
+    assert f"x before  {OURS}: rate " in shown
+    assert main(["--from", str(tmp_path / "results.json")]) == 0
+    assert capsys.readouterr().out == shown
+
+
+def test_a_folder_that_is_no_checkout_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["consume", "--against", str(tmp_path)])
+    assert "holds no walnats_anyio" in capsys.readouterr().err
+
+
+def test_a_profile_is_of_one_checkout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["consume", "--profile", str(tmp_path), "--against", str(ROOT)])
+    assert "leave --against out" in capsys.readouterr().err
+
+
 def test_a_wrong_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["consumption"])
@@ -142,6 +217,49 @@ def test_a_bar_is_against_the_best_of_its_rivals() -> None:
     assert verdict.rival == fast
     assert verdict.reached.median == pytest.approx(3.9)
     assert not verdict.passed
+
+
+def test_the_rival_of_a_bar_on_cpu_is_the_one_that_takes_the_least() -> None:
+    fast, thrifty = WALNATS_BEST
+    figures = {
+        OURS: {"rate": 300.0, "cpu_us": 5.0},
+        fast: {"rate": 200.0, "cpu_us": 40.0},
+        thrifty: {"rate": 100.0, "cpu_us": 10.0},
+    }
+    measured = BenchmarkResult(
+        name=CONSUME.name,
+        jobs={},
+        runs=[Run(round=1, candidate=name, figures=found) for name, found in figures.items()],
+        not_installed=[],
+    )
+    bars = (Bar(OURS, "cpu_us", at_most=0.4, against=WALNATS_BEST),)
+    [verdict] = judge(replace(CONSUME, bars=bars), measured)
+    assert verdict.rival == thrifty
+    assert verdict.reached.median == pytest.approx(0.5)
+    assert not verdict.passed
+
+
+def test_another_checkout_is_compared_with_round_by_round() -> None:
+    measured = result(ours=(90, 200, 330), **{"before, asyncio": (100, 100, 300), "walnats": (1,)})
+    assert comparisons(CONSUME, measured) == [f"x before  {OURS}: rate 1.10 (0.90 - 2.00)"]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_pause_counts_for_every_tick_that_it_delays(backend: str) -> None:
+    pause = 100 * TICK
+    application = Embedder()
+
+    async def block_the_loop() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(application.run)
+            await anyio.sleep(TICK)
+            time.sleep(pause)  # noqa: ASYNC251 - blocking the event loop is the point
+            group.cancel_scope.cancel()
+
+    anyio.run(block_the_loop, backend=backend)
+    figures = application.figures()
+    assert figures["max_ms"] >= pause * 0.9 * 1e3
+    assert figures["p50_ms"] >= pause * 0.3 * 1e3  # one late tick alone would leave it near zero
 
 
 def test_the_best_peer_has_the_lowest_latency() -> None:

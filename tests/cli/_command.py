@@ -60,6 +60,8 @@ class Command:
         self.temporary.mkdir()
         self._output = directory / f"{self.mark}.out"
         own = {MARK: self.mark, "TMPDIR": str(self.temporary), "PYTHONUNBUFFERED": "1"}
+        # How wide the terminal of whoever runs the tests is must not matter.
+        inherited = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 [
@@ -68,7 +70,7 @@ class Command:
                     *words,
                 ],
                 cwd=directory,
-                env={**os.environ, "COLUMNS": "100", **own, **env},
+                env={**inherited, **own, **env},
                 stdin=subprocess.PIPE if terminal else subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

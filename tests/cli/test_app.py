@@ -18,6 +18,7 @@ from walnats_anyio.cli._app import app
 from walnats_anyio.cli._report import write_report
 
 COMMANDS = ("demo", "server", "run", "dead")
+DEAD = ("list", "show", "requeue", "discard")
 
 
 def invoke(*words: str) -> tuple[int, str]:
@@ -38,6 +39,45 @@ def test_the_help_of_a_command_tells_its_exit_codes(command: str) -> None:
     code, shown = invoke(command, "--help")
     assert code == 0
     assert "Exit codes: 0" in shown
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(), *((command,) for command in COMMANDS), *(("dead", each) for each in DEAD)],
+    ids=str,
+)
+def test_help_is_readable_at_80_columns(words: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80", "TERM": "dumb"})
+    lines = result.output.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in result.output  # no option is cut
+    # What an option is for has room for a sentence, not for a word in a line.
+    assert len(lines) < 100
+
+
+@pytest.mark.parametrize("command", ["run", "demo", *(f"dead {each}" for each in DEAD)])
+def test_what_connects_has_the_options_of_a_connection(command: str) -> None:
+    _, shown = invoke(*command.split(), "--help")
+    for name in ("server", "creds", "nkey", "user", "password", "tls-ca", "tls-cert", "tls-key"):
+        assert f"--{name} " in shown
+        assert f"WALNATS_{name.replace('-', '_').upper()}" in shown
+
+
+def test_a_shell_can_learn_to_complete_commands() -> None:
+    assert "--install-completion" in invoke("--help")[1]
+    done = subprocess.run(
+        [Path(sys.executable).parent / "walnats-anyio"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={
+            **os.environ,
+            "_WALNATS_ANYIO_COMPLETE": "complete_bash",
+            "COMP_WORDS": "walnats-anyio d",
+            "COMP_CWORD": "1",
+        },
+    )
+    assert sorted(done.stdout.split()) == ["dead", "demo"]
 
 
 def test_the_version() -> None:

@@ -9,10 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.cli._command import started, until
 from tests.cli._desk import NOW, Desk, some_letters
 from tests.dead_letters._office import a_letter
+from walnats_anyio.cli._app import app
 from walnats_anyio.cli._dead._view import payload_in_words, visible
 from walnats_anyio.testing import NatsServer
 
@@ -30,11 +32,50 @@ def test_a_table_of_letters(desk: Desk) -> None:
     code, shown = desk.run("list")
     assert code == 0
     lines = shown.splitlines()
-    assert lines[1].split()[:6] == ["number", "died", "at", "event", "actor", "reason"]
+    assert lines[0].split() == ["number", "event", "actor", "reason"]
+    assert lines[3].split() == ["2", "shop.placed", "send", "rejected"]
     died = NOW.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    row = rf"2  {died}  shop\.placed  send  rejected  3  shop\.SoldOutError: nothing left at all"
-    assert re.fullmatch(row.replace("  ", r" +"), lines[4].strip())
+    assert lines[4].strip() == f"{died}, 3 attempts: shop.SoldOutError: nothing left at all"
     assert lines[-1] == "3 dead letters"
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 200])
+def test_what_a_person_needs_is_seen_in_a_terminal(
+    desk: Desk, tmp_path: Path, columns: int
+) -> None:
+    desk.write(*some_letters(), a_letter(event="e" * 40, actor="a" * 40, error="word " * 100))
+    words = ("dead", "list", "--server", desk.url)
+    with started(
+        tmp_path, *words, terminal=True, COLUMNS=str(columns), TERM="xterm-mono"
+    ) as command:
+        assert command.ends() == 0
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", command.output)
+    lines = [line.rstrip() for line in plain.splitlines()]
+    assert max(map(len, lines)) <= columns
+    assert lines[0].split() == ["number", "event", "actor", "reason"]
+    assert lines[1].split() == ["1", "shop.placed", "pack", "exhausted"]
+    assert "3 attempts: shop.SoldOutError" in lines[2]
+    # Where a name does not fit it is folded, and never cut.
+    of_the_last = plain[plain.index("     4  ") :]
+    assert of_the_last.count("eeee") >= 40 // 4 - 2
+    assert of_the_last.count("aaaa") >= 40 // 4 - 2
+
+
+def test_without_a_terminal_a_letter_is_a_line(desk: Desk, tmp_path: Path) -> None:
+    desk.write(*some_letters())
+    with started(tmp_path, "dead", "list", "--server", desk.url) as command:
+        assert command.ends() == 0
+        [line] = [line for line in command.output.splitlines() if "rejected" in line]
+    assert line.split()[:4] == ["2", "shop.placed", "send", "rejected"]
+    assert line.rstrip().endswith("shop.SoldOutError: nothing left at all")
+
+
+@pytest.mark.parametrize("words", [["list"], ["show", "1"], ["requeue", "1"], ["discard", "1"]])
+def test_json_to_standard_output_is_all_that_is_there(desk: Desk, words: list[str]) -> None:
+    desk.write(*some_letters())
+    result = CliRunner().invoke(app, ["dead", *words, "--json", "-", "--server", desk.url])
+    assert isinstance(json.loads(result.stdout), dict)
+    assert result.stderr
 
 
 def test_a_long_error_is_one_line(desk: Desk) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli._command import started, until
+from walnats_anyio.testing import NatsServer
 
 FEW = "--events=60"
 
@@ -39,6 +43,19 @@ def test_every_event_is_handled(tmp_path: Path, backend: str) -> None:
         assert "Nothing was lost: all 60 events were handled" in shown
         assert command.left_behind() == []
     check(json.loads((tmp_path / "report.json").read_text()), backend)
+
+
+def test_on_a_server_of_somebody_else_it_leaves_no_stream(
+    tmp_path: Path, nats_server: NatsServer
+) -> None:
+    words = ("demo", FEW, "--json", "-", "--server", nats_server.url)
+    with (tmp_path / "out").open("w") as out:
+        command = [sys.executable, "-m", "walnats_anyio", *words]
+        ended = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    check(json.loads((tmp_path / "out").read_text()), "asyncio")
+    assert "Nothing was lost" in ended.stderr
+    assert not list(nats_server.store_dir.rglob("demo-*"))
 
 
 def test_on_a_terminal_it_is_drawn_in_place(tmp_path: Path) -> None:
@@ -71,7 +88,7 @@ def test_a_worker_that_breaks_is_shown_with_its_output(tmp_path: Path) -> None:
         [worker] = until(lambda: find_worker(command.mark, 2))
         os.kill(worker, signal.SIGTERM)
         assert command.ends() == 1
-        assert "worker 2 ended with exit code" in command.output
+        assert re.search(r"worker 2 \(\d+\) (ended with|was killed by)", command.output)
         assert command.left_behind() == []
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 
 from tests.cli._command import report_in
-from tests.cli._crew import all_ready, replaced, run_two, stops
+from tests.cli._supervised import all_ready, replaced, run_two, stops
 from tests.cli.conftest import Shop
 from walnats_anyio.testing import NatsServer
 

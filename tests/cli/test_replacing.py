@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from tests.cli._command import until
-from tests.cli._crew import all_ready, parent_of, replaced, run_two, runs, stops
+from tests.cli._supervised import all_ready, parent_of, replaced, run_two, runs, stops
 from tests.cli.conftest import Shop
 from walnats_anyio.testing import NatsServer
 
@@ -49,8 +49,8 @@ def test_an_event_that_a_worker_died_of_is_handled_in_the_end(
     assert [worker["exit_code"] for worker in report["workers"]] == [0, 0]
     assert (report["summary"]["handled"], report["summary"]["uncounted"]) == (1, 1)
     assert (
-        "1 handled, 0 failed, 0 buried, 0 handed back, not counting 1 process that did not live "
-        "to tell; 1 worker replaced"
+        "1 handled, 0 failed, 0 dead-lettered, 0 handed back, not counting 1 process that did not "
+        "live to tell; 1 worker replaced"
     ) in command.output
 
 

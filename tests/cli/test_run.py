@@ -39,7 +39,8 @@ def test_a_signal_lets_running_jobs_finish(
         assert sorted(shop.noted("start")) == sorted(shop.noted("done")) == [0, 1, 2]
         assert "stopped gracefully" in command.output
         assert (
-            "; 3 handled, 0 failed, 0 buried, 0 handed back; left in NATS: pack 2" in command.output
+            "; 3 handled, 0 failed, 0 dead-lettered, 0 handed back; left in NATS: pack 2"
+            in command.output
         )
         assert "Traceback" not in command.output
 
@@ -142,7 +143,7 @@ def test_a_burst_handles_what_is_there_and_ends(
     assert written["how"] == "burst done"
     assert written["exit_code"] == 0
     assert written["left"] == {"pack": 0}
-    counts = {"handled": 40, "failed": 0, "buried": 0, "handed_back": 0}
+    counts = {"handled": 40, "failed": 0, "dead_lettered": 0, "handed_back": 0}
     actors = [{"actor": "pack", "event": "shop.placed", **counts}]
     assert written["summary"] == {**counts, "uncounted": 0, "actors": actors}
 

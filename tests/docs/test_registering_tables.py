@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.docs._blocks import ROOT
-from walnats_anyio._actors._consumer_rules import CONSUMER_RULES
-from walnats_anyio._actors._intake import STATUSES, Meaning
+from walnats_anyio._actors.pull._consumer_rules import CONSUMER_RULES
+from walnats_anyio._actors.pull._intake import STATUSES, Meaning
 from walnats_anyio._events import Action
 from walnats_anyio._events._stream_rules import STREAM_RULES
 

@@ -70,6 +70,8 @@ CHECKS: dict[str, Callable[..., bool]] = {
     "python": script_exists,
     "python3.11": script_exists,
     "run": (ROOT / ".ci" / "run").exists,
+    "source": lambda script: script == ".venv/bin/activate",
+    "cd": lambda directory: (ROOT / directory).is_dir(),
 }
 
 

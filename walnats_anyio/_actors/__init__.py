@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from walnats_anyio._actors._connection import ConnectedActors
 from walnats_anyio._actors._registry import Actors
-from walnats_anyio._actors._summary import ActorSummary, Summary
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._choices import ExecuteIn, Priority, Reject, Retry
+from walnats_anyio._actors.run import HandlerError, WorkerProcessError
+from walnats_anyio._actors.settle import ActorSummary, Ended, Summary
 
 __all__ = [
     "Actor",
     "ActorSummary",
     "Actors",
     "ConnectedActors",
+    "Ended",
     "ExecuteIn",
+    "HandlerError",
     "Priority",
     "Reject",
     "Retry",
     "Summary",
+    "WorkerProcessError",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,20 +11,20 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from walnats_anyio import _letters
-from walnats_anyio._actors import _attempts
 from walnats_anyio._actors._consumers import check_consumers, for_each, register_consumer
-from walnats_anyio._actors._executors import Executors
-from walnats_anyio._actors._job import logger
 from walnats_anyio._actors._listen import Listening
-from walnats_anyio._actors._polls import Polls
-from walnats_anyio._actors._requests import Options
-from walnats_anyio._actors._slots import Slots
-from walnats_anyio._actors._summary import Summary
+from walnats_anyio._actors.pull import Options, Polls
+from walnats_anyio._actors.run import Executors
+from walnats_anyio._actors.settle import Summary, _attempts
 from walnats_anyio._events._arguments import check_count, check_seconds
 from walnats_anyio._link import Link, Server, ServerError, open_link
+from walnats_anyio._link._again import refuse_again
 
 if TYPE_CHECKING:
     from walnats_anyio._actors._registry import Actors
+
+
+logger = logging.getLogger("walnats_anyio.actors")
 
 
 class ConnectedActors:
@@ -97,7 +98,7 @@ class ConnectedActors:
             task_status: for `task_group.start`.
 
         Returns:
-            How many jobs were handled, failed, were buried and handed back. The log has it as well,
+            Why it ended, and how many jobs were handled, failed, were dead-lettered and handed back. The log has it as well,
             at level INFO, however `listen` ends.
 
         Raises:
@@ -107,9 +108,11 @@ class ConnectedActors:
                 events would not come as they should. What differs and breaks no promise is logged
                 as a warning, and the actor works with what the server has.
             StreamConfigError: the stream of an actor's event belongs to another event.
-            RuntimeError: this connection is listening already.
+            RuntimeError: this connection is listening already; or the main program has no guard,
+                and runs again in a worker process.
             ExceptionGroup: what broke while listening, such as a `ConnectionLostError`.
         """
+        refuse_again("listen()")
         check_count("max_polls", max_polls, optional=True)
         check_count("batch", batch, optional=True)
         check_count("max_jobs", max_jobs)
@@ -123,13 +126,14 @@ class ConnectedActors:
         check_seconds("poll_delay", poll_delay, 0.0 if burst else 0.05)
         if self._listening is not None:
             raise RuntimeError("this connection is listening already: connect once more")
+        executors = Executors(max_threads, max_processes)
         self._listening = listening = Listening(
             self._link,
             self._actors,
             options=Options(burst, batch, poll_delay),
-            slots=Slots(max_jobs),
+            max_jobs=max_jobs,
             polls=Polls(max_polls),
-            executors=Executors(max_threads, max_processes),
+            executors=executors,
         )
         try:
             listening.work_with(await check_consumers(self._link, self._actors))
@@ -137,7 +141,8 @@ class ConnectedActors:
             if self._stop_first:
                 listening.stop()
             try:
-                await listening.run(shutdown_timeout, task_status)
+                async with executors:
+                    await listening.run(shutdown_timeout, task_status)
             finally:
                 summary = listening.summary()
                 logger.info("listened: %s", summary)
@@ -177,5 +182,6 @@ async def connect_actors(
     actors: Actors, server: Server | None, close: bool, options: dict[str, Any]
 ) -> AsyncIterator[ConnectedActors]:
     """What `Actors.connect` documents."""
+    refuse_again("Actors.connect()")
     async with open_link(server, close=close, options=options) as link:
         yield ConnectedActors(actors, link)

@@ -9,7 +9,8 @@ from typing import Any
 
 import anyio
 
-from walnats_anyio._actors._consumer_rules import (
+from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.pull._consumer_rules import (
     Terms,
     broken,
     differences_of,
@@ -17,7 +18,6 @@ from walnats_anyio._actors._consumer_rules import (
     updated,
     warnings,
 )
-from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._events import Action, Difference, check_owner, raise_all, show
 from walnats_anyio._link import (
     STREAM_NOT_FOUND,

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from time import monotonic
 from typing import Any
 
 import anyio
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 
-from walnats_anyio._actors._consumer_rules import Terms
+from walnats_anyio._actors._actor_run import ActorRun
 from walnats_anyio._actors._consumers import check_again
-from walnats_anyio._actors._executors import Executors
-from walnats_anyio._actors._listener import Listener
-from walnats_anyio._actors._polls import Polls
-from walnats_anyio._actors._requests import Options
-from walnats_anyio._actors._slot import Slot
-from walnats_anyio._actors._slots import Slots
-from walnats_anyio._actors._summary import ActorSummary, Summary
 from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.pull import Options, Polls, RequestBudget
+from walnats_anyio._actors.pull._consumer_rules import Terms
+from walnats_anyio._actors.run import Executors, Pace, Scheduler, Worker
+from walnats_anyio._actors.settle import Ended, Summary
 from walnats_anyio._link import (
     ConnectionLostError,
     ConsumerConfigError,
     Link,
     ServerError,
     WalnatsError,
+    failures_of,
+    one_or_group,
 )
 
 CLOSE_WITHIN = 2.0
@@ -32,20 +32,13 @@ CLOSE_WITHIN = 2.0
 LOOK_EVERY = 60.0
 """Seconds between looks at each consumer, which others may change while it is listened to."""
 
-LONGEST_TICK = 2.5
-"""Seconds between looks at what is held and asked for, at most."""
-
-SHORTEST_TICK = 0.02
-"""The same, at least: others may set any `ack_wait`, and the loop has to do something else too."""
-
 
 class Listening:
     """One run of `listen`.
 
-    Every actor has a `Listener`, which receives in nats-py's loop and never waits, and a task that
-    keeps its clock. Slots, the tasks that run jobs, are started by one task, the foreman, as
-    nats-py's loop on trio cannot start tasks of the application. The body waits for a reason to
-    end.
+    Two task groups, one inside of the other. The inner one has the workers. The outer one has the
+    clock, which goes on until every delivery is settled: a job that cleans up after a cancellation
+    still needs its pulse.
     """
 
     def __init__(
@@ -54,50 +47,80 @@ class Listening:
         actors: Iterable[Actor[Any, Any]],
         *,
         options: Options,
-        slots: Slots,
+        max_jobs: int,
         polls: Polls,
         executors: Executors,
     ) -> None:
         self.link = link
-        self.slots = slots
+        self.options = options
         self.polls = polls
         self.executors = executors
-        self.options = options
-        self._to_spawn: list[Slot] = []
-        self._spawn_wanted = anyio.Event()
+        self.budget = RequestBudget(max_jobs)
+        self.scheduler = Scheduler(max_jobs, self.changed)
+        self.pace = Pace(link.new_spot)
+        self.ended = Ended.CANCELLED
+        """Why it ended; cancelled until something else is known."""
+        self.over = anyio.Event()
+        """Set when all of it is over."""
         self._changed = anyio.Event()
-        self._new_terms = anyio.Event()
+        self._look_now = anyio.Event()
         self._stopping = False
         self._failure: Exception | None = None
-        self._started_at = anyio.current_time()
+        self._began = monotonic()
+        self._workers: TaskGroup
+        self._clock = anyio.CancelScope(shield=True)
         actors = list(actors)
-        self._listeners = [Listener(actor, self, alone=len(actors) == 1) for actor in actors]
+        self.runs = [
+            ActorRun(actor, self, [other for other in actors if other is not actor])
+            for actor in actors
+        ]
+        self.scheduler.members = [run.workers for run in self.runs]
 
     def work_with(self, terms: Mapping[tuple[str, str], Terms]) -> None:
         """Take what the server has for each consumer; before `run`."""
-        for listener in self._listeners:
-            listener.doubts.terms = terms[listener.actor.event.name, listener.actor.name]
+        for run in self.runs:
+            run.consumer.doubts.terms = terms[run.actor.event.name, run.actor.name]
 
     async def run(self, shutdown_timeout: float | None, task_status: TaskStatus[None]) -> None:
-        """Listen until stopped, until the burst is over, or until something breaks."""
+        """Listen until stopped, until the burst is over, or until something breaks.
+
+        Raises:
+            BaseException: what broke: one error as itself, several as a group.
+        """
         if self._stopping:
+            self.ended = Ended.SHUTDOWN
+            self.over.set()
             task_status.started()
             return
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._foreman, tasks, name="walnats/foreman")
-                for listener in self._listeners:
-                    await listener.start()
-                    name = f"walnats/{listener.actor.name}/deadlines"
-                    tasks.start_soon(listener.jobs.deadlines.watch, name=name)
-                tasks.start_soon(self._keep_time, tasks, name="walnats/clock")
-                await self.link.flush()
-                task_status.started()
-                await self._until_over()
-                await self._drain(shutdown_timeout)
-                tasks.cancel_scope.cancel()
+                clock = self.link.backend.protect(self._keep_time)
+                tasks.start_soon(clock, tasks, name="walnats/clock")
+                try:
+                    await self._work(shutdown_timeout, task_status)
+                finally:
+                    await self._close()
+                    self._clock.cancel()
+        except BaseExceptionGroup as group:
+            failures = failures_of(group)
+            if not failures:
+                raise
+            raise one_or_group("listening failed", failures) from None
         finally:
-            await self._close()
+            self.over.set()
+
+    async def _work(self, shutdown_timeout: float | None, task_status: TaskStatus[None]) -> None:
+        async with anyio.create_task_group() as workers:
+            self._workers = workers
+            workers.start_soon(self.pace.let_go_on, name="walnats/pace")
+            for run in self.runs:
+                run.consumer.start()
+            await self.link.flush()
+            self._raise_failure()
+            task_status.started()
+            await self._until_over()
+            await self._drain(shutdown_timeout)
+            workers.cancel_scope.cancel()
 
     def stop(self) -> None:
         """Take no more events and end when the running jobs have."""
@@ -106,107 +129,100 @@ class Listening:
 
     def summary(self) -> Summary:
         """What has been done so far."""
-        return Summary(
-            anyio.current_time() - self._started_at,
-            tuple(
-                ActorSummary(
-                    listener.actor.name,
-                    listener.actor.event.name,
-                    listener.done,
-                    counts.failed,
-                    counts.buried,
-                    counts.handed_back,
-                )
-                for listener in self._listeners
-                for counts in (listener.counts,)
-            ),
-        )
+        actors = tuple(run.summary() for run in self.runs)
+        return Summary(monotonic() - self._began, actors, self.ended)
 
-    # what listeners call
+    # what its parts call
 
-    def spawn(self, slot: Slot) -> None:
-        self._to_spawn.append(slot)
-        self._spawn_wanted.set()
+    def spawn(self, worker: Worker) -> None:
+        """Start a worker."""
+        self._workers.start_soon(worker.run, name="walnats/worker")
 
-    def settled(self) -> None:
+    def changed(self) -> None:
+        """A reason to end may be there."""
         self._changed.set()
 
     def failed(self, error: Exception) -> None:
+        """Something broke."""
         if self._failure is None:
             self._failure = error
         self._changed.set()
 
-    # tasks
+    def look_now(self) -> None:
+        """An actor doubts its consumer: have the clock look at once."""
+        self._look_now.set()
 
-    async def _foreman(self, tasks: anyio.abc.TaskGroup) -> None:
-        while True:
-            await self._spawn_wanted.wait()
-            self._spawn_wanted = anyio.Event()
-            starting, self._to_spawn = self._to_spawn, []
-            for slot in starting:
-                tasks.start_soon(slot.run, name=f"walnats/{slot.listener.actor.name}/slot")
+    # the clock
 
-    async def _keep_time(self, tasks: anyio.abc.TaskGroup) -> None:
-        """Pulses for what is held, and an ear for a silent server: one clock for all actors.
+    async def _keep_time(self, tasks: TaskGroup) -> None:
+        """Pulses for what is held, and looks for a silent server: one clock for all actors.
 
-        A task for each actor would wake up 400 times a second for 1,000 actors that are idle.
+        A task for each actor would wake up 400 times a second for 1,000 actors that are idle. It
+        counts the server's time, which a mock clock does not change.
         """
-        now = anyio.current_time()
-        ticked = dict.fromkeys(self._listeners, now)
-        looked = dict.fromkeys(self._listeners, now)
-        while True:
-            with anyio.move_on_after(min(map(_period, self._listeners))):
-                await self._new_terms.wait()
-                self._new_terms = anyio.Event()
-            now = anyio.current_time()
-            for listener in self._listeners:
-                # Rather a little early than a whole round late.
-                if now < ticked[listener] + _period(listener) * 0.9:
-                    continue
-                listener.tick(now - ticked[listener])
-                ticked[listener] = now
-                if listener.doubts.look or now >= looked[listener] + LOOK_EVERY:
-                    looked[listener] = now
-                    tasks.start_soon(self._look_after, listener)
+        now = monotonic()
+        ticked = dict.fromkeys(self.runs, now)
+        looked = dict.fromkeys(self.runs, now)
+        with self._clock:
+            while True:
+                with anyio.move_on_after(min(run.period for run in self.runs)):
+                    await self._look_now.wait()
+                    self._look_now = anyio.Event()
+                now = monotonic()
+                for run in self.runs:
+                    doubts = run.consumer.doubts
+                    # Rather a little early than a whole round late.
+                    if now >= ticked[run] + run.period * 0.9:
+                        run.tick(now - ticked[run])
+                        ticked[run] = now
+                    if doubts.look or now >= looked[run] + LOOK_EVERY:
+                        looked[run] = now
+                        tasks.start_soon(self._look_after, run, name="walnats/look")
 
-    async def _look_after(self, listener: Listener) -> None:
+    async def _look_after(self, run: ActorRun) -> None:
         """End `listen` when a consumer is gone, or is not what it was; take its new terms."""
-        doubts = listener.doubts
+        doubts = run.consumer.doubts
         in_doubt, doubts.look = doubts.look, False
-        period = _period(listener)
         try:
-            doubts.looked(await check_again(self.link, listener.actor, doubts.terms))
+            doubts.looked(await check_again(self.link, run.actor, doubts.terms))
         except ConsumerConfigError as error:
             self.failed(error)
         except ServerError:
             doubts.look = in_doubt  # nobody answers at all: ask again
         except ConnectionLostError:
-            return  # each listener hears of that from the link
-        if _period(listener) < period:
-            self._new_terms.set()
+            return  # each actor hears of that from the link
+        else:
+            if not run.consumer.stopped:
+                run.consumer.apply_terms()
+
+    # the end
 
     async def _until_over(self) -> None:
-        while not (self._stopping or self._burst_is_over()):
+        while not self._stopping:
             self._raise_failure()
+            if self._burst_is_over():
+                self.ended = Ended.BURST
+                return
             await self._change()
         self._raise_failure()
 
     async def _drain(self, shutdown_timeout: float | None) -> None:
         """Let running jobs finish; those that do not in time are cancelled by the caller."""
-        for listener in self._listeners:
-            listener.stop()
-        with anyio.move_on_after(shutdown_timeout):
-            while self.slots.limiter.borrowed_tokens:
+        for run in self.runs:
+            run.stop()
+        with anyio.move_on_after(shutdown_timeout) as scope:
+            while not self.scheduler.idle:
                 await self._change()
                 self._raise_failure()
+        if self.ended is not Ended.BURST:
+            self.ended = Ended.SHUTDOWN_TIMEOUT if scope.cancelled_caught else Ended.SHUTDOWN
 
     async def _change(self) -> None:
         await self._changed.wait()
         self._changed = anyio.Event()
 
     def _burst_is_over(self) -> bool:
-        idle = not self.slots.limiter.borrowed_tokens
-        return idle and all(each.finished and not each.held for each in self._listeners)
+        return self.scheduler.idle and all(run.is_over for run in self.runs)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -215,18 +231,13 @@ class Listening:
     async def _close(self) -> None:
         """Stop the server's deliveries, hand back what still comes, and say the last words."""
         with anyio.move_on_after(CLOSE_WITHIN, shield=True):
-            for listener in self._listeners:
-                listener.stop()
-                listener.hand_back_all()
+            for run in self.runs:
+                run.stop()
+                run.hand_back_all()
             try:
                 await self.link.flush(CLOSE_WITHIN)
             except WalnatsError as error:
                 if not isinstance(error, ServerError) and self.link.closed is None:
                     raise
-            for listener in self._listeners:
-                await listener.close()
-
-
-def _period(listener: Listener) -> float:
-    """Seconds between the ticks of an actor: a few of them within its `ack_wait`."""
-    return min(max(listener.doubts.terms.ack_wait / 4, SHORTEST_TICK), LONGEST_TICK)
+        for run in self.runs:
+            run.consumer.close()

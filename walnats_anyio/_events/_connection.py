@@ -21,6 +21,7 @@ from walnats_anyio._link import (
     Server,
     open_link,
 )
+from walnats_anyio._link._again import refuse_again
 
 if TYPE_CHECKING:
     from walnats_anyio._events._registry import Events
@@ -289,6 +290,7 @@ async def connect_events(
     events: Events, server: Server | None, close: bool, options: dict[str, Any]
 ) -> AsyncIterator[ConnectedEvents]:
     """What `Events.connect` documents."""
+    refuse_again("Events.connect()")
     async with open_link(server, close=close, options=options) as link:
         connected = ConnectedEvents(events, link)
         left: BaseException | None = None

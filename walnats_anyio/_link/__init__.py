@@ -14,6 +14,7 @@ from walnats_anyio._link._errors import (
     StreamExistsError,
     WalnatsError,
 )
+from walnats_anyio._link._failures import failures_of, one_or_group
 from walnats_anyio._link._jetstream import (
     CONSUMER_NOT_FOUND,
     STREAM_NAME_IN_USE,
@@ -31,7 +32,7 @@ from walnats_anyio._link._jetstream import (
 from walnats_anyio._link._link import Link, Subscription, open_link
 from walnats_anyio._link._names import check_header, check_name
 from walnats_anyio._link._options import Server, check_connect
-from walnats_anyio._link._parking import ParkingSpot, cancelled_from_outside
+from walnats_anyio._link._parking import Backend, ParkingSpot, cancelled_from_outside
 from walnats_anyio._link._pending import PayloadTooLargeError, PendingRequest
 from walnats_anyio._link.protocol import (
     HeaderError,
@@ -48,6 +49,7 @@ __all__ = [
     "STREAM_NAME_IN_USE",
     "STREAM_NOT_FOUND",
     "ActorError",
+    "Backend",
     "ConnectError",
     "ConnectionLostError",
     "ConsumerConfigError",
@@ -76,9 +78,11 @@ __all__ = [
     "differences",
     "ensure_helper_stream",
     "ensure_stream",
+    "failures_of",
     "is_ack_subject",
     "is_answer",
     "is_no_responders",
+    "one_or_group",
     "open_link",
     "parse_headers",
     "pub",

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import anyio
 
@@ -60,15 +63,45 @@ class AsyncioBackend:
     readable = AsyncioReadable
 
     def protect(self, task: Task) -> Task:
-        # Ctrl-C cancels the main task here, so it interrupts nothing else.
-        return task
+        return partial(_persistent, task)
+
+    @property
+    def cancels(self) -> Callable[[], int] | None:
+        return _cancels
+
+    def forget_cancellation(self) -> None:
+        _forget_cancellation()
 
     def cancelled_from_outside(self) -> bool:
         # A coroutine can also raise `CancelledError` by itself, such as by awaiting a future that
         # somebody cancelled, or cancel its own task. Then that is forgotten.
         if anyio.current_effective_deadline() == -math.inf:
             return True
-        task = asyncio.current_task()
-        while task is not None and task.cancelling():
-            task.uncancel()
+        _forget_cancellation()
         return False
+
+
+async def _persistent(task: Task, *args: Any) -> None:
+    """Run a task again that was cancelled from outside of any scope.
+
+    `asyncio.run` cancels every task when its main one has ended, ours as well. What the body of the
+    connection has to say then must still be sent, so ours go on until the body leaves.
+    """
+    while True:
+        try:
+            return await task(*args)
+        except asyncio.CancelledError:
+            if anyio.current_effective_deadline() == -math.inf:
+                raise
+            _forget_cancellation()
+
+
+def _cancels() -> int:
+    current = asyncio.current_task()
+    return 0 if current is None else current.cancelling()
+
+
+def _forget_cancellation() -> None:
+    current = asyncio.current_task()
+    while current is not None and current.cancelling():
+        current.uncancel()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from time import monotonic
 
 import anyio
+from anyio.abc import TaskGroup
 
 from walnats_anyio._link._handshake import CLOSE_WITHIN, Established
 from walnats_anyio._link._keepalive import LOOKS, Action, Keepalive, Seen
@@ -57,18 +59,23 @@ class Connection:
         self._on_control = on_control
         self._pongs = 0
         self._messages = 0
-        self._scope = anyio.CancelScope()
+        self._scopes: list[anyio.CancelScope] = []
+        self._working = 0
+        self._over = anyio.Event()
 
-    async def serve(self, options: ConnectOptions, backend: Backend) -> None:
+    async def serve(self, tasks: TaskGroup, options: ConnectOptions, backend: Backend) -> None:
         """Serve the connection until it is lost; `reason` says why. Cancelling it cuts it."""
         try:
-            with self._scope:
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(backend.protect(self._read), name="walnats/reader")
-                    tasks.start_soon(backend.protect(self._write), name="walnats/writer")
-                    alive = backend.protect(self._keep_alive)
-                    tasks.start_soon(alive, options, name="walnats/keepalive")
+            for name, work in (
+                ("reader", self._read),
+                ("writer", self._write),
+                ("keepalive", partial(self._keep_alive, options)),
+            ):
+                self._working += 1
+                tasks.start_soon(backend.protect(self._work), work, name=f"walnats/{name}")
+            await self._over.wait()
         finally:
+            self.end("the connection was left")
             self._outbox.disconnect()
             with anyio.move_on_after(CLOSE_WITHIN, shield=True):
                 await self._transport.close()
@@ -76,11 +83,24 @@ class Connection:
     def end(self, reason: str) -> None:
         """Cut the connection; the first reason counts."""
         self.reason = self.reason or reason
-        self._scope.cancel()
+        for scope in self._scopes:
+            scope.cancel()
+        if not self._working:
+            self._over.set()
+
+    async def _work(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do one part of the work until the connection ends."""
+        with anyio.CancelScope() as scope:
+            self._scopes.append(scope)
+            if not self.reason:
+                await work()
+        self._scopes.remove(scope)
+        self._working -= 1
+        self.end("")
 
     async def _read(self) -> None:
         parser, receive = self._parser, self._transport.receive
-        events = self._first_events
+        events, self._first_events = self._first_events, []
         try:
             while True:
                 self._handle(events)
@@ -121,6 +141,10 @@ class Connection:
             await self._outbox.send_all(self._transport)
         except LOST as exc:
             self.end(_why(exc))
+        finally:
+            if self._outbox.unsent:
+                # Interrupted in the middle of a command: the rest would be read as another one.
+                self.end("writing was interrupted")
 
     async def _keep_alive(self, options: ConnectOptions) -> None:
         keepalive = Keepalive(options.max_outstanding_pings)

@@ -18,14 +18,13 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any, Protocol
 
 import anyio
-from anyio import TASK_STATUS_IGNORED
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskGroup
 
 from walnats_anyio._link._callbacks import Callbacks
 from walnats_anyio._link._connection import Connection, Deliver
@@ -36,6 +35,7 @@ from walnats_anyio._link._errors import (
     ServerError,
     WalnatsError,
 )
+from walnats_anyio._link._failures import failures_of, one_or_group
 from walnats_anyio._link._handshake import CLOSE_WITHIN, Established
 from walnats_anyio._link._options import ConnectOptions, Server, is_client, parse_servers
 from walnats_anyio._link._outbox import Outbox
@@ -51,6 +51,9 @@ SETTLE = 5.0
 
 MOVE_WITHIN = 2.0
 """Seconds that answers are waited for before a connection moves away from a server that stops."""
+
+MOVE_LOOKS = 100
+"""Looks in that time."""
 
 
 class Watcher(Protocol):
@@ -84,13 +87,15 @@ class Link:
         """What the server says about itself."""
         self.new_spot: Callable[[], ParkingSpot] = backend.new_spot
         """Makes a spot where one task of the application waits."""
-        self._backend = backend
+        self.backend = backend
+        """What differs between asyncio and trio."""
         self._options = options
         self._outbox = Outbox(backend.new_spot())
         self._pending = PendingRequests(self._outbox, backend.new_spot)
         self._callbacks = Callbacks(backend.new_spot())
         self._dialer: Dialer
         self._tasks: TaskGroup
+        self._established: Established | None = None
         self._connection: Connection | None = None
         self._settled_at = 0.0
         self._watchers: dict[int, Watcher] = {}
@@ -262,30 +267,30 @@ class Link:
         """Call it no more."""
         self._watchers.pop(id(watcher), None)
 
-    async def run(
-        self, dialer: Dialer, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED
-    ) -> None:
-        """Keep the link connected, until cancelled; the one task that all others hang on.
+    async def connect(self, dialer: Dialer, tasks: TaskGroup) -> None:
+        """Connect, and start the tasks that keep the link connected in this task group.
 
         Raises:
             ConnectError: the first connection failed; later failures close the link.
         """
         self._dialer = dialer
+        self._tasks = tasks
+        self.subscribe_to(self._pending.prefix + b"*", self._pending.on_reply)
+        self._established = await dialer.first()
+        for name, task in (
+            ("pending", self._pending.watch),
+            ("later", self._pending.send_later),
+            ("connection", self._serve_for_ever),
+        ):
+            tasks.start_soon(self.backend.protect(self._guard), task, name=f"walnats/{name}")
+        await self._settle_in()
+
+    async def _guard(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Run a task; whoever waits on the link hears of its end, should it break."""
         try:
-            self.subscribe_to(self._pending.prefix + b"*", self._pending.on_reply)
-            established = await dialer.first()
-            async with anyio.create_task_group() as tasks:
-                protect = self._backend.protect
-                tasks.start_soon(protect(self._pending.watch), name="walnats/pending")
-                tasks.start_soon(protect(self._pending.send_later), name="walnats/later")
-                serve = protect(self._serve_for_ever)
-                tasks.start_soon(serve, established, name="walnats/connection")
-                self._tasks = tasks
-                await self._settle_in()
-                task_status.started()
-        except BaseException as exc:
-            # Whoever waits on the link must hear of its end on every path.
-            self._close(ConnectionLostError("the connection to NATS has ended"), exc)
+            await task()
+        except Exception as exc:
+            self._close(ConnectionLostError("the connection to NATS is broken"), exc)
             raise
 
     async def _settle_in(self) -> None:
@@ -306,18 +311,21 @@ class Link:
             )
         self._connected_once = True
 
-    async def _serve_for_ever(self, established: Established) -> None:
-        while True:
-            connection = Connection(established, self._outbox, self._delivers, self._on_control)
-            self._connection = connection
-            self._on_connect(established)
-            await connection.serve(self._options, self._backend)
-            self._on_disconnect(connection)
+    async def _serve_for_ever(self) -> None:
+        while self.closed is None:
             try:
-                established = await self._dialer.again()
+                established = self._established or await self._dialer.again()
             except ConnectionLostError as exc:
                 self._close(exc)
                 return
+            self._established = None
+            connection = Connection(established, self._outbox, self._delivers, self._on_control)
+            self._connection = connection
+            self._on_connect(established)
+            try:
+                await connection.serve(self._tasks, self._options, self.backend)
+            finally:
+                self._on_disconnect(connection)
 
     def _on_connect(self, established: Established) -> None:
         self.info = established.info
@@ -337,6 +345,8 @@ class Link:
                 watcher.on_reconnect()
 
     def _on_disconnect(self, connection: Connection) -> None:
+        if self.closed is not None:
+            return
         refusal = connection.refusal
         self._dialer.lost(str(refusal or connection.reason), refusal)
         self._callbacks.post(self._options.disconnected_cb)
@@ -360,7 +370,7 @@ class Link:
             self._callbacks.post(self._options.lame_duck_mode_cb)
         if self._dialer.learn(info) and not self._moving:
             self._moving = True
-            self._tasks.start_soon(self._backend.protect(self._move), name="walnats/move")
+            self._tasks.start_soon(self.backend.protect(self._move), name="walnats/move")
 
     def on_error(self, error: Exception) -> None:
         """Tell the caller's `error_cb`."""
@@ -369,9 +379,10 @@ class Link:
     async def _move(self) -> None:
         """Leave a server that is about to stop, when what is under way has been answered."""
         connection = self._connection
-        with anyio.move_on_after(MOVE_WITHIN):
-            while len(self._pending) or self._outbox.commands:  # noqa: ASYNC110 - costs nothing else
-                await anyio.sleep(MOVE_WITHIN / 100)
+        for _ in range(MOVE_LOOKS):
+            if not len(self._pending) and not self._outbox.commands:
+                break
+            await anyio.sleep(MOVE_WITHIN / MOVE_LOOKS)
         if connection is not None:
             connection.end("the server is about to stop")
 
@@ -470,27 +481,24 @@ async def open_link(
     body: BaseException | None = None
     try:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(link.call_back, tasks.cancel_scope, name="walnats/callbacks")
+            call_back = backend.protect(link.call_back)
+            tasks.start_soon(call_back, tasks.cancel_scope, name="walnats/callbacks")
             # The task group would wrap what is raised in a group, so it goes around that.
             try:
-                await tasks.start(backend.protect(link.run), dialer, name="walnats/link")
+                await link.connect(dialer, tasks)
+                yield link
             except BaseException as exc:  # noqa: BLE001 - raised below
-                body = _unwrapped(exc)
-            else:
-                try:
-                    yield link
-                except BaseException as exc:  # noqa: BLE001 - raised below
-                    body = exc
+                body = exc
             await link.leave()
             tasks.cancel_scope.cancel()
     except BaseException as exc:
         await dialer.close()
-        failures = _failures(exc)
+        failures = failures_of(exc)
         if not failures:
             raise  # cancelled from outside
-        if body is not None and not _is_cancellation(body):
+        if body is not None and failures_of(body):
             failures.insert(0, body)
-        raise _one_or_group(failures) from None
+        raise one_or_group("the connection to NATS failed", failures) from None
     await dialer.close()
     if link.interrupt is not None:
         raise link.interrupt
@@ -511,27 +519,3 @@ def _dialer_for(server: Server, close: bool, options: ConnectOptions, link: Link
         return BorrowedDialer(server, close)  # type: ignore[arg-type]  # `is_client` has looked
     addresses = parse_servers(server)  # type: ignore[arg-type]  # it is no client
     return ServerDialer(addresses, options, link.on_error)
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    return not _failures(error)
-
-
-def _failures(error: BaseException) -> list[BaseException]:
-    """What really failed: the parts of an exception that are no cancellation."""
-    if isinstance(error, BaseExceptionGroup):
-        return [one for part in error.exceptions for one in _failures(part)]
-    return [] if isinstance(error, anyio.get_cancelled_exc_class()) else [error]
-
-
-def _unwrapped(error: BaseException) -> BaseException:
-    failures = _failures(error)
-    return _one_or_group(failures) if failures else error
-
-
-def _one_or_group(errors: list[BaseException]) -> BaseException:
-    """One error as itself, several as a group; what ends the program as itself."""
-    for error in errors:
-        if len(errors) == 1 or isinstance(error, KeyboardInterrupt | SystemExit):
-            return error
-    return BaseExceptionGroup("the connection to NATS failed", errors)

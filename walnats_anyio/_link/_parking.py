@@ -62,6 +62,15 @@ class Backend(Protocol):
         """Whether a cancellation that was just caught came from outside the code that raised it."""
         ...
 
+    @property
+    def cancels(self) -> Callable[[], int] | None:
+        """How many native cancellations of this task are asked for; None where there are none."""
+        ...
+
+    def forget_cancellation(self) -> None:
+        """Forget the native cancellations of this task."""
+        ...
+
 
 def is_trio() -> bool:
     """Whether the event loop that runs now is trio's."""

@@ -257,8 +257,10 @@ class PendingRequests:
         while True:
             while not self._later:
                 await self._later_spot.wait()
-            request = self._later.popleft()
+            request = self._later[0]
             await anyio.sleep(max(0.0, request.sent_at + RETRY_LATER_AFTER - monotonic()))
+            if self._later and self._later[0] is request:
+                self._later.popleft()
             # A reconnect in the meantime has sent it already; a drop has ended it.
             unsent = monotonic() - request.sent_at >= RETRY_LATER_AFTER / 2
             if unsent and self._open.get(request.reply) is request:

@@ -58,6 +58,13 @@ class TrioBackend:
         # trio raises KeyboardInterrupt between any two steps of code that is not protected.
         return partial(_protected, task)
 
+    @property
+    def cancels(self) -> None:
+        return None
+
+    def forget_cancellation(self) -> None:
+        pass
+
     def cancelled_from_outside(self) -> bool:
         return True  # trio's cancellation always comes from a scope
 

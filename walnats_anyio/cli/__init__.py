@@ -20,7 +20,9 @@ def main() -> None:
         # Here, so that who lacks the extra reads one line, and so that a worker process, which
         # imports the main module again, does not pay for it.
         from walnats_anyio.cli._app import app
+        from walnats_anyio.cli._screen import have_standard_streams
 
+        have_standard_streams()
         app()
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]

@@ -9,6 +9,7 @@ import typer
 from walnats_anyio import __version__
 from walnats_anyio.cli._dead import dead
 from walnats_anyio.cli._demo import demo
+from walnats_anyio.cli._groups import grouped
 from walnats_anyio.cli._run import run
 from walnats_anyio.cli._server import server
 
@@ -17,9 +18,8 @@ app = typer.Typer(
     help="Event-driven background jobs on NATS JetStream, on asyncio and on trio.",
     epilog="New here? Start with: walnats-anyio demo",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -42,7 +42,7 @@ def _options(
     """Options before the command."""
 
 
-app.command("demo")(demo)
-app.command("server")(server)
-app.command("run")(run)
+app.command("demo")(grouped(demo))
+app.command("server")(grouped(server))
+app.command("run")(grouped(run))
 app.add_typer(dead, name="dead")

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from walnats_anyio.cli._endings import ExitCode, Problem
+from walnats_anyio.cli._report import STANDARD_OUTPUT
 
 
 class Backend(enum.StrEnum):
@@ -22,6 +23,11 @@ class Backend(enum.StrEnum):
     """trio's, from the extra `trio`."""
 
 
+def absolute(path: Path | None) -> Path | None:
+    """The path as it is meant now: what a handler changes must not change it later."""
+    return path if path is None or path == STANDARD_OUTPUT else path.absolute()
+
+
 BackendOption = Annotated[Backend, typer.Option("--backend", help="The event loop to run on.")]
 
 JsonOption = Annotated[
@@ -30,7 +36,8 @@ JsonOption = Annotated[
         "--json",
         metavar="FILE",
         dir_okay=False,
-        help="Also write what happened to this file, as JSON for a program.",
+        callback=absolute,
+        help="Also write what happened to this file, as JSON for a program; - is standard output.",
     ),
 ]
 

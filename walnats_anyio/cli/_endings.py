@@ -37,7 +37,7 @@ class ExitCode(enum.IntEnum):
 SEVERITY = (ExitCode.DONE, ExitCode.NO_CONNECTION, ExitCode.USAGE, ExitCode.BROKEN)
 """Codes from the best to the worst; that of a signal is in between."""
 
-AT_ONCE = (BY_SIGNAL + Signals.SIGINT, BY_SIGNAL + Signals.SIGTERM)
+AT_ONCE = (BY_SIGNAL + Signals.SIGINT, BY_SIGNAL + Signals.SIGTERM, BY_SIGNAL + Signals.SIGHUP)
 """Codes of a command that a signal ended at once."""
 
 

@@ -1,88 +1,144 @@
-"""What `run` was told, and how it ended."""
+"""The options of `run`, spelled once: for typer, and as JSON for worker processes."""
 
 from __future__ import annotations
 
-import enum
 import os
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-from signal import Signals
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
 
-from walnats_anyio.cli._choices import Backend
-from walnats_anyio.cli._restarts import Restart
-from walnats_anyio.cli._tally import Tally
+import msgspec
+import typer
 
-SHOWN_FROM = 0.05
-"""Seconds of stopping that are worth a word."""
+from walnats_anyio.cli._choices import Backend, BackendOption, DebugOption, JsonOption
+from walnats_anyio.cli._connection import Connection
+from walnats_anyio.cli._endings import ExitCode, Problem
+from walnats_anyio.cli._logs import Logs
 
-JOBS_CANCELLED = 75
-"""The exit code by which one of several workers tells its parent of `Ended.TIMEOUT`."""
+SHORTEST_HANG_TIMEOUT = 1.0
+"""Seconds without a heartbeat that may count as a hang."""
+
+OF_LISTEN = (
+    "burst", "max_polls", "poll_delay", "batch", "max_jobs", "max_processes", "max_threads",
+    "shutdown_timeout",
+)  # fmt: skip
+"""The options that are arguments of `ConnectedActors.listen`."""
+
+
+def _check_hang_timeout(seconds: float) -> float:
+    if 0 < seconds < SHORTEST_HANG_TIMEOUT:
+        raise typer.BadParameter(
+            f"{seconds:g} is too short to tell a hang from a busy machine: give at least "
+            f"{SHORTEST_HANG_TIMEOUT:g} seconds, or 0 for never."
+        )
+    return seconds
 
 
 @dataclass(frozen=True)
 class Plan:
     """The options of `run`."""
 
-    target: str
-    """`module:NAME` of the actors."""
-
-    servers: tuple[str, ...]
-    """URLs of NATS servers; empty for the default ones."""
-
-    backend: Backend
-    """The event loop."""
-
-    workers: int
-    """How many processes run the actors."""
-
-    max_jobs: int
-    """Jobs at once in one process."""
-
-    batch: int | None
-    """Events that one request asks for at most."""
-
-    max_polls: int | None
-    """Actors that ask for events at the same time."""
-
-    poll_delay: float | None
-    """Seconds that a request waits at the server."""
-
-    burst: bool
-    """Whether to end when there are no more events."""
-
-    shutdown_timeout: float | None
-    """Seconds that running jobs have after the first signal."""
-
-    register: bool
-    """Whether to register streams and consumers first."""
-
-    max_threads: int | None
-    """Threads at once in one process."""
-
-    max_processes: int | None
-    """Processes of handlers at once in one process."""
-
-    hang_timeout: float | None
-    """Seconds without a sign of life after which one of several workers is killed."""
-
-    max_restarts: int
-    """Replacements of a worker that may end in a row before any worker is ready."""
-
-    json: Path | None
-    """The file for the report."""
-
-    debug: bool
-    """Whether to show tracebacks."""
-
-    worker: int | None
-    """The number of this process among several, from 1; None for a process of its own."""
-
-    @property
-    def server(self) -> list[str] | None:
-        """The servers as `connect` takes them."""
-        return list(self.servers) or None
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:NAME",
+            help="Where the actors are: subscribe:ACTORS is ACTORS in subscribe.py of the current "
+            "directory. An Actors, an Actor, or a function that returns one of them.",
+        ),
+    ]
+    connection: Connection = field(default=Connection())
+    backend: BackendOption = Backend.ASYNCIO
+    workers: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Processes; each one runs all actors.")
+    ] = 1
+    max_jobs: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Jobs at once in one process, over all actors.")
+    ] = 16
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Events that one request asks for at most.",
+            show_default="as many as there are free places for jobs",
+        ),
+    ] = None
+    max_polls: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Actors that ask for events at the same time.",
+            show_default="all",
+        ),
+    ] = None
+    poll_delay: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How long a request waits at the server.",
+            show_default="2 with --burst, else 30",
+        ),
+    ] = None
+    burst: Annotated[
+        bool, typer.Option("--burst", help="Handle the events that are there, then end.")
+    ] = False
+    shutdown_timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How long running jobs have when told to stop; then they are cancelled.",
+            show_default="as long as they take",
+        ),
+    ] = None
+    register: Annotated[
+        bool,
+        typer.Option(help="First make the streams and consumers on the server what is declared."),
+    ] = True
+    max_threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Threads for ExecuteIn.THREAD in one process.",
+            show_default="cores + 4",
+        ),
+    ] = None
+    max_processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Processes for ExecuteIn.PROCESS in one process.",
+            show_default="cores",
+        ),
+    ] = None
+    max_restarts: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="With several workers: replacements of one that may end in a row before any "
+            "worker is ready; then the supervisor gives up.",
+        ),
+    ] = 10
+    hang_timeout: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            callback=_check_hang_timeout,
+            help="With several workers: one without a heartbeat from its event loop for so long is "
+            "killed and replaced; 0 switches that off.",
+        ),
+    ] = 60.0
+    logs: Logs = field(default=Logs())
+    json: JsonOption = None
+    debug: DebugOption = False
+    worker: Annotated[int | None, typer.Option(hidden=True)] = None
+    directory: str = field(default_factory=os.getcwd, metadata={"option": False})
+    """Where the command was started: the actors' module may go elsewhere while it is imported."""
 
     @property
     def prefix(self) -> str:
@@ -90,144 +146,38 @@ class Plan:
         return "" if self.worker is None else f"worker {self.worker} ({os.getpid()}): "
 
     @property
-    def connection_name(self) -> str:
-        """What the connection is called in NATS's monitoring."""
+    def heartbeats_missed_after(self) -> float | None:
+        """Seconds without a heartbeat after which a worker process is killed; None for never."""
+        return self.hang_timeout or None
+
+    def connection_arguments(self) -> tuple[list[str] | None, dict[str, Any]]:
+        """What `connect` takes: `server` and `options`."""
         number = "" if self.worker is None else f" worker {self.worker}"
-        return f"walnats-anyio run {self.target}{number}"
+        return self.connection.arguments(f"walnats-anyio run {self.target}{number}")
 
     def listen_options(self) -> dict[str, Any]:
         """The arguments of `ConnectedActors.listen`."""
-        return {
-            "burst": self.burst,
-            "max_polls": self.max_polls,
-            "poll_delay": self.poll_delay,
-            "batch": self.batch,
-            "max_jobs": self.max_jobs,
-            "max_processes": self.max_processes,
-            "max_threads": self.max_threads,
-            "shutdown_timeout": self.shutdown_timeout,
-        }
+        return {name: getattr(self, name) for name in OF_LISTEN}
 
-    def worker_command(self, number: int) -> list[str]:
-        """The command line of one of several workers: this one, with the worker's number."""
-        valued = {
-            "--backend": self.backend.value,
-            "--max-jobs": self.max_jobs,
-            "--batch": self.batch,
-            "--max-polls": self.max_polls,
-            "--poll-delay": self.poll_delay,
-            "--shutdown-timeout": self.shutdown_timeout,
-            "--max-threads": self.max_threads,
-            "--max-processes": self.max_processes,
-            "--hang-timeout": self.hang_timeout or 0,
-            "--worker": number,
-        }
-        # Registered once, by the parent: were it refused, it would be so once for each worker.
-        words = ["run", self.target, "--no-register"]
-        words += [f"--server={url}" for url in self.servers]
-        words += [f"{option}={value}" for option, value in valued.items() if value is not None]
-        words += ["--burst"] * self.burst + ["--debug"] * self.debug
-        return [sys.executable, "-m", "walnats_anyio", *words]
+    def for_worker(self, number: int) -> bytes:
+        """The plan of one worker process, as a line of JSON."""
+        # Registered once, by the supervisor: were it refused, it would be so once for each worker.
+        plan = replace(self, worker=number, register=False, json=None)
+        return msgspec.json.encode(plan, enc_hook=str) + b"\n"
 
+    @classmethod
+    def of_worker(cls, line: bytes) -> Plan:
+        """The plan that a supervisor wrote.
 
-class Ended(enum.StrEnum):
-    """Why `run` ended."""
-
-    BURST = "burst done"
-    """The events that were there are handled."""
-
-    GRACEFUL = "stopped gracefully"
-    """It was told to stop, and running jobs finished."""
-
-    TIMEOUT = "stopped after the shutdown timeout"
-    """It was told to stop, and jobs that took too long were cancelled."""
-
-    AT_ONCE = "stopped at once"
-    """It was told to stop twice, and running jobs were cancelled."""
-
-    GAVE_UP = "gave up"
-    """Starting the workers again and again is hopeless."""
-
-    BROKEN = "stopped, but not all of it gracefully"
-    """It was told to stop, and one of several processes did not end as it should."""
-
-
-@dataclass(frozen=True)
-class WorkerEnding:
-    """How one of several processes ended."""
-
-    number: int
-    """Which one, from 1."""
-
-    pid: int
-    """Its process id."""
-
-    exit_code: int
-    """Its exit code; below 0 when a signal killed it, as in `subprocess`."""
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How `run` ended."""
-
-    how: Ended
-    """Why."""
-
-    exit_code: int
-    """What the shell is told."""
-
-    signal: Signals | None
-    """The signal that it was first told to stop by."""
-
-    seconds: float
-    """How long it ran."""
-
-    stopping: float
-    """How long stopping took; 0 when it was not told to."""
-
-    left: dict[str, int] | None
-    """Events that are left in NATS, by actor; None where it could not be found out."""
-
-    tally: Tally
-    """What was done."""
-
-    workers: tuple[WorkerEnding, ...] = ()
-    """The processes, when there were several; of each worker the last one."""
-
-    restarts: tuple[Restart, ...] = ()
-    """The latest of the processes that another one took the place of."""
-
-    restarted: int = 0
-    """How many there were of them."""
-
-    def report(self) -> dict[str, Any]:
-        """All of it, for a program."""
-        return {
-            "state": "ended",
-            "how": self.how.value,
-            "exit_code": self.exit_code,
-            "signal": None if self.signal is None else self.signal.name,
-            "seconds": round(self.seconds, 3),
-            "stopping": round(self.stopping, 3),
-            "left": self.left,
-            "summary": self.tally.report(),
-            "workers": [vars(worker) for worker in self.workers],
-            "restarted": self.restarted,
-            "restarts": [vars(restart) for restart in self.restarts],
-        }
-
-    def in_words(self) -> str:
-        """All of it, for a person, in one line."""
-        text = f"{self.how.value} after {self.seconds:.1f} s"
-        if self.stopping >= SHOWN_FROM:
-            text += f", {self.stopping:.1f} s of it stopping"
-        if done := self.tally.in_words():
-            text += f"; {done}"
-        if self.restarted:
-            text += f"; {self.restarted} worker{'s' * (self.restarted != 1)} replaced"
-        if self.how in (Ended.AT_ONCE, Ended.TIMEOUT):
-            text += "; the events of jobs that were cancelled are back in NATS"
-        if self.left is not None:
-            waiting = ", ".join(f"{name} {count}" for name, count in self.left.items() if count)
-            text += f"; left in NATS: {waiting or 'nothing'}"
-        return text
+        Raises:
+            Problem: it is none.
+        """
+        try:
+            return msgspec.json.decode(line, type=cls, dec_hook=lambda kind, value: kind(value))
+        except msgspec.MsgspecError as error:
+            raise Problem(
+                "--worker is how a supervisor starts its worker processes, which read from "
+                "standard input what to do",
+                hint="leave --worker out; --workers N starts N of them",
+                code=ExitCode.USAGE,
+            ) from error

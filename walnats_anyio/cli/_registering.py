@@ -21,11 +21,11 @@ async def register(actors: Actors, plan: Plan) -> None:
         WalnatsError: a stream or a consumer was refused.
         ValueError: two actors declare one event differently.
     """
-    name = plan.connection_name
+    server, options = plan.connection_arguments()
     events = Events(*(actor.event for actor in actors))
-    async with events.connect(plan.server, name=name) as connected:
+    async with events.connect(server, **options) as connected:
         await connected.register()
-    async with actors.connect(plan.server, name=name) as connected_actors:
+    async with actors.connect(server, **options) as connected_actors:
         await connected_actors.register()
 
 
@@ -35,9 +35,10 @@ async def left_in_nats(actors: Actors, plan: Plan) -> dict[str, int] | None:
     None when the server does not answer quickly.
     """
     left: dict[str, int] = {}
+    server, options = plan.connection_arguments()
     with anyio.move_on_after(LOOK_WITHIN):
         try:
-            async with open_link(plan.server, options={"name": plan.connection_name}) as link:
+            async with open_link(server, options=options) as link:
                 for actor in actors:
                     info = await api(
                         link, f"CONSUMER.INFO.{actor.event.stream_name}.{actor.consumer_name}"

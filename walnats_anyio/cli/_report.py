@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 from walnats_anyio.cli._endings import ExitCode, Problem
 
+STANDARD_OUTPUT = Path("-")
+"""What names standard output in the place of a file."""
 
-def write_report(file: Path | None, report: dict[str, Any]) -> None:
+
+def to_standard_output(file: Path | None) -> bool:
+    """Whether the report goes where people otherwise read: then they read standard error."""
+    return file == STANDARD_OUTPUT
+
+
+def write_report(file: Path | None, report: dict[str, Any], *, last: bool = True) -> None:
     """Write the report, unless no file is wanted; a reader sees the old file or the whole new one.
+
+    Standard output gets the last one only, so that it holds one document.
 
     Raises:
         Problem: the file cannot be written.
@@ -19,15 +30,23 @@ def write_report(file: Path | None, report: dict[str, Any]) -> None:
     if file is None:
         return
     text = json.dumps(report, indent=2) + "\n"
-    # Beside the target, as a rename works within one file system only.
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        if file.exists() and not file.is_file():  # /dev/null must stay what it is
+        if to_standard_output(file):
+            if last:
+                sys.stdout.write(text)
+                sys.stdout.flush()
+        elif file.exists() and not file.is_file():  # /dev/null must stay what it is
             file.write_text(text, encoding="utf-8")
         else:
-            beside.write_text(text, encoding="utf-8")
-            beside.replace(file)
+            _replace(file, text)
     except OSError as error:
         raise Problem(
             f"{file} cannot be written: {error.strerror or error}", code=ExitCode.USAGE
         ) from error
+
+
+def _replace(file: Path, text: str) -> None:
+    # Beside the target, as a rename works within one file system only.
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(file)

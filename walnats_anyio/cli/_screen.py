@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 from contextlib import suppress
 
 from rich.console import Console
 from rich.markup import escape
 
-__all__ = ["escape", "fail", "note", "out"]
+__all__ = ["escape", "fail", "have_standard_streams", "note", "out"]
 
 
 class StandardError(Console):
@@ -24,9 +27,9 @@ class StandardError(Console):
         """Go on."""
 
 
-def out() -> Console:
-    """Standard output, as it is now: tests and shells put other files in its place."""
-    return Console(highlight=False)
+def out(*, for_program: bool = False) -> Console:
+    """Where results go: standard output, as it is now, unless that is a program's to read."""
+    return StandardError() if for_program else Console(highlight=False)
 
 
 def note(text: str) -> None:
@@ -38,7 +41,25 @@ def note(text: str) -> None:
 
 def fail(text: str, hint: str | None = None) -> None:
     """Say what went wrong, and what to do about it."""
-    console = StandardError()
-    console.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
-    if hint is not None:
-        console.print(f"[bold]hint:[/] {escape(hint)}", soft_wrap=True)
+    with suppress(OSError):
+        console = StandardError()
+        console.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
+        if hint is not None:
+            console.print(f"[bold]hint:[/] {escape(hint)}", soft_wrap=True)
+
+
+def have_standard_streams() -> None:
+    """Open the null device in the place of each standard stream that is closed.
+
+    Otherwise the next file or socket that is opened takes its number, and a program that prints,
+    such as a handler's, writes into that.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free is this one.
+            os.open(os.devnull, os.O_RDWR)
+            if getattr(sys, name) is None:
+                mode = "r" if number == 0 else "w"
+                setattr(sys, name, io.open(number, mode, closefd=False))  # noqa: SIM115, UP020

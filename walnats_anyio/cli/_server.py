@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import anyio
 import typer
+from rich.console import Console
 
 from walnats_anyio.cli._choices import DebugOption, JsonOption
 from walnats_anyio.cli._endings import Problem, explained
-from walnats_anyio.cli._report import write_report
+from walnats_anyio.cli._report import to_standard_output, write_report
 from walnats_anyio.cli._screen import note, out
 from walnats_anyio.cli._signals import Stop, stoppable
 from walnats_anyio.testing import NatsServer, NatsServerError
@@ -28,7 +29,10 @@ LINES_OF_LOG = 20
 
 def server(
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Where clients connect; 0 for any free port.")
+        int,
+        typer.Option(
+            min=0, max=65535, metavar="PORT", help="Where clients connect; 0 for any free port."
+        ),
     ] = DEFAULT_PORT,
     store_dir: Annotated[
         Path | None,
@@ -44,6 +48,7 @@ def server(
         typer.Option(
             min=0,
             max=65535,
+            metavar="PORT",
             help="Serve NATS's monitoring pages here; 0 for any free port.",
             show_default="none",
         ),
@@ -73,7 +78,8 @@ def server(
         )
 
         async def body(stop: Stop) -> None:
-            await _serve(nats, store_dir, lambda report: write_report(json, report))
+            screen = out(for_program=to_standard_output(json))
+            await _serve(nats, store_dir, lambda report: write_report(json, report), screen)
 
         stop = anyio.run(stoppable, body)
         if stop.first is not None:
@@ -81,7 +87,10 @@ def server(
 
 
 async def _serve(
-    nats: NatsServer, store_dir: Path | None, write: Callable[[dict[str, Any]], None]
+    nats: NatsServer,
+    store_dir: Path | None,
+    write: Callable[[dict[str, Any]], None],
+    screen: Console,
 ) -> None:
     try:
         async with nats:
@@ -94,7 +103,7 @@ async def _serve(
                     "store_dir": str(nats.store_dir),
                 }
             )
-            _introduce(nats, store_dir)
+            _introduce(nats, store_dir, screen)
             while nats.running:  # noqa: ASYNC110 - a process cannot set an event
                 await anyio.sleep(LOOK_EVERY)
     except NatsServerError as error:
@@ -103,8 +112,7 @@ async def _serve(
     raise Problem(f"nats-server ended by itself. The end of its log:\n{log}")
 
 
-def _introduce(nats: NatsServer, store_dir: Path | None) -> None:
-    screen = out()
+def _introduce(nats: NatsServer, store_dir: Path | None, screen: Console) -> None:
     screen.print(f"NATS server with JetStream: {nats.url}", soft_wrap=True)
     kept = "" if store_dir else " (temporary: removed at the end; keep it with --store-dir)"
     screen.print(f"storage: {nats.store_dir}{kept}", markup=False, soft_wrap=True)

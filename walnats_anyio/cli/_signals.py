@@ -1,9 +1,13 @@
-"""SIGINT and SIGTERM: the first one asks to stop, the second one insists.
+"""SIGINT, SIGTERM and SIGHUP: the first one asks to stop, a second SIGINT or SIGTERM insists.
 
 Theory of operation. Signals are received in the event loop, the same way on both backends. A
 handler that blocks the loop keeps it from receiving any; then the last resort is a plain signal
 handler of Python's, which runs in between two instructions of whatever the main thread does. It
-counts along, and after the second signal it gives the loop some seconds.
+counts along, and after the second signal it gives the loop some seconds. So it does after the first
+one, once the time is over that jobs have for a graceful stop.
+
+A forked child inherits all of that, with the socket by which asyncio tells its loop of a signal: a
+signal to the child would stop this process. So a child forgets it, before any signal reaches it.
 """
 
 from __future__ import annotations
@@ -21,23 +25,37 @@ import anyio
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskGroup, TaskStatus
 
-from walnats_anyio.cli._endings import code_of_signal
-from walnats_anyio.cli._screen import note
+from walnats_anyio.cli._endings import ExitCode, code_of_signal
+from walnats_anyio.cli._leaving import end_after
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+INSISTING = (signal.SIGINT, signal.SIGTERM)
+"""Signals of which a second one stops at once."""
+
+HANGUP = signal.SIGHUP
+"""The terminal is gone. The kernel and the shell both send it, so a second one means nothing."""
 
 LAST_RESORT = 6.0
-"""Seconds from the second signal to the end of a process that runs actors.
+"""Seconds until the end of a process that runs actors, from the moment that jobs are cancelled.
 
 Cancelling takes a few seconds at most: 2 for the last words to the server, 2 to close.
 """
 
 
+def stopping_signals() -> tuple[Signals, ...]:
+    """The signals that stop a command; under `nohup`, which ignores it, SIGHUP is none of them."""
+    ignored = signal.getsignal(HANGUP) == signal.SIG_IGN
+    return INSISTING if ignored else (*INSISTING, HANGUP)
+
+
 class Stop:
     """Whether and how a command was told to stop."""
 
-    def __init__(self, cancel: Callable[[], None], last_resort: float) -> None:
+    def __init__(
+        self, cancel: Callable[[], None], last_resort: float, time_limit: float | None
+    ) -> None:
         self._last_resort = last_resort
+        self._time_limit = time_limit
+        self._timer: threading.Timer | None = None
         self.tasks: TaskGroup
         """The parent of the command's other tasks; they are cancelled when its body ends."""
         self.cancel = cancel
@@ -55,39 +73,60 @@ class Stop:
 
     async def watch(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Receive signals until cancelled."""
-        with anyio.open_signal_receiver(*STOPPING) as signals, _last_resort(self._last_resort):
+        stopping = stopping_signals()
+        with (
+            _kept_from_forks(),
+            anyio.open_signal_receiver(*stopping) as signals,
+            _last_resort(stopping, self._last_resort, self.limit_time),
+        ):
             task_status.started()
             async for received in signals:
                 self._receive(received)
+
+    def limit_time(self) -> None:
+        """End the process when a graceful stop has taken too long, come what may."""
+        if self._time_limit is not None and self._timer is None:
+            seconds = self._time_limit + self._last_resort
+            what = f"{seconds:g} s after it was to stop something does not let go: the process ends"
+            self._timer = end_after(seconds, ExitCode.BROKEN, what, with_daemons=True)
+
+    def over(self) -> None:
+        """Forget the time limit: the stop has come to its end."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     def ask(self) -> None:
         """Stop gracefully, for another reason than a signal. Does nothing the second time."""
         if self.asked_at is None:
             self.asked_at = anyio.current_time()
+            self.limit_time()
             self.graceful()
 
     def _receive(self, received: Signals) -> None:
         if self.first is None:
             self.first = received
             self.ask()
-        elif self.second is None:
+        elif self.second is None and received in INSISTING:
             self.second = received
             self.at_once()
 
 
 async def stoppable(
-    body: Callable[[Stop], Awaitable[None]], last_resort: float = LAST_RESORT
+    body: Callable[[Stop], Awaitable[None]],
+    last_resort: float = LAST_RESORT,
+    time_limit: float | None = None,
 ) -> Stop:
     """Run the body of a command, which signals cancel unless it says otherwise.
 
-    The process ends `last_resort` seconds after the second signal, come what may.
+    The process ends `last_resort` seconds after the second signal, come what may, and as long after
+    the `time_limit` in seconds of a graceful stop; None is no limit.
 
     Raises:
         Exception: what the body raised, as it is.
     """
     failure: Exception | None = None
     scope = anyio.CancelScope()
-    stop = Stop(scope.cancel, last_resort)
+    stop = Stop(scope.cancel, last_resort, time_limit)
     with scope:
         async with anyio.create_task_group() as stop.tasks:
             await stop.tasks.start(stop.watch)
@@ -96,28 +135,34 @@ async def stoppable(
             except Exception as error:  # noqa: BLE001 - raised below, around the group of tasks
                 failure = error
             scope.cancel()
+    stop.over()
     if failure is not None:
         raise failure
     return stop
 
 
 @contextmanager
-def _last_resort(seconds: float) -> Iterator[None]:
+def _last_resort(
+    stopping: tuple[Signals, ...], seconds: float, at_first: Callable[[], None]
+) -> Iterator[None]:
     received = 0
-    before = {number: signal.getsignal(number) for number in STOPPING}
+    before = {number: signal.getsignal(number) for number in stopping}
 
     def count(number: int, frame: FrameType | None) -> None:
         nonlocal received
-        received += 1
+        if received == 0 or number in INSISTING:
+            received += 1
+        if received == 1:
+            at_first()
         if received == 2:
-            timer = threading.Timer(seconds, _give_up, [Signals(number)])
-            timer.daemon = True
-            timer.start()
+            name = Signals(number).name
+            what = f"{name}: something does not let go: the process ends as it is"
+            end_after(seconds, code_of_signal(Signals(number)), what, with_daemons=True)
         mine: Any = before[Signals(number)]
         if callable(mine):
             mine(number, frame)
 
-    for number in STOPPING:
+    for number in stopping:
         signal.signal(number, count)
     try:
         yield
@@ -126,6 +171,52 @@ def _last_resort(seconds: float) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _give_up(received: Signals) -> None:
-    note(f"{received.name}: something does not let go: ending the process as it is")
-    os._exit(code_of_signal(received))
+class _Forks(threading.local):
+    """What a thread that forks has to know."""
+
+    mask: set[int] | None = None
+    """The signals that were blocked before; None outside of a fork."""
+
+
+_forks = _Forks()
+_receivers = 0
+
+
+@contextmanager
+def _kept_from_forks() -> Iterator[None]:
+    """See to it that children forked meanwhile do not inherit how signals are received."""
+    global _receivers  # noqa: PLW0603 - what happens at a fork is so for the whole process
+    _receivers += 1
+    try:
+        yield
+    finally:
+        _receivers -= 1
+
+
+def _before_fork() -> None:
+    if _receivers:
+        # A signal that reaches the child before it has forgotten all must wait.
+        _forks.mask = signal.pthread_sigmask(signal.SIG_BLOCK, (*INSISTING, HANGUP))
+
+
+def _after_fork() -> None:
+    mask, _forks.mask = _forks.mask, None
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _forget_in_child() -> None:
+    global _receivers  # noqa: PLW0603 - the child has none
+    if _receivers:
+        _receivers = 0
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if signal.getsignal(HANGUP) != signal.SIG_IGN:
+            signal.signal(HANGUP, signal.SIG_DFL)
+    _after_fork()
+
+
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork, after_in_child=_forget_in_child
+)

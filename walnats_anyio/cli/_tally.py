@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from walnats_anyio._actors import ActorSummary, Summary
 
-COUNTS = ("handled", "failed", "buried", "handed_back")
+NAMES = {"buried": "dead_lettered"}
+"""What the command line calls a count of a summary, where that is not its name there."""
+
+FIELDS = tuple(each.name for each in fields(ActorSummary) if each.type in (int, "int"))
+"""The counts of a summary, by their names there."""
+
+COUNTS = tuple(NAMES.get(name, name) for name in FIELDS)
+"""The counts, in the order in which they are told."""
+
+IN_WORDS = {"dead_lettered": "dead-lettered", "handed_back": "handed back"}
 
 
 @dataclass
@@ -17,46 +27,49 @@ class Tally:
     uncounted: int = 0
     """Processes that listened and did not live to tell."""
 
-    _actors: dict[tuple[str, str], ActorSummary] = field(
-        default_factory=dict[tuple[str, str], ActorSummary]
+    _actors: dict[tuple[str, str], Counter[str]] = field(
+        default_factory=dict[tuple[str, str], Counter[str]]
     )
 
-    def add(self, actors: tuple[ActorSummary, ...]) -> None:
-        """Add what one process did."""
-        for new in actors:
-            key = (new.actor, new.event)
-            old = self._actors.get(key, ActorSummary(*key, 0, 0, 0, 0))
-            sums = (getattr(old, count) + getattr(new, count) for count in COUNTS)
-            self._actors[key] = ActorSummary(*key, *sums)
+    def add(self, actors: list[dict[str, Any]]) -> None:
+        """Add what one process did, as `told` gives it."""
+        for counts in actors:
+            sums = self._actors.setdefault((counts["actor"], counts["event"]), Counter())
+            sums.update({name: counts[name] for name in COUNTS})
+
+    def total(self, count: str) -> int:
+        """One count, over all actors."""
+        return sum(counts[count] for counts in self._actors.values())
 
     def report(self) -> dict[str, Any]:
         """All of it, for a program."""
-        actors = tuple(self._actors.values())
-        total = Summary(0.0, actors)
         return {
-            **{count: getattr(total, count) for count in COUNTS},
+            **{count: self.total(count) for count in COUNTS},
             "uncounted": self.uncounted,
-            "actors": [asdict(actor) for actor in actors],
+            "actors": [
+                {"actor": actor, "event": event, **{count: counts[count] for count in COUNTS}}
+                for (actor, event), counts in self._actors.items()
+            ],
         }
 
     def in_words(self) -> str:
         """The sums, for a person; empty when nothing is known."""
         if not self._actors:
             return ""
-        total = Summary(0.0, tuple(self._actors.values()))
-        text = ", ".join(f"{getattr(total, count):,} {count.replace('_', ' ')}" for count in COUNTS)
+        text = ", ".join(f"{self.total(count):,} {IN_WORDS.get(count, count)}" for count in COUNTS)
         if self.uncounted:
             processes = "process" if self.uncounted == 1 else "processes"
             text += f", not counting {self.uncounted} {processes} that did not live to tell"
         return text
 
 
-def told(summary: Summary) -> dict[str, Any]:
-    """A summary as a worker tells it to its parent."""
-    return {"summary": [asdict(actor) for actor in summary.actors]}
-
-
-def heard(news: dict[str, Any]) -> tuple[ActorSummary, ...] | None:
-    """The summary in what a worker told; None when it told something else."""
-    actors = news.get("summary")
-    return None if actors is None else tuple(ActorSummary(**actor) for actor in actors)
+def told(summary: Summary) -> list[dict[str, Any]]:
+    """What each actor did, as a worker process tells it to its supervisor."""
+    return [
+        {
+            "actor": actor.actor,
+            "event": actor.event,
+            **{NAMES.get(name, name): getattr(actor, name) for name in FIELDS},
+        }
+        for actor in summary.actors
+    ]

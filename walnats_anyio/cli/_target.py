@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
+import pkgutil
 import sys
 import traceback
 from pathlib import Path
@@ -46,48 +46,46 @@ def load_actors(target: str) -> Actors:
     directory = str(Path.cwd())
     if sys.path[0] != directory:
         sys.path.insert(0, directory)
-    return _actors_of(_find(_import(module_name), path), target)
+    return _actors_of(_resolve(target, module_name, path), target)
 
 
-def _import(name: str) -> ModuleType:
+def _resolve(target: str, module_name: str, path: str) -> Any:
     try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        missing = error.name or name
-        if name == missing or name.startswith(f"{missing}."):
+        return pkgutil.resolve_name(target)
+    except (Exception, SystemExit) as error:
+        module = sys.modules.get(module_name)
+        if isinstance(error, AttributeError) and module is not None:  # else the import failed
+            raise TargetProblem(
+                f"there is no {path!r} in {module_name!r}", _what_there_is(module)
+            ) from error
+        missing = error.name or "" if isinstance(error, ModuleNotFoundError) else ""
+        if missing and f"{module_name}.".startswith(f"{missing}."):
             raise TargetProblem(
                 f"there is no module {missing!r}",
                 f"it was looked for in {Path.cwd()} and among what is installed",
             ) from error
-        raise TargetProblem(f"module {name!r} {_failure(error)}") from error
-    except (Exception, SystemExit) as error:
-        raise TargetProblem(f"module {name!r} {_failure(error)}") from error
+        if isinstance(error, ValueError) and module_name not in sys.modules and not _place(error):
+            raise TargetProblem(
+                f"{target!r} is no MODULE:NAME", "both are names of Python, with dots in between"
+            ) from error
+        raise TargetProblem(f"module {module_name!r} {_failure(error)}") from error
 
 
 def _failure(error: BaseException) -> str:
     """How somebody's code failed, and where in it."""
     if isinstance(error, SyntaxError):
         return f"cannot be imported: {error.filename}:{error.lineno}: {error.msg}"
+    return f"fails: {_place(error)}{type(error).__name__}: {error}"
+
+
+def _place(error: BaseException) -> str:
+    """The last line that is not ours and not Python's own machinery: it is the one to look at."""
     place = ""
     for frame in traceback.extract_tb(error.__traceback__):
-        # The last line that is not ours and not Python's own machinery is the one to look at.
-        if not frame.filename.startswith("<") and PACKAGE not in Path(frame.filename).parents:
+        own = {PACKAGE, Path(pkgutil.__file__).parent}.intersection(Path(frame.filename).parents)
+        if not frame.filename.startswith("<") and not own:
             place = f"{frame.filename}:{frame.lineno}: "
-    return f"fails: {place}{type(error).__name__}: {error}"
-
-
-def _find(module: ModuleType, path: str) -> Any:
-    found: Any = module
-    where = module.__name__
-    for name in path.split("."):
-        try:
-            found = getattr(found, name)
-        except AttributeError:
-            raise TargetProblem(
-                f"there is no {name!r} in {where!r}", _what_there_is(module)
-            ) from None
-        where = f"{where}.{name}"
-    return found
+    return place
 
 
 def _what_there_is(module: ModuleType) -> str:
@@ -113,9 +111,13 @@ def _actors_of(found: Any, target: str) -> Actors:
     if _is_actor(found):
         return Actors(found)
     raise TargetProblem(
-        f"{target} holds no actors, but {found!r}",
+        f"{target} holds no actors, but {_kind(found)}",
         "name an Actors, an Actor, or a function that returns one of them",
     )
+
+
+def _kind(found: object) -> str:
+    return f"the class {found.__name__}" if isinstance(found, type) else type(found).__name__
 
 
 def _is_actor(found: object) -> TypeGuard[Actor[Any, Any]]:

@@ -10,6 +10,7 @@ from typing import Any
 from walnats_anyio._events import BaseEvent, Limits
 from walnats_anyio._letters import DeadLetter, Reason
 from walnats_anyio._link import Link, Server, check_connect, open_link
+from walnats_anyio._link._again import refuse_again
 from walnats_anyio.dead_letters._errors import (
     LetterNotFoundError,
     RequeueError,
@@ -271,6 +272,7 @@ class DeadLetters:
 async def _connect(
     server: Server | None, close: bool, options: dict[str, Any]
 ) -> AsyncIterator[DeadLetters]:
+    refuse_again("DeadLetters.connect()")
     async with open_link(server, close=close, options=options) as link:
         yield DeadLetters(link)
 

@@ -236,7 +236,7 @@ class Actor(Generic[T, R]):
             raise ValueError(f"{this} ack must be 'sent' or 'confirmed', not {self.ack!r}")
         self._check_middlewares(this)
         self._check_retry_delay(this)
-        check_handler(this, self.handler, self.execute_in)
+        check_handler(this, self.handler, self.execute_in, self.event.schema)
 
     def __repr__(self) -> str:
         handler = getattr(self.handler, "__qualname__", None) or repr(self.handler)

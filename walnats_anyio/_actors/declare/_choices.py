@@ -23,7 +23,8 @@ class ExecuteIn(enum.Enum):
     PROCESS = "process"
     """In a worker process. For plain functions that compute.
 
-    Handler, message and result are pickled. Past `job_timeout` the process is killed.
+    Handler and message are pickled; the result is dropped. Past `job_timeout` the process is
+    killed, with all that the handler had started.
     """
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import pickle
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future
 from typing import Any, cast
 
 from walnats_anyio._actors.declare._choices import ExecuteIn
+from walnats_anyio._actors.declare._pickling import check_pickles
 
 
 @contextlib.contextmanager
@@ -23,8 +23,8 @@ def _example() -> Iterator[None]:
 _MANAGERS = type(_example()).__mro__[1]
 
 
-def check_handler(this: str, handler: object, execute_in: ExecuteIn) -> None:
-    """Refuse what cannot be called with a message, or not there.
+def check_handler(this: str, handler: object, execute_in: ExecuteIn, schema: object) -> None:
+    """Refuse what cannot be called with a message of the schema, or not there.
 
     Raises:
         TypeError: it is no handler; the message begins with `this`.
@@ -44,7 +44,7 @@ def check_handler(this: str, handler: object, execute_in: ExecuteIn) -> None:
             f"{execute_in}: make it a plain function, or use ExecuteIn.MAIN"
         )
     if execute_in is ExecuteIn.PROCESS:
-        _check_pickles(this, handler)
+        check_pickles(this, handler, schema)
 
 
 def check_result(result: object) -> None:
@@ -120,16 +120,6 @@ def _check_takes_one(this: str, handler: Callable[..., Any]) -> None:
             f" the message ({error}): give it one parameter, and bind others with"
             " functools.partial"
         ) from None
-
-
-def _check_pickles(this: str, handler: object) -> None:
-    try:
-        pickle.dumps(handler)
-    except Exception as exc:
-        raise TypeError(
-            f"{this} handler {handler!r} cannot be pickled, as a process needs it ({exc}): "
-            "use a function at the top of a module"
-        ) from exc
 
 
 def is_kind(handler: Any, *kinds: Callable[[Any], bool]) -> bool:

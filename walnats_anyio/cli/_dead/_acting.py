@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from rich.console import Console
+
 from walnats_anyio.cli._dead._options import Filters
 from walnats_anyio.cli._dead._view import in_words, visible
 from walnats_anyio.cli._endings import ExitCode, Problem, worst
-from walnats_anyio.cli._screen import fail, out
+from walnats_anyio.cli._screen import fail
 from walnats_anyio.dead_letters import DeadLetter, DeadLetters, LetterNotFoundError, RequeueError
 
 Act = Callable[[DeadLetter], Awaitable[None]]
@@ -21,6 +23,9 @@ class Outcome:
 
     verb: str
     """What was done to them, such as "requeued"."""
+
+    screen: Console
+    """Where each one is told."""
 
     all_of_them: bool
     """Whether all letters are meant: one that somebody else took meanwhile is no failure then."""
@@ -63,7 +68,7 @@ class Outcome:
             return
         self.done.append(letter.number)
         line = visible(f"{self.verb} {letter.number}: {letter.event} for {letter.actor}")
-        out().print(line, markup=False, soft_wrap=True)
+        self.screen.print(line, markup=False, soft_wrap=True)
 
     async def act_on_number(self, act: Act, dead: DeadLetters, number: int) -> None:
         """Act on the letter of a number."""

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from signal import Signals
 from typing import Annotated
 
 import typer
 
-from walnats_anyio.cli._choices import Backend, BackendOption, DebugOption, JsonOption
 from walnats_anyio.cli._dead._acting import Outcome, check_choice
-from walnats_anyio.cli._dead._options import (
-    ActorOption,
-    EventOption,
-    Filters,
-    Place,
-    ReasonOption,
-    ServerOption,
-    SinceOption,
-    UntilOption,
-)
+from walnats_anyio.cli._dead._options import Desk, Filters
 from walnats_anyio.cli._dead._view import as_json, in_words, show_letter, show_table
 from walnats_anyio.cli._endings import ExitCode, Problem, code_of_signal, explained
+from walnats_anyio.cli._groups import grouped
 from walnats_anyio.cli._report import write_report
 from walnats_anyio.cli._screen import note
 from walnats_anyio.dead_letters import DeadLetter, DeadLetters, LetterNotFoundError
@@ -47,30 +37,25 @@ dead = typer.Typer(
     " is wrong, or there is no such letter; 3 no connection to NATS; 130 or 143 ended by SIGINT or"
     " SIGTERM.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
 )
 
 
 @dead.command("list")
+@grouped
 def list_letters(
-    event: EventOption = None,
-    actor: ActorOption = None,
-    reason: ReasonOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="Letters shown at most.")] = SHOWN,
-    server: ServerOption = None,
-    backend: BackendOption = Backend.ASYNCIO,
-    json: JsonOption = None,
-    debug: DebugOption = False,
+    *,
+    filters: Filters,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Letters shown at most.")] = SHOWN,
+    desk: Desk,
 ) -> None:
     """Show a table of dead letters, the oldest first.
 
     Exit codes: 0 done, also when there are none; 1 something broke; 2 the command is wrong; 3 no
     connection to NATS; 130 or 143 ended by SIGINT or SIGTERM.
     """
-    with explained(debug):
-        chosen = Filters(event, actor, reason, since, until).arguments()
+    with explained(desk.debug):
+        chosen = filters.arguments()
         shown: list[DeadLetter] = []
         found = 0
 
@@ -82,55 +67,49 @@ def list_letters(
                     break
             found = len(shown) if len(shown) < limit else await dead.count(**chosen)
 
-        Place(server, backend).run(body)
+        desk.run(body)
         if shown:
-            show_table(shown)
+            show_table(shown, desk.screen)
         rest = f", the oldest {limit} shown: --limit shows more" if found > limit else ""
         note(f"{in_words(found)}{rest}")
-        write_report(json, {"count": found, "letters": [as_json(letter) for letter in shown]})
+        write_report(desk.json, {"count": found, "letters": [as_json(letter) for letter in shown]})
 
 
 @dead.command("show")
+@grouped
 def show(
+    *,
     number: Annotated[
         int, typer.Argument(metavar="NUMBER", min=1, help="The letter, as `list` numbers it.")
     ],
-    server: ServerOption = None,
-    backend: BackendOption = Backend.ASYNCIO,
-    json: JsonOption = None,
-    debug: DebugOption = False,
+    desk: Desk,
 ) -> None:
     """Show all there is to know of one dead letter: headers, payload, traceback.
 
     Exit codes: 0 done; 1 something broke; 2 the command is wrong, or there is no such letter; 3 no
     connection to NATS; 130 or 143 ended by SIGINT or SIGTERM.
     """
-    with explained(debug):
+    with explained(desk.debug):
 
         async def body(dead: DeadLetters) -> None:
             try:
                 letter = await dead.get(number)
             except LetterNotFoundError as error:
                 raise Problem(str(error), code=ExitCode.USAGE) from error
-            show_letter(letter)
-            write_report(json, as_json(letter))
+            show_letter(letter, desk.screen)
+            write_report(desk.json, as_json(letter))
 
-        Place(server, backend).run(body)
+        desk.run(body)
 
 
 @dead.command("requeue")
+@grouped
 def requeue(
+    *,
     numbers: NumbersArgument = None,
     everything: AllOption = False,
-    event: EventOption = None,
-    actor: ActorOption = None,
-    reason: ReasonOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    server: ServerOption = None,
-    backend: BackendOption = Backend.ASYNCIO,
-    json: JsonOption = None,
-    debug: DebugOption = False,
+    filters: Filters,
+    desk: Desk,
 ) -> None:
     """Put events back, each for the one actor that gave it up.
 
@@ -141,11 +120,10 @@ def requeue(
     command is wrong, or there is no such letter; 3 no connection to NATS; 130 or 143 ended by
     SIGINT or SIGTERM.
     """
-    with explained(debug):
-        filters = Filters(event, actor, reason, since, until)
+    with explained(desk.debug):
         check_choice(numbers or [], everything, filters)
         chosen = filters.arguments()
-        outcome = Outcome("requeued", all_of_them=everything)
+        outcome = Outcome("requeued", desk.screen, all_of_them=everything)
 
         async def body(dead: DeadLetters) -> None:
             for number in dict.fromkeys(numbers or []):
@@ -154,25 +132,20 @@ def requeue(
                 async for letter in dead.letters(**chosen):
                     await outcome.act_on(dead.requeue, letter)
 
-        _finish(Place(server, backend), outcome, body, json)
+        _finish(desk, outcome, body)
 
 
 @dead.command("discard")
+@grouped
 def discard(
+    *,
     numbers: NumbersArgument = None,
     everything: AllOption = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Do not ask before several are discarded.")
     ] = False,
-    event: EventOption = None,
-    actor: ActorOption = None,
-    reason: ReasonOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    server: ServerOption = None,
-    backend: BackendOption = Backend.ASYNCIO,
-    json: JsonOption = None,
-    debug: DebugOption = False,
+    filters: Filters,
+    desk: Desk,
 ) -> None:
     """Delete dead letters for good.
 
@@ -181,32 +154,30 @@ def discard(
     Exit codes: 0 done; 1 something broke, or you said no; 2 the command is wrong, or there is no
     such letter; 3 no connection to NATS; 130 or 143 ended by SIGINT or SIGTERM.
     """
-    with explained(debug):
-        filters = Filters(event, actor, reason, since, until)
+    with explained(desk.debug):
         check_choice(numbers or [], everything, filters)
-        place = Place(server, backend)
         wanted = list(dict.fromkeys(numbers or []))
         if everything:
-            wanted = _numbers_of(place, filters)
+            wanted = _numbers_of(desk, filters)
         if len(wanted) > 1 and not yes:
             _ask(len(wanted))
-        outcome = Outcome("discarded", all_of_them=everything)
+        outcome = Outcome("discarded", desk.screen, all_of_them=everything)
 
         async def body(dead: DeadLetters) -> None:
             for number in wanted:
                 await outcome.act_on_number(dead.discard, dead, number)
 
-        _finish(place, outcome, body, json)
+        _finish(desk, outcome, body)
 
 
-def _numbers_of(place: Place, filters: Filters) -> list[int]:
+def _numbers_of(desk: Desk, filters: Filters) -> list[int]:
     chosen = filters.arguments()
     numbers: list[int] = []
 
     async def body(dead: DeadLetters) -> None:
         numbers.extend([letter.number async for letter in dead.letters(**chosen)])
 
-    place.run(body)
+    desk.run(body)
     return numbers
 
 
@@ -219,7 +190,7 @@ def _ask(count: int) -> None:
     """
     question = f"Discard {in_words(count)} for good?"
     try:
-        if typer.confirm(question):
+        if typer.confirm(question, err=True):
             return
     except typer.Abort:
         if sys.stdin.isatty():
@@ -234,18 +205,17 @@ def _ask(count: int) -> None:
 
 
 def _finish(
-    place: Place,
+    desk: Desk,
     outcome: Outcome,
     body: Callable[[DeadLetters], Awaitable[None]],
-    json: Path | None,
 ) -> None:
     complete = False
     try:
-        place.run(body)
+        desk.run(body)
         complete = True
     finally:
         # Also when it ended in the middle: what is done is done.
         if complete or outcome.begun:
             note(outcome.in_words())
-            write_report(json, outcome.report())
+            write_report(desk.json, outcome.report())
     raise typer.Exit(outcome.exit_code)

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import anyio
 import typer
+from rich.console import Console
 
-from walnats_anyio.cli._choices import Backend, check_backend
+from walnats_anyio.cli._choices import (
+    Backend,
+    BackendOption,
+    DebugOption,
+    JsonOption,
+    check_backend,
+)
+from walnats_anyio.cli._connection import Connection
 from walnats_anyio.cli._endings import ExitCode, Problem, code_of_signal
+from walnats_anyio.cli._report import to_standard_output
+from walnats_anyio.cli._screen import out
 from walnats_anyio.cli._signals import Stop, stoppable
 from walnats_anyio.dead_letters import DeadLetters, Reason
 
@@ -20,53 +30,20 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"
 
 AGO = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
-ServerOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--server",
-        metavar="URL",
-        help="A NATS server; repeat it for those of a cluster.",
-        show_default="$NATS_SERVER, else nats://localhost:4222",
-    ),
-]
-
-EventOption = Annotated[
-    str | None, typer.Option("--event", metavar="NAME", help="Only letters of this event.")
-]
-
-ActorOption = Annotated[
-    str | None, typer.Option("--actor", metavar="NAME", help="Only letters of this actor.")
-]
-
-ReasonOption = Annotated[
-    Reason | None, typer.Option("--reason", help="Only letters given up for this reason.")
-]
-
-SinceOption = Annotated[
-    str | None,
-    typer.Option(
-        "--since",
-        metavar="TIME",
-        help="Only letters given up since then: 90s, 30m, 2h, 3d, 1w ago, or a time such as "
-        "2026-01-31T15:00, in local time unless it says otherwise.",
-    ),
-]
-
-UntilOption = Annotated[
-    str | None,
-    typer.Option("--until", metavar="TIME", help="Only letters given up before then."),
-]
-
 
 @dataclass(frozen=True)
-class Place:
-    """Where the letters are."""
+class Desk:
+    """The options that all commands have: where the letters are, and how to tell of them."""
 
-    servers: list[str] | None
-    """URLs of NATS servers; None for the default ones."""
+    connection: Connection = field(default=Connection())
+    backend: BackendOption = Backend.ASYNCIO
+    json: JsonOption = None
+    debug: DebugOption = False
 
-    backend: Backend
-    """The event loop."""
+    @property
+    def screen(self) -> Console:
+        """Where a person reads the results."""
+        return out(for_program=to_standard_output(self.json))
 
     def run(self, body: Callable[[DeadLetters], Awaitable[None]]) -> None:
         """Connect and run the body, which signals cancel.
@@ -75,9 +52,10 @@ class Place:
             typer.Exit: a signal ended it.
         """
         check_backend(self.backend)
+        server, options = self.connection.arguments("walnats-anyio dead")
 
         async def connected(stop: Stop) -> None:
-            async with DeadLetters.connect(self.servers, name="walnats-anyio dead") as dead:
+            async with DeadLetters.connect(server, **options) as dead:
                 await body(dead)
 
         stop = anyio.run(stoppable, connected, backend=self.backend.value)
@@ -87,13 +65,29 @@ class Place:
 
 @dataclass(frozen=True)
 class Filters:
-    """Which letters are meant."""
+    """The options that say which letters are meant."""
 
-    event: str | None
-    actor: str | None
-    reason: Reason | None
-    since: str | None
-    until: str | None
+    event: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only letters of this event.")
+    ] = None
+    actor: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only letters of this actor.")
+    ] = None
+    reason: Annotated[
+        Reason | None,
+        typer.Option(metavar="REASON", help=f"Only letters given up for it: {', '.join(Reason)}."),
+    ] = None
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Only letters given up since then: 90s, 30m, 2h, 3d, 1w ago, or a time such as "
+            "2026-01-31T15:00, in local time unless it says otherwise.",
+        ),
+    ] = None
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only letters given up before then.")
+    ] = None
 
     @property
     def given(self) -> list[str]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from base64 import b64encode
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from rich import box
+from rich.cells import cell_len
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from walnats_anyio.cli._screen import out
 from walnats_anyio.dead_letters import DeadLetter
 
 DUMPED = 256
@@ -23,7 +25,10 @@ IN_A_ROW = 16
 ERROR_SHOWN = 200
 """Characters of an error that a table shows at most."""
 
-WIDE = 400
+GAP = 2
+"""Columns between two columns of the table."""
+
+WIDE = 1_000
 """Columns of a table where there is no terminal, so that nothing is cut."""
 
 
@@ -54,33 +59,58 @@ def as_json(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def show_table(letters: list[DeadLetter]) -> None:
-    """Print one row for each letter."""
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("number", justify="right", no_wrap=True)
-    table.add_column("died at", no_wrap=True)
-    for name in ("event", "actor", "reason"):
-        table.add_column(name, overflow="fold")
-    table.add_column("attempts", justify="right")
-    table.add_column("error", no_wrap=True, overflow="ellipsis")
-    for letter in letters:
-        cells = (
-            str(letter.number),
-            _local(letter.died_at),
-            letter.event,
-            letter.actor,
-            letter.reason,
-            str(letter.attempts),
-            " ".join(_error_of(letter).split())[:ERROR_SHOWN],
-        )
-        table.add_row(*(Text(visible(cell)) for cell in cells))
-    screen = out()
-    if not screen.is_terminal:
+def show_table(letters: list[DeadLetter], screen: Console) -> None:
+    """Print the letters: two lines for each, or one where no terminal limits the width.
+
+    What a person acts on comes first: number, event, actor, reason.
+    """
+    limited = screen.is_terminal or "COLUMNS" in os.environ
+    if not limited:
         screen.width = WIDE
-    screen.print(table)
+    names = ("number", "event", "actor", "reason")
+    rows = [[str(each.number), each.event, each.actor, each.reason] for each in letters]
+    rows = [[visible(cell) for cell in row] for row in rows]
+    widths = _widths([names, *rows], screen.width)
+    screen.print(_row(names, widths, "bold", "" if limited else "what happened"))
+    for letter, row in zip(letters, rows, strict=True):
+        if limited:
+            screen.print(_row(row, widths))
+            what = Text(f"{' ' * (widths[0] + GAP)}{_what_happened(letter)}", "dim")
+            screen.print(what, no_wrap=True, overflow="ellipsis", crop=True)
+        else:
+            screen.print(_row(row, widths, "", _what_happened(letter)))
 
 
-def show_letter(letter: DeadLetter) -> None:
+def _widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """How wide the columns are; event and actor are folded where they do not fit."""
+    number, event, actor, reason = (
+        max(map(cell_len, column)) for column in zip(*rows, strict=True)
+    )
+    room = max(2, width - number - reason - 4 * GAP)
+    if event + actor > room:
+        half = room // 2
+        event = max(min(event, half), min(event, room - actor))
+        actor = min(actor, room - event)
+    return [number, event, actor, reason]
+
+
+def _row(cells: Sequence[str], widths: list[int], style: str = "", last: str = "") -> Table:
+    row = Table.grid(padding=(0, GAP, 0, 0))
+    for index, width in enumerate(widths):
+        justify: JustifyMethod = "right" if index == 0 else "left"
+        row.add_column(width=width, justify=justify, overflow="fold")
+    row.add_column(no_wrap=True)
+    row.add_row(*(Text(cell, style) for cell in (*cells, last)))
+    return row
+
+
+def _what_happened(letter: DeadLetter) -> str:
+    attempts = f"{letter.attempts} attempt{'' if letter.attempts == 1 else 's'}"
+    error = " ".join(_error_of(letter).split())[:ERROR_SHOWN]
+    return visible(": ".join(filter(None, (f"{_local(letter.died_at)}, {attempts}", error))))
+
+
+def show_letter(letter: DeadLetter, screen: Console) -> None:
     """Print everything there is to know of a letter."""
     grid = Table.grid(padding=(0, 2))
     rows = {
@@ -96,15 +126,14 @@ def show_letter(letter: DeadLetter) -> None:
     }
     for name, value in rows.items():
         grid.add_row(Text(name, "bold"), Text(visible(value)))
-    out().print(grid)
+    screen.print(grid)
     headers = "\n".join(f"{name}: {value}" for name, value in letter.headers.items())
-    _section("headers", headers or "none")
-    _section(f"payload, {len(letter.payload)} bytes", payload_in_words(letter.payload))
-    _section("traceback", letter.traceback.rstrip() or "none")
+    _section(screen, "headers", headers or "none")
+    _section(screen, f"payload, {len(letter.payload)} bytes", payload_in_words(letter.payload))
+    _section(screen, "traceback", letter.traceback.rstrip() or "none")
 
 
-def _section(title: str, text: str) -> None:
-    screen = out()
+def _section(screen: Console, title: str, text: str) -> None:
     screen.print()
     screen.print(Text(title, "bold"))
     screen.print(visible(text), markup=False, soft_wrap=True)

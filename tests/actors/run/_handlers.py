@@ -1,0 +1,232 @@
+"""Handlers for worker processes that do what no handler should."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tests.actors._elsewhere import Note
+from walnats_anyio import Reject, Retry
+
+logger = logging.getLogger("tests.handlers")
+
+
+class NoSuchOrder(Reject):
+    """Takes other arguments than what it hands on."""
+
+    def __init__(self, code: int, why: str) -> None:
+        super().__init__(f"{code}: {why}")
+
+
+class Busy(Retry):
+    """Calls no `__init__` of ours."""
+
+    def __init__(self, delay: float) -> None:
+        Exception.__init__(self, "busy")
+        self.delay = delay
+
+
+class Unspeakable(Exception):
+    """Has no words for itself."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def reject(message: Any) -> NoReturn:
+    raise NoSuchOrder(404, "no such order")
+
+
+def reject_in_a_group(message: Any) -> NoReturn:
+    raise ExceptionGroup("all", [Reject("one"), ExceptionGroup("more", [NoSuchOrder(2, "two")])])
+
+
+def busy(message: Any) -> NoReturn:
+    raise Busy(3600)
+
+
+def busy_in_a_group(message: Any) -> NoReturn:
+    raise ExceptionGroup("all", [Retry(3600), Retry(None)])
+
+
+def unspeakable(message: Any) -> NoReturn:
+    raise Unspeakable
+
+
+def look_up(message: Any) -> Any:
+    return {}[message]
+
+
+def fail_for_a_cause(message: Any) -> NoReturn:
+    try:
+        look_up(message)
+    except KeyError as error:
+        raise RuntimeError("no price") from error
+    raise AssertionError
+
+
+def generate(message: Any) -> Any:
+    return (each for each in [message])
+
+
+def leave(message: Any) -> NoReturn:
+    sys.exit(0)
+
+
+def interrupt(message: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def cancel(message: Any) -> NoReturn:
+    from asyncio import CancelledError
+
+    raise CancelledError
+
+
+def stop_generation(message: Any) -> NoReturn:
+    raise GeneratorExit
+
+
+def die(message: Any) -> NoReturn:
+    os._exit(3)
+
+
+def die_before_a_child(message: Any) -> None:
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(20)
+        os._exit(0)
+    os._exit(3)
+
+
+def crash(message: Any) -> None:
+    ctypes.string_at(0)
+
+
+def print_and_log(message: Any) -> None:
+    print("printed", message)
+    print("to stderr", message, file=sys.stderr)
+    subprocess.run(["echo", f"echoed {message}"], check=True)
+    os.write(1, b"written\n")
+    logger.debug("too low %s", message)
+    logger.info("told %s", message)
+    logger.warning("logged %s", message, extra={"order": {"number": message}})
+    try:
+        look_up(message)
+    except KeyError:
+        logger.exception("failed")
+
+
+def print_megabytes(message: Any) -> None:
+    for _ in range(64):
+        print("x" * 65_535)
+    for _ in range(200):
+        logger.warning("y" * 10_000)
+
+
+@dataclass(frozen=True)
+class Spoil(Note):
+    """Spoils its process in some way, at the first message; then leaves a note."""
+
+    how: str
+
+    def __call__(self, message: Any) -> None:
+        if message == 0:
+            getattr(self, self.how)()
+        super().__call__(f"{message} {Path.cwd()} {_mask()}")
+        print("still", message, flush=True)
+
+    def closed_streams(self) -> None:
+        print("before", flush=True)
+        sys.stdout.close()
+        for number in range(3):
+            try:
+                os.close(number)
+            except OSError:
+                continue
+
+    def all_closed(self) -> None:
+        os.closerange(0, 1024)
+
+    def moved(self) -> None:
+        os.chdir("/")
+        os.umask(0o777)
+
+    def forked(self) -> None:
+        if os.fork() == 0:
+            sys.stdout = None  # so the child leaves no note of it
+            raise SystemExit(0)  # comes back out of the handler, in the child
+
+    def forked_daemon(self) -> None:
+        if os.fork() == 0:
+            os.setsid()
+            time.sleep(3)
+            os._exit(0)
+
+    def logging_in_a_fork(self) -> None:
+        child = os.fork()
+        if child == 0:
+            for _ in range(1000):
+                logger.warning("in the child %s", "x" * 5000)
+            os._exit(0)
+        os.waitpid(child, 0)
+
+    def threads(self) -> None:
+        import threading
+
+        threading.Thread(target=time.sleep, args=(60,)).start()
+
+
+def _mask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@dataclass(frozen=True)
+class SignalItself(Note):
+    """Sends itself the signals that stop a service, in the middle of its job."""
+
+    def __call__(self, message: Any) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+            time.sleep(0.01)
+        program = subprocess.Popen(["sleep", "60"])
+        program.send_signal(signal.SIGINT)
+        assert program.wait(10) == -signal.SIGINT
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+        time.sleep(0.1)
+        os.kill(child, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+        super().__call__(message)
+
+
+@dataclass(frozen=True)
+class StartAndWait(Note):
+    """Starts a program that leaves its number, and waits for it."""
+
+    def __call__(self, message: Any) -> None:
+        child = subprocess.Popen(["sleep", "60"])
+        Path(self.path).write_text(f"{message} {child.pid} {os.getpid()}\n")
+        child.wait()
+
+
+@dataclass(frozen=True)
+class Sleep(Note):
+    """Takes a while."""
+
+    seconds: float
+
+    def __call__(self, message: Any) -> None:
+        time.sleep(self.seconds)
+        super().__call__(message)

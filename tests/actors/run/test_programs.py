@@ -1,0 +1,242 @@
+"""Whole programs with handlers in worker processes: how they are found, and how they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.actors.run.test_processes import is_alive
+from walnats_anyio.testing import NatsServer
+
+ROOT = Path(__file__).parents[3]
+
+BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+
+SERVICE = """
+import os, sys
+import anyio
+import walnats_anyio as walnats
+
+async def main(actor, count=1):
+    events = walnats.Events(actor.event)
+    async with events.connect() as conn, walnats.Actors(actor).connect() as actors:
+        await conn.register()
+        await actors.register()
+        await conn.emit_many(actor.event, range(count), sync=True)
+        print(await actors.listen(burst=True), flush=True)
+"""
+
+ACTOR = """
+ACTOR = walnats.Actor(
+    "a", walnats.Event("numbers", int), handle, execute_in=walnats.ExecuteIn.PROCESS, max_attempts=1
+)
+"""
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """What the programs find in their environment: a server, this library, a place for notes."""
+    with NatsServer() as server:
+        yield {
+            **os.environ,
+            "NATS_SERVER": server.url,
+            "PYTHONPATH": str(ROOT),
+            "NOTES": str(tmp_path / "notes"),
+        }
+
+
+def run(env: dict[str, str], folder: Path, *arguments: str) -> tuple[str, str]:
+    """Run a program to its end."""
+    shown = subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=env,
+        timeout=60,
+        check=False,
+    )
+    return shown.stdout, shown.stderr
+
+
+@BACKENDS
+@pytest.mark.parametrize("runner", ["anyio.run(main, ACTOR, backend=BACKEND)", "BACKEND.run(main)"])
+def test_no_guard(env: dict[str, str], tmp_path: Path, backend: str, runner: str) -> None:
+    """One error with the guard; nothing of the program runs a second time."""
+    native = "asyncio.run(main(ACTOR))" if backend == "asyncio" else "trio.run(main, ACTOR)"
+    start = runner.replace("BACKEND.run(main)", f"import {backend}; {native}")
+    start = start.replace("BACKEND", repr(backend))
+    program = SERVICE.replace(
+        "    events =", "    print('service', __name__, flush=True)\n    events ="
+    )
+    program += f"\ndef handle(message): print('handled')\n{ACTOR}\n{start}\n"
+    (tmp_path / "service.py").write_text(program)
+    out, err = run(env, tmp_path, "service.py")
+    assert "0 handled, 0 failed, 1 dead-lettered" in out
+    assert out.count("service") == 1
+    assert 'if __name__ == "__main__":' in err
+    assert "service.py" in err
+
+
+@BACKENDS
+@pytest.mark.parametrize("place", ["thread", "import"])
+def test_a_service_that_starts_otherwise_is_refused(
+    env: dict[str, str], tmp_path: Path, backend: str, place: str
+) -> None:
+    """In a thread that the program starts `connect` refuses, and `listen` in what imports it."""
+    program = SERVICE + f"\ndef handle(message): print('handled')\n{ACTOR}\n"
+    program += f"""
+import threading
+def serve(): anyio.run(main, ACTOR, backend={backend!r})
+if __name__ == "__main__" and {place!r} == "thread":
+    serve()
+else:
+    thread = threading.Thread(target=serve)
+    thread.start()
+    thread.join()
+"""
+    (tmp_path / "service.py").write_text(program)
+    out, err = run(env, tmp_path, "service.py")
+    assert out.count("handled, 0 failed") == 1
+    assert "Events.connect() in a program that runs again" in err
+
+
+def test_a_handler_of_the_script(env: dict[str, str], tmp_path: Path) -> None:
+    program = (
+        SERVICE
+        + f"""
+def handle(message): print("handled", __name__, sys.argv)
+{ACTOR}
+if __name__ == "__main__":
+    anyio.run(main, ACTOR)
+"""
+    )
+    (tmp_path / "service.py").write_text(program)
+    out, err = run(env, tmp_path, "service.py", "--verbose")
+    assert "handled __mp_main__ ['service.py', '--verbose']" in out, err
+    assert "1 handled" in out
+
+
+def test_a_main_module_that_is_not_needed_is_not_imported(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    """Relative imports, `argparse` at the top, no guard: all right if the handler is elsewhere."""
+    package = tmp_path / "shop"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "work.py").write_text(f"{SERVICE}\ndef handle(message): print('handled')\n{ACTOR}")
+    (package / "__main__.py").write_text(
+        "import argparse, anyio\n"
+        "from .work import ACTOR, main\n"
+        "parser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--count', type=int, required=True)\n"
+        "anyio.run(main, ACTOR, parser.parse_args().count)\n"
+    )
+    out, err = run(env, tmp_path, "-m", "shop", "--count", "3")
+    assert out.count("handled\n") == 3, err
+    assert "3 handled" in out
+
+
+def test_a_handler_of_the_main_module_of_a_package(env: dict[str, str], tmp_path: Path) -> None:
+    package = tmp_path / "shop"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "work.py").write_text(SERVICE)
+    (package / "__main__.py").write_text(
+        "import walnats_anyio as walnats, anyio\n"
+        "from .work import main\n"
+        "def handle(message): print('handled', __package__)\n"
+        f"{ACTOR}\n"
+        "if __name__ == '__main__': anyio.run(main, ACTOR)\n"
+    )
+    out, err = run(env, tmp_path, "-m", "shop")
+    assert "handled shop\n" in out, err
+
+
+def test_a_handler_typed_into_a_session(env: dict[str, str], tmp_path: Path) -> None:
+    program = f"{SERVICE}\ndef handle(message): print('handled')\n{ACTOR}\nanyio.run(main, ACTOR)"
+    out, err = run(env, tmp_path, "-c", program)
+    assert "1 dead-lettered" in out
+    assert "typed into an interactive session" in err
+
+
+SPIN = {
+    "in Python": "while True: pass",
+    "with the interpreter's lock held": "sum(range(10 ** 12))",
+    "not at all": "pass",
+    "with a thread that stays": (
+        "import threading, time; threading.Thread(target=time.sleep, args=(60,)).start()"
+    ),
+}
+
+
+@BACKENDS
+@pytest.mark.parametrize("how", SPIN)
+def test_the_program_is_killed(env: dict[str, str], tmp_path: Path, backend: str, how: str) -> None:
+    """Its worker processes, and what they had started, end within a second."""
+    program = (
+        SERVICE.replace("burst=True", "")
+        + f"""
+def handle(message):
+    import subprocess
+    child = subprocess.Popen(["sleep", "60"]).pid if {how.startswith(("in", "with the"))} else 0
+    with open(os.environ["NOTES"] + "-new", "w") as file: file.write(f"{{os.getpid()}} {{child}}")
+    os.rename(os.environ["NOTES"] + "-new", os.environ["NOTES"])
+    {SPIN[how]}
+{ACTOR}
+if __name__ == "__main__":
+    anyio.run(main, ACTOR, backend={backend!r})
+"""
+    )
+    (tmp_path / "service.py").write_text(program)
+    running = subprocess.Popen([sys.executable, "service.py"], cwd=tmp_path, env=env)
+    try:
+        notes = Path(env["NOTES"])
+        _until(notes.exists, 30)
+        time.sleep(0.3)
+        pids = [int(pid) for pid in notes.read_text().split() if pid != "0"]
+        assert all(map(is_alive, pids))
+    finally:
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+    _until(lambda: not any(map(is_alive, pids)), 1)
+
+
+def test_without_the_help_of_linux_a_thread_notices(tmp_path: Path) -> None:
+    program = """
+import os, sys
+sys.platform = "other"
+from walnats_anyio._actors.run._channel import Channel
+channel = Channel(os.open(os.devnull, os.O_WRONLY))
+channel.busy()
+channel.write(b"busy\\n")
+while True: pass
+"""
+    running = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert running.stdin is not None
+    assert running.stdout is not None
+    assert running.stdout.readline() == b"busy\n"
+    running.stdin.close()
+    assert running.wait(2) == -signal.SIGKILL
+    running.stdout.close()
+
+
+def _until(condition: object, within: float) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -1,0 +1,134 @@
+"""One actor in a run of `listen`: what asks for its events, what runs them, what settles them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.pull import PENDING_BYTES, PullConsumer, Share, period_of
+from walnats_anyio._actors.run import Jobs, Workers
+from walnats_anyio._actors.settle import (
+    ActorSummary,
+    Attempts,
+    Conclusion,
+    Counts,
+    Deliveries,
+    Delivery,
+    Hooks,
+    Outcome,
+)
+
+if TYPE_CHECKING:
+    from walnats_anyio._actors._listen import Listening
+
+UNSTARTED_ROUNDS = 2
+"""Rounds of the clock, at most a quarter of `ack_wait` each, that a delivery without pulse waits."""
+
+
+class ActorRun:
+    """Wires the parts of one actor together."""
+
+    def __init__(
+        self, actor: Actor[Any, Any], host: Listening, others: list[Actor[Any, Any]]
+    ) -> None:
+        self.actor = actor
+        self.counts = Counts()
+        self._link = link = host.link
+        attempts = Attempts(actor, link)
+        self.deliveries = Deliveries(link, attempts, self.counts)
+        ahead = any(other.priority.value > actor.priority.value for other in others)
+        most = min(actor.max_jobs, host.budget.total)
+        self.workers = workers = Workers(
+            actor,
+            host.scheduler,
+            pace=host.pace,
+            attempts=attempts,
+            new_spot=link.new_spot,
+            spawn=host.spawn,
+            redelivered=self._redelivered,
+        )
+        hooks = Hooks(actor, workers.suspending)
+        workers.jobs = Jobs(actor, host.executors, hooks, link.backend, workers.suspending)
+        workers.conclusion = Conclusion(
+            actor, link, self.deliveries, hooks, burst=host.options.burst
+        )
+        self.consumer = PullConsumer(
+            actor,
+            link,
+            host.options,
+            deliveries=self.deliveries,
+            attempts=attempts,
+            budget=host.budget,
+            share=Share(host.budget, alone=not others, ahead=ahead, eager=host.options.burst),
+            polls=host.polls,
+            # So that its events are here when a job ends, rather than one of lower priority.
+            prefetch=most if ahead else 0,
+            max_bytes=PENDING_BYTES // (len(others) + 1),
+            put=workers.put,
+            changed=host.changed,
+            failed=host.failed,
+            look=host.look_now,
+            hung=lambda: host.executors.hung(actor.execute_in),
+        )
+        workers.pause = self.consumer.hold_up
+        workers.resume = self.consumer.resume
+
+    def __repr__(self) -> str:
+        return (
+            f"<ActorRun {self.actor.name!r}: {len(self.workers.waiting)} waiting, "
+            f"{self.workers.limiter.borrowed_tokens} running>"
+        )
+
+    @property
+    def period(self) -> float:
+        """Seconds between two rounds of its clock."""
+        return period_of(self.consumer.doubts.terms)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its burst is over, and nothing is left to do."""
+        return self.consumer.finished and not self.deliveries.held
+
+    def stop(self) -> None:
+        """Take no more events, and hand back those that have not been started."""
+        if not self.consumer.stopped:
+            self.consumer.stop()
+            self.workers.stop()
+
+    def hand_back_all(self) -> None:
+        """Hand back every delivery that is not settled."""
+        for delivery in list(self.deliveries.held):
+            self.workers.hand_back(delivery, Outcome.STOPPED)
+
+    def tick(self, seconds: float) -> None:
+        """Prolong what is held, and notice a server that has fallen silent."""
+        self.deliveries.tick += 1
+        if not self.actor.pulse:
+            self._hand_back_unstarted()
+        elif self._link.connected:
+            self.deliveries.pulse()
+        self.consumer.tick(seconds)
+
+    def summary(self) -> ActorSummary:
+        """What was done so far."""
+        counts = self.counts
+        return ActorSummary(
+            self.actor.name,
+            self.actor.event.name,
+            counts.handled,
+            counts.failed,
+            counts.dead_lettered,
+            counts.handed_back,
+        )
+
+    def _redelivered(self, delivery: Delivery) -> None:
+        self.consumer.doubts.came_again(delivery, self.deliveries.held)
+
+    def _hand_back_unstarted(self) -> None:
+        """Hand back what waits for a worker while its `ack_wait` runs out."""
+        workers = self.workers
+        expired = self.deliveries.tick - UNSTARTED_ROUNDS
+        while workers.waiting and workers.waiting[0].tick <= expired:
+            workers.hand_back(workers.waiting.popleft(), Outcome.EXPIRED)
+            if not workers.waiting:
+                workers.scheduler.withdraw(workers)

@@ -1,0 +1,200 @@
+"""The intake: how many events to ask the server for, and when. Pure: no clock, no network.
+
+Theory of operation (ADR-37, pull consumer "consume"). A pull request asks for up to `batch` events
+and stays at the server until it is fulfilled or expires. The intake counts what is *asked* for and
+has not come, and what is *held*: waiting or running. It keeps
+
+    asked + held <= slots
+
+whatever happens, so that no more events are taken than can be run. And as long as a slot is
+free it keeps something asked for: at once when nothing is, and again when a part of the slots is
+free, rather than with a request for every single slot.
+
+What was asked for before a connection was lost may still come, or not. The intake takes it as lost
+and asks anew; what comes in excess of the slots is refused, and handed back.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Meaning(enum.Enum):
+    """What a status message of the server means for the intake."""
+
+    ALIVE = "a heartbeat: the request is still there"
+    EMPTY = "nothing is there, and none was waited for"
+    EXPIRED = "the request has ended; what it still asked for will not come"
+    COMPLETED = "the request has got all that it asked for"
+    TOO_LARGE = "the request has ended, as the next event is larger than the bytes it has left"
+    AGAIN = "every request has ended, but new ones are welcome"
+    LATER = "too many requests, or nobody to take them: ask again in a while"
+    DELETED = "the consumer is gone for good"
+    REFUSED = "the consumer does not allow such requests"
+    NOTHING = "no status at all: somebody else's message, which says nothing about requests"
+    UNKNOWN = "nobody knows: ask again in a while, but not for long"
+
+
+PENDING = "Nats-Pending-Messages"
+"""The header of a status that says how many events its request still asked for."""
+
+STATUSES: tuple[tuple[str, str, Meaning], ...] = (
+    ("", "", Meaning.NOTHING),
+    ("100", "", Meaning.ALIVE),
+    # Statuses about the request itself: the same request gets the same status again.
+    ("400", "", Meaning.REFUSED),
+    ("404", "", Meaning.EMPTY),
+    # Also "Interest Expired", and "Requests Pending": others wait for all that is there.
+    ("408", "", Meaning.EXPIRED),
+    # Said of requests with a limit of bytes only.
+    ("409", "batch completed", Meaning.COMPLETED),
+    ("409", "message size exceeds maxbytes", Meaning.TOO_LARGE),
+    ("409", "leadership change", Meaning.AGAIN),
+    ("409", "server shutdown", Meaning.AGAIN),
+    ("409", "exceeded maxwaiting", Meaning.LATER),
+    ("409", "consumer deleted", Meaning.DELETED),
+    ("409", "consumer is push based", Meaning.REFUSED),
+    ("409", "exceeded maxrequestbatch", Meaning.REFUSED),
+    ("409", "exceeded maxrequestexpires", Meaning.REFUSED),
+    ("409", "exceeded maxrequestmaxbytes", Meaning.REFUSED),
+    # A level of the API that requests of this library do not name.
+    ("412", "", Meaning.REFUSED),
+    # Another client is pinned to the consumer, or the pin has changed.
+    ("423", "", Meaning.REFUSED),
+    # The client's server: nobody subscribes to the consumer's subject.
+    ("503", "", Meaning.LATER),
+)
+"""What a status means: code, beginning of the description in lower case, meaning; first match.
+
+After ADR-37 and nats-server 2.10 to 2.15 (`processNextMsgRequest`, `nextWaiting` and
+`stopWithFlags` of its consumer, and `server shutdown` of its JetStream).
+"""
+
+
+def meaning_of(code: str, description: str) -> Meaning:
+    """What a status message means; `UNKNOWN` for what no row of `STATUSES` has."""
+    lowered = description.lower()
+    for known, beginning, meaning in STATUSES:
+        if code == known and lowered.startswith(beginning):
+            return meaning
+    return Meaning.UNKNOWN
+
+
+@dataclass(slots=True)
+class Intake:
+    """Counts of one actor's events in one process."""
+
+    slots: int
+    """Events that may be asked for, waiting and running, all together."""
+
+    batch: int | None = None
+    """The most events one request asks for. None: as many as slots are free."""
+
+    max_requests: int = 64
+    """The most requests outstanding; a consumer takes 512 from all processes together."""
+
+    one_at_a_time: bool = False
+    """Whether to ask only when nothing is asked for: a burst must know which request is over."""
+
+    connected: bool = True
+    """Whether requests reach the server."""
+
+    stopped: bool = False
+    """Whether no more is to be asked for."""
+
+    asked: int = 0
+    """Events asked for that have not come."""
+
+    held: int = 0
+    """Events that have come and are waiting or running."""
+
+    paused: bool = False
+    """Whether the server wants no requests for a while."""
+
+    def room(self, most: int | None = None) -> int:
+        """How many events the next request should ask for; 0 for no request now.
+
+        Args:
+            most: the most to be asked for altogether, where other intakes share the slots.
+        """
+        if self.stopped or self.paused or not self.connected:
+            return 0
+        free = self.slots - self.asked - self.held
+        # A little at a time only while nothing at all is asked for.
+        if free <= 0 or (self.asked and (self.one_at_a_time or free < self._enough())):
+            return 0
+        if most is not None and most - self.asked < free:
+            free = most - self.asked
+        if self.batch is not None:
+            free = min(free, self.batch, self.batch * self.max_requests - self.asked)
+        return max(free, 0)
+
+    def _enough(self) -> int:
+        if self.batch is not None and self.batch < self.slots // 32:
+            return self.batch
+        return max(1, self.slots // 32)
+
+    def ask(self, count: int) -> None:
+        """A request for so many events is on its way.
+
+        Raises:
+            ValueError: that many are not to be asked for.
+        """
+        if count < 1 or self.asked + self.held + count > self.slots:
+            raise ValueError(
+                f"cannot ask for {count}: {self.asked} asked, {self.held} held, {self.slots} slots"
+            )
+        self.asked += count
+
+    def take(self) -> bool:
+        """An event came. False: there is no slot for it, and it is to be handed back."""
+        if self.asked:
+            self.asked -= 1
+        elif self.held >= self.slots:
+            return False
+        if self.stopped:
+            return False
+        self.held += 1
+        return True
+
+    def let_go(self) -> None:
+        """An event that was held is done with, or handed back.
+
+        Raises:
+            ValueError: none is held.
+        """
+        if self.held < 1:
+            raise ValueError("no event is held")
+        self.held -= 1
+
+    def status(self, meaning: Meaning, pending: int | None) -> None:
+        """A status message came.
+
+        Args:
+            meaning: what it means.
+            pending: how many events the request that it ends still asked for (the header
+                `Nats-Pending-Messages`), where the server says so.
+        """
+        match meaning:
+            case Meaning.ALIVE | Meaning.COMPLETED | Meaning.NOTHING:
+                return
+            case Meaning.LATER | Meaning.UNKNOWN:
+                self.asked = 0
+                self.paused = True
+            case Meaning.EXPIRED | Meaning.TOO_LARGE | Meaning.EMPTY if pending is not None:
+                self.asked = max(0, self.asked - pending)
+            case _:
+                self.asked = 0
+
+    def lost(self) -> None:
+        """What was asked for will not come: the connection is lost, or nothing is heard."""
+        self.asked = 0
+
+    def resume(self) -> None:
+        """The while that a server wanted no requests is over."""
+        self.paused = False
+
+    def stop(self) -> None:
+        """Ask for nothing more; what still comes is refused."""
+        self.stopped = True

@@ -1,0 +1,311 @@
+"""The pull consumer of one actor: from requests for events to deliveries (ADR-37)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.pull._budget import RequestBudget, Share
+from walnats_anyio._actors.pull._doubts import Doubts
+from walnats_anyio._actors.pull._intake import PENDING, Intake, Meaning, meaning_of
+from walnats_anyio._actors.pull._polls import Polls
+from walnats_anyio._actors.pull._requests import HEADERS, Options, pull_requests, within
+from walnats_anyio._actors.settle import Ack, Attempts, Deliveries, Delivery, HandBack, Outcome
+from walnats_anyio._actors.settle import decide as _decide
+from walnats_anyio._events import HEADER_ACTOR
+from walnats_anyio._link import (
+    HeaderError,
+    Link,
+    Message,
+    Refusal,
+    ServerError,
+    Subscription,
+    is_ack_subject,
+)
+from walnats_anyio._link.protocol._parser import MAX_MESSAGE
+
+PAUSE = 1.0
+"""Seconds without requests when the server does not want any."""
+
+
+class PullConsumer:
+    """Asks for the events of one actor, and gives on what comes.
+
+    Never waits: everything here is called by the reader of the link, by workers and by the clock.
+    """
+
+    def __init__(
+        self,
+        actor: Actor[Any, Any],
+        link: Link,
+        options: Options,
+        *,
+        deliveries: Deliveries,
+        attempts: Attempts,
+        budget: RequestBudget,
+        share: Share,
+        polls: Polls,
+        prefetch: int,
+        max_bytes: int,
+        put: Callable[[Delivery], None],
+        changed: Callable[[], None],
+        failed: Callable[[Exception], None],
+        look: Callable[[], None],
+        hung: Callable[[], bool],
+    ) -> None:
+        self.actor = actor
+        self.finished = False
+        """Whether its burst is over."""
+        self.doubts = Doubts(actor.name, actor.ack_wait)
+        self._link = link
+        self._options = options
+        self._deliveries = deliveries
+        self._attempts = attempts
+        self._budget = budget
+        self._share = share
+        self._polls = polls
+        self._put = put
+        self._changed = changed
+        self._failed = failed
+        self._look = look
+        self._hung = hung
+        self._intake = Intake(
+            min(actor.max_jobs, budget.total) + prefetch,
+            options.batch,
+            one_at_a_time=options.burst,
+        )
+        self._subscription: Subscription | None = None
+        self._silent = 0.0
+        self._silence = options.silence
+        self._max_bytes = max(link.max_payload + HEADERS, max_bytes)
+        self._since_request = 0
+        self._received_any = False
+        self._held_up = False
+        deliveries.released = self._released
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing more is taken."""
+        return self._intake.stopped
+
+    # the connection
+
+    def start(self) -> None:
+        """Subscribe and ask for the first events."""
+        self._subscription = self._link.subscribe(self._on_message)
+        self.apply_terms()
+        self._intake.connected = self._link.connected
+        self._link.watch(self)
+        self.request()
+
+    def apply_terms(self) -> None:
+        """Ask from now on within what the consumer on the server allows."""
+        assert self._subscription is not None
+        options = replace(
+            within(self._options, self.doubts.terms),
+            max_bytes=self._max_bytes,
+            largest=self._link.max_payload + HEADERS,
+        )
+        self._intake.batch = options.batch
+        self._silence = options.silence
+        self._request = pull_requests(self.actor, self._subscription.subject, options)
+
+    def stop(self) -> None:
+        """Take nothing more."""
+        if self._intake.stopped:
+            return
+        self._intake.stop()
+        self._polls.withdraw(self)
+        self._budget.withdraw(self._share)
+        if self._subscription is not None:
+            self._link.end(self._subscription)
+
+    def close(self) -> None:
+        """Forget the subscription."""
+        self._link.unwatch(self)
+        if self._subscription is not None:
+            self._link.forget(self._subscription)
+
+    def hold_up(self) -> None:
+        """Take nothing for a while; what still comes is handed back."""
+        self._held_up = True
+
+    def resume(self) -> None:
+        """Take events again."""
+        self._held_up = False
+        if not self.stopped:
+            self.request()
+
+    def on_disconnect(self) -> None:
+        self._intake.connected = False
+        self._lost()
+
+    def on_reconnect(self) -> None:
+        self._intake.connected = True
+        self.request()
+
+    def on_close(self) -> None:
+        if self._link.closed is not None:
+            self._failed(self._link.closed)
+
+    def on_refusal(self, refusal: Refusal) -> None:
+        """The server does not let us do something; perhaps what this actor lives on."""
+        self._attempts.on_refusal(refusal)
+        subject = refusal.subject or ""
+        mine = f".{self.actor.event.stream_name}.{self.actor.consumer_name}"
+        asking = subject.endswith(f".CONSUMER.MSG.NEXT{mine}")
+        acknowledging = subject.startswith("$JS.ACK.") and f"{mine}." in subject
+        own = self._subscription
+        receiving = refusal.operation == "subscribe" and (
+            not subject or (own is not None and subject == own.subject.decode())
+        )
+        if asking or acknowledging or receiving:
+            self._failed(ServerError(f"actor {self.actor.name!r}: {refusal}"))
+
+    # asking for events
+
+    def request(self) -> None:
+        """Ask the server for as many events as there is room for."""
+        intake = self._intake
+        if self._held_up:
+            return
+        # The clock asks again.
+        intake.paused |= self._hung()
+        while room := intake.room(self._share.most()):
+            if self.finished or not self._polls.take(self):
+                return
+            intake.ask(room)
+            self._silent = 0.0
+            self._since_request = 0
+            self._link.post_transient(self._request(room, not self._received_any))
+        self._share.asked(intake.asked)
+        if not intake.asked and self._budget.room <= 0:
+            self._budget.call_later(self._share, self.request)
+
+    def _answered(self) -> None:
+        """Nothing is asked for any more: others may have their turn."""
+        self._share.asked(self._intake.asked)
+        if not self._intake.asked:
+            self._polls.give_back(self)
+
+    def _lost(self) -> None:
+        self._intake.lost()
+        self._answered()
+
+    # receiving, called by the reader of the link
+
+    def _on_message(self, message: Message) -> None:
+        reply = message.reply
+        self._silent = 0.0
+        if not reply:
+            self._on_status(message)
+            return
+        if not reply.startswith(self._attempts.first) and not self._is_delivery(reply):
+            return
+        if not self._intake.take():
+            self._turn_away(message, Outcome.STOPPED if self.stopped else Outcome.REFUSED)
+            return
+        self._received_any = self._share.busy = True
+        self._since_request += 1
+        self.doubts.unknown = ""
+        if self._held_up:
+            self._intake.let_go()
+            self._turn_away(message, Outcome.REFUSED)
+        elif message.header and (outcome := self._not_for_us(message)) is not None:
+            self._intake.let_go()
+            self._turn_away(message, outcome)
+        else:
+            self._share.hold()
+            self._put(self._deliveries.hold(message))
+        if not self._intake.asked:
+            self._answered()
+            self.request()
+
+    def _turn_away(self, message: Message, outcome: Outcome) -> None:
+        verdict = _decide(outcome)
+        assert isinstance(verdict, Ack | HandBack)
+        self._deliveries.turn_away(message, verdict)
+
+    def _is_delivery(self, reply: bytes) -> bool:
+        """Whether it is a delivery of our consumer, and no message of a stranger's."""
+        return is_ack_subject(reply, self.actor.event.stream_name, self.actor.consumer_name)
+
+    def _not_for_us(self, message: Message) -> Outcome | None:
+        """Whether an event is not to be run: one for another actor, or without its payload."""
+        try:
+            headers = message.headers
+        except HeaderError:
+            return None  # the job finds out, and the event is given up
+        if headers.get(HEADER_ACTOR, self.actor.name) != self.actor.name:
+            return Outcome.FOREIGN
+        if self.doubts.stripped(headers, message.data):
+            return Outcome.REFUSED
+        return None
+
+    def _released(self) -> None:
+        """A delivery is settled."""
+        self._intake.let_go()
+        self._share.release()
+        self.request()
+        if self.finished or self.stopped:
+            self._changed()
+
+    def _on_status(self, message: Message) -> None:
+        try:
+            code, description = message.status
+            pending = message.headers.get(PENDING, "")
+        except HeaderError:
+            return  # of a stranger
+        if not code:
+            return
+        meaning = meaning_of(code, description)
+        self.doubts.status(meaning, code, description)
+        self._intake.status(meaning, int(pending) if pending.isdecimal() else None)
+        self._answered()
+        match meaning:
+            case Meaning.ALIVE | Meaning.COMPLETED | Meaning.NOTHING | Meaning.LATER | Meaning.UNKNOWN:
+                return
+            case Meaning.DELETED | Meaning.REFUSED:
+                # A stranger may say so, or it may only be about what was asked for: the server is
+                # asked, and until then nothing more.
+                self._intake.paused = True
+                self._look()
+            case Meaning.EMPTY | Meaning.EXPIRED if self._options.burst:
+                self.finished = True
+                self._changed()
+            case Meaning.EXPIRED:
+                self._share.rest()
+                self.request()
+            case Meaning.TOO_LARGE:
+                self._on_too_large()
+                self.request()
+            case _:
+                self.request()
+
+    def _on_too_large(self) -> None:
+        """The next event is larger than what the request has left.
+
+        If nothing came before, it is one from a time when the server took larger ones.
+        """
+        if not self._since_request and self._max_bytes < 2 * MAX_MESSAGE:
+            self._max_bytes *= 2
+            self.apply_terms()
+
+    # the clock
+
+    def tick(self, seconds: float) -> None:
+        """Notice a server that has fallen silent, and end pauses."""
+        if (problem := self.doubts.tick(seconds)) is not None:
+            self._failed(problem)
+        intake = self._intake
+        self._silent += seconds
+        # It may have been asked or heard of just before this tick, so one of them proves nothing.
+        if intake.asked and self._silent - seconds > self._silence:
+            self._silent = 0.0
+            self._lost()
+            self.request()
+        if intake.paused and self._silent >= PAUSE:
+            intake.resume()
+            self.request()

@@ -1,0 +1,22 @@
+"""Running jobs: workers, who may run next, and handlers in threads and in worker processes."""
+
+from __future__ import annotations
+
+from walnats_anyio._actors.run._executors import Executors
+from walnats_anyio._actors.run._failure import HandlerError, WorkerProcessError
+from walnats_anyio._actors.run._job import Jobs
+from walnats_anyio._actors.run._pace import Pace
+from walnats_anyio._actors.run._scheduler import Scheduler
+from walnats_anyio._actors.run._worker import Worker
+from walnats_anyio._actors.run._workers import Workers
+
+__all__ = [
+    "Executors",
+    "HandlerError",
+    "Jobs",
+    "Pace",
+    "Scheduler",
+    "Worker",
+    "WorkerProcessError",
+    "Workers",
+]

@@ -1,0 +1,218 @@
+"""A job: one run of a handler, in a context of its own, with hooks around it."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context as ContextVars
+from contextvars import copy_context
+from time import monotonic
+from types import CoroutineType
+from typing import Any, Protocol, cast
+
+import anyio
+
+from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.declare._choices import ExecuteIn
+from walnats_anyio._actors.declare._handler import check_result
+from walnats_anyio._actors.run._executors import Executors
+from walnats_anyio._actors.settle import Delivery, Hooks, JobResult, Outcome
+from walnats_anyio._actors.settle._steps import BLOCKING, Steps
+from walnats_anyio._link import Backend, parse_headers
+
+logger = logging.getLogger("walnats_anyio.actors")
+
+REMEDY = (
+    "it holds up every other job and the pulses: await something instead, or declare the actor "
+    "with execute_in=ExecuteIn.THREAD or ExecuteIn.PROCESS"
+)
+
+
+class Running(Protocol):
+    """What a job leaves with its worker while it waits, for the case that it is cut short."""
+
+    message: Any
+    context: ContextVars | None
+
+
+class Stopped(Exception):
+    """The task of a job was cancelled from outside of any scope (asyncio only)."""
+
+
+class Jobs:
+    """Runs the jobs of one actor."""
+
+    def __init__(
+        self,
+        actor: Actor[Any, Any],
+        executors: Executors,
+        hooks: Hooks,
+        backend: Backend,
+        suspending: Callable[[], None],
+    ) -> None:
+        self.actor = actor
+        self._cancelled = anyio.get_cancelled_exc_class()
+        self._executors = executors
+        self._hooks = hooks
+        self._backend = backend
+        self._cancels = backend.cancels
+        self._is_told = hooks.any or actor.ack == "confirmed"
+        self._suspending = suspending
+        self._decode = actor.event.decode
+        self._handler = actor.handler
+        self._in_main = actor.execute_in is ExecuteIn.MAIN
+        self._timeout = actor.job_timeout
+        self._has_warned = False
+
+    async def run(
+        self, running: Running, delivery: Delivery, scope: anyio.CancelScope
+    ) -> JobResult | None:
+        """Run the handler once.
+
+        Args:
+            running: where message and context are kept while the handler waits.
+            delivery: what is handled.
+            scope: the innermost scope around the call. It has `job_timeout` as its deadline from
+                the moment at which the handler starts.
+
+        Returns:
+            How it ended. None: it returned without ever having waited, and nobody is to be told.
+
+        Raises:
+            Stopped: the task was cancelled natively.
+            BaseException: a cancellation, also the one of the deadline; and `KeyboardInterrupt`.
+        """
+        try:
+            received = delivery.message
+            if received.header:
+                # A malformed header block spoils its message.
+                parse_headers(received.header)
+            message = self._decode(received.data)
+        except Exception as error:  # noqa: BLE001 - a payload can fail in any way
+            return JobResult(Outcome.UNDECODABLE, error)
+        context = copy_context()
+        try:
+            if self._is_told:
+                running.message, running.context = message, context
+                await self._hooks.start(delivery, message, context)
+            began = monotonic() if self._is_told else 0.0
+            waited = await self._handle(running, message, context, scope)
+        except Exception as error:  # noqa: BLE001 - a handler can raise anything
+            return JobResult(Outcome.RAISED, error, message, context=context)
+        except BaseException as error:
+            self._reraise(error, scope)
+            # It came out of the handler by itself: a future that somebody cancelled, a
+            # `sys.exit`, a panic of an extension.
+            return JobResult(Outcome.RAISED, error, message, context=context)
+        if waited or self._is_told:
+            duration = monotonic() - began if self._is_told else 0.0
+            return JobResult(Outcome.RETURNED, None, message, duration, context)
+        return None
+
+    async def _handle(
+        self, running: Running, message: Any, context: ContextVars, scope: anyio.CancelScope
+    ) -> bool:
+        """Run the handler; gives whether it had to wait."""
+        if not self._in_main:
+            running.message, running.context = message, context
+            self._suspending()
+            await self._elsewhere(message, scope)
+            return True
+        coroutine = _call(context, self._handler, message)
+        if coroutine is None:
+            return False
+        try:
+            yielded = context.run(coroutine.send, None)
+        except StopIteration as stop:
+            # It never had to wait, so there is nothing that a deadline could end.
+            if stop.value is not None:
+                check_result(stop.value)
+            return False
+        running.message, running.context = message, context
+        self._suspending()
+        await self._wait_for(Steps(coroutine, context, yielded, self._cancels))
+        return True
+
+    async def _wait_for(self, steps: Steps) -> None:
+        try:
+            result = await steps
+        except self._cancelled:
+            if steps.cancelled_itself:
+                self._backend.forget_cancellation()
+                raise RuntimeError("the handler cancelled its own task") from None
+            raise
+        finally:
+            if steps.longest > BLOCKING:
+                self.warn_of_blocking(steps.longest)
+        if result is not None:
+            check_result(result)
+
+    async def _elsewhere(self, message: Any, scope: anyio.CancelScope) -> None:
+        actor = self.actor
+        scope.deadline = math.inf
+
+        def started() -> None:
+            # Not before: what waits for a place must not use up its time.
+            scope.deadline = anyio.current_time() + self._timeout
+
+        await self._executors.run(
+            actor.execute_in, self._handler, message, actor=actor.name, event=actor.event.name,
+            started=started,
+        )  # fmt: skip
+
+    def _reraise(self, error: BaseException, scope: anyio.CancelScope) -> None:
+        """Raise again what is not the handler's own.
+
+        Raises:
+            Stopped: the task was cancelled natively.
+            BaseException: what interrupts the program, or a cancellation of a scope around.
+        """
+        if isinstance(error, KeyboardInterrupt | GeneratorExit):
+            raise error
+        cancelled = error
+        if isinstance(error, BaseExceptionGroup):
+            found, _ = error.split((self._cancelled, KeyboardInterrupt))
+            if found is None:
+                return
+            cancelled = next(iter(found.exceptions))
+        elif not isinstance(error, self._cancelled):
+            return
+        if scope.cancel_called or anyio.current_effective_deadline() == -math.inf:
+            if cancelled is not error:
+                # A task group that was cancelled, and where a clean-up failed on top of it.
+                logger.error(
+                    "actor %r: cancelled, and its clean-up failed", self.actor.name, exc_info=error
+                )
+                raise cancelled
+            raise error
+        if self._cancels is not None and self._cancels():
+            raise Stopped from error
+
+    def warn_of_blocking(self, seconds: float) -> None:
+        """Say once that the handler keeps the event loop from running."""
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "actor %r: its handler blocked the event loop for %.1f s: %s",
+                self.actor.name, seconds, REMEDY,
+            )  # fmt: skip
+
+
+def _call(
+    context: ContextVars, handler: Callable[[Any], Any], message: Any
+) -> Coroutine[Any, Any, Any] | None:
+    """Call a handler in a context; gives what is left to await."""
+    result: Any = context.run(handler, message)
+    if result is None:
+        return None
+    if type(result) is CoroutineType:
+        return cast("Coroutine[Any, Any, Any]", result)
+    if isinstance(result, Awaitable):
+        return _await(result)
+    check_result(result)
+    return None
+
+
+async def _await(awaitable: Any) -> Any:
+    return await awaitable

@@ -1,0 +1,142 @@
+"""The workers of one actor, and the deliveries that wait for them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+
+from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.run._job import Jobs
+from walnats_anyio._actors.run._pace import Pace
+from walnats_anyio._actors.run._scheduler import Scheduler
+from walnats_anyio._actors.run._worker import Worker
+from walnats_anyio._actors.settle import Attempts, Conclusion, Delivery, Outcome, Policy, decide
+from walnats_anyio._link import ParkingSpot
+
+KEEP_PARKED = 1024
+"""Workers that wait for their next delivery instead of ending; to wake one costs a fifth of a new
+one."""
+
+
+class Workers:
+    """Has deliveries handled; the scheduler says when."""
+
+    def __init__(
+        self,
+        actor: Actor[Any, Any],
+        scheduler: Scheduler,
+        *,
+        pace: Pace,
+        attempts: Attempts,
+        new_spot: Callable[[], ParkingSpot],
+        spawn: Callable[[Worker], None],
+        redelivered: Callable[[Delivery], None],
+    ) -> None:
+        self.actor = actor
+        self.limiter = anyio.CapacityLimiter(actor.max_jobs)
+        self.priority_offset = actor.priority.value
+        self.waiting_since = 0.0
+        self.waiting: deque[Delivery] = deque()
+        """Deliveries that no worker has taken."""
+        self.pace = pace
+        self.attempts = attempts
+        self.new_spot = new_spot
+        self.scheduler = scheduler
+        self.redelivered = redelivered
+        """Told of a delivery whose event was delivered before."""
+        self.jobs: Jobs
+        self.conclusion: Conclusion
+        self.pause: Callable[[], None]
+        """Take no events for a while."""
+        self.resume: Callable[[], None]
+        """Take events again."""
+        self._spawn = spawn
+        self._parked: list[Worker] = []
+        self._called = 0
+        self._stopped = False
+
+    def put(self, delivery: Delivery) -> None:
+        """Have a delivery handled."""
+        self.waiting.append(delivery)
+        if not self._called:
+            self.scheduler.call(self)
+
+    def stop(self) -> None:
+        """Start nothing more, and hand back what waits."""
+        self._stopped = True
+        self.scheduler.withdraw(self)
+        self.hand_back_waiting(Outcome.STOPPED)
+
+    def clear(self) -> None:
+        """See `Waiter`."""
+        self.pause()
+        self.hand_back_waiting(Outcome.REFUSED)
+
+    def hand_back_waiting(self, outcome: Outcome) -> None:
+        """Hand back what no worker has taken."""
+        while self.waiting:
+            self.hand_back(self.waiting.popleft(), outcome)
+
+    def hand_back(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Hand back a delivery, unless it is settled."""
+        verdict = decide(outcome, policy=Policy())
+        if delivery.settled is None:
+            delivery.settle(verdict)  # type: ignore[arg-type]  # no such outcome makes a letter
+
+    # the scheduler
+
+    def call_worker(self) -> Worker:
+        """A worker to run the next delivery, parked or new; see `Scheduler.call`."""
+        self._called += 1
+        delivery = self.waiting.popleft() if self.waiting else None
+        if self._parked:
+            worker = self._parked.pop()
+            worker.wake(delivery)
+            return worker
+        worker = Worker(self, delivery)
+        self._spawn(worker)
+        return worker
+
+    def suspending(self) -> None:
+        """A handler waits for something: let others start, two of them so that soon all do."""
+        if self.waiting and self.scheduler.call(self) and self.waiting:
+            self.scheduler.call(self)
+
+    # workers
+
+    def next_for(self, worker: Worker) -> Delivery | None:
+        """The next delivery for a worker; None: it has given its tokens back."""
+        if worker.called:
+            worker.called = False
+            self._called -= 1
+            if worker.current is not None:
+                return worker.current
+        if self.waiting and not self.scheduler.must_yield(self):
+            return self.waiting.popleft()
+        self.release(worker)
+        self.suspending()
+        return None
+
+    def release(self, worker: Worker) -> None:
+        """A worker has nothing to run, or gives way: its tokens go to others."""
+        worker.active = False
+        if worker.called:
+            # It ended before it came to the delivery that it was called for.
+            worker.called = False
+            self._called -= 1
+        self.scheduler.release(self, worker)
+
+    def park(self, worker: Worker) -> bool:
+        """Keep a worker for later; False when there are enough."""
+        if len(self._parked) >= KEEP_PARKED or self._stopped:
+            return False
+        self._parked.append(worker)
+        return True
+
+    def unpark(self, worker: Worker) -> None:
+        """A parked worker ends."""
+        if worker in self._parked:
+            self._parked.remove(worker)

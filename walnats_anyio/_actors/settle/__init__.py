@@ -1,0 +1,45 @@
+"""What becomes of a delivery: attempts, verdict, hooks, dead letter, and telling NATS once."""
+
+from __future__ import annotations
+
+from walnats_anyio._actors.settle._attempts import Attempts
+from walnats_anyio._actors.settle._conclusion import Conclusion
+from walnats_anyio._actors.settle._delivery import Deliveries, Delivery
+from walnats_anyio._actors.settle._hooks import Hooks
+from walnats_anyio._actors.settle._summary import ActorSummary, Counts, Ended, Summary
+from walnats_anyio._actors.settle._verdict import (
+    Ack,
+    DeadLetterVerdict,
+    HandBack,
+    JobResult,
+    Nak,
+    Outcome,
+    Policy,
+    Term,
+    Verdict,
+    decide,
+    to_wire,
+)
+
+__all__ = [
+    "Ack",
+    "ActorSummary",
+    "Attempts",
+    "Conclusion",
+    "Counts",
+    "DeadLetterVerdict",
+    "Deliveries",
+    "Delivery",
+    "Ended",
+    "HandBack",
+    "Hooks",
+    "JobResult",
+    "Nak",
+    "Outcome",
+    "Policy",
+    "Summary",
+    "Term",
+    "Verdict",
+    "decide",
+    "to_wire",
+]

@@ -1,0 +1,151 @@
+"""What follows the end of a job: hooks, the verdict, and a dead letter where it is the last."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.settle._delivery import Deliveries, Delivery
+from walnats_anyio._actors.settle._hooks import Hooks
+from walnats_anyio._actors.settle._reports import (
+    describe,
+    fields_of,
+    report_failure,
+    report_unwritten,
+)
+from walnats_anyio._actors.settle._verdict import (
+    Ack,
+    DeadLetterVerdict,
+    Final,
+    HandBack,
+    JobResult,
+    Nak,
+    Outcome,
+    Policy,
+    Term,
+    Verdict,
+    decide,
+)
+from walnats_anyio._letters import DeadLetter, write_letter
+from walnats_anyio._letters import describe as describe_error
+from walnats_anyio._link import HeaderError, Link, WalnatsError
+
+logger = logging.getLogger("walnats_anyio.actors")
+
+FAILED_DELAY = 1.0
+"""Seconds until an event comes again whose delay could not be found, or that failed in a burst."""
+
+NOT_RUN = (Outcome.UNDECODABLE, Outcome.DIED)
+"""Endings of deliveries that were no run of the handler."""
+
+
+class Conclusion:
+    """Concludes the jobs of one actor that did not simply return."""
+
+    def __init__(
+        self,
+        actor: Actor[Any, Any],
+        link: Link,
+        deliveries: Deliveries,
+        hooks: Hooks,
+        *,
+        burst: bool,
+    ) -> None:
+        self._actor = actor
+        self._link = link
+        self._deliveries = deliveries
+        self._hooks = hooks
+        least = FAILED_DELAY if burst else 0.0
+        self._policy = Policy(actor.retry_delay, actor.max_attempts, least)
+
+    async def conclude(self, delivery: Delivery, result: JobResult) -> None:
+        """Tell the server, the middlewares and the log how a job ended.
+
+        Cancelled in the middle of it, a failed job still counts as an attempt.
+        """
+        if result.outcome is Outcome.RETURNED:
+            await self._succeeded(delivery, result)
+            return
+        if result.outcome is Outcome.STOPPED:
+            self._settle(delivery, decide(Outcome.STOPPED))
+            return
+        verdict = self._decide(delivery, result)
+        try:
+            report_failure(self._actor, delivery, result, verdict)
+            await self._hooks.end(delivery, result)
+            final = await self._carry_out(delivery, result, verdict)
+        except BaseException:
+            self._settle(delivery, Nak(0.0))
+            raise
+        self._settle(delivery, final)
+
+    async def _succeeded(self, delivery: Delivery, result: JobResult) -> None:
+        if self._actor.ack != "confirmed":
+            self._settle(delivery, decide(Outcome.RETURNED))
+        else:
+            problem = await self._deliveries.confirm(delivery)
+            if problem is not None:
+                fields = fields_of(self._actor, delivery)
+                logger.error(
+                    "%s: the acknowledgement is not confirmed, so it may come again: %s",
+                    describe(fields), problem, extra=fields,
+                )  # fmt: skip
+        await self._hooks.end(delivery, result)
+
+    def _settle(self, delivery: Delivery, verdict: Verdict) -> None:
+        # The end of `listen`, or a lost worker, may have settled it meanwhile.
+        if delivery.settled is None and not isinstance(verdict, DeadLetterVerdict):
+            delivery.settle(verdict)
+
+    def _decide(self, delivery: Delivery, result: JobResult) -> Verdict:
+        try:
+            return decide(result.outcome, result.error, delivery.attempt, self._policy)
+        except Exception:
+            logger.exception(
+                "actor %r: retry_delay failed for attempt %d; again in %s s",
+                self._actor.name, delivery.attempt, FAILED_DELAY,
+            )  # fmt: skip
+            return Nak(FAILED_DELAY)
+
+    async def _carry_out(self, delivery: Delivery, result: JobResult, verdict: Verdict) -> Final:
+        if not isinstance(verdict, DeadLetterVerdict):
+            return verdict
+        letter = self._letter(delivery, result, verdict)
+        if self._actor.dead_letters:
+            try:
+                # First the letter, then the end of the event: a crash in between loses nothing.
+                await write_letter(self._link, letter)
+            except WalnatsError as error:
+                report_unwritten(self._actor, delivery, error)
+                unwritten = decide(Outcome.UNWRITTEN)
+                assert isinstance(unwritten, Ack | Nak | HandBack)
+                return unwritten
+        return Term(": ".join(filter(None, (verdict.reason.value, letter.error))))
+
+    def _letter(
+        self, delivery: Delivery, result: JobResult, verdict: DeadLetterVerdict
+    ) -> DeadLetter:
+        message = delivery.message
+        metadata = message.metadata
+        error_type, error, traceback = describe_error(result.error)
+        try:
+            headers = message.headers
+        except HeaderError:
+            headers = {}  # malformed: that is why the event is given up
+        return DeadLetter(
+            event=self._actor.event.name,
+            actor=self._actor.name,
+            payload=message.data,
+            headers=headers,
+            reason=verdict.reason.value,
+            error_type=error_type,
+            error=error,
+            traceback=traceback,
+            attempts=delivery.attempt - (result.outcome in NOT_RUN),
+            stream=self._actor.event.stream_name,
+            seq_number=metadata.sequence.stream,
+            emitted_at=metadata.timestamp,
+            died_at=datetime.now(UTC),
+        )

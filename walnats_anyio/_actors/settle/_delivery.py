@@ -1,0 +1,132 @@
+"""One message that the server entrusted to this process, and all that one actor holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from walnats_anyio._actors.settle._attempts import Attempts
+from walnats_anyio._actors.settle._summary import Counts
+from walnats_anyio._actors.settle._verdict import Ack, Final, HandBack, Nak, Term, to_wire
+from walnats_anyio._link import HeaderError, Link, Message, ServerError, pub
+
+CONFIRM_WITHIN = 30.0
+"""Seconds that the confirmation of an acknowledgement is waited for."""
+
+
+class Delivery:
+    """One message that the server entrusted to this process.
+
+    It ends with `settle`, which is the only way in which NATS is told anything final of it: by the
+    worker, by the stop, by the clock, or as it is refused. Each calls it with a verdict that the
+    table (`decide`) gave.
+    """
+
+    __slots__ = ("_deliveries", "alone", "attempt", "deaths", "message", "settled", "tick")
+
+    def __init__(self, deliveries: Deliveries, message: Message, tick: int) -> None:
+        self.message = message
+        """What came."""
+        self.attempt = 1
+        """Which attempt of its event this is; known once `Attempts.look_up` has been asked."""
+        self.alone = False
+        """Whether nothing else may run beside it, as it may be what killed its process."""
+        self.deaths = 0
+        """Earlier deliveries of it that ended without a word."""
+        self.tick = tick
+        """The round of the clock in which it came."""
+        self.settled: Final | None = None
+        """What NATS was told; None as long as it is held."""
+        self._deliveries = deliveries
+
+    def __repr__(self) -> str:
+        state = "held" if self.settled is None else f"settled: {self.settled}"
+        return f"<Delivery {self.message.reply.decode(errors='replace')}, {state}>"
+
+    def settle(self, verdict: Final) -> None:
+        """Tell NATS what becomes of it. Never blocks.
+
+        Raises:
+            RuntimeError: it is settled already, which is a defect.
+        """
+        if self.settled is not None:
+            raise RuntimeError(f"{self!r} cannot be settled again with {verdict}")
+        self.settled = verdict
+        self._deliveries.on_settled(self, verdict)
+
+
+class Deliveries:
+    """The deliveries that one actor holds, waiting or running."""
+
+    def __init__(self, link: Link, attempts: Attempts, counts: Counts) -> None:
+        self.held: dict[Delivery, None] = {}
+        """In the order in which they came."""
+        self.released: Callable[[], None]
+        """Called when one is not held any more."""
+        self.tick = 0
+        """Rounds of the clock so far."""
+        self._attempts = attempts
+        self._counts = counts
+        self._link = link
+        self._post = link.post
+
+    def hold(self, message: Message) -> Delivery:
+        """A message came that is to be handled."""
+        delivery = Delivery(self, message, self.tick)
+        self.held[delivery] = None
+        return delivery
+
+    def turn_away(self, message: Message, verdict: Ack | HandBack) -> None:
+        """A message came that is not to be handled here."""
+        Delivery(self, message, self.tick).settle(verdict)
+
+    def on_settled(self, delivery: Delivery, verdict: Final) -> None:
+        """Called by `Delivery.settle`."""
+        held = delivery in self.held
+        if held:
+            del self.held[delivery]
+        reply = delivery.message.reply
+        match verdict:
+            case Ack():
+                # The hot path; `to_wire` says that an acknowledgement has no payload.
+                self._post(b"PUB %b 0\r\n\r\n" % reply)
+                self._counts.handled += held
+            case Nak() | HandBack():
+                # First the note, so that whoever gets it next can read how many attempts it had.
+                self._post(self._attempts.note(delivery, failed=isinstance(verdict, Nak)))
+                self._post(pub(reply, to_wire(verdict)))
+                if isinstance(verdict, Nak):
+                    self._counts.failed += 1
+                else:
+                    self._counts.handed_back += held
+            case Term():
+                self._post(pub(reply, to_wire(verdict)))
+                self._counts.dead_lettered += 1
+        if held:
+            self.released()
+
+    async def confirm(self, delivery: Delivery) -> str | None:
+        """Acknowledge, again and again until the server confirms it; gives what went wrong.
+
+        The delivery is held until then, and so its `ack_wait` is prolonged.
+        """
+        try:
+            answer = await self._link.request(delivery.message.reply, timeout=CONFIRM_WITHIN)
+            return answer.status.code or None
+        except (ServerError, HeaderError) as error:
+            return str(error)
+        finally:
+            # Not settled by the end of `listen` in the meantime.
+            if delivery.settled is None:
+                delivery.settled = Ack()
+                del self.held[delivery]
+                self._counts.handled += 1
+                self.released()
+
+    def pulse(self) -> None:
+        """Prolong the `ack_wait` of what is held."""
+        # What came since the last round has most of it left.
+        before = self.tick - 1
+        post = self._link.post_transient
+        for delivery in self.held:
+            if delivery.tick < before:
+                post(b"PUB %b 4\r\n+WPI\r\n" % delivery.message.reply)

@@ -1,0 +1,109 @@
+"""What the log says about jobs that fail: lines for a person who is on call.
+
+Each says which actor, event and attempt it is about, and what happens next. The same is in the
+record as fields (`extra`), for those who search.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.settle._delivery import Delivery
+from walnats_anyio._actors.settle._verdict import (
+    DeadLetterVerdict,
+    JobResult,
+    Nak,
+    Outcome,
+    Verdict,
+    wish_of,
+)
+from walnats_anyio._events import HEADER_ID, HEADER_TRACE
+from walnats_anyio._link import HeaderError
+
+logger = logging.getLogger("walnats_anyio.actors")
+
+
+def report_failure(
+    actor: Actor[Any, Any], delivery: Delivery, result: JobResult, verdict: Verdict
+) -> None:
+    """Say that a job has failed, and what becomes of its event.
+
+    The traceback is shown at the first attempt and at the last, and one line between.
+    """
+    fields = fields_of(actor, delivery)
+    fields["outcome"] = result.outcome.value
+    fields["next"] = what_next(actor, verdict)
+    most = f" of {actor.max_attempts}" if actor.max_attempts is not None else ""
+    shows_trace = delivery.attempt == 1 or isinstance(verdict, DeadLetterVerdict)
+    wish = wish_of(result.error)
+    logger.log(
+        logging.ERROR if wish is None else logging.INFO,
+        "%s: attempt %d%s %s; %s",
+        describe(fields), delivery.attempt, most, _what_happened(result), fields["next"],
+        exc_info=result.error if shows_trace and wish is None else None,
+        extra=fields,
+    )  # fmt: skip
+
+
+def report_unwritten(actor: Actor[Any, Any], delivery: Delivery, error: Exception) -> None:
+    """Say that a dead letter could not be written."""
+    fields = fields_of(actor, delivery)
+    logger.error(
+        "%s: its dead letter cannot be written, so it comes again: %s",
+        describe(fields), error, extra=fields,
+    )  # fmt: skip
+
+
+def describe(fields: dict[str, Any]) -> str:
+    """The beginning of a line: which event of which actor."""
+    more = "".join(
+        f", {label} {fields[name]!r}"
+        for label, name in (("uid", "uid"), ("trace", "trace_id"))
+        if fields[name] is not None
+    )
+    return (
+        f"actor {fields['actor']!r}: event {fields['event']!r}, sequence {fields['sequence']}{more}"
+    )
+
+
+def fields_of(actor: Actor[Any, Any], delivery: Delivery) -> dict[str, Any]:
+    """What identifies a delivery, as fields of a log record."""
+    try:
+        headers = delivery.message.headers
+    except HeaderError:
+        headers = {}
+    return {
+        "actor": actor.name,
+        "event": actor.event.name,
+        "sequence": delivery.message.metadata.sequence.stream,
+        "uid": headers.get(HEADER_ID),
+        "trace_id": headers.get(HEADER_TRACE),
+        "attempt": delivery.attempt,
+        "max_attempts": actor.max_attempts,
+    }
+
+
+def what_next(actor: Actor[Any, Any], verdict: Verdict) -> str:
+    """Say what happens next."""
+    match verdict:
+        case Nak(delay):
+            return f"again in {delay:g} s"
+        case DeadLetterVerdict(reason):
+            kept = "a dead letter" if actor.dead_letters else "gone, as dead_letters=False"
+            return f"given up ({reason.value}): {kept}"
+        case _:
+            return "done with"
+
+
+def _what_happened(result: JobResult) -> str:
+    error = result.error
+    if result.outcome is Outcome.TIMED_OUT or error is None:
+        return result.outcome.value
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an exception of the user's, with a `__str__` of its own
+        text = "(its message cannot be shown)"
+    verb = "raised" if result.outcome is Outcome.RAISED else result.outcome.value
+    return f"{verb} {type(error).__name__}: {text}" if text else f"{verb} {type(error).__name__}"

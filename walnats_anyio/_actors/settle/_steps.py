@@ -1,0 +1,110 @@
+"""Running a coroutine of the user's step by step, in a context of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from time import monotonic
+from typing import Any
+
+BLOCKING = 1.0
+"""Seconds that one step may take before it counts as blocking the event loop."""
+
+
+class Steps:
+    """Awaits the rest of a coroutine that was started in a context of its own.
+
+    Every step of it runs in that context, so what one job sets in a context variable is not seen
+    by the next job of the same task.
+
+    It is its own iterator rather than a generator, and has the attributes of a coroutine that
+    debuggers follow (`cr_await`, `cr_frame`), so they see what the handler awaits: trio's
+    `Task.iter_await_frames` for instance.
+
+    Args:
+        coroutine: what was started.
+        context: the context that it runs in.
+        yielded: what its first step has yielded.
+        cancels: how many native cancellations of this task have been asked for (asyncio's
+            `Task.cancelling`); None where there is no such thing.
+    """
+
+    __slots__ = ("_cancels", "_coroutine", "_run", "_yielded", "cancelled_itself", "longest")
+
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        context: Context,
+        yielded: Any,
+        cancels: Callable[[], int] | None,
+    ) -> None:
+        self.cancelled_itself = False
+        """Whether a step has cancelled the task that it runs in."""
+        self.longest = 0.0
+        """Seconds that the longest step took."""
+        self._coroutine = coroutine
+        self._run = context.run
+        self._yielded = yielded
+        self._cancels = cancels
+
+    def __await__(self) -> Steps:
+        return self
+
+    def __iter__(self) -> Steps:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def send(self, value: Any) -> Any:
+        """Run the next step; gives what it yields."""
+        yielded = self._yielded
+        if yielded is not _NOTHING:
+            self._yielded = _NOTHING
+            return yielded
+        return self._step(self._coroutine.send, value)
+
+    def throw(self, *error: Any) -> Any:
+        """Run the next step, which begins with an exception."""
+        self._yielded = _NOTHING
+        return self._step(self._coroutine.throw, *error)
+
+    def close(self) -> None:
+        """Close the coroutine."""
+        self._run(self._coroutine.close)
+
+    def _step(self, step: Callable[..., Any], *args: Any) -> Any:
+        cancels = self._cancels
+        before = 0 if cancels is None else cancels()
+        began = monotonic()
+        try:
+            return self._run(step, *args)
+        finally:
+            took = monotonic() - began
+            if took > self.longest:
+                self.longest = took
+            if cancels is not None and cancels() > before:
+                self.cancelled_itself = True
+
+    @property
+    def cr_frame(self) -> Any:
+        """The frame of the coroutine."""
+        return getattr(self._coroutine, "cr_frame", None)
+
+    @property
+    def cr_await(self) -> Any:
+        """What the coroutine awaits."""
+        return getattr(self._coroutine, "cr_await", None)
+
+    @property
+    def cr_running(self) -> bool:
+        """Whether the coroutine runs."""
+        return bool(getattr(self._coroutine, "cr_running", False))
+
+    @property
+    def cr_code(self) -> Any:
+        """The code of the coroutine."""
+        return getattr(self._coroutine, "cr_code", None)
+
+
+_NOTHING = object()

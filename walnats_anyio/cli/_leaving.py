@@ -1,0 +1,113 @@
+"""The end of the process: it must not wait for ever for what the actors' program has left running.
+
+Theory of operation. When all jobs are settled and the connection is closed, there may still be
+threads that a handler or a library has started, a job in `asyncio.to_thread`, a handler that was
+abandoned in its thread, processes of `multiprocessing`, functions of `atexit`. Python waits for all
+of these before it ends, without a limit; asyncio waits even before that. So a daemon thread counts
+the time, names what is left, and ends the process as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import sysconfig
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from signal import Signals
+from types import FrameType
+from typing import Any
+
+from walnats_anyio.cli._endings import code_of_signal
+from walnats_anyio.cli._logs import logger
+
+SHORTEST = 1.0
+"""Seconds that what is left has at least."""
+
+UNLIMITED = 5.0
+"""Seconds that it has where jobs may take as long as they like."""
+
+SAY_WITHIN = 1.0
+"""Seconds for the last words: whoever reads them may be what everything waits for."""
+
+STANDARD_LIBRARY = sysconfig.get_path("stdlib")
+
+
+def leave_within(seconds: float, exit_code: int, prefix: str) -> None:
+    """End this process after so many seconds if it does not end by itself.
+
+    Called in the main thread. SIGINT and SIGTERM end it at once.
+    """
+
+    def at_once(number: int, frame: FrameType | None) -> None:
+        end_now(code_of_signal(Signals(number)), f"{prefix}{Signals(number).name}: ending at once")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, at_once)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    what = f"{prefix}the process has not ended {seconds:.1f} s after its last job: it ends as it is"
+    end_after(seconds, exit_code, what)
+
+
+def end_after(
+    seconds: float, exit_code: int, what: str, *, with_daemons: bool = False
+) -> threading.Timer:
+    """End this process after so many seconds, unless the timer is cancelled."""
+    timer = threading.Timer(seconds, end_now, [exit_code, what, with_daemons])
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def end_now(exit_code: int, what: str, with_daemons: bool = False) -> None:
+    """End this process as it is, and say what it leaves behind.
+
+    With daemon threads where they may be what does not let go: those of jobs are daemons on trio.
+    """
+    # In a thread: the one that is stuck may hold the lock of the log.
+    saying = threading.Thread(target=_say, args=(what, with_daemons), daemon=True)
+    saying.start()
+    saying.join(SAY_WITHIN)
+    os._exit(exit_code)
+
+
+def _say(what: str, with_daemons: bool) -> None:
+    left = ", ".join(_left_running(with_daemons))
+    logger.warning("%s%s", what, f" and leaves behind {left}" if left else "")
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody reads it any more
+            stream.flush()
+
+
+def _left_running(with_daemons: bool) -> Iterator[str]:
+    """The threads and processes that still run, in words."""
+    name = "_current_frames"  # which is what it is called, and documented as
+    frames: dict[int, FrameType] = getattr(sys, name)()
+    for thread in threading.enumerate():
+        place = _place(frames.get(thread.ident or 0))
+        # Of those for which Python does not wait only what the actors' program does is of interest.
+        waited_for = not thread.daemon and thread is not threading.main_thread()
+        if not waited_for and not (place and (with_daemons or not thread.daemon)):
+            continue
+        yield f"thread {thread.name!r}{place}"
+    # Not imported for this: without it there are no processes of it.
+    multiprocessing: Any = sys.modules.get("multiprocessing")
+    if multiprocessing is not None:
+        for process in multiprocessing.active_children():
+            yield f"process {process.name!r} ({process.pid})"
+
+
+def _place(frame: FrameType | None) -> str:
+    """Where in the actors' program, or in what it uses, a thread is."""
+    for each in reversed(traceback.extract_stack(frame) if frame else []):
+        parts = Path(each.filename).parts
+        if "site-packages" in parts or not each.filename.startswith(STANDARD_LIBRARY):
+            ours = {"anyio", "trio", "walnats_anyio", "typer"} & set(parts)
+            return (
+                "" if ours or each.filename.startswith("<") else f" ({each.filename}:{each.lineno})"
+            )
+    return ""
