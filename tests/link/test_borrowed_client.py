@@ -189,7 +189,7 @@ async def test_a_listener_on_it_ends_when_the_caller_closes_it(client: Client) -
     async with ACTORS.connect(client, close=False) as actors:
         await actors.register()
         async with breaking(actors, walnats.ConnectionLostError):
-            await until(lambda: actors._listening is not None)
+            await until(lambda: len(actors._link._subscriptions) > 1)
             await client.close()
 
 

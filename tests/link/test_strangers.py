@@ -127,10 +127,10 @@ async def test_forged_messages_to_the_inbox_of_a_listener(
 
 
 def _mailbox_of(on: Stage) -> str:
-    assert on.actors._listening is not None
-    mailbox = on.actors._listening._listeners[0]._mailbox
-    assert mailbox is not None
-    return mailbox.subject.decode()
+    """Where the server delivers the events of the only actor."""
+    subjects = [one.subject.decode() for one in on.link._subscriptions.values()]
+    (mailbox,) = (one for one in subjects if not one.endswith((".*", ".>")))
+    return mailbox
 
 
 async def test_forged_answers_to_an_emitter(nats_server: NatsServer) -> None:
