@@ -320,10 +320,8 @@ class Link:
             connection = Connection(established, self._outbox, self._delivers, self._on_control)
             self._connection = connection
             self._on_connect(established)
-            try:
-                await connection.serve(self._tasks, self._options, self.backend)
-            finally:
-                self._on_disconnect(connection)
+            await connection.serve(self._tasks, self._options, self.backend)
+            self._on_disconnect(connection)
 
     def _on_connect(self, established: Established) -> None:
         self.info = established.info
