@@ -46,6 +46,7 @@ class ActorRun:
             new_spot=link.new_spot,
             spawn=host.spawn,
             redelivered=self._redelivered,
+            interrupted=host.stop_all,
         )
         hooks = Hooks(actor, workers.suspending)
         workers.jobs = Jobs(actor, host.executors, hooks, link.backend, workers.suspending)

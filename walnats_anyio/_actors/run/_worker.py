@@ -72,6 +72,11 @@ class Worker:
                     "actor %r: the task of a worker was cancelled from outside; its event is "
                     "handed back, and another worker takes its place", workers.actor.name,
                 )  # fmt: skip
+        except BaseException:
+            # Cut short, and so is all of it: nothing more may start, and first the requests end, or
+            # one might take what is handed back.
+            workers.interrupted()
+            raise
         finally:
             if self.current is not None:
                 workers.hand_back(self.current, Outcome.STOPPED)
