@@ -63,7 +63,9 @@ def read_publication(command: bytes) -> Publication:
     sizes = {b"PUB": 1, b"HPUB": 2}.get(word, 0)
     targets = parts[: len(parts) - sizes]
     if not sizes or not 1 <= len(targets) <= 2:
-        raise ValueError(f"no command to publish: {line!r}")
+        raise ValueError(f"no command to publish: {line[:200]!r}")
     header_size = int(parts[-2]) if sizes == 2 else 0
+    if not 0 <= header_size <= int(parts[-1]) == len(rest) - 2 or not rest.endswith(b"\r\n"):
+        raise ValueError(f"no whole command to publish: {line[:200]!r}")
     reply = targets[1] if len(targets) == 2 else b""
     return Publication(targets[0], reply, rest[:header_size], rest[header_size:-2])
