@@ -36,7 +36,7 @@ from walnats_anyio._link._errors import (
     ServerError,
     WalnatsError,
 )
-from walnats_anyio._link._handshake import CLOSE_WITHIN, Established
+from walnats_anyio._link._handshake import CLOSE_WITHIN, Established, load_websockets
 from walnats_anyio._link._options import ConnectOptions, Server, is_client, parse_servers
 from walnats_anyio._link._outbox import Outbox
 from walnats_anyio._link._parking import Backend, ParkingSpot, current_backend
@@ -485,7 +485,10 @@ def _dialer_for(server: Server, close: bool, options: ConnectOptions, link: Link
         from walnats_anyio._link._borrowed import BorrowedDialer
 
         return BorrowedDialer(server, close)
-    return ServerDialer(parse_servers(server), options, link.on_error)
+    addresses = parse_servers(server)
+    if any(address.websocket for address in addresses):
+        load_websockets()
+    return ServerDialer(addresses, options, link.on_error)
 
 
 def _is_cancellation(error: BaseException) -> bool:
