@@ -10,13 +10,15 @@ the same commands. In each round every candidate runs once, in a new order; the 
 from __future__ import annotations
 
 import argparse
+import platform
 import random
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +230,15 @@ def measure(work: Work, candidates: list[Candidate], rounds: int) -> list[Figure
     return sorted(figures.values(), key=lambda figure: (figure.direction != "parse", figure.median))
 
 
+def versions() -> dict[str, str]:
+    """Versions of all that takes part; a package that is not installed is left out."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
 def table_of(work: Work, figures: list[Figure], missing: list[str]) -> Table:
     """One table: a row for each candidate and direction, the fastest first."""
     table = Table(title=work.name, title_justify="left")
@@ -259,17 +270,18 @@ def main(argv: list[str]) -> int:
     if arguments.rounds < 1:
         parser.error(f"--rounds must be at least 1, not {arguments.rounds}")
     candidates, missing = present()
-    console = Console()
+    # A pipe has no width of its own; the tables need this much.
+    console = Console(width=None if sys.stdout.isatty() else 110)
     everything: list[Figure] = []
     for work in WORKS:
         figures = measure(work, candidates, arguments.rounds)
         console.print(table_of(work, figures, missing))
         everything += figures
     place: dict[str, Any] = machine()
-    versions = {name: version(name) for name in LIBRARIES if name not in missing}
-    console.print(", ".join(f"{k} {v}" for k, v in (place | versions).items()), style="dim")
+    found = versions()
+    console.print(", ".join(f"{k} {v}" for k, v in (place | found).items()), style="dim")
     if arguments.json:
-        result = {"machine": place, "versions": versions, "figures": everything}
+        result = {"machine": place, "versions": found, "figures": everything}
         arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(result)) + b"\n")
     return 0
 

@@ -17,6 +17,7 @@ from tests.link.protocol._wire import (
     byte_by_byte,
     comparable,
     cut,
+    messages,
     parse,
     streams,
 )
@@ -51,6 +52,7 @@ def small_limits() -> Iterator[None]:
         patch.setattr(_parser, "MAX_LINE", 24)
         patch.setattr(_parser, "MAX_MESSAGE", 64)
         patch.setattr(_parser, "HEADROOM", 0)
+        patch.setattr(_parser, "WINDOWS", (8, 20))
         yield
 
 
@@ -81,6 +83,28 @@ def test_what_a_server_sends_is_read(frames: list[Frame], more: st.DataObject) -
     assert parse([data]) == events
     assert parse(byte_by_byte(data)) == events
     assert parse(more.draw(cut(data))) == events
+
+
+@settings(max_examples=300)
+@given(
+    frames=st.lists(messages(), min_size=4, max_size=30),
+    first=st.integers(1, 200),
+    most=st.integers(1, 400),
+    small=st.integers(0, 60),
+    wait=st.integers(0, 3),
+    more=st.data(),
+)
+def test_windows_of_any_size_give_the_same(
+    frames: list[Frame], first: int, most: int, small: int, wait: int, more: st.DataObject
+) -> None:
+    data = b"".join(part for part, _ in frames)
+    events = [event for _, event in frames]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_parser, "WINDOWS", (first, max(first, most)))
+        patch.setattr(_parser, "SMALL", small)
+        patch.setattr(_parser, "WAIT", wait)
+        assert parse([data]) == events
+        assert parse(more.draw(cut(data))) == events
 
 
 @given(frames=streams)

@@ -17,14 +17,20 @@ def pub(
 
     Subjects must have been checked: a space or line break in one would be read as something else.
     """
-    target = subject if isinstance(subject, bytes) else subject.encode()
+    if isinstance(subject, str):
+        subject = subject.encode()
     if reply:
-        answers = reply if isinstance(reply, bytes) else reply.encode()
-        target = b"%b %b" % (target, answers)
+        if isinstance(reply, str):
+            reply = reply.encode()
+        if not headers:
+            return b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, len(payload), payload)
+        subject = b"%b %b" % (subject, reply)
     if headers:
         size = len(headers)
-        return b"HPUB %b %d %d\r\n%b%b\r\n" % (target, size, size + len(payload), headers, payload)
-    return b"PUB %b %d\r\n%b\r\n" % (target, len(payload), payload)
+        return b"HPUB %b %d %d\r\n%b%b\r\n" % (
+            subject, size, size + len(payload), headers, payload,
+        )  # fmt: skip
+    return b"PUB %b %d\r\n%b\r\n" % (subject, len(payload), payload)
 
 
 def sub(subject: bytes, sid: bytes) -> bytes:

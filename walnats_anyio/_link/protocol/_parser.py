@@ -1,10 +1,11 @@
 """Reading what the server says.
 
-Theory of operation. A chunk from the socket is split at line breaks, all at once, as that is twice
-as fast as looking for the end of each message. Then lines are taken in order: a control line, and
-for a message the one or more lines that its payload makes, which are put together again until the
-size that the control line announced is reached. What is incomplete at the end is kept: the start of
-a line, or a control line that was read and the start of its payload.
+Theory of operation. A control line says how long the payload behind it is, so a message is cut out
+of the chunk without a look at its payload. For small messages that is slow: behind the first of
+them a window of the chunk is split at line breaks, all at once, and lines are taken in pairs as
+long as each pair is a small message. The window grows while that goes well. What is incomplete at
+the end of the chunk is kept: the start of a line, or a control line that was read and the start of
+its payload.
 
 Whatever the bytes are, the answer is a list of events, the last of which may be a `ProtocolError`;
 and it is the same list wherever the bytes are cut. What is kept is bounded: a line by `MAX_LINE`, a
@@ -14,6 +15,7 @@ again because another one came, so many small chunks cost no more than their num
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import msgspec
@@ -50,6 +52,16 @@ HEADROOM = 64 * 1024
 
 MAX_SIZE_DIGITS = 20
 """Digits of the two sizes of a message; more are no number of bytes."""
+
+SMALL = 768
+"""Bytes of a payload behind which others are expected to be small as well. A search for line breaks
+reads 1 byte in 1 ns, as two bytes are looked for; to cut a message out costs 0.5 us more."""
+
+WAIT = 16
+"""Messages that are cut out one by one after a window in which there was no small one."""
+
+WINDOWS = (1024, 64 * 1024)
+"""Bytes that are split at once: at first, and at most."""
 
 PONGS = Pong()
 PINGS = Ping()
@@ -107,7 +119,7 @@ class Parser:
         elif self._kept:
             data = self._finish_line(data)
         if data:
-            self._read(data.split(CRLF), events)
+            self._read(data, events)
 
     def _finish_message(self, head: _Head, data: bytes, events: list[Event]) -> bytes:
         """Add to the message that is incomplete; gives what follows it."""
@@ -128,67 +140,55 @@ class Parser:
     def _finish_line(self, data: bytes) -> bytes:
         """Add to the line that is incomplete; gives it with what follows, once it is complete."""
         kept = self._kept
-        if kept.endswith(b"\r") and data.startswith(b"\n"):
-            end = len(kept) - 1
-        elif (found := data.find(CRLF)) >= 0:
-            end = len(kept) + found
-        else:
-            kept += data
-            # The last byte may be the first half of the line break.
-            if len(kept) - kept.endswith(b"\r") > MAX_LINE:
-                raise _line_too_long()
-            return b""
-        if end > MAX_LINE:
+        if CRLF in data or (kept.endswith(b"\r") and data.startswith(b"\n")):
+            self._kept = bytearray()
+            return b"".join((kept, data))
+        kept += data
+        # The last byte may be the first half of the line break.
+        if len(kept) - kept.endswith(b"\r") > MAX_LINE:
             raise _line_too_long()
-        data = b"".join((kept, data))
-        self._kept = bytearray()
-        return data
+        return b""
 
-    def _read(self, lines: list[bytes], events: list[Event]) -> None:
-        """Read whole events, and keep what follows them.
-
-        The last line has no line break yet, so it is never whole.
-        """
-        last = len(lines) - 1
-        stop = last - 1
-        at = 0
+    def _read(self, data: bytes, events: list[Event]) -> None:
+        """Read whole events, and keep what follows them."""
         append = events.append
-        while at < last:
-            line = lines[at]
+        window, wait = WINDOWS[0], 0
+        at, total = 0, len(data)
+        while at < total:
+            end = data.find(CRLF, at)
+            if end < 0:
+                self._kept = bytearray(data[at:])
+                return
+            line = data[at:end]
             # Only the space separates: a subject may hold any other whitespace but line breaks and
             # tabs, and whoever publishes chooses it.
             parts = line.split(b" ")
             word = parts[0]
-            if word == b"MSG":
-                # The hot path: everything of one message, with as few steps as can be.
-                if len(parts) == 5:
-                    _, subject, sid, reply, digits = parts
-                elif len(parts) == 4:
-                    _, subject, sid, digits = parts
-                    reply = b""
-                else:
-                    raise _malformed(line)
-                data = lines[at + 1]
-                # To write the size is as fast as to read one, and takes no other way to write it.
-                if digits == b"%d" % len(data) and at < stop and subject and sid:
-                    append(Message(sid, subject, reply, data))
-                    at += 2
-                    continue
-            elif word != b"HMSG":
+            if len(line) > MAX_LINE:
+                raise _line_too_long()
+            if word != b"MSG" and word != b"HMSG":
                 append(self._read_line(line))
-                at += 1
+                at = end + 2
                 continue
             head = sid, subject, reply, header_size, size = _head(line, parts, self._limit)
-            end = _end_of(lines, at + 1, size)
-            body = CRLF.join(lines[at + 1 : end])
-            if end > last:
+            start = end + 2
+            payload, end = start + header_size, start + size
+            if total < end + 2:
                 self._head = head
                 self._line_size = len(line) + len(CRLF)
-                self._kept = bytearray(body)
+                self._kept = bytearray(data[start:])
                 return
-            append(Message(sid, subject, reply, body[header_size:], body[:header_size]))
-            at = end
-        self._kept = bytearray(lines[last])
+            if not data.startswith(CRLF, end):
+                raise _no_line_break(size)
+            append(Message(sid, subject, reply, data[payload:end], data[start:payload]))
+            at = end + 2
+            if wait:
+                wait -= 1
+            elif size < SMALL and not header_size:
+                before = at
+                at, window = _read_small(data, at, window, append)
+                if at == before:
+                    wait = WAIT
 
     def _read_line(self, line: bytes) -> Event:
         if line == b"PING":
@@ -204,6 +204,39 @@ class Parser:
         if line == b"-ERR" or line.startswith(b"-ERR "):
             return Err(_without_quotes(line[5:].decode(errors="replace").strip()))
         raise ProtocolError(f"no command of the NATS protocol: {line[:200]!r}")
+
+
+def _read_small(
+    data: bytes, start: int, window: int, append: Callable[[Message], None]
+) -> tuple[int, int]:
+    """Read plain messages whose payloads have no line breaks, as long as there are some.
+
+    It is the hot path: as few steps as can be. Gives where it stopped, and the next window.
+    """
+    part = data[start : start + window]
+    lines = part.split(CRLF)
+    # The last line has no line break yet, so it is never whole.
+    stop = len(lines) - 2
+    at = 0
+    while at < stop:
+        parts = lines[at].split(b" ")
+        if len(parts) == 5:
+            word, subject, sid, reply, digits = parts
+        elif len(parts) == 4:
+            word, subject, sid, digits = parts
+            reply = b""
+        else:
+            break
+        payload = lines[at + 1]
+        # To write the size is as fast as to read one, and takes no other way to write it.
+        if word != b"MSG" or digits != b"%d" % len(payload) or not subject or not sid:
+            break
+        append(Message(sid, subject, reply, payload))
+        at += 2
+    first, most = WINDOWS
+    following = first if at < stop else min(4 * window, most)
+    rest = sum(map(len, lines[at:])) + 2 * (len(lines) - at - 1)
+    return start + len(part) - rest, following
 
 
 def _head(line: bytes, parts: list[bytes], limit: int) -> _Head:
@@ -232,25 +265,6 @@ def _head(line: bytes, parts: list[bytes], limit: int) -> _Head:
     if size > limit:
         raise ProtocolError(f"a message of {size} bytes; at most {limit} are read")
     return sid, subject, reply, header_size, size
-
-
-def _end_of(lines: list[bytes], start: int, size: int) -> int:
-    """Find the line after `size` bytes of payload; one that is not there when it is incomplete.
-
-    Raises:
-        ProtocolError: no line break follows the payload.
-    """
-    last = len(lines) - 1
-    at = start
-    have = len(lines[at])
-    while have < size and at < last:
-        at += 1
-        have += 2 + len(lines[at])
-    if at == last and have < size + 2:
-        return last + 1
-    if at < last and have == size:
-        return at + 1
-    raise _no_line_break(size)
 
 
 def _info(text: bytes) -> ServerInfo:
