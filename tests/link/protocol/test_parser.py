@@ -25,6 +25,8 @@ from walnats_anyio._link.protocol import Message, Parser, Ping, ProtocolError, _
 
 LIMIT = _parser.MAX_MESSAGE + _parser.HEADROOM
 
+SMALL = b"MSG a 1 2\r\nhi\r\n"
+
 
 def error_of(data: bytes) -> str:
     """What is wrong with the bytes; they must be wrong."""
@@ -181,6 +183,7 @@ def test_what_is_no_size(digits: bytes) -> None:
         assert error_of(data).startswith("malformed: b")
         assert error_of(data + twenty[:2] + b"\r\n").startswith("malformed: b")
         assert error_of(data + twenty + b"\r\n").startswith("malformed: b")
+        assert error_of(SMALL + data + twenty + b"\r\n").startswith("malformed: b")
 
 
 def test_a_size_may_have_zeros_in_front() -> None:
@@ -198,6 +201,8 @@ def test_a_size_may_have_zeros_in_front() -> None:
 )  # fmt: skip
 def test_a_control_line_with_parts_too_few_or_too_many(line: bytes) -> None:
     assert error_of(line + b"\r\nhi\r\n") == f"malformed: {line!r}"
+    # Behind a small message others are read in another way.
+    assert error_of(SMALL + line + b"\r\nhi\r\n" + SMALL) == f"malformed: {line!r}"
 
 
 @pytest.mark.parametrize(
