@@ -35,8 +35,12 @@ from walnats_anyio._link._errors import (
     ServerError,
     WalnatsError,
 )
+<<<<<<< HEAD
 from walnats_anyio._link._failures import failures_of, one_or_group
 from walnats_anyio._link._handshake import CLOSE_WITHIN, Established
+=======
+from walnats_anyio._link._handshake import CLOSE_WITHIN, Established, load_websockets
+>>>>>>> wt-proto
 from walnats_anyio._link._options import ConnectOptions, Server, is_client, parse_servers
 from walnats_anyio._link._outbox import Outbox
 from walnats_anyio._link._parking import Backend, ParkingSpot, current_backend
@@ -504,4 +508,30 @@ def _dialer_for(server: Server, close: bool, options: ConnectOptions, link: Link
         from walnats_anyio._link._borrowed import BorrowedDialer
 
         return BorrowedDialer(server, close)
+<<<<<<< HEAD
     return ServerDialer(parse_servers(server), options, link.on_error)
+=======
+    addresses = parse_servers(server)
+    if any(address.websocket for address in addresses):
+        load_websockets()
+    return ServerDialer(addresses, options, link.on_error)
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    return not _failures(error)
+
+
+def _failures(error: BaseException) -> list[BaseException]:
+    """What really failed: the parts of an exception that are no cancellation."""
+    if isinstance(error, BaseExceptionGroup):
+        return [one for part in error.exceptions for one in _failures(part)]
+    return [] if isinstance(error, anyio.get_cancelled_exc_class()) else [error]
+
+
+def _one_or_group(errors: list[BaseException]) -> BaseException:
+    """One error as itself, several as a group; what ends the program as itself."""
+    for error in errors:
+        if len(errors) == 1 or isinstance(error, KeyboardInterrupt | SystemExit):
+            return error
+    return BaseExceptionGroup("the connection to NATS failed", errors)
+>>>>>>> wt-proto
