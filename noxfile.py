@@ -57,8 +57,13 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Send 10,000 events through every fault; arguments go to `python -m tests.faults`."""
+    """Send 10,000 events through every fault; arguments go to `python -m tests.faults`.
+
+    Before that, 400 programs are interrupted at random moments.
+    """
     session.install("-e", ".[test]")
+    interrupts = "tests/link/test_interrupts.py"
+    session.run("python", "-m", "pytest", interrupts, env={"WALNATS_INTERRUPTS": "400"})
     session.run("python", "-m", "tests.faults", *session.posargs)
 
 

@@ -6,9 +6,9 @@ import anyio.lowlevel
 import pytest
 
 import walnats_anyio as walnats
-from tests._leftovers import Leftovers
-from tests._sweep import sweep
 from tests.dead_letters._office import PLACED, Office, a_letter, office, register
+from tests.support.leftovers import Leftovers
+from tests.support.sweep import sweep
 from walnats_anyio.dead_letters import DeadLetter, DeadLetters, LetterNotFoundError
 
 pytestmark = pytest.mark.anyio

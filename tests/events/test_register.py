@@ -15,8 +15,9 @@ import anyio
 import pytest
 
 import walnats_anyio as walnats
-from tests.link._probe import DEADLINE, change_stream, count, js, keep, stream_config, until
-from tests.testing._jetstream import ask, read_page
+from tests.link._probe import change_stream, count, js, keep, stream_config
+from tests.support.jetstream import ask, read_page
+from tests.support.waiting import DEADLINE, until
 from walnats_anyio._events import Action
 from walnats_anyio._events._stream_rules import STREAM_RULES
 from walnats_anyio.testing import NatsCluster, NatsServer

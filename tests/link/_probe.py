@@ -1,21 +1,15 @@
-"""Questions to a server, past the library that is tested; and a wait with an end."""
+"""Questions to a server, past the library that is tested."""
 
 from __future__ import annotations
 
-import inspect
 from base64 import b64decode
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-import anyio
-
 import walnats_anyio as walnats
-from tests.testing._jetstream import ask, make_consumer, read_page
+from tests.support.jetstream import ask, make_consumer, read_page
+from tests.support.waiting import until
 from walnats_anyio.testing import NatsServer
-
-DEADLINE = 30.0
-"""Seconds for what takes milliseconds on a machine that has nothing else to do."""
 
 AnyEvent = walnats.Event[Any]
 
@@ -30,18 +24,6 @@ class Stored:
 
     headers: str
     """The lines of the header block, without the first one."""
-
-
-async def until(condition: Callable[[], bool | Awaitable[bool]], within: float = DEADLINE) -> None:
-    """Wait until the condition holds."""
-    with anyio.fail_after(within):
-        while True:
-            held = condition()
-            if inspect.isawaitable(held):
-                held = await held
-            if held:
-                return
-            await anyio.sleep(0.01)
 
 
 async def js(server: NatsServer, request: str, body: object = None, **user: str) -> dict[str, Any]:

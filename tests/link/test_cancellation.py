@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
+from typing import Any
 
 import anyio
 import pytest
 
 import walnats_anyio as walnats
-from tests._leftovers import Leftovers
-from tests._sweep import Scenario, cancelled_at, sweep
-from tests.link._probe import count, keep, stored, until
+from tests.link._probe import count, keep, stored
+from tests.link._turns import sweep_turns
+from tests.support.leftovers import Leftovers
+from tests.support.sweep import Scenario, cancelled_at, sweep
+from tests.support.waiting import until
 from walnats_anyio._events._streams import register_stream
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import ConnectedEvents
@@ -87,7 +91,7 @@ async def test_connect(nats_url: str, registry: walnats.Events | walnats.Actors)
         async with registry.connect(nats_url):
             pass
 
-    assert await sweep(scenario, leftovers.none, bounded_by=BOUND) > 5
+    assert await sweep(scenario, leftovers.none, bounded_by=BOUND) >= 2
 
 
 async def test_connect_when_nobody_is_there(nats_server: NatsServer) -> None:
@@ -99,7 +103,7 @@ async def test_connect_when_nobody_is_there(nats_server: NatsServer) -> None:
             async with EVENTS.connect(nats_server.url, reconnect_time_wait=0.01):
                 pass
 
-    assert await sweep(scenario, leftovers.none, bounded_by=BOUND) > 2
+    assert await sweep(scenario, leftovers.none, bounded_by=BOUND) >= 2
 
 
 async def test_connect_when_refused() -> None:
@@ -111,7 +115,7 @@ async def test_connect_when_refused() -> None:
                 async with EVENTS.connect(server.url, token="mine"):
                     pass
 
-        assert await sweep(scenario, leftovers.none, bounded_by=BOUND) > 2
+        assert await sweep(scenario, leftovers.none, bounded_by=BOUND) >= 2
 
 
 async def test_two_connections(nats_url: str) -> None:
@@ -123,7 +127,97 @@ async def test_two_connections(nats_url: str) -> None:
             await actors.register()
             await conn.emit(EVENT, 1, sync=True)
 
-    assert await sweep(scenario, leftovers.none, bounded_by=BOUND) > 5
+    assert await sweep(scenario, leftovers.none, bounded_by=BOUND) >= 2
+
+
+# At each turn of the event loop, whichever of the link's tasks runs in it
+
+NATIVE = pytest.mark.parametrize(
+    ("anyio_backend", "native"),
+    [("asyncio", True), ("asyncio", False), ("trio", False)],
+    ids=["task.cancel", "asyncio", "trio"],
+)
+
+
+@NATIVE
+async def test_at_each_turn_of_connecting(nats_url: str, native: bool) -> None:
+    leftovers = Leftovers()
+
+    async def scenario(begin: Callable[[], None]) -> None:
+        begin()
+        async with EVENTS.connect(nats_url):
+            pass
+
+    assert await sweep_turns(scenario, leftovers.none, native=native, bounded_by=BOUND) > 20
+
+
+@NATIVE
+async def test_at_each_turn_of_leaving(nats_url: str, native: bool) -> None:
+    leftovers = Leftovers()
+
+    async def scenario(begin: Callable[[], None]) -> None:
+        async with EVENTS.connect(nats_url) as conn:
+            await conn.register()
+            await conn.emit(EVENT, 1)
+            begin()
+
+    async with EVENTS.connect(nats_url) as witness:
+        await witness.register()
+        leftovers = Leftovers()
+        await sweep_turns(scenario, leftovers.none, native=native, bounded_by=BOUND)
+
+
+@NATIVE
+async def test_at_each_turn_of_connecting_by_a_host_name(
+    nats_server: NatsServer, native: bool
+) -> None:
+    """It has several addresses, which are tried one after the other."""
+    leftovers = Leftovers()
+
+    async def scenario(begin: Callable[[], None]) -> None:
+        begin()
+        async with EVENTS.connect(f"nats://localhost:{nats_server.port}"):
+            pass
+
+    assert await sweep_turns(scenario, leftovers.none, native=native, bounded_by=BOUND) > 20
+
+
+@NATIVE
+async def test_at_each_turn_of_a_reconnect(nats_server: NatsServer, native: bool) -> None:
+    leftovers = Leftovers()
+    options: dict[str, Any] = {"reconnect_time_wait": 0.001}
+
+    async def scenario(begin: Callable[[], None]) -> None:
+        async with EVENTS.connect(nats_server.url, **options) as conn:
+            for connection in list((conn._link._connection and [conn._link._connection]) or []):
+                begin()
+                connection.end("as if the cable had been pulled")
+            await conn.flush()
+            await conn.flush()
+
+    await sweep_turns(scenario, leftovers.none, native=native, bounded_by=BOUND)
+
+
+async def test_a_cancellation_is_never_lost(nats_url: str, anyio_backend: str) -> None:
+    """asyncio: whoever cancels the task gets a cancelled task, wherever it connects just now."""
+    if anyio_backend != "asyncio":
+        return
+
+    async def connect_for_ever() -> None:
+        while True:
+            async with EVENTS.connect(nats_url):
+                pass
+
+    leftovers = Leftovers()
+    for turn in range(100):
+        task = asyncio.ensure_future(connect_for_ever())
+        for _ in range(turn * 3):
+            await asyncio.sleep(0)
+        task.cancel()
+        with anyio.fail_after(BOUND), pytest.raises(asyncio.CancelledError):
+            await task
+        assert task.cancelled()
+    await leftovers.none()
 
 
 # On a connection that goes on afterwards
@@ -296,4 +390,4 @@ async def test_a_connection_that_emits(nats_server: NatsServer, registers: bool)
             returned.clear()
             await leftovers.none()
 
-        assert await sweep(scenario, check, bounded_by=BOUND) > 5
+        assert await sweep(scenario, check, bounded_by=BOUND) >= 2

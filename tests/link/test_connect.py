@@ -13,8 +13,9 @@ import pytest
 from anyio.abc import TaskStatus
 
 import walnats_anyio as walnats
-from tests._leftovers import Leftovers
-from tests.link._probe import connections, until
+from tests.link._probe import connections
+from tests.support.leftovers import Leftovers
+from tests.support.waiting import until
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import ConnectedEvents
 

@@ -19,8 +19,8 @@ import pytest
 import trustme
 
 import walnats_anyio as walnats
-from tests._leftovers import Leftovers
-from tests._sweep import sweep
+from tests.support.leftovers import Leftovers
+from tests.support.sweep import sweep
 from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio
@@ -266,5 +266,5 @@ async def test_cancelled_at_every_checkpoint(
 
     with NatsServer(config={"tls": tls_config | {"handshake_first": first}}) as server:
         leftovers = Leftovers()
-        assert await sweep(scenario, leftovers.none, bounded_by=15) > 2
+        assert await sweep(scenario, leftovers.none, bounded_by=15) >= 2
     gc.collect()

@@ -10,8 +10,8 @@ import anyio
 import pytest
 
 import walnats_anyio as walnats
-from tests._leftovers import Leftovers
-from tests.link._probe import DEADLINE, until
+from tests.support.leftovers import Leftovers
+from tests.support.waiting import DEADLINE, until
 from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio

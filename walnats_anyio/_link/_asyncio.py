@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import anyio
+
+from walnats_anyio._link._parking import Task
 
 
 class AsyncioSpot:
@@ -60,7 +62,7 @@ class AsyncioBackend:
     new_spot = AsyncioSpot
     readable = AsyncioReadable
 
-    def protect(self, task: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    def protect(self, task: Task) -> Task:
         return partial(_persistent, task)
 
     @property
@@ -79,7 +81,7 @@ class AsyncioBackend:
         return False
 
 
-async def _persistent(task: Callable[..., Awaitable[None]], *args: Any) -> None:
+async def _persistent(task: Task, *args: Any) -> None:
     """Run a task again that was cancelled from outside of any scope.
 
     `asyncio.run` cancels every task when its main one has ended, ours as well. What the body of the

@@ -42,6 +42,11 @@ LOOK_EVERY = 0.1
 """Seconds between two looks at the client's connection."""
 
 
+def options_of(client: Client) -> dict[str, Any]:
+    """What of the client's own options matters above it."""
+    return {"no_echo": client.options.get("no_echo") or False}
+
+
 class BorrowedDialer:
     """Waits for the client to be connected; nats-py reconnects by itself."""
 
@@ -49,6 +54,7 @@ class BorrowedDialer:
         self.trouble = ""
         self._client = client
         self._close = close
+        self._used = False
 
     async def first(self) -> Established:
         if is_trio():
@@ -59,6 +65,7 @@ class BorrowedDialer:
             raise ConnectError(
                 "the nats.NATS given is not connected: await nats.connect(...) first"
             )
+        self._used = True
         return self._established()
 
     async def again(self) -> Established:
@@ -81,7 +88,7 @@ class BorrowedDialer:
         return False
 
     async def close(self) -> None:
-        if not self._close or self._client.is_closed:
+        if not (self._close and self._used) or self._client.is_closed:
             return
         with anyio.move_on_after(CLOSE_WITHIN, shield=True) as scope:
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Callable
 from time import monotonic
@@ -87,19 +88,19 @@ class ServerDialer:
     async def first(self) -> Established:
         count = len(self._addresses)
         patience = max(FIRST_CONNECT_WITHIN, self._options.connect_timeout * count + 1)
+        give_up_at = monotonic() + patience
         failures: list[HandshakeError] = []
-        with anyio.move_on_after(patience):
-            while len(failures) < FIRST_CONNECT_TRIES * count:
-                try:
-                    established = await self._next()
-                except HandshakeError as exc:
-                    failures.append(exc)
-                    if sum(failure.final for failure in failures) >= count:
-                        break
-                else:
-                    if established is None:
-                        break
-                    return established
+        while len(failures) < FIRST_CONNECT_TRIES * count and monotonic() < give_up_at:
+            try:
+                established = await self._next(give_up_at)
+            except HandshakeError as exc:
+                failures.append(exc)
+                if sum(failure.final for failure in failures) >= count:
+                    break
+            else:
+                if established is None:
+                    break
+                return established
         raise ConnectError(self._explain(failures)) from (failures[-1] if failures else None)
 
     async def again(self) -> Established:
@@ -120,8 +121,10 @@ class ServerDialer:
             logger.warning("%s: connected again after %.1f s", self._where(), lasted)
             return established
 
-    async def _next(self) -> Established | None:
+    async def _next(self, at_most: float = math.inf) -> Established | None:
         """Try the server that is next, when it is its turn; None when there is none.
+
+        An attempt ends at the time `at_most` of the monotonic clock.
 
         Raises:
             HandshakeError: it cannot be reached, or refuses.
@@ -130,9 +133,11 @@ class ServerDialer:
         if chosen is None:
             return None
         server, delay = chosen
+        if monotonic() + delay > at_most:
+            return None
         await anyio.sleep(delay)
         try:
-            established = await dial(server, self._options)
+            established = await dial(server, self._options, at_most)
         except HandshakeError as exc:
             self._servers.failed(server, exc.refusal or str(exc), monotonic())
             self._on_error(ConnectError(f"{server.shown}: {exc}"))
@@ -178,8 +183,8 @@ class ServerDialer:
     def _explain(self, failures: list[HandshakeError]) -> str:
         tried = ", ".join(address.shown for address in self._addresses)
         reasons = "; ".join(dict.fromkeys(map(str, failures))) or "no answer"
-        if any(failure.final for failure in failures):
-            remedy = "check user, password, token, nkeys or credentials, and the TLS context"
-        else:
-            remedy = "start one with: walnats-anyio server (or: nats-server -js)"
-        return f"cannot connect to {tried}: {reasons}. {remedy}"
+        # A refusal of the server, or of our own, has its remedy in it already.
+        remedy = ""
+        if not any(failure.final for failure in failures):
+            remedy = ". Start one with: walnats-anyio server (or: nats-server -js)"
+        return f"cannot connect to {tried}: {reasons}{remedy}"

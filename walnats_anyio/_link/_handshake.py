@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import ssl
@@ -17,6 +18,7 @@ from anyio.streams.tls import TLSStream
 from walnats_anyio._link._credentials import credentials
 from walnats_anyio._link._errors import ConnectError
 from walnats_anyio._link._options import ConnectOptions, ServerAddress
+from walnats_anyio._link._patience import Patience
 from walnats_anyio._link._transport import LOST, Transport, transport_over
 from walnats_anyio._link.protocol import (
     PING,
@@ -31,7 +33,7 @@ from walnats_anyio._link.protocol import (
 from walnats_anyio._link.protocol._refusals import Refusal, refusal_of
 
 HANDSHAKE_WITHIN = 10.0
-"""Seconds that a server has from the TCP connection to its PONG; a slow line needs some."""
+"""Seconds that a server has from its first word to its PONG; a slow line needs some."""
 
 CLOSE_WITHIN = 2.0
 """Seconds that closing a stream may take; clean-up is shielded, so it has to be bounded."""
@@ -65,31 +67,28 @@ class Established:
     """What came behind the PONG."""
 
 
-async def dial(server: ServerAddress, options: ConnectOptions) -> Established:
-    """Connect to one server.
+async def dial(
+    server: ServerAddress, options: ConnectOptions, at_most: float = math.inf
+) -> Established:
+    """Connect to one server, until the time `at_most` of the monotonic clock.
 
     Raises:
         HandshakeError: it cannot be reached in time, or refuses.
     """
+    patience = Patience(options.connect_timeout, at_most=at_most)
+    handshake = _Handshake(server, options, patience)
     try:
-        with anyio.fail_after(options.connect_timeout):
-            tcp = await anyio.connect_tcp(server.host, server.port)
-    except TimeoutError as exc:
-        raise HandshakeError(f"no connection within {options.connect_timeout:g} s") from exc
-    except OSError as exc:
-        raise HandshakeError(_reason(exc)) from exc
-    handshake = _Handshake(server, options, tcp)
-    try:
-        with anyio.fail_after(max(options.connect_timeout, HANDSHAKE_WITHIN)):
-            return await handshake.run()
+        await patience.wait_for(handshake.run)
     except BaseException as exc:
         with anyio.move_on_after(CLOSE_WITHIN, shield=True):
-            await anyio.aclose_forcefully(handshake.stream)
+            await handshake.close()
         if isinstance(exc, TimeoutError):
-            raise HandshakeError("the server was too slow in the handshake") from exc
+            raise HandshakeError(handshake.too_slow()) from exc
         if isinstance(exc, (*LOST, ProtocolError, ConnectError)):
             raise HandshakeError(_reason(exc)) from exc
         raise
+    # It opens a socket, so no cancellation may come between this and who closes it.
+    return handshake.established()
 
 
 def load_websockets() -> Callable[..., Awaitable[ByteStream]]:
@@ -110,16 +109,35 @@ def load_websockets() -> Callable[..., Awaitable[ByteStream]]:
 class _Handshake:
     """One handshake, step by step."""
 
-    def __init__(self, server: ServerAddress, options: ConnectOptions, tcp: SocketStream) -> None:
-        self.stream: ByteStream = tcp
+    def __init__(self, server: ServerAddress, options: ConnectOptions, patience: Patience) -> None:
+        self.stream: ByteStream
+        self._opened = False
+        self._spoke = False
         self._server = server
         self._options = options
+        self._patience = patience
         self._parser = Parser()
         self._events: list[Event] = []
-        _send_at_once(tcp)
+        self._last_info = ServerInfo()
 
-    async def run(self) -> Established:
+    async def close(self) -> None:
+        """Close what has been opened so far."""
+        if self._opened:
+            await anyio.aclose_forcefully(self.stream)
+
+    def too_slow(self) -> str:
+        """What the server did not do in time."""
+        within = f"within {self._options.connect_timeout:g} s"
+        if not self._opened:
+            return f"no connection {within}"
+        return "the server was too slow in the handshake" if self._spoke else f"no word {within}"
+
+    async def run(self) -> None:
+        """Everything that takes time."""
         server = self._server
+        tcp = await anyio.connect_tcp(server.host, server.port)
+        self.stream, self._opened = tcp, True
+        _send_at_once(tcp)
         if server.websocket:
             await self._open_websocket()
         elif self._options.tls_handshake_first:
@@ -135,8 +153,12 @@ class _Handshake:
                 break
             if isinstance(event, ServerInfo):
                 info = event
+        self._last_info = info
+
+    def established(self) -> Established:
+        """What `run` has made."""
         transport = transport_over(self.stream)
-        return Established(server, transport, self._parser, info, self._events)
+        return Established(self._server, transport, self._parser, self._last_info, self._events)
 
     async def _next(self) -> Event:
         """The next event; a refusal is raised."""

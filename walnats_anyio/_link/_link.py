@@ -306,11 +306,13 @@ class Link:
         try:
             await self.flush()
         except WalnatsError as exc:
-            if self._inbox_refusal is not None:
-                raise ConnectError(str(self._inbox_refusal)) from None
-            raise ConnectError(f"the server does not answer: {exc}") from exc
-        if self._inbox_refusal is not None:
-            raise ConnectError(str(self._inbox_refusal))
+            if self._inbox_refusal is None:
+                raise ConnectError(f"the server does not answer: {exc}") from exc
+        if (refusal := self._inbox_refusal) is not None:
+            raise ConnectError(
+                f"{refusal}. Or pass inbox_prefix, if there is another subject under which this "
+                "user may receive answers"
+            )
         self._connected_once = True
 
     async def _serve_for_ever(self) -> None:
@@ -433,8 +435,9 @@ class Link:
             while self.connected and (self._outbox.commands or self._outbox.unsent):
                 self._outbox.write()
                 await anyio.sleep(0.001)
+        if self.connected and self._connected_once:
+            self._callbacks.post(self._options.disconnected_cb)
         self._close(ConnectionLostError("the connection has been left"))
-        self._callbacks.post(self._options.closed_cb)
         with anyio.move_on_after(CLOSE_WITHIN, shield=True) as scope:
             await self._callbacks.call_all()
         if scope.cancelled_caught:
@@ -447,6 +450,8 @@ class Link:
         error.__cause__ = cause if isinstance(cause, Exception) else None
         self.closed = error
         self._pending.fail_all(error)
+        if self._connected_once:
+            self._callbacks.post(self._options.closed_cb)
         for watcher in list(self._watchers.values()):
             watcher.on_close()
 
@@ -471,7 +476,7 @@ async def open_link(
     """
     if server is None:
         server = os.environ.get("NATS_SERVER") or "nats://localhost:4222"
-    chosen = ConnectOptions.of(options or {})
+    chosen = ConnectOptions.of(_options_of(server) if is_client(server) else options or {})
     backend = current_backend()
     link = Link(backend, chosen)
     dialer = _dialer_for(server, close, chosen, link)
@@ -503,35 +508,18 @@ async def open_link(
         raise body
 
 
+def _options_of(client: Server) -> dict[str, Any]:
+    from walnats_anyio._link._borrowed import options_of
+
+    return options_of(client)  # type: ignore[arg-type]  # `is_client` has looked
+
+
 def _dialer_for(server: Server, close: bool, options: ConnectOptions, link: Link) -> Dialer:
     if is_client(server):
         from walnats_anyio._link._borrowed import BorrowedDialer
 
-        return BorrowedDialer(server, close)
-<<<<<<< HEAD
-    return ServerDialer(parse_servers(server), options, link.on_error)
-=======
-    addresses = parse_servers(server)
+        return BorrowedDialer(server, close)  # type: ignore[arg-type]  # `is_client` has looked
+    addresses = parse_servers(server)  # type: ignore[arg-type]  # it is no client
     if any(address.websocket for address in addresses):
         load_websockets()
     return ServerDialer(addresses, options, link.on_error)
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    return not _failures(error)
-
-
-def _failures(error: BaseException) -> list[BaseException]:
-    """What really failed: the parts of an exception that are no cancellation."""
-    if isinstance(error, BaseExceptionGroup):
-        return [one for part in error.exceptions for one in _failures(part)]
-    return [] if isinstance(error, anyio.get_cancelled_exc_class()) else [error]
-
-
-def _one_or_group(errors: list[BaseException]) -> BaseException:
-    """One error as itself, several as a group; what ends the program as itself."""
-    for error in errors:
-        if len(errors) == 1 or isinstance(error, KeyboardInterrupt | SystemExit):
-            return error
-    return BaseExceptionGroup("the connection to NATS failed", errors)
->>>>>>> wt-proto

@@ -125,7 +125,8 @@ class ConnectOptions:
     # How long
 
     connect_timeout: float = 2.0
-    """Most seconds for one attempt at one server, handshakes included."""
+    """Most seconds from the start of an attempt at one server to its first word. For the rest of
+    the handshake it has as long again, but 10 s at least, as a slow line needs some."""
 
     ping_interval: float = 10.0
     """Seconds between two pings (nats-py: 120)."""

@@ -9,12 +9,12 @@ cachegrind).
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from anyio.lowlevel import current_token
 
-Task = Callable[..., Awaitable[None]]
+Task = Callable[..., Coroutine[Any, Any, None]]
 
 
 class ParkingSpot(Protocol):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
 import trio.lowlevel
+
+from walnats_anyio._link._parking import Task
 
 
 class TrioSpot:
@@ -53,7 +54,7 @@ class TrioBackend:
     new_spot = TrioSpot
     readable = TrioReadable
 
-    def protect(self, task: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    def protect(self, task: Task) -> Task:
         # trio raises KeyboardInterrupt between any two steps of code that is not protected.
         return partial(_protected, task)
 
@@ -69,5 +70,5 @@ class TrioBackend:
 
 
 @trio.lowlevel.enable_ki_protection
-async def _protected(task: Callable[..., Awaitable[None]], *args: Any, **keywords: Any) -> None:
+async def _protected(task: Task, *args: Any, **keywords: Any) -> None:
     await task(*args, **keywords)

@@ -54,10 +54,9 @@ def check_backend(backend: Backend) -> None:
     """
     if backend is not Backend.TRIO:
         return
-    for needed in ("trio", "trio_asyncio"):
-        if find_spec(needed) is None:
-            raise Problem(
-                f"--backend trio needs {needed.replace('_', '-')}, which is not installed",
-                hint="pip install 'walnats-anyio[trio]'",
-                code=ExitCode.USAGE,
-            )
+    if find_spec("trio") is None:
+        raise Problem(
+            "--backend trio needs trio, which is not installed",
+            hint="pip install 'walnats-anyio[trio]'",
+            code=ExitCode.USAGE,
+        )

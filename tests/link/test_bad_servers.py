@@ -1,0 +1,199 @@
+"""Servers that greet and then fail: asked again with back-off, and nobody waits in vain."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+from contextlib import suppress
+from typing import Any
+
+import anyio
+import pytest
+
+import walnats_anyio as walnats
+from tests.link._bare import BadServer, handshake, reset
+from tests.support.leftovers import Leftovers
+from tests.support.waiting import DEADLINE, until
+from walnats_anyio._link import open_link, pub
+from walnats_anyio.testing import NatsServer
+
+pytestmark = pytest.mark.anyio
+
+EVENT = walnats.Event("user-created", bytes, dedup_window=3)
+EVENTS = walnats.Events(EVENT)
+
+
+def answering(connection: socket.socket, said: bytes) -> None:
+    """Answer the round trip that a client begins with, so that it counts as connected."""
+    while (found := re.search(rb"PUB (_INBOX\S+) 0\r\n", said)) is None:
+        received = connection.recv(65536)
+        if not received:
+            raise ConnectionResetError
+        said += received
+    connection.sendall(b"MSG %b 1 0\r\n\r\n" % found[1])
+
+
+class Closing:
+    """Lets the first connection live until it is told, and closes all others after PONG."""
+
+    def __init__(self) -> None:
+        self.served = 0
+
+    def __call__(self, connection: socket.socket) -> None:
+        self.served += 1
+        said = handshake(connection)
+        if self.served == 1:
+            answering(connection, said)
+
+
+async def test_one_that_closes_right_after_the_handshake_is_asked_with_back_off() -> None:
+    with BadServer(Closing()) as server:
+        async with open_link(server.url):
+            await until(lambda: len(server.accepted) >= 2)
+            begun = time.monotonic()
+            await anyio.sleep(1)
+            first_second = [at for at in server.accepted if at - begun < 1]
+    # 0.05 s, doubled each time and with jitter: 3,843 in ten seconds before there was any.
+    assert 1 <= len(first_second) <= 8
+
+
+async def test_one_that_closes_right_after_the_first_handshake() -> None:
+    """`connect()` says so within seconds."""
+    leftovers = Leftovers()
+    with BadServer(lambda connection: void(handshake(connection))) as server:
+        begun = time.monotonic()
+        with pytest.raises(walnats.ConnectError, match="does not answer"):
+            async with open_link(server.url):
+                pytest.fail("connected")
+        assert time.monotonic() - begun < 9
+        assert len(server.accepted) <= 20
+    await leftovers.none()
+
+
+def void(_result: object) -> None:
+    pass
+
+
+GREETINGS = {
+    "nothing": b"",
+    "http": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "binary": bytes(range(256)) * 10,
+    "no JSON": b"INFO {\r\n",
+    "a list": b"INFO []\r\n",
+    "deep JSON": b"INFO " + b"[" * 100_000 + b"\r\n",
+    "a message": b"MSG a 1 1\r\nx\r\n",
+    "another type": b'INFO {"max_payload": "many"}\r\n',
+    "a line without end": b"INFO " + b"x" * 2_000_000,
+}
+
+
+@pytest.mark.parametrize("greeting", list(GREETINGS))
+async def test_what_is_no_server(greeting: str) -> None:
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(GREETINGS[greeting])
+
+    leftovers = Leftovers()
+    with (
+        BadServer(serve) as server,
+        anyio.fail_after(DEADLINE),
+        pytest.raises(walnats.ConnectError, match="cannot connect to"),
+    ):
+        async with EVENTS.connect(server.url):
+            pytest.fail("connected")
+    await leftovers.none()
+
+
+@pytest.mark.parametrize("later", ["a list", "http", "deep JSON"])
+async def test_one_that_stops_to_speak_nats(later: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It is left, with the reason, and tried again."""
+
+    def serve(connection: socket.socket) -> None:
+        answering(connection, handshake(connection))
+        connection.sendall(GREETINGS[later])
+        while connection.recv(65536):
+            pass
+
+    with BadServer(serve) as server:
+        async with open_link(server.url):
+            await until(lambda: len(server.accepted) >= 2)
+    assert "does not speak NATS" in caplog.text
+
+
+class Resetting:
+    """Reads nothing after the greeting, and then resets the connection with all that is unsent."""
+
+    def __init__(self) -> None:
+        self.served = 0
+        self.full = False
+
+    def __call__(self, connection: socket.socket) -> None:
+        self.served += 1
+        if self.served > 1:
+            return
+        answering(connection, handshake(connection))
+        end = time.monotonic() + DEADLINE
+        while not self.full and time.monotonic() < end:
+            time.sleep(0.01)
+        reset(connection)
+
+
+async def test_unsent_bytes_on_a_socket_that_was_reset() -> None:
+    """Whoever waits goes on or hears of the end: `request`, `flush` and leaving."""
+    serve = Resetting()
+    leftovers = Leftovers()
+    with BadServer(serve) as server:
+        begun = time.monotonic()
+        async with open_link(server.url) as link, anyio.create_task_group() as tasks:
+
+            async def fails(waiting: Any) -> None:
+                with pytest.raises(walnats.WalnatsError, match="within 2 s, not connected: "):
+                    await waiting
+
+            tasks.start_soon(fails, link.request("a", timeout=2))
+            for _ in range(200):
+                link.post(pub("a", b"x" * 100_000))
+            tasks.start_soon(fails, link.flush(2))
+            await anyio.wait_all_tasks_blocked()
+            assert link._outbox.unsent
+            serve.full = True
+        assert time.monotonic() - begun < 15
+    await leftovers.none()
+
+
+async def test_unsent_bytes_are_sent_again_on_the_next_connection(
+    nats_server: NatsServer,
+) -> None:
+    """The server stands still with a full socket, is killed, and comes back."""
+    got: list[bytes] = []
+    async with open_link(nats_server.url) as link:
+        mailbox = link.subscribe(lambda message: got.append(message.data[:5]))
+        await link.flush()
+        nats_server.pause()
+        for number in range(300):
+            link.post(pub(mailbox.subject, b"%05d" % number + b"x" * 100_000))
+        await anyio.sleep(0.1)
+        assert link._outbox.unsent
+        nats_server.kill()
+        await nats_server.start()
+        await link.flush(DEADLINE)
+    # What the killed server had read is lost, and the rest is there, in order.
+    assert got == sorted(got)
+    assert got[-1] == b"00299"
+
+
+async def test_info_that_changes_at_any_time(nats_server: NatsServer) -> None:
+    """What a server says about itself later counts from then on."""
+
+    def serve(connection: socket.socket) -> None:
+        answering(connection, handshake(connection))
+        for number in range(1, 50):
+            info = {"max_payload": number, "connect_urls": [f"10.0.0.{number}:4222", "bad port"]}
+            connection.sendall(b"INFO %b\r\n" % json.dumps(info | {"unknown": [1]}).encode())
+        with suppress(OSError):
+            connection.recv(65536)
+
+    with BadServer(serve) as server:
+        async with open_link(server.url) as link:
+            await until(lambda: link.max_payload == 49)
