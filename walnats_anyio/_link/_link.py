@@ -35,12 +35,8 @@ from walnats_anyio._link._errors import (
     ServerError,
     WalnatsError,
 )
-<<<<<<< HEAD
 from walnats_anyio._link._failures import failures_of, one_or_group
-from walnats_anyio._link._handshake import CLOSE_WITHIN, Established
-=======
 from walnats_anyio._link._handshake import CLOSE_WITHIN, Established, load_websockets
->>>>>>> wt-proto
 from walnats_anyio._link._options import ConnectOptions, Server, is_client, parse_servers
 from walnats_anyio._link._outbox import Outbox
 from walnats_anyio._link._parking import Backend, ParkingSpot, current_backend
