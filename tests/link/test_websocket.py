@@ -17,6 +17,7 @@ import pytest
 import trustme
 from anyio.abc import ByteStream, SocketStream
 from anyio.streams.stapled import StapledObjectStream
+from tests._leftovers import Leftovers
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import (
     AcceptConnection,
@@ -29,7 +30,6 @@ from wsproto.events import (
 )
 
 import walnats_anyio as walnats
-from tests._leftovers import Leftovers
 from tests.link._probe import until
 from walnats_anyio._link import open_link, pub
 from walnats_anyio._link._handshake import load_websockets

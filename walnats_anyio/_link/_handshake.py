@@ -210,7 +210,7 @@ class _Handshake:
     def _fields(self, info: ServerInfo) -> dict[str, Any]:
         options = self._options
         fields: dict[str, Any] = {
-            "verbose": False,
+            "verbose": options.verbose,
             "pedantic": options.pedantic,
             "lang": "python",
             "version": version("walnats-anyio"),

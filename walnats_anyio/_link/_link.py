@@ -426,8 +426,8 @@ class Link:
             scope.cancel()
 
     async def leave(self) -> None:
-        """Send what is left and close; bounded by `CLOSE_WITHIN` seconds, and not cancellable."""
-        with anyio.move_on_after(CLOSE_WITHIN, shield=True):
+        """Send what is left and close; bounded by `drain_timeout`, and not cancellable."""
+        with anyio.move_on_after(self._options.drain_timeout, shield=True):
             while self.connected and (self._outbox.commands or self._outbox.unsent):
                 self._outbox.write()
                 await anyio.sleep(0.001)
