@@ -14,6 +14,7 @@ import anyio
 import msgspec
 from rich.console import Console
 
+from benchmarks import protocol
 from benchmarks._benchmarks import BENCHMARKS, Benchmark
 from benchmarks._candidates import Candidate
 from benchmarks._chart import draw
@@ -31,7 +32,10 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         0 if every run finished; 1 if one did not, or with ``--strict`` if a bar was missed.
     """
-    arguments = parse(sys.argv[1:] if argv is None else argv)
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["protocol"]:
+        return protocol.main(argv[1:])
+    arguments = parse(argv)
     # A pipe has no width of its own; the tables need this much.
     console = Console(width=None if sys.stdout.isatty() else 110)
     if arguments.from_json:

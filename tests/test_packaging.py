@@ -55,7 +55,7 @@ def test_the_metadata_says_what_is_needed(wheel: zipfile.ZipFile) -> None:
     assert metadata["Version"] == walnats_anyio.__version__
     assert metadata["Requires-Python"] == ">=3.11"
     needed = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
-    assert sorted(line.split(">=")[0] for line in needed) == ["anyio", "msgspec", "nats-py"]
+    assert sorted(line.split(">=")[0] for line in needed) == ["anyio", "msgspec"]
 
 
 def test_the_page_on_pypi_has_no_link_into_nowhere(wheel: zipfile.ZipFile) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import anyio
 import pytest
-
 import walnats_anyio._actors._endings as endings
+
 from tests.actors._stage import Stage, listening, running, stage
 from tests.support.recorders import Handled
 from tests.support.waiting import until

@@ -23,7 +23,7 @@ class Actor:
         self.withdrawn = False
         self.called = 0
 
-    def ask(self) -> None:
+    def request(self) -> None:
         self.called += 1
         self.waiting = False
         if not self.wants or self.withdrawn or self.asking:
@@ -47,7 +47,7 @@ def test_without_a_limit_it_is_always_your_turn() -> None:
     polls = Polls(None)
     actors = [Actor(polls) for _ in range(1000)]
     for actor in actors:
-        actor.ask()
+        actor.request()
     assert all(actor.asking for actor in actors)
     actors[0].answered()
     actors[1].withdraw()
@@ -58,12 +58,12 @@ def test_turns_are_taken_in_the_order_of_coming() -> None:
     actors = [Actor(polls) for _ in range(3)]
     order: list[int] = []
     for actor in actors:
-        actor.ask()
+        actor.request()
     for _ in range(6):
         (asking,) = [number for number, actor in enumerate(actors) if actor.asking]
         order.append(asking)
         actors[asking].answered()
-        actors[asking].ask()
+        actors[asking].request()
     assert order == [0, 1, 2, 0, 1, 2]
 
 
@@ -80,7 +80,7 @@ def test_who_has_a_turn_may_ask_again() -> None:
 def test_giving_back_what_one_has_not_changes_nothing() -> None:
     polls = Polls(1)
     first, second = Actor(polls), Actor(polls)
-    first.ask()
+    first.request()
     second.answered()
     assert not polls.take(second)
 
@@ -97,7 +97,7 @@ class Turns(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 7))
     def ask(self, number: int) -> None:
-        self.one(number).ask()
+        self.one(number).request()
 
     @rule(number=st.integers(0, 7))
     def answered(self, number: int) -> None:

@@ -6,8 +6,8 @@ import pytest
 from anyio import BrokenWorkerProcess
 
 from tests.docs._blocks import ROOT
-from walnats_anyio._actors.settle._verdict import Ack, Bury, Nak, Outcome, Verdict, decide
 from walnats_anyio._actors.declare._choices import Reject, Retry
+from walnats_anyio._actors.settle._verdict import Ack, Bury, Nak, Outcome, Verdict, decide
 from walnats_anyio.dead_letters import Reason
 
 ATTEMPT = 2

@@ -258,8 +258,6 @@ async def test_the_name_is_what_the_server_shows() -> None:
         {"inbox_prefix": "_MY.inbox"},
         {"verbose": True},
         {"pedantic": True},
-        {"pending_size": 10},
-        {"flusher_queue_size": 1},
         {"ping_interval": 0.05},
     ],
     ids=str,

@@ -263,13 +263,12 @@ def test_every_option_is_documented() -> None:
 
 DEFAULTS = {
     "connect_timeout": 2.0,
-    "ping_interval": 10.0,
+    "ping_interval": 7.5,
     "max_outstanding_pings": 2,
     "max_reconnect_attempts": -1,
     "reconnect_time_wait": None,
     "inbox_prefix": "_INBOX",
     "allow_reconnect": True,
-    "pending_size": 2097152,
 }
 
 
@@ -304,11 +303,11 @@ SERVER_SIDE = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
 WRONG: list[tuple[str, object]] = [
     *[(name, value) for name in ("connect_timeout", "ping_interval", "reconnect_time_wait",
-                                 "drain_timeout", "flush_timeout")
+                                 "drain_timeout")
       for value in ("2", 0, -1, True, math.nan, math.inf, NO_LIST)],
     *[(name, value) for name in ("allow_reconnect", "dont_randomize", "no_echo", "pedantic",
                                  "verbose", "tls_handshake_first") for value in (1, "yes", 0)],
-    *[(name, value) for name in ("max_outstanding_pings", "pending_size", "flusher_queue_size")
+    *[(name, value) for name in ("max_outstanding_pings",)
       for value in (0, -1, 2.0, True, "5")],
     *[("max_reconnect_attempts", value) for value in (0, -2, 1.5, True, "3")],
     *[("inbox_prefix", value) for value in (5, "", b"", "a b", "a.*", ">", "a.", ".a", "a..b",
@@ -378,7 +377,7 @@ RIGHT: list[dict[str, Any]] = [
     {"reconnect_time_wait": 1, "max_reconnect_attempts": 3, "dont_randomize": True},
     {"allow_reconnect": False, "max_reconnect_attempts": -1},
     {"reconnect_to_server_handler": lambda servers, info: (servers[0], 0)},
-    {"pending_size": 10, "flusher_queue_size": 1, "flush_timeout": 5, "drain_timeout": 0.5},
+    {"drain_timeout": 0.5},
 ]
 
 

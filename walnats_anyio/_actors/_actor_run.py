@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from walnats_anyio._actors._listen import Listening
 
 UNSTARTED_ROUNDS = 2
-"""Rounds of the clock, at most a quarter of `ack_wait` each, that a delivery without pulse waits."""
+"""Rounds of the clock that a delivery without pulse waits; each is a quarter of `ack_wait`."""
 
 
 class ActorRun:
@@ -46,6 +46,7 @@ class ActorRun:
             new_spot=link.new_spot,
             spawn=host.spawn,
             redelivered=self._redelivered,
+            interrupted=host.stop_all,
         )
         hooks = Hooks(actor, workers.suspending)
         workers.jobs = Jobs(actor, host.executors, hooks, link.backend, workers.suspending)

@@ -98,8 +98,8 @@ class ConnectedActors:
             task_status: for `task_group.start`.
 
         Returns:
-            Why it ended, and how many jobs were handled, failed, were dead-lettered and handed back. The log has it as well,
-            at level INFO, however `listen` ends.
+            Why it ended, and how many jobs were handled, failed, were dead-lettered and handed
+            back. The log has it as well, at level INFO, however `listen` ends.
 
         Raises:
             ValueError: an argument is out of its range.
@@ -163,7 +163,9 @@ class ConnectedActors:
             await self._create_streams()
         except ServerError as error:
             # A worker's user may not be allowed to look. What happens without them loses nothing.
-            logger.warning("the streams for dead letters and hand-backs may be missing: %s", error)
+            logger.warning(
+                "the streams for dead letters and notes of attempts may be missing: %s", error
+            )
 
     def shutdown(self) -> None:
         """Stop gracefully: take no more events, finish the running jobs, then `listen` returns.

@@ -134,6 +134,11 @@ class Listening:
 
     # what its parts call
 
+    def stop_all(self) -> None:
+        """Take no more events, and hand back those that have not been started."""
+        for run in self.runs:
+            run.stop()
+
     def spawn(self, worker: Worker) -> None:
         """Start a worker."""
         self._workers.start_soon(worker.run, name="walnats/worker")
@@ -208,8 +213,7 @@ class Listening:
 
     async def _drain(self, shutdown_timeout: float | None) -> None:
         """Let running jobs finish; those that do not in time are cancelled by the caller."""
-        for run in self.runs:
-            run.stop()
+        self.stop_all()
         with anyio.move_on_after(shutdown_timeout) as scope:
             while not self.scheduler.idle:
                 await self._change()

@@ -183,8 +183,8 @@ class ServerDialer:
     def _explain(self, failures: list[HandshakeError]) -> str:
         tried = ", ".join(address.shown for address in self._addresses)
         reasons = "; ".join(dict.fromkeys(map(str, failures))) or "no answer"
-        if any(failure.final for failure in failures):
-            remedy = "check user, password, token, nkeys or credentials, and the TLS context"
-        else:
-            remedy = "start one with: walnats-anyio server (or: nats-server -js)"
-        return f"cannot connect to {tried}: {reasons}. {remedy}"
+        # A refusal of the server, or of our own, has its remedy in it already.
+        remedy = ""
+        if not any(failure.final for failure in failures):
+            remedy = ". Start one with: walnats-anyio server (or: nats-server -js)"
+        return f"cannot connect to {tried}: {reasons}{remedy}"

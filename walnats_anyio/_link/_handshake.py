@@ -6,6 +6,7 @@ import math
 import os
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -88,6 +89,21 @@ async def dial(
         raise
     # It opens a socket, so no cancellation may come between this and who closes it.
     return handshake.established()
+
+
+def load_websockets() -> Callable[..., Awaitable[ByteStream]]:
+    """What opens a websocket, from a module that needs a package.
+
+    Raises:
+        ConnectError: the package is not installed.
+    """
+    try:
+        from walnats_anyio._link._websocket import open_websocket
+    except ImportError as exc:
+        raise ConnectError(
+            "websockets need the package wsproto: pip install 'walnats-anyio[websocket]'"
+        ) from exc
+    return open_websocket
 
 
 class _Handshake:
@@ -188,14 +204,13 @@ class _Handshake:
     async def _open_websocket(self) -> None:
         if self._server.tls:
             await self._wrap()
-        from walnats_anyio._link._websocket import open_websocket
-
+        open_websocket = load_websockets()
         self.stream = await open_websocket(self.stream, self._server, self._options)
 
     def _fields(self, info: ServerInfo) -> dict[str, Any]:
         options = self._options
         fields: dict[str, Any] = {
-            "verbose": False,
+            "verbose": options.verbose,
             "pedantic": options.pedantic,
             "lang": "python",
             "version": version("walnats-anyio"),

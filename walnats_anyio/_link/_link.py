@@ -36,7 +36,7 @@ from walnats_anyio._link._errors import (
     WalnatsError,
 )
 from walnats_anyio._link._failures import failures_of, one_or_group
-from walnats_anyio._link._handshake import CLOSE_WITHIN, Established
+from walnats_anyio._link._handshake import CLOSE_WITHIN, Established, load_websockets
 from walnats_anyio._link._options import ConnectOptions, Server, is_client, parse_servers
 from walnats_anyio._link._outbox import Outbox
 from walnats_anyio._link._parking import Backend, ParkingSpot, current_backend
@@ -322,10 +322,8 @@ class Link:
             connection = Connection(established, self._outbox, self._delivers, self._on_control)
             self._connection = connection
             self._on_connect(established)
-            try:
-                await connection.serve(self._tasks, self._options, self.backend)
-            finally:
-                self._on_disconnect(connection)
+            await connection.serve(self._tasks, self._options, self.backend)
+            self._on_disconnect(connection)
 
     def _on_connect(self, established: Established) -> None:
         self.info = established.info
@@ -428,8 +426,8 @@ class Link:
             scope.cancel()
 
     async def leave(self) -> None:
-        """Send what is left and close; bounded by `CLOSE_WITHIN` seconds, and not cancellable."""
-        with anyio.move_on_after(CLOSE_WITHIN, shield=True):
+        """Send what is left and close; bounded by `drain_timeout`, and not cancellable."""
+        with anyio.move_on_after(self._options.drain_timeout, shield=True):
             while self.connected and (self._outbox.commands or self._outbox.unsent):
                 self._outbox.write()
                 await anyio.sleep(0.001)
@@ -518,4 +516,6 @@ def _dialer_for(server: Server, close: bool, options: ConnectOptions, link: Link
 
         return BorrowedDialer(server, close)  # type: ignore[arg-type]  # `is_client` has looked
     addresses = parse_servers(server)  # type: ignore[arg-type]  # it is no client
+    if any(address.websocket for address in addresses):
+        load_websockets()
     return ServerDialer(addresses, options, link.on_error)

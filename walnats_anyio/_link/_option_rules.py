@@ -87,9 +87,6 @@ _RULES: dict[str, _Rule] = {
     "ping_interval": _SECONDS,
     "max_outstanding_pings": _COUNT,
     "drain_timeout": _SECONDS,
-    "flush_timeout": _SECONDS,
-    "pending_size": _COUNT,
-    "flusher_queue_size": _COUNT,
     "dont_randomize": _FLAG,
     "allow_reconnect": _FLAG,
     "max_reconnect_attempts": _Rule(
@@ -120,6 +117,9 @@ _CALLBACKS = {
 
 REFUSED = {
     "servers": "pass the URLs as the first argument, server",
+    "flush_timeout": "`flush` of a connection takes a timeout; leave it out",
+    "pending_size": "at most 4,096 events or 16 MiB are on their way at once; leave it out",
+    "flusher_queue_size": "what is to be sent leaves in one batch, without a queue; leave it out",
     "skip_subject_validation": "subjects are checked where events and actors are declared, which "
     "costs nothing per message; leave it out",
 }

@@ -128,25 +128,17 @@ class ConnectOptions:
     """Most seconds from the start of an attempt at one server to its first word. For the rest of
     the handshake it has as long again, but 10 s at least, as a slow line needs some."""
 
-    ping_interval: float = 10.0
-    """Seconds between two pings (nats-py: 120)."""
+    ping_interval: float = 7.5
+    """Seconds between two pings (nats-py: 120). A connection on which nothing is heard is cut
+    after three of them, with the default of `max_outstanding_pings`."""
 
     max_outstanding_pings: int = 2
     """With so many pings unanswered when the next one is due, the connection is cut and made
     anew."""
 
     drain_timeout: float = 2.0
-    """Most seconds that closing the connection may take to write what is unsent (nats-py: 30)."""
-
-    flush_timeout: float | None = None
-    """Most seconds that a flush waits for the server's answer; None: as long as it takes."""
-
-    pending_size: int = 2 * 1024 * 1024
-    """Bytes that may wait to be written; with more, whoever writes waits for room."""
-
-    flusher_queue_size: int | None = None
-    """Commands that may wait to be written; with more, whoever writes waits for room. None: only
-    `pending_size` counts (nats-py: 1024)."""
+    """Most seconds that leaving the connection waits for the socket to take what is unsent
+    (nats-py: 30)."""
 
     # Which server, and when
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import anyio
 
 from walnats_anyio._actors import Actors, ConnectedActors
+from walnats_anyio._actors import Ended as ListenEnded
 from walnats_anyio.cli._ended import Ended, Ending
 from walnats_anyio.cli._endings import ExitCode, code_of_signal
 from walnats_anyio.cli._heartbeat import HeartbeatPipe
@@ -34,6 +35,7 @@ class Listening:
         self._listened_until: float | None = None
         self._left: dict[str, int] | None = None
         self._tally = Tally()
+        self._jobs_cancelled = False
 
     async def run(self) -> Ending:
         """Run until told to stop or until the burst is done."""
@@ -71,6 +73,7 @@ class Listening:
         self._tally.uncounted = 1  # until it is known what was done
         summary = await connected.listen(**self._plan.listen_options(), task_status=ready)
         self._listened_until = anyio.current_time()
+        self._jobs_cancelled = summary.ended is ListenEnded.SHUTDOWN_TIMEOUT
         self._tally.add(told(summary))
         self._tally.uncounted = 0
         if self._pipe is not None:
@@ -107,11 +110,7 @@ class Listening:
             return Ended.AT_ONCE
         if stop.asked_at is None:
             return Ended.BURST if self._plan.burst else Ended.UNASKED
-        timeout = self._plan.shutdown_timeout
-        # A job that is cancelled is handed back. What never started is so too, also by a stop that
-        # was quick, hence the second condition; the time alone says nothing about jobs.
-        in_time = timeout is None or self._stopping(stop) < timeout
-        return Ended.GRACEFUL if in_time or not self._tally.total("handed_back") else Ended.TIMEOUT
+        return Ended.TIMEOUT if self._jobs_cancelled else Ended.GRACEFUL
 
     def _exit_code(self, stop: Stop, how: Ended) -> int:
         if stop.second is not None:

@@ -8,14 +8,8 @@ from typing import Any
 
 from walnats_anyio._actors import ActorSummary, Summary
 
-NAMES = {"buried": "dead_lettered"}
-"""What the command line calls a count of a summary, where that is not its name there."""
-
-FIELDS = tuple(each.name for each in fields(ActorSummary) if each.type in (int, "int"))
-"""The counts of a summary, by their names there."""
-
-COUNTS = tuple(NAMES.get(name, name) for name in FIELDS)
-"""The counts, in the order in which they are told."""
+COUNTS = tuple(each.name for each in fields(ActorSummary) if each.type in (int, "int"))
+"""The counts of a summary, in the order in which they are told."""
 
 IN_WORDS = {"dead_lettered": "dead-lettered", "handed_back": "handed back"}
 
@@ -69,7 +63,7 @@ def told(summary: Summary) -> list[dict[str, Any]]:
         {
             "actor": actor.actor,
             "event": actor.event,
-            **{NAMES.get(name, name): getattr(actor, name) for name in FIELDS},
+            **{name: getattr(actor, name) for name in COUNTS},
         }
         for actor in summary.actors
     ]

@@ -8,7 +8,7 @@ from typing import Protocol
 class Poller(Protocol):
     """An actor that asks for events."""
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Ask, as it is its turn now."""
         ...
 
@@ -49,4 +49,4 @@ class Polls:
         # Somebody called may not want to ask any more, so go on until the turns are taken.
         while self._queue and self._free:
             poller = self._queue.pop(next(iter(self._queue)))
-            poller.ask()
+            poller.request()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -25,6 +26,9 @@ from walnats_anyio._link import (
     is_ack_subject,
 )
 from walnats_anyio._link.protocol._parser import MAX_MESSAGE
+
+PENDING_NUMBER = re.compile(r"[0-9]{1,18}")
+"""A number of events in a header; a stranger may send anything."""
 
 PAUSE = 1.0
 """Seconds without requests when the server does not want any."""
@@ -262,10 +266,16 @@ class PullConsumer:
             return
         meaning = meaning_of(code, description)
         self.doubts.status(meaning, code, description)
-        self._intake.status(meaning, int(pending) if pending.isdecimal() else None)
+        self._intake.status(meaning, int(pending) if PENDING_NUMBER.fullmatch(pending) else None)
         self._answered()
         match meaning:
-            case Meaning.ALIVE | Meaning.COMPLETED | Meaning.NOTHING | Meaning.LATER | Meaning.UNKNOWN:
+            case (
+                Meaning.ALIVE
+                | Meaning.COMPLETED
+                | Meaning.NOTHING
+                | Meaning.LATER
+                | Meaning.UNKNOWN
+            ):
                 return
             case Meaning.DELETED | Meaning.REFUSED:
                 # A stranger may say so, or it may only be about what was asked for: the server is

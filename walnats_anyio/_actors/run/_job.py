@@ -100,7 +100,7 @@ class Jobs:
             waited = await self._handle(running, message, context, scope)
         except Exception as error:  # noqa: BLE001 - a handler can raise anything
             return JobResult(Outcome.RAISED, error, message, context=context)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - what is not the handler's is raised again
             self._reraise(error, scope)
             # It came out of the handler by itself: a future that somebody cancelled, a
             # `sys.exit`, a panic of an extension.

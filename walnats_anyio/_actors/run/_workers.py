@@ -34,6 +34,7 @@ class Workers:
         new_spot: Callable[[], ParkingSpot],
         spawn: Callable[[Worker], None],
         redelivered: Callable[[Delivery], None],
+        interrupted: Callable[[], None],
     ) -> None:
         self.actor = actor
         self.limiter = anyio.CapacityLimiter(actor.max_jobs)
@@ -47,6 +48,8 @@ class Workers:
         self.scheduler = scheduler
         self.redelivered = redelivered
         """Told of a delivery whose event was delivered before."""
+        self.interrupted = interrupted
+        """Told that a worker was cut short, as `listen` is."""
         self.jobs: Jobs
         self.conclusion: Conclusion
         self.pause: Callable[[], None]

@@ -17,14 +17,20 @@ def pub(
 
     Subjects must have been checked: a space or line break in one would be read as something else.
     """
-    target = subject if isinstance(subject, bytes) else subject.encode()
+    if isinstance(subject, str):
+        subject = subject.encode()
     if reply:
-        answers = reply if isinstance(reply, bytes) else reply.encode()
-        target = b"%b %b" % (target, answers)
+        if isinstance(reply, str):
+            reply = reply.encode()
+        if not headers:
+            return b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, len(payload), payload)
+        subject = b"%b %b" % (subject, reply)
     if headers:
         size = len(headers)
-        return b"HPUB %b %d %d\r\n%b%b\r\n" % (target, size, size + len(payload), headers, payload)
-    return b"PUB %b %d\r\n%b\r\n" % (target, len(payload), payload)
+        return b"HPUB %b %d %d\r\n%b%b\r\n" % (
+            subject, size, size + len(payload), headers, payload,
+        )  # fmt: skip
+    return b"PUB %b %d\r\n%b\r\n" % (subject, len(payload), payload)
 
 
 def sub(subject: bytes, sid: bytes) -> bytes:
@@ -63,7 +69,9 @@ def read_publication(command: bytes) -> Publication:
     sizes = {b"PUB": 1, b"HPUB": 2}.get(word, 0)
     targets = parts[: len(parts) - sizes]
     if not sizes or not 1 <= len(targets) <= 2:
-        raise ValueError(f"no command to publish: {line!r}")
+        raise ValueError(f"no command to publish: {line[:200]!r}")
     header_size = int(parts[-2]) if sizes == 2 else 0
+    if not 0 <= header_size <= int(parts[-1]) == len(rest) - 2 or not rest.endswith(b"\r\n"):
+        raise ValueError(f"no whole command to publish: {line[:200]!r}")
     reply = targets[1] if len(targets) == 2 else b""
     return Publication(targets[0], reply, rest[:header_size], rest[header_size:-2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 
@@ -70,7 +70,7 @@ class ServerInfo(msgspec.Struct, frozen=True):
     server_id: str = ""
     server_name: str = ""
     version: str = ""
-    max_payload: int = 1024 * 1024
+    max_payload: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] = 1024 * 1024
     """The largest payload with headers, in bytes, that it takes."""
     nonce: str | None = None
     """What is to be signed by those who have a key."""

@@ -46,12 +46,12 @@ def parse_status(block: bytes) -> Status:
     """
     line, found, _ = block.partition(b"\r\n")
     if not found or not line.startswith(VERSION):
-        raise HeaderError(f"a header block begins with NATS/1.0 and a line break, not {line!r}")
+        raise HeaderError(f"a header block begins with NATS/1.0 and a line break, not {_cut(line)}")
     rest = line[len(VERSION) :]
     if rest and not rest[:1].isspace():
-        raise HeaderError(f"a header block begins with NATS/1.0, not {line!r}")
-    code, _, description = _text(rest).strip().partition(" ")
-    return Status(code, description.strip())
+        raise HeaderError(f"a header block begins with NATS/1.0, not {_cut(line)}")
+    code, *description = _text(rest).split(None, 1) or [""]
+    return Status(code, "".join(description).rstrip())
 
 
 def parse_headers(block: bytes) -> dict[str, str]:
@@ -71,7 +71,7 @@ def parse_headers(block: bytes) -> dict[str, str]:
     for line in block[: -len(END)].split(b"\r\n")[1:]:
         name, found, value = line.partition(b":")
         if not found or not name.strip():
-            raise HeaderError(f"a header is a name, a colon and a value, not {line!r}")
+            raise HeaderError(f"a header is a name, a colon and a value, not {_cut(line)}")
         headers.setdefault(_text(name).strip(), _text(value).strip())
     return headers
 
@@ -80,4 +80,9 @@ def _text(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:
-        raise HeaderError(f"a header is UTF-8 text, not {data!r}") from None
+        raise HeaderError(f"a header is UTF-8 text, not {_cut(data)}") from None
+
+
+def _cut(data: bytes) -> str:
+    """What is shown of bytes that a stranger may have chosen."""
+    return repr(data[:200])

@@ -13,6 +13,9 @@ PREFIX = ["$JS", "ACK"]
 V1_TOKENS = 9
 V2_TOKENS = 11
 NO_DOMAIN = "_"
+MAX_DIGITS = 20
+"""Digits of the largest number of 64 bits, 1.8e19; as nanoseconds it is the year 2554."""
+
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -61,10 +64,13 @@ class Metadata:
         """
         tokens = reply.decode().split(".")
         if tokens[:2] != PREFIX or (len(tokens) != V1_TOKENS and len(tokens) < V2_TOKENS):
-            raise ValueError(f"{reply!r} is not the reply subject of a JetStream delivery")
+            raise ValueError(f"{reply[:200]!r} is not the reply subject of a JetStream delivery")
         at = 2 if len(tokens) == V1_TOKENS else 4
         domain = tokens[2] if at == 4 and tokens[2] != NO_DOMAIN else None
-        delivered, stream, consumer, time, pending = map(int, tokens[at + 2 : at + 7])
+        numbers = tokens[at + 2 : at + 7]
+        if not all(map(_is_number, numbers)):
+            raise ValueError(f"{reply[:200]!r} has something else where a delivery has numbers")
+        delivered, stream, consumer, time, pending = map(int, numbers)
         return cls(
             sequence=SequencePair(consumer=consumer, stream=stream),
             num_pending=pending,
@@ -76,6 +82,10 @@ class Metadata:
         )
 
 
+def _is_number(text: str) -> bool:
+    return len(text) <= MAX_DIGITS and text.isascii() and text.isdigit()
+
+
 def is_ack_subject(reply: bytes, stream: str, consumer: str) -> bool:
     """Whether a reply subject acknowledges a delivery of this consumer.
 
@@ -84,6 +94,6 @@ def is_ack_subject(reply: bytes, stream: str, consumer: str) -> bool:
     """
     try:
         metadata = Metadata.of(reply)
-    except (ValueError, OverflowError):
+    except ValueError:
         return False
     return metadata.stream == stream and metadata.consumer == consumer
