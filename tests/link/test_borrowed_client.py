@@ -11,10 +11,11 @@ from typing import Any
 import anyio
 import nats
 import pytest
+from anyio.abc import TaskStatus
 from nats.aio.client import Client
 
 import walnats_anyio as walnats
-from tests.actors._stage import breaking, listening
+from tests.actors._stage import listening
 from tests.link._probe import connections
 from tests.support.recorders import Handled
 from tests.support.waiting import DEADLINE, until
@@ -188,9 +189,15 @@ async def test_a_listener_on_it_ends_when_the_caller_closes_it(client: Client) -
         await conn.register()
     async with ACTORS.connect(client, close=False) as actors:
         await actors.register()
-        async with breaking(actors, walnats.ConnectionLostError):
-            await until(lambda: len(actors._link._subscriptions) > 1)
-            await client.close()
+
+        async def listen(*, task_status: TaskStatus[None]) -> None:
+            with pytest.raises(walnats.ConnectionLostError, match=r"nats\.NATS .* is closed"):
+                await actors.listen(task_status=task_status)
+
+        with anyio.fail_after(DEADLINE):
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(listen)
+                await client.close()
 
 
 async def test_it_emits_and_listens_across_a_restart(

@@ -90,7 +90,8 @@ class Connection:
 
     async def _work(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do one part of the work until the connection ends."""
-        with anyio.CancelScope() as scope:
+        # It ends with `serve`, and not when the body of the connection is cancelled.
+        with anyio.CancelScope(shield=True) as scope:
             self._scopes.append(scope)
             if not self.reason:
                 await work()

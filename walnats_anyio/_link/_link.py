@@ -49,6 +49,9 @@ logger = logging.getLogger("walnats_anyio.link")
 SETTLE = 5.0
 """Seconds after a reconnect in which "no responders" may only mean that JetStream is not up yet."""
 
+LEAVE_WITHIN = 10.0
+"""Seconds that a body which was cancelled has, to end what it does, before the link goes away."""
+
 MOVE_WITHIN = 2.0
 """Seconds that answers are waited for before a connection moves away from a server that stops."""
 
@@ -96,6 +99,8 @@ class Link:
         self._dialer: Dialer
         self._tasks: TaskGroup
         self._established: Established | None = None
+        self._scopes: list[anyio.CancelScope] = []
+        self._left = anyio.Event()
         self._connection: Connection | None = None
         self._settled_at = 0.0
         self._watchers: dict[int, Watcher] = {}
@@ -277,21 +282,45 @@ class Link:
         self._tasks = tasks
         self.subscribe_to(self._pending.prefix + b"*", self._pending.on_reply)
         self._established = await dialer.first()
+        tasks.start_soon(self.backend.protect(self._outlast), name="walnats/last")
         for name, task in (
             ("pending", self._pending.watch),
             ("later", self._pending.send_later),
             ("connection", self._serve_for_ever),
         ):
-            tasks.start_soon(self.backend.protect(self._guard), task, name=f"walnats/{name}")
+            self._start(name, task)
         await self._settle_in()
 
+    def _start(self, name: str, task: Callable[[], Awaitable[None]]) -> None:
+        self._tasks.start_soon(self.backend.protect(self._guard), task, name=f"walnats/{name}")
+
     async def _guard(self, task: Callable[[], Awaitable[None]]) -> None:
-        """Run a task; whoever waits on the link hears of its end, should it break."""
+        """Run a task until `stop`; whoever waits on the link hears of its end, should it break.
+
+        A cancellation from outside is the body's alone: what that says at its end is still sent.
+        """
         try:
-            await task()
+            with anyio.CancelScope(shield=True) as scope:
+                self._scopes.append(scope)
+                if not self._left.is_set():
+                    await task()
         except Exception as exc:
             self._close(ConnectionLostError("the connection to NATS is broken"), exc)
             raise
+
+    async def _outlast(self) -> None:
+        """Cancelled with the body, give that the time to leave; then end the other tasks."""
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.move_on_after(LEAVE_WITHIN, shield=True):
+                await self._left.wait()
+            self._stop()
+
+    def _stop(self) -> None:
+        self._left.set()
+        for scope in self._scopes:
+            scope.cancel()
 
     async def _settle_in(self) -> None:
         """Wait until the server has read our first words; it may refuse the inbox.
@@ -368,7 +397,7 @@ class Link:
             self._callbacks.post(self._options.lame_duck_mode_cb)
         if self._dialer.learn(info) and not self._moving:
             self._moving = True
-            self._tasks.start_soon(self.backend.protect(self._move), name="walnats/move")
+            self._start("move", self._move)
 
     def on_error(self, error: Exception) -> None:
         """Tell the caller's `error_cb`."""
@@ -438,6 +467,11 @@ class Link:
             await self._callbacks.call_all()
         if scope.cancelled_caught:
             logger.warning("a callback took over %g s and was cut short", CLOSE_WITHIN)
+        established, self._established = self._established, None
+        if established is not None:  # nobody came to serve it
+            with anyio.move_on_after(CLOSE_WITHIN, shield=True):
+                await established.transport.close()
+        self._stop()
 
     def _close(self, error: Exception, cause: BaseException | None = None) -> None:
         """Close for good; whoever waits hears of it."""
@@ -487,7 +521,7 @@ async def open_link(
                 yield link
             except BaseException as exc:  # noqa: BLE001 - raised below
                 body = exc
-            await link.leave()
+            await backend.protect(link.leave)()
             tasks.cancel_scope.cancel()
     except BaseException as exc:
         await dialer.close()
