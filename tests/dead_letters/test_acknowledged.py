@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 import walnats_anyio as walnats
-from tests.actors._stage import until
+from tests.support.waiting import until
 from tests.dead_letters._office import PLACED, Office, a_letter, office, register
 from walnats_anyio._events import _publication
 from walnats_anyio._letters import STREAM, create_stream

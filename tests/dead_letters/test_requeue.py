@@ -11,7 +11,8 @@ import anyio
 import pytest
 
 import walnats_anyio as walnats
-from tests.actors._stage import Handled, listening, running, stage
+from tests.support.recorders import Handled
+from tests.actors._stage import listening, running, stage
 from tests.dead_letters._office import PLACED, a_letter, office, register
 from walnats_anyio._link import api
 from walnats_anyio.dead_letters import DeadLetter, LetterNotFoundError, RequeueError

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import walnats_anyio as walnats
-from tests.actors._stage import until
+from tests.support.waiting import until
 from tests.dead_letters._office import PLACED, a_letter, office, register
 from walnats_anyio._letters import STREAM, new_config
 from walnats_anyio._link import api

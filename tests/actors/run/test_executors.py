@@ -11,7 +11,8 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.actors._stage import running, until
+from tests.actors._stage import running
+from tests.support.waiting import until
 from tests.actors.run._handlers import (
     Sleep,
     cancel,

@@ -13,7 +13,8 @@ import anyio
 import pytest
 
 from tests.actors._elsewhere import Note
-from tests.actors._stage import Stage, running, until
+from tests.actors._stage import Stage, running
+from tests.support.waiting import until
 from tests.actors.run import _handlers as handlers
 from walnats_anyio import (
     Actor,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.actors._stage import listening, stage
-from tests.actors.test_burial import letters_of, take_and_vanish
+from tests.actors._stage import letters_of, take_and_vanish
 from tests.support.recorders import Gate, Recorder
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event

@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import anyio
 import pytest
 
-import walnats_anyio._actors._endings as endings
-from tests.actors._stage import Stage, listening, running, stage
+from tests.actors._stage import letters_of, listening, running, stage, take_and_vanish
 from tests.support.recorders import Handled
 from tests.support.waiting import until
 from walnats_anyio import Actor, Actors, Event, Events, Reject, Retry
-from walnats_anyio._link import api, pub, stream_config
-from walnats_anyio.dead_letters import DeadLetter, DeadLetters
+from walnats_anyio._actors.settle import _verdict
+from walnats_anyio._link import api, stream_config
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import ConnectedActors
 
 pytestmark = pytest.mark.anyio
-
-
-async def letters_of(url: str, event: Event[Any]) -> list[DeadLetter]:
-    async with DeadLetters.connect(url) as dead:
-        return [letter async for letter in dead.letters(event=event)]
-
-
-async def take_and_vanish(on: Stage, actor: Actor[Any, Any]) -> None:
-    """Take an event as a worker would that dies with it."""
-    taken = await on.overhear("vanished")
-    subject = f"$JS.API.CONSUMER.MSG.NEXT.{actor.event.stream_name}.{actor.consumer_name}"
-    on.link.post(pub(subject, b'{"batch": 1}', "vanished"))
-    await until(lambda: len(taken) == 1)
 
 
 async def test_a_letter_says_what_happened(url: str, event: Event[int]) -> None:
@@ -155,7 +140,7 @@ async def test_without_dead_letters(
 async def test_a_letter_that_cannot_be_written_keeps_the_event(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(endings, "UNWRITTEN_DELAY", 0.2)
+    monkeypatch.setattr(_verdict, "UNWRITTEN_DELAY", 0.2)
     event = Event("numbers", int)
 
     async def handle(message: int) -> None:
