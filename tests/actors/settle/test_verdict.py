@@ -1,4 +1,4 @@
-"""What NATS is told at the end of a job: each row of the table, each word on the wire."""
+"""What NATS is told of a delivery: each row of the table, each word on the wire."""
 
 from __future__ import annotations
 
@@ -11,15 +11,21 @@ from hypothesis import strategies as st
 
 from walnats_anyio import Reject, Retry
 from walnats_anyio._actors.settle._verdict import (
+    REFUSED_DELAY,
+    UNWRITTEN_DELAY,
     Ack,
-    Bury,
+    DeadLetterVerdict,
+    Final,
+    HandBack,
     Nak,
     Outcome,
+    Policy,
     Term,
     Verdict,
     decide,
     delay_after,
-    in_words,
+    to_wire,
+    wish_of,
 )
 from walnats_anyio.dead_letters import Reason
 
@@ -31,8 +37,8 @@ DELAYS = (0.5, 10.0)
     ("outcome", "error", "verdict"),
     [
         (Outcome.RETURNED, None, Ack()),
-        (Outcome.RAISED, Reject("no such user"), Bury(Reason.REJECTED)),
-        (Outcome.RAISED, Reject(), Bury(Reason.REJECTED)),
+        (Outcome.RAISED, Reject("no such user"), DeadLetterVerdict(Reason.REJECTED)),
+        (Outcome.RAISED, Reject(), DeadLetterVerdict(Reason.REJECTED)),
         (Outcome.RAISED, Retry(delay=7), Nak(7.0)),
         (Outcome.RAISED, Retry(delay=0), Nak(0.0)),
         (Outcome.RAISED, Retry(), Nak(10.0)),
@@ -40,17 +46,21 @@ DELAYS = (0.5, 10.0)
         (Outcome.RAISED, BaseException(), Nak(10.0)),
         (Outcome.RAISED, None, Nak(10.0)),
         (Outcome.TIMED_OUT, TimeoutError(), Nak(10.0)),
-        (Outcome.UNDECODABLE, ERROR, Bury(Reason.UNDECODABLE)),
-        (Outcome.DIED, ERROR, Bury(Reason.DIED)),
-        (Outcome.STOPPED, None, Nak(0.0)),
-        (Outcome.STOPPED, ERROR, Nak(0.0)),
+        (Outcome.UNDECODABLE, ERROR, DeadLetterVerdict(Reason.UNDECODABLE)),
+        (Outcome.DIED, ERROR, DeadLetterVerdict(Reason.DIED)),
+        (Outcome.STOPPED, None, HandBack(0.0)),
+        (Outcome.STOPPED, ERROR, HandBack(0.0)),
+        (Outcome.EXPIRED, None, HandBack(0.0)),
+        (Outcome.REFUSED, None, HandBack(REFUSED_DELAY)),
+        (Outcome.FOREIGN, None, Ack()),
+        (Outcome.UNWRITTEN, None, Nak(UNWRITTEN_DELAY)),
     ],
 )
-def test_every_way_a_job_can_end(
+def test_every_way_a_delivery_can_end(
     outcome: Outcome, error: BaseException | None, verdict: Verdict
 ) -> None:
-    assert decide(outcome, error, 2, DELAYS, None) == verdict
-    assert decide(outcome, error, 2, DELAYS, 3) == verdict
+    assert decide(outcome, error, 2, Policy(DELAYS)) == verdict
+    assert decide(outcome, error, 2, Policy(DELAYS, 3)) == verdict
 
 
 @pytest.mark.parametrize("attempt", [2, 3, 1000])
@@ -59,18 +69,59 @@ def test_every_way_a_job_can_end(
 def test_the_last_attempt_that_fails(
     outcome: Outcome, error: Exception | None, attempt: int
 ) -> None:
-    assert decide(outcome, error, attempt, DELAYS, 2) == Bury(Reason.EXHAUSTED)
+    assert decide(outcome, error, attempt, Policy(DELAYS, 2)) == DeadLetterVerdict(Reason.EXHAUSTED)
 
 
 def test_the_last_attempt_may_end_well_or_be_stopped() -> None:
-    assert decide(Outcome.RETURNED, None, 2, DELAYS, 2) == Ack()
-    assert decide(Outcome.STOPPED, None, 2, DELAYS, 2) == Nak(0.0)
-    assert decide(Outcome.RAISED, Reject("no"), 2, DELAYS, 2) == Bury(Reason.REJECTED)
+    policy = Policy(DELAYS, 2)
+    assert decide(Outcome.RETURNED, None, 2, policy) == Ack()
+    assert decide(Outcome.STOPPED, None, 2, policy) == HandBack(0.0)
+    assert decide(Outcome.RAISED, Reject("no"), 2, policy) == DeadLetterVerdict(Reason.REJECTED)
 
 
-@pytest.mark.parametrize("error", [Reject("no"), Retry(delay=7)])
-def test_only_a_handler_chooses_its_end(error: Exception) -> None:
-    assert decide(Outcome.TIMED_OUT, error, 1, DELAYS, None) == Nak(0.5)
+def test_a_burst_puts_failures_off() -> None:
+    """Or one event that always fails would never let it end."""
+    policy = Policy((), None, least_delay=1.0)
+    assert decide(Outcome.RAISED, ERROR, 1, policy) == Nak(1.0)
+    assert decide(Outcome.RAISED, Retry(delay=0), 1, policy) == Nak(1.0)
+    assert decide(Outcome.RAISED, Retry(delay=7), 1, policy) == Nak(7.0)
+    assert decide(Outcome.STOPPED, None, 1, policy) == HandBack(0.0)
+
+
+@pytest.mark.parametrize(
+    ("errors", "verdict"),
+    [
+        ([Reject("a"), Reject("b")], DeadLetterVerdict(Reason.REJECTED)),
+        ([Retry(delay=3), Retry(delay=7), Retry()], Nak(7.0)),
+        ([Retry(), Retry()], Nak(10.0)),
+        ([Retry(delay=7), Reject("a")], Nak(10.0)),
+        ([Reject("a"), ERROR], Nak(10.0)),
+        ([Retry(delay=7), ERROR], Nak(10.0)),
+    ],
+)
+def test_a_group_counts_as_what_all_of_it_is(errors: list[Exception], verdict: Verdict) -> None:
+    group = ExceptionGroup("several", errors)
+    nested = ExceptionGroup("outer", [ExceptionGroup("inner", errors)])
+    assert decide(Outcome.RAISED, group, 2, Policy(DELAYS, 3)) == verdict
+    assert decide(Outcome.RAISED, nested, 2, Policy(DELAYS, 3)) == verdict
+
+
+def test_a_group_of_rejections_has_every_reason() -> None:
+    wish = wish_of(ExceptionGroup("several", [Reject("a"), Reject("b")]))
+    assert isinstance(wish, Reject)
+    assert wish.reason == "a; b"
+
+
+class OwnRetry(Retry):
+    """One whose `__init__` does not call ours, or sets nonsense."""
+
+    def __init__(self, delay: object) -> None:
+        self.delay = delay  # type: ignore[assignment] # nonsense
+
+
+@pytest.mark.parametrize("delay", ["7", -1, math.nan, math.inf, None, 10**12])
+def test_a_retry_with_a_delay_that_is_none(delay: object) -> None:
+    assert decide(Outcome.RAISED, OwnRetry(delay), 2, Policy(DELAYS)) == Nak(10.0)
 
 
 @given(
@@ -101,13 +152,13 @@ def test_a_function_that_gives_no_delay(wrong: float) -> None:
 @given(st.floats(0, 1e300))
 def test_a_delay_of_any_length_fits(delay: float) -> None:
     """The server reads an int64 of nanoseconds, which is 292 years."""
-    words = in_words(Nak(delay)).removeprefix(b"-NAK").strip() or b'{"delay": 0}'
+    words = to_wire(Nak(delay)).removeprefix(b"-NAK").strip() or b'{"delay": 0}'
     assert 0 <= json.loads(words)["delay"] < 2**63
 
 
 @given(st.floats(0, 1e9))
-def test_a_delay_in_words_is_in_nanoseconds(delay: float) -> None:
-    words = in_words(Nak(delay))
+def test_a_delay_on_the_wire_is_in_nanoseconds(delay: float) -> None:
+    words = to_wire(Nak(delay))
     if delay == 0:
         assert words == b"-NAK"
         return
@@ -123,6 +174,8 @@ def test_a_delay_in_words_is_in_nanoseconds(delay: float) -> None:
         (Ack(), b""),
         (Nak(0.0), b"-NAK"),
         (Nak(1.5), b'-NAK {"delay": 1500000000}'),
+        (HandBack(0.0), b"-NAK"),
+        (HandBack(1.0), b'-NAK {"delay": 1000000000}'),
         (Term("no such user"), b"+TERM no such user"),
         (Term(""), b"+TERM"),
         (Term(" \n"), b"+TERM"),
@@ -130,8 +183,8 @@ def test_a_delay_in_words_is_in_nanoseconds(delay: float) -> None:
         (Term("größer"), "+TERM größer".encode()),
     ],
 )
-def test_verdicts_in_words(verdict: Ack | Nak | Term, words: bytes) -> None:
-    assert in_words(verdict) == words
+def test_verdicts_to_wire(verdict: Ack | Nak | Term, words: bytes) -> None:
+    assert to_wire(verdict) == words
 
 
 @given(st.text(st.characters(codec=None)))
@@ -139,7 +192,7 @@ def test_verdicts_in_words(verdict: Ack | Nak | Term, words: bytes) -> None:
 @example("long " * 300_000)
 @settings(deadline=None)
 def test_any_reason_fits_into_a_line(reason: str) -> None:
-    words = in_words(Term(reason))
+    words = to_wire(Term(reason))
     assert words.startswith(b"+TERM")
     assert b"\r" not in words
     assert b"\n" not in words
