@@ -116,7 +116,7 @@ async def test_replicas_are_raised_with_those_of_the_events(nats_cluster: NatsCl
     placed = {count: walnats.Event(f"placed-{count}", int, replicas=count) for count in (1, 2, 3)}
 
     async def replicas() -> tuple[int, int]:
-        notes = await api(desk.link, "STREAM.INFO.walnats-handed-back")
+        notes = await api(desk.link, "STREAM.INFO.walnats-attempts")
         return (await desk.config())["num_replicas"], notes["config"]["num_replicas"]
 
     async with office(url, stream=False) as desk:

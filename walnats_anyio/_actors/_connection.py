@@ -163,7 +163,7 @@ class ConnectedActors:
             await self._create_streams()
         except ServerError as error:
             # A worker's user may not be allowed to look. What happens without them loses nothing.
-            logger.warning("the streams for dead letters and hand-backs may be missing: %s", error)
+            logger.warning("the streams for dead letters and notes of attempts may be missing: %s", error)
 
     def shutdown(self) -> None:
         """Stop gracefully: take no more events, finish the running jobs, then `listen` returns.

@@ -23,9 +23,9 @@ _FORBIDDEN = {
 _RESERVED_TOKENS = {"_INBOX", "_R_", "_GR_"}
 
 # What the library keeps for itself: an event there would be taken for a dead letter or for a note
-# of a hand-back, or its stream would be that of all of them.
-_OWN_SUBJECTS = ("walnats.dead", "walnats.handed-back")
-_OWN_STREAMS = ("walnats-dead-letters", "walnats-handed-back")
+# of attempts, or its stream would be that of all of them.
+_OWN_SUBJECTS = ("walnats.dead", "walnats.attempts")
+_OWN_STREAMS = ("walnats-dead-letters", "walnats-attempts")
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
