@@ -10,7 +10,6 @@ from typing import Any
 import anyio
 
 import walnats_anyio as walnats
-
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio._actors._actor_run import ActorRun
 from walnats_anyio._link import Link, api, pub

@@ -9,9 +9,9 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.support.waiting import DEADLINE, until
-from tests.support.recorders import Gate, Handled
 from tests.actors._stage import Stage, breaking, listening, run_of, stage
+from tests.support.recorders import Gate, Handled
+from tests.support.waiting import DEADLINE, until
 from walnats_anyio import (
     Actor,
     Actors,
@@ -336,7 +336,7 @@ async def test_a_client_that_is_pinned(url: str, event: Event[int]) -> None:
         await make_by_hand(conn._link, actor, **fields)
         await events.emit(event, 1, sync=True)
         came: list[Message] = []
-        inbox = await conn._link.subscribe(came.append)
+        inbox = conn._link.subscribe(came.append)
         body = b'{"batch": 1, "expires": 10000000000, "group": "g"}'
         pull = f"$JS.API.CONSUMER.MSG.NEXT.{event.stream_name}.a"
         conn._link.post(pub(pull, body, inbox.subject))

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import walnats_anyio as walnats
-from tests.support.waiting import until
 from tests.dead_letters._office import PLACED, a_letter, office, register
+from tests.support.waiting import until
 from walnats_anyio._letters import STREAM, new_config
 from walnats_anyio._link import api
 from walnats_anyio.testing import NatsCluster

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from walnats_anyio import Actor, Event
+from walnats_anyio._actors.declare._fingerprint import FINGERPRINT, fingerprint
 from walnats_anyio._actors.pull._consumer_rules import (
     CONSUMER_RULES,
     Terms,
@@ -20,7 +21,6 @@ from walnats_anyio._actors.pull._consumer_rules import (
     updated,
     warnings,
 )
-from walnats_anyio._actors.declare._fingerprint import FINGERPRINT, fingerprint
 from walnats_anyio._actors.pull._requests import Options, within
 from walnats_anyio._events import Action
 

@@ -56,9 +56,7 @@ def test_an_unknown_status_ends_it_in_time(doubts: Doubts) -> None:
     assert UNKNOWN_FOR < 60
 
 
-@pytest.mark.parametrize(
-    "known", [each for each in Meaning if each not in (*ODD, Meaning.NOTHING)]
-)
+@pytest.mark.parametrize("known", [each for each in Meaning if each not in (*ODD, Meaning.NOTHING)])
 def test_a_known_status_ends_the_doubt(doubts: Doubts, known: Meaning) -> None:
     doubts.status(Meaning.UNKNOWN, "499", "New")
     doubts.tick(UNKNOWN_FOR - 1)

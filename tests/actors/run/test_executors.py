@@ -12,7 +12,6 @@ import anyio
 import pytest
 
 from tests.actors._stage import running
-from tests.support.waiting import until
 from tests.actors.run._handlers import (
     Sleep,
     cancel,
@@ -22,6 +21,7 @@ from tests.actors.run._handlers import (
     leave,
     stop_generation,
 )
+from tests.support.waiting import until
 from walnats_anyio import Actor, Event, ExecuteIn, HandlerError
 from walnats_anyio._actors.run._threads import ThreadCall
 from walnats_anyio.middlewares import BaseContext, ErrorContext, Middleware

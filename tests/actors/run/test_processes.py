@@ -14,8 +14,8 @@ import pytest
 
 from tests.actors._elsewhere import Note
 from tests.actors._stage import Stage, running
-from tests.support.waiting import until
 from tests.actors.run import _handlers as handlers
+from tests.support.waiting import until
 from walnats_anyio import (
     Actor,
     Event,

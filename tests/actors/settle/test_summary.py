@@ -11,9 +11,13 @@ from tests.actors._stage import stage
 from tests.support.recorders import Gate, Handled
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Event, Reject
-from walnats_anyio.types import ActorSummary, Summary
+from walnats_anyio.types import ActorSummary, Ended, Summary
 
 pytestmark = pytest.mark.anyio
+
+
+def counts_of(summary: Summary) -> tuple[int, int, int, int]:
+    return summary.handled, summary.failed, summary.dead_lettered, summary.handed_back
 
 
 async def test_what_became_of_the_events(url: str, event: Event[int]) -> None:
@@ -40,7 +44,12 @@ async def test_what_became_of_the_events(url: str, event: Event[int]) -> None:
         ActorSummary("good", event.name, handled=3, failed=0, dead_lettered=0, handed_back=0),
         ActorSummary("bad", event.name, handled=2, failed=1, dead_lettered=1, handed_back=0),
     )
-    assert (summary.handled, summary.failed, summary.dead_lettered, summary.handed_back) == (5, 1, 1, 0)
+    assert (summary.handled, summary.failed, summary.dead_lettered, summary.handed_back) == (
+        5,
+        1,
+        1,
+        0,
+    )
     assert 0 < summary.seconds < DEADLINE
     assert str(summary).startswith("5 handled, 1 failed, 1 dead-lettered, 0 handed back in ")
 
@@ -63,4 +72,9 @@ async def test_cancelled_it_is_in_the_log(
 async def test_a_burst_that_finds_nothing(url: str, event: Event[int]) -> None:
     async with stage(url, Actor("a", event, Handled())) as on:
         summary = await on.actors.listen(burst=True, poll_delay=0)
-    assert (summary.handled, summary.failed, summary.dead_lettered, summary.handed_back) == (0, 0, 0, 0)
+    assert (summary.handled, summary.failed, summary.dead_lettered, summary.handed_back) == (
+        0,
+        0,
+        0,
+        0,
+    )

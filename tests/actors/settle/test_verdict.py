@@ -15,7 +15,6 @@ from walnats_anyio._actors.settle._verdict import (
     UNWRITTEN_DELAY,
     Ack,
     DeadLetterVerdict,
-    Final,
     HandBack,
     Nak,
     Outcome,
