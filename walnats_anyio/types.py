@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from walnats_anyio._actors import ActorSummary, ConnectedActors, Summary
+from walnats_anyio._actors import ActorSummary, ConnectedActors, Ended, Summary
 from walnats_anyio._events import BaseEvent, ConnectedEvents
 from walnats_anyio.middlewares import BaseContext, Context, ErrorContext, OkContext
 
@@ -13,6 +13,7 @@ __all__ = [
     "ConnectedActors",
     "ConnectedEvents",
     "Context",
+    "Ended",
     "ErrorContext",
     "OkContext",
     "Summary",

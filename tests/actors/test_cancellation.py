@@ -147,10 +147,13 @@ async def handle_the_rest(on: Stage, actor: Actor[int, Any], jobs: Jobs) -> None
 
 def nothing_is_held(listenings: list[Listening]) -> None:
     for listening_ in listenings:
-        assert listening_.slots.held == 0
-        for listener in listening_._listeners:
-            assert not listener.held
-            assert listener._intake.held == 0
+        assert listening_.budget.held == 0
+        assert listening_.scheduler.idle
+        for run in listening_.runs:
+            assert not run.deliveries.held
+            assert not run.workers.waiting
+            assert not run.workers.limiter.borrowed_tokens
+            assert run.consumer._intake.held == 0
     listenings.clear()
 
 

@@ -9,16 +9,9 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.actors._stage import (
-    DEADLINE,
-    Gate,
-    Handled,
-    Stage,
-    breaking,
-    listening,
-    stage,
-    until,
-)
+from tests.actors._stage import Stage, breaking, listening, run_of, stage
+from tests.support.recorders import Gate, Handled
+from tests.support.waiting import DEADLINE, until
 from walnats_anyio import (
     Actor,
     Actors,
@@ -29,7 +22,8 @@ from walnats_anyio import (
     StreamConfigError,
     WalnatsError,
 )
-from walnats_anyio._actors import _doubts, _listen
+from walnats_anyio._actors import _listen
+from walnats_anyio._actors.pull import _doubts
 from walnats_anyio._actors.pull._consumer_rules import CONSUMER_RULES, differences_of
 from walnats_anyio._events import Action
 from walnats_anyio._link import Link, Message, api, pub
@@ -342,7 +336,7 @@ async def test_a_client_that_is_pinned(url: str, event: Event[int]) -> None:
         await make_by_hand(conn._link, actor, **fields)
         await events.emit(event, 1, sync=True)
         came: list[Message] = []
-        inbox = await conn._link.subscribe(came.append)
+        inbox = conn._link.subscribe(came.append)
         body = b'{"batch": 1, "expires": 10000000000, "group": "g"}'
         pull = f"$JS.API.CONSUMER.MSG.NEXT.{event.stream_name}.a"
         conn._link.post(pub(pull, body, inbox.subject))
@@ -565,16 +559,16 @@ async def test_a_status_that_nobody_knows(
     actor = Actor("a", event, Handled(), ack_wait=1)
     async with stage(url, actor) as on, breaking(on.actors, ServerError):
         await _until_asked(on, actor)
-        (listener,) = on.actors._listening._listeners  # type: ignore[union-attr] # it is there
-        assert listener._mailbox is not None
-        reply = listener._mailbox.subject
+        subscription = run_of(on.actors).consumer._subscription
+        assert subscription is not None
+        reply = subscription.subject
         block = b"NATS/1.0 499 Something New\r\n\r\n"
         async with anyio.create_task_group() as tasks:
 
             async def answer() -> None:
                 while on.actors._listening is not None:
                     on.link.post(
-                        b"HPUB %b %d %d\r\n%b\r\n" % (reply.encode(), len(block), len(block), block)
+                        b"HPUB %b %d %d\r\n%b\r\n" % (reply, len(block), len(block), block)
                     )
                     await anyio.sleep(0.1)
 

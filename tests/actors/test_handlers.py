@@ -21,7 +21,9 @@ from tests.actors._elsewhere import (
     retry_in_an_hour,
     return_something_unpicklable,
 )
-from tests.actors._stage import Handled, running, until
+from tests.actors._stage import running
+from tests.support.recorders import Handled
+from tests.support.waiting import until
 from walnats_anyio import Actor, Event, ExecuteIn, Reject, Retry
 from walnats_anyio.middlewares import ErrorContext, Middleware
 

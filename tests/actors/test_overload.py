@@ -84,11 +84,11 @@ async def test_few_slots_hold_few_events(url: str, event: Event[int]) -> None:
         await on.emit(*range(20))
         async with listening(on.actors, max_jobs=2):
             assert on.actors._listening is not None
-            slots = on.actors._listening.slots
+            budget = on.actors._listening.budget
 
             async def done() -> bool:
                 nonlocal held
-                held = max(held, slots.held)
+                held = max(held, budget.held)
                 return (await on.consumer(actors[-1])).left == 0
 
             await until(done)

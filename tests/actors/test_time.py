@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.actors._stage import listening, running, stage
+from tests.actors._stage import listening, running, stage, until_ticked
 from tests.support.recorders import Gate, Handled
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event, ExecuteIn
@@ -58,11 +58,8 @@ async def test_a_job_of_many_ack_waits_is_run_once(url: str, event: Event[int]) 
     async with running(url, actor) as on:
         await on.emit(1)
         await gate.come(1)
-        assert on.actors._listening is not None
-        (listener,) = on.actors._listening._listeners
-        # A tick is a quarter of `ack_wait` here.
-        later = listener._tick + 12
-        await until(lambda: listener._tick >= later)
+        # A round is a quarter of `ack_wait` here.
+        await until_ticked(on.actors, 12)
         assert (await on.consumer(actor)).taken == 1
         gate.open()
         await on.until_done(actor)

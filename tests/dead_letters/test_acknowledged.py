@@ -9,8 +9,8 @@ import anyio
 import pytest
 
 import walnats_anyio as walnats
-from tests.actors._stage import until
 from tests.dead_letters._office import PLACED, Office, a_letter, office, register
+from tests.support.waiting import until
 from walnats_anyio._events import _publication
 from walnats_anyio._letters import STREAM, create_stream
 from walnats_anyio._link import Message, api, open_link, pub

@@ -11,8 +11,9 @@ import anyio
 import pytest
 
 import walnats_anyio as walnats
-from tests.actors._stage import Handled, listening, running, stage
+from tests.actors._stage import listening, running, stage
 from tests.dead_letters._office import PLACED, a_letter, office, register
+from tests.support.recorders import Handled
 from walnats_anyio._link import api
 from walnats_anyio.dead_letters import DeadLetter, LetterNotFoundError, RequeueError
 from walnats_anyio.dead_letters._requeue import put_back

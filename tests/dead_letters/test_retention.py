@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import walnats_anyio as walnats
-from tests.actors._stage import until
 from tests.dead_letters._office import PLACED, a_letter, office, register
+from tests.support.waiting import until
 from walnats_anyio._letters import STREAM, new_config
 from walnats_anyio._link import api
 from walnats_anyio.testing import NatsCluster
@@ -116,7 +116,7 @@ async def test_replicas_are_raised_with_those_of_the_events(nats_cluster: NatsCl
     placed = {count: walnats.Event(f"placed-{count}", int, replicas=count) for count in (1, 2, 3)}
 
     async def replicas() -> tuple[int, int]:
-        notes = await api(desk.link, "STREAM.INFO.walnats-handed-back")
+        notes = await api(desk.link, "STREAM.INFO.walnats-attempts")
         return (await desk.config())["num_replicas"], notes["config"]["num_replicas"]
 
     async with office(url, stream=False) as desk:

@@ -19,16 +19,21 @@ CONSUMER = [
     for rule in CONSUMER_RULES
 ]
 
+LOOKS = "asks again after a second, and looks at the consumer"
+LOOKS_FOR_A_WHILE = f"{LOOKS}; ends with a `ServerError` after 30 s"
+
 DONE = {
     Meaning.ALIVE: "goes on waiting",
+    Meaning.COMPLETED: "goes on; it has asked again when the last event came",
     Meaning.EMPTY: "asks again; ends a burst",
     Meaning.EXPIRED: "asks again; ends a burst",
+    Meaning.TOO_LARGE: "asks again, for more bytes if no event came before",
     Meaning.AGAIN: "asks again",
-    Meaning.LATER: "asks again after a second, and looks at the consumer",
-    Meaning.DELETED: "ends with a `ConsumerConfigError`",
-    Meaning.REFUSED: "ends with a `ConsumerConfigError`",
+    Meaning.LATER: LOOKS,
+    Meaning.DELETED: LOOKS_FOR_A_WHILE,
+    Meaning.REFUSED: LOOKS_FOR_A_WHILE,
     Meaning.NOTHING: "ignores the message",
-    Meaning.UNKNOWN: "asks again after a second; ends with a `ServerError` after 30 s",
+    Meaning.UNKNOWN: LOOKS_FOR_A_WHILE,
 }
 
 STATUS = [

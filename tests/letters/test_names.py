@@ -16,10 +16,9 @@ import walnats_anyio as walnats
         "walnats.dead.letters",
         "walnats.dead.shop-placed.pack.1-1",
         "walnats.dead.a",
-        "walnats-handed-back",
-        "walnats.handed-back",
-        "walnats.handed-back.a",
-        "walnats.handed.back",
+        "walnats-attempts",
+        "walnats.attempts",
+        "walnats.attempts.a",
     ],
 )
 def test_an_event_may_not_be_named_like_what_the_library_keeps_for_itself(name: str) -> None:
@@ -34,7 +33,7 @@ def test_an_event_may_not_be_named_like_what_the_library_keeps_for_itself(name: 
         "walnats.dead",
         "walnats.deadly.a",
         "dead.letters",
-        "walnats.handed",
+        "walnats.attempts-made",
         "shop.walnats.dead.a",
     ],
 )

@@ -23,7 +23,7 @@ _FORBIDDEN = {
 _RESERVED_TOKENS = {"_INBOX", "_R_", "_GR_"}
 
 # What the library keeps for itself: an event there would be taken for a dead letter or for a note
-# of a hand-back, or its stream would be that of all of them.
+# of attempts, or its stream would be that of all of them.
 _OWN_SUBJECTS = ("walnats.dead", "walnats.attempts")
 _OWN_STREAMS = ("walnats-dead-letters", "walnats-attempts")
 

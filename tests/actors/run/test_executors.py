@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.actors._stage import running, until
+from tests.actors._stage import running
 from tests.actors.run._handlers import (
     Sleep,
     cancel,
@@ -21,6 +21,7 @@ from tests.actors.run._handlers import (
     leave,
     stop_generation,
 )
+from tests.support.waiting import until
 from walnats_anyio import Actor, Event, ExecuteIn, HandlerError
 from walnats_anyio._actors.run._threads import ThreadCall
 from walnats_anyio.middlewares import BaseContext, ErrorContext, Middleware

@@ -13,8 +13,9 @@ import anyio
 import pytest
 
 from tests.actors._elsewhere import Note
-from tests.actors._stage import Stage, running, until
+from tests.actors._stage import Stage, running
 from tests.actors.run import _handlers as handlers
+from tests.support.waiting import until
 from walnats_anyio import (
     Actor,
     Event,

@@ -182,7 +182,7 @@ class Worker:
         workers.suspending()
         workers.redelivered(delivery)
         if not await workers.attempts.look_up(delivery):
-            return _died(delivery, workers.actor.max_attempts)
+            return _used_up(delivery, workers.actor.max_attempts)
         if delivery.alone and not await self._begin_alone(delivery):
             self.current = None
             workers.hand_back(delivery, Outcome.REFUSED)
@@ -214,9 +214,17 @@ class Worker:
         return True
 
 
-def _died(delivery: Delivery, most: int | None) -> JobResult:
+def _used_up(delivery: Delivery, most: int | None) -> JobResult:
+    """The result of a delivery that comes when all attempts are over."""
+    # It is no attempt of its own, but what follows the last one.
+    delivery.attempt = runs = delivery.attempt - 1
+    if not delivery.deaths:
+        failed = RuntimeError(
+            f"it failed in attempt {runs} of max_attempts={most} already: its dead letter could "
+            "not be written then, or max_attempts was higher"
+        )
+        return JobResult(Outcome.RAISED, failed)
     delivered = delivery.message.metadata.num_delivered - 1
-    runs = delivery.attempt - 1
     died = RuntimeError(
         f"delivered {delivered} times, run at most {runs} times of max_attempts={most}: the last "
         "run never ended, as its process died or was cut off"

@@ -37,9 +37,6 @@ logger = logging.getLogger("walnats_anyio.actors")
 FAILED_DELAY = 1.0
 """Seconds until an event comes again whose delay could not be found, or that failed in a burst."""
 
-NOT_RUN = (Outcome.UNDECODABLE, Outcome.DIED)
-"""Endings of deliveries that were no run of the handler."""
-
 
 class Conclusion:
     """Concludes the jobs of one actor that did not simply return."""
@@ -119,6 +116,8 @@ class Conclusion:
                 await write_letter(self._link, letter)
             except WalnatsError as error:
                 report_unwritten(self._actor, delivery, error)
+                if result.outcome is Outcome.UNDECODABLE:
+                    delivery.attempt -= 1  # or the note would count a run
                 unwritten = decide(Outcome.UNWRITTEN)
                 assert isinstance(unwritten, Ack | Nak | HandBack)
                 return unwritten
@@ -143,7 +142,7 @@ class Conclusion:
             error_type=error_type,
             error=error,
             traceback=traceback,
-            attempts=delivery.attempt - (result.outcome in NOT_RUN),
+            attempts=delivery.attempt - (result.outcome is Outcome.UNDECODABLE),
             stream=self._actor.event.stream_name,
             seq_number=metadata.sequence.stream,
             emitted_at=metadata.timestamp,

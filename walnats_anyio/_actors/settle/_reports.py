@@ -10,6 +10,7 @@ import logging
 from typing import Any
 
 from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.declare._choices import Reject, Retry
 from walnats_anyio._actors.settle._delivery import Delivery
 from walnats_anyio._actors.settle._verdict import (
     DeadLetterVerdict,
@@ -36,10 +37,13 @@ def report_failure(
     fields["outcome"] = result.outcome.value
     fields["next"] = what_next(actor, verdict)
     most = f" of {actor.max_attempts}" if actor.max_attempts is not None else ""
-    shows_trace = delivery.attempt == 1 or isinstance(verdict, DeadLetterVerdict)
+    given_up = isinstance(verdict, DeadLetterVerdict)
+    shows_trace = delivery.attempt == 1 or given_up
     wish = wish_of(result.error)
+    # What the handler asked for is no error, unless nothing is kept or it does not come true.
+    granted = isinstance(wish, Reject) and actor.dead_letters if given_up else wish is not None
     logger.log(
-        logging.ERROR if wish is None else logging.INFO,
+        logging.INFO if granted else logging.ERROR,
         "%s: attempt %d%s %s; %s",
         describe(fields), delivery.attempt, most, _what_happened(result), fields["next"],
         exc_info=result.error if shows_trace and wish is None else None,
@@ -105,5 +109,7 @@ def _what_happened(result: JobResult) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001 - an exception of the user's, with a `__str__` of its own
         text = "(its message cannot be shown)"
+    if isinstance(error, Retry) and type(error).__str__ is Retry.__str__:
+        text = ""  # it says "again in", which what happens next says better, if it is so
     verb = "raised" if result.outcome is Outcome.RAISED else result.outcome.value
     return f"{verb} {type(error).__name__}: {text}" if text else f"{verb} {type(error).__name__}"

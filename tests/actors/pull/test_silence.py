@@ -1,9 +1,10 @@
+"""Servers that say nothing for a while: no request and no pulse too many."""
+
 from __future__ import annotations
 
 import pytest
 
-from tests.actors._stage import running
-from tests.actors.test_asking import most_requested
+from tests.actors._stage import most_requested, running, until_ticked
 from tests.support.recorders import Gate, Handled
 from tests.support.waiting import until
 from walnats_anyio import Actor, Event
@@ -39,10 +40,7 @@ async def test_no_pulses_pile_up_while_the_server_is_away(nats_server: NatsServe
         await gate.come(50)
         nats_server.kill()
         await until(lambda: not on.link.connected)
-        assert on.actors._listening is not None
-        (listener,) = on.actors._listening._listeners
-        later = listener._tick + 5
-        await until(lambda: listener._tick >= later)
+        await until_ticked(on.actors, 5)
         assert len(on.link._outbox.commands) < 50
         gate.open()
         await nats_server.start()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import anyio
 import pytest
 
-from tests.actors._stage import Stage, listening, running, stage
+from tests.actors._stage import listening, most_requested, running, stage
 from tests.support.recorders import Gate, Handled
 from walnats_anyio import Actor, Event
 
@@ -37,16 +35,6 @@ async def test_one_request_is_outstanding_after_a_long_job(url: str, event: Even
         gate.open()
         await on.until_done(actor)
         assert await most_requested(on, actor, 1.5) == 1
-
-
-async def most_requested(on: Stage, actor: Actor[Any, Any], seconds: float) -> int:
-    """The most requests that were outstanding within some seconds."""
-    most = 0
-    with anyio.move_on_after(seconds):
-        while True:
-            most = max(most, (await on.consumer(actor)).requested)
-            await anyio.sleep(0.02)
-    return most
 
 
 @pytest.mark.parametrize("max_polls", [1, 2])

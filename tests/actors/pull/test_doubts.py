@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,9 +16,18 @@ from walnats_anyio._actors.pull._intake import Meaning
 STRIPPED = {"Nats-Msg-Size": "7"}
 
 
-def reply(event: int, delivery: int, *, newer: bool = False) -> str:
+ODD = (Meaning.LATER, Meaning.UNKNOWN, Meaning.REFUSED, Meaning.DELETED)
+"""What makes an actor look at its consumer; all but the first end `listen` if they go on."""
+
+
+def reply(event: int, delivery: int, *, newer: bool = False) -> bytes:
     before = "$JS.ACK._.hash." if newer else "$JS.ACK."
-    return f"{before}stream.actor.{delivery}.{event}.{event + delivery}.1700000000.0"
+    return f"{before}stream.actor.{delivery}.{event}.{event + delivery}.1700000000.0".encode()
+
+
+def delivery_of(event: int, delivery: int, *, newer: bool = False) -> Any:
+    """As much of a delivery as is looked at."""
+    return SimpleNamespace(message=SimpleNamespace(reply=reply(event, delivery, newer=newer)))
 
 
 @pytest.fixture
@@ -31,8 +43,8 @@ def test_the_event_of_a_delivery(newer: bool) -> None:
 @pytest.mark.parametrize("meaning", Meaning)
 def test_what_is_odd_in_a_status(doubts: Doubts, meaning: Meaning) -> None:
     doubts.status(meaning, "409", "something")
-    assert doubts.look == (meaning in (Meaning.LATER, Meaning.UNKNOWN))
-    assert bool(doubts.unknown) == (meaning is Meaning.UNKNOWN)
+    assert doubts.look == (meaning in ODD)
+    assert bool(doubts.unknown) == (meaning in ODD[1:])
 
 
 def test_an_unknown_status_ends_it_in_time(doubts: Doubts) -> None:
@@ -44,9 +56,7 @@ def test_an_unknown_status_ends_it_in_time(doubts: Doubts) -> None:
     assert UNKNOWN_FOR < 60
 
 
-@pytest.mark.parametrize(
-    "known", [each for each in Meaning if each.name not in ("UNKNOWN", "LATER", "NOTHING")]
-)
+@pytest.mark.parametrize("known", [each for each in Meaning if each not in (*ODD, Meaning.NOTHING)])
 def test_a_known_status_ends_the_doubt(doubts: Doubts, known: Meaning) -> None:
     doubts.status(Meaning.UNKNOWN, "499", "New")
     doubts.tick(UNKNOWN_FOR - 1)
@@ -79,6 +89,6 @@ def test_an_event_that_comes_again_while_it_is_held(
     held: set[int], again: int, newer: bool
 ) -> None:
     doubts = Doubts("a", 16)
-    came = reply(again, 2, newer=newer)
-    doubts.came_again(came, [came, *(reply(event, 1, newer=newer) for event in held)])
+    came = delivery_of(again, 2, newer=newer)
+    doubts.came_again(came, [came, *(delivery_of(event, 1, newer=newer) for event in held)])
     assert doubts.look == (again in held)

@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import anyio
 import pytest
-import walnats_anyio._actors._endings as endings
 
-from tests.actors._stage import Stage, listening, running, stage
+from tests.actors._stage import letters_of, listening, running, stage, take_and_vanish
 from tests.support.recorders import Handled
 from tests.support.waiting import until
 from walnats_anyio import Actor, Actors, Event, Events, Reject, Retry
-from walnats_anyio._link import api, pub, stream_config
-from walnats_anyio.dead_letters import DeadLetter, DeadLetters
+from walnats_anyio._actors.settle import _verdict
+from walnats_anyio._link import api, stream_config
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import ConnectedActors
 
 pytestmark = pytest.mark.anyio
-
-
-async def letters_of(url: str, event: Event[Any]) -> list[DeadLetter]:
-    async with DeadLetters.connect(url) as dead:
-        return [letter async for letter in dead.letters(event=event)]
-
-
-async def take_and_vanish(on: Stage, actor: Actor[Any, Any]) -> None:
-    """Take an event as a worker would that dies with it."""
-    taken = await on.overhear("vanished")
-    subject = f"$JS.API.CONSUMER.MSG.NEXT.{actor.event.stream_name}.{actor.consumer_name}"
-    on.link.post(pub(subject, b'{"batch": 1}', "vanished"))
-    await until(lambda: len(taken) == 1)
 
 
 async def test_a_letter_says_what_happened(url: str, event: Event[int]) -> None:
@@ -111,7 +96,9 @@ async def test_long_words_are_cut(url: str, event: Event[int]) -> None:
     assert len(letter.traceback) < 20_000
 
 
-async def test_the_last_attempt_died_with_its_worker(url: str, event: Event[int]) -> None:
+async def test_the_last_attempt_died_with_its_worker(
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture
+) -> None:
     handled = Handled()
     actor = Actor("a", event, handled, max_attempts=1, ack_wait=0.3)
     async with stage(url, actor) as on:
@@ -121,7 +108,8 @@ async def test_the_last_attempt_died_with_its_worker(url: str, event: Event[int]
             await on.until_done(actor)
     (letter,) = await letters_of(url, event)
     assert (letter.reason, letter.payload, letter.attempts) == ("died", b"1", 1)
-    assert "1 of 1" in letter.error
+    assert "delivered 1 times, run at most 1 times of max_attempts=1" in letter.error
+    assert "attempt 1 of 1 died" in caplog.text
     assert handled.messages == [2]
 
 
@@ -155,22 +143,31 @@ async def test_without_dead_letters(
 async def test_a_letter_that_cannot_be_written_keeps_the_event(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(endings, "UNWRITTEN_DELAY", 0.2)
+    monkeypatch.setattr(_verdict, "UNWRITTEN_DELAY", 0.2)
     event = Event("numbers", int)
 
+    runs: list[int] = []
+
     async def handle(message: int) -> None:
+        runs.append(message)
         raise ValueError("wrong")
 
     actor = Actor("a", event, handle, max_attempts=1)
     async with stage(nats_server.url, actor) as on, listening(on.actors):
         await api(on.link, "STREAM.DELETE.walnats-dead-letters")
         await on.emit(1)
-        await until(lambda: "cannot be written" in caplog.text)
-        assert (await on.consumer(actor)).left == 1
+        await on.emit_raw(b"no number")
+        await until(lambda: caplog.text.count("cannot be written") >= 4)
+        assert (await on.consumer(actor)).left == 2
         await on.actors.register()
         await on.until_done(actor)
-    (letter,) = await letters_of(nats_server.url, event)
-    assert (letter.payload, letter.attempts) == (b"1", 1)
+    assert runs == [1]
+    by_payload = {letter.payload: letter for letter in await letters_of(nats_server.url, event)}
+    assert by_payload.keys() == {b"1", b"no number"}
+    failed, undecodable = by_payload[b"1"], by_payload[b"no number"]
+    assert (failed.reason, failed.attempts) == ("exhausted", 1)
+    assert "its dead letter could not be written then" in failed.error
+    assert (undecodable.reason, undecodable.attempts) == ("undecodable", 0)
 
 
 async def test_the_place_for_dead_letters_is_made_where_one_is_wanted(

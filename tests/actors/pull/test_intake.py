@@ -25,7 +25,7 @@ STATUSES = [
     ("409", "Exceeded MaxWaiting", Meaning.LATER),
     ("409", "Leadership Change", Meaning.AGAIN),
     ("409", "Server Shutdown", Meaning.AGAIN),
-    ("409", "Message Size Exceeds MaxBytes", Meaning.EXPIRED),
+    ("409", "Message Size Exceeds MaxBytes", Meaning.TOO_LARGE),
     ("409", "Batch Completed", Meaning.COMPLETED),
     ("400", "Bad Request - Priority Group missing", Meaning.REFUSED),
     ("400", "Bad Request", Meaning.REFUSED),
@@ -146,6 +146,11 @@ class Request:
     open: int
 
 
+ENDS_ONE = [Meaning.EXPIRED, Meaning.EMPTY, Meaning.TOO_LARGE]
+ENDS_NONE = [Meaning.ALIVE, Meaning.COMPLETED, Meaning.NOTHING]
+ENDS_ALL = [each for each in Meaning if each not in (*ENDS_ONE, *ENDS_NONE)]
+
+
 class IntakeAndServer(RuleBasedStateMachine):
     """An intake, what it was sent, and a server that may do anything to it.
 
@@ -213,7 +218,7 @@ class IntakeAndServer(RuleBasedStateMachine):
         self._answer(self.orphans)
 
     @precondition(lambda self: self.requests)
-    @rule(told=st.booleans(), meaning=st.sampled_from([Meaning.EXPIRED, Meaning.EMPTY]))
+    @rule(told=st.booleans(), meaning=st.sampled_from(ENDS_ONE))
     def end_a_request(self, told: bool, meaning: Meaning) -> None:
         request = self.requests.popleft()
         self.intake.status(meaning, request.open if told else None)
@@ -226,18 +231,18 @@ class IntakeAndServer(RuleBasedStateMachine):
         request = self.orphans.popleft()
         self.intake.status(Meaning.EXPIRED, request.open if told else None)
 
-    @rule()
-    def beat(self) -> None:
+    @rule(meaning=st.sampled_from(ENDS_NONE))
+    def beat(self, meaning: Meaning) -> None:
         asked = self.intake.asked
-        self.intake.status(Meaning.ALIVE, None)
+        self.intake.status(meaning, None)
         assert self.intake.asked == asked
 
-    @rule(meaning=st.sampled_from([Meaning.AGAIN, Meaning.LATER]), pending=st.integers(0, 5))
+    @rule(meaning=st.sampled_from(ENDS_ALL), pending=st.integers(0, 5))
     def end_all_requests(self, meaning: Meaning, pending: int) -> None:
         self.requests.clear()
         self.intake.status(meaning, pending)
         assert self.intake.asked == 0
-        assert self.intake.paused or meaning is Meaning.AGAIN
+        assert self.intake.paused or meaning not in (Meaning.LATER, Meaning.UNKNOWN)
 
     @rule()
     def lose_the_connection(self) -> None:

@@ -15,7 +15,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from tests.actors._stage import DEADLINE
+from tests.support.waiting import DEADLINE
 from walnats_anyio import Actor, Actors, Event, Events
 from walnats_anyio._actors.declare._handler import check_result
 from walnats_anyio.middlewares import ErrorContext, Middleware

@@ -175,26 +175,37 @@ async def test_what_failed_is_logged(
     async def handle(message: int) -> None:
         raise [ValueError("wrong"), Retry(delay=3600), Reject("never")][message]
 
-    actor = Actor("a", event, handle, retry_delay=(3600,))
+    actor = Actor("a", event, handle, retry_delay=(3600,), max_jobs=1)
     async with running(url, actor) as on:
         await on.emit(0, 1, 2)
         await until(lambda: len(caplog.records) >= 3)
-    by_level = {record.getMessage(): record for record in caplog.records}
-    said = " ".join(by_level)
-    assert "actor 'a'" in said
-    assert "attempt 1" in said
-    levels = {
-        word: [record.levelno for text, record in by_level.items() if word in text]
-        for word in ("raised", "again in 3600", "never")
+    where = f"actor 'a': event {event.name!r}, sequence"
+    said = {record.getMessage(): record for record in caplog.records[:3]}
+    assert {text: record.levelno for text, record in said.items()} == {
+        f"{where} 1: attempt 1 raised ValueError: wrong; again in 3600 s": logging.ERROR,
+        f"{where} 2: attempt 1 raised Retry; again in 3600 s": logging.INFO,
+        f"{where} 3: attempt 1 raised Reject: never; given up (rejected): a dead letter": (
+            logging.INFO
+        ),
     }
-    assert levels == {
-        "raised": [logging.ERROR],
-        "again in 3600": [logging.INFO],
-        "never": [logging.INFO],
-    }
-    (failed,) = (record for text, record in by_level.items() if "raised" in text)
-    assert failed.exc_info is not None
-    assert isinstance(failed.exc_info[1], ValueError)
+    traces = [record.exc_info for record in said.values()]
+    assert [trace is not None for trace in traces] == [True, False, False]
+    assert traces[0] is not None
+    assert isinstance(traces[0][1], ValueError)
+
+
+async def test_the_last_retry_does_not_promise_another(
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    actor = Actor("a", event, Fails(2, lambda: Retry(delay=0)), max_attempts=2)
+    async with running(url, actor) as on:
+        await on.emit(1)
+        await on.until_done(actor)
+    (last,) = caplog.records
+    assert last.levelno == logging.ERROR
+    assert last.getMessage().endswith(
+        "attempt 2 of 2 raised Retry; given up (exhausted): a dead letter"
+    )
 
 
 # what is not heard of in time comes again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -9,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.actors._stage import listening, stage
-from tests.actors.test_burial import letters_of, take_and_vanish
+from tests.actors._stage import letters_of, listening, stage, take_and_vanish
 from tests.support.recorders import Gate, Recorder
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event
+from walnats_anyio._actors.settle import Counts, Deliveries
 from walnats_anyio._actors.settle._attempts import Attempts
+from walnats_anyio._link import Message
 from walnats_anyio.middlewares import Middleware
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import ErrorContext
@@ -58,7 +60,7 @@ async def test_runs_that_a_stop_cuts_short_are_no_attempts(
 
 
 async def test_what_was_not_started_is_no_attempt(url: str, event: Event[int]) -> None:
-    """It waited for a slot that another actor of the process had."""
+    """It waited for a worker while another actor of the process had them all."""
     gate, notes = Gate(), Recorder()
     hog = Actor("hog", event, gate)
     actor = Actor("a", event, Patient(), max_attempts=1, middlewares=(notes,))
@@ -145,8 +147,13 @@ def test_reply_subjects_of_all_servers_are_read(
     attempts = Attempts(Actor(consumer, event, handle), None)  # type: ignore[arg-type]  # not asked
     assert attempts.is_first(reply) == (delivered == 1)
     assert reply.startswith(attempts.first) == (delivered == 1)
-    note = f"walnats.handed-back.{stream}.{consumer}.{number}-{stored}.{delivered}"
-    assert attempts.note(reply) == f"PUB {note} 0\r\n\r\n".encode()
+    link: Any = SimpleNamespace(post=None)
+    delivery = Deliveries(link, attempts, Counts()).hold(Message(b"", b"", reply, b""))
+    subject = f"walnats.attempts.{stream}.{consumer}.{number}-{stored}"
+    delivery.attempt = 3
+    for failed, payload in ((True, f"{delivered} 3 0"), (False, f"{delivered} 2 0")):
+        note = f"PUB {subject} {len(payload)}\r\n{payload}\r\n"
+        assert attempts.note(delivery, failed=failed) == note.encode()
 
 
 WORKER = {
@@ -182,4 +189,4 @@ async def test_a_worker_that_may_do_nothing_but_work(caplog: pytest.LogCaptureFi
             await on.until_done(actor)
     assert notes.attempts == [1, 2, 3]
     assert "may be missing" in caplog.text
-    assert "count as attempts" in caplog.text
+    assert "the notes of attempts cannot be read, so every delivery counts as one" in caplog.text

@@ -1,0 +1,149 @@
+"""How much the actors of one `listen` ask for: pure, without tasks or a server."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from walnats_anyio._actors.pull._budget import RequestBudget, Share
+
+
+def test_who_found_no_room_asks_when_there_is_some() -> None:
+    budget = RequestBudget(2)
+    asked: list[str] = []
+    first, second, gone = (Share(budget, alone=False) for _ in range(3))
+    for _ in range(3):
+        budget.hold()
+    budget.call_later(first, lambda: asked.append("first"))
+    budget.call_later(second, lambda: asked.append("second"))
+    budget.call_later(gone, lambda: asked.append("gone"))
+    budget.withdraw(gone)
+    assert budget.room == -1
+    budget.release()
+    assert asked == []
+    budget.release()
+    assert asked == ["first", "second"]
+    budget.release()
+    assert asked == ["first", "second"]
+
+
+def test_one_actor_asks_for_all_that_it_can_run() -> None:
+    assert Share(RequestBudget(2), alone=True).most() is None
+
+
+def test_of_two_that_are_idle_each_asks_for_its_first_event() -> None:
+    budget = RequestBudget(16)
+    shares = [Share(budget, alone=False) for _ in range(2)]
+    for share in shares:
+        assert share.most() == 1
+        share.asked(1)
+    assert [share.most() for share in shares] == [1, 1]
+
+
+def test_one_with_events_coming_asks_for_what_the_others_leave() -> None:
+    budget = RequestBudget(16)
+    busy, other, idle = (Share(budget, alone=False) for _ in range(3))
+    busy.busy = other.busy = True
+    assert busy.most() == 16
+    busy.asked(10)
+    # The first event of each is not counted: each may always have one.
+    assert other.most() == 7
+    assert busy.most() == 16
+    busy.rest()
+    assert busy.most() == 1
+    assert idle.most() == 1
+
+
+def test_a_burst_asks_for_all_from_the_beginning() -> None:
+    share = Share(RequestBudget(16), alone=False, eager=True)
+    share.rest()
+    assert share.most() == 16
+
+
+def test_one_of_higher_priority_asks_whatever_the_others_hold() -> None:
+    budget = RequestBudget(2)
+    high, low = Share(budget, alone=False, ahead=True), Share(budget, alone=False)
+    for _ in range(2):
+        low.hold()
+    assert high.most() is None
+    assert low.most() == 0
+
+
+def test_without_room_each_may_still_have_one_that_waits() -> None:
+    budget = RequestBudget(1)
+    first, second = (Share(budget, alone=False) for _ in range(2))
+    first.hold()
+    assert (first.most(), second.most()) == (0, 1)
+    second.hold()
+    assert second.most() == 0
+    second.release()
+    assert second.most() == 1
+
+
+class Sharing(RuleBasedStateMachine):
+    """Actors ask, get and settle in any order; those of equal priority, of which events come."""
+
+    @initialize(total=st.integers(1, 8), actors=st.integers(2, 5))
+    def begin(self, total: int, actors: int) -> None:
+        self.total = total
+        self.budget = RequestBudget(total)
+        self.shares = [Share(self.budget, alone=False) for _ in range(actors)]
+        self.outstanding = [0] * actors
+        self.most = 0
+
+    @rule(number=st.integers(0, 4))
+    def ask(self, number: int) -> None:
+        number %= len(self.shares)
+        most = self.shares[number].most()
+        assert most is not None
+        self.outstanding[number] = max(self.outstanding[number], most)
+        self.shares[number].asked(self.outstanding[number])
+
+    @precondition(lambda self: any(self.outstanding))
+    @rule(number=st.integers(0, 4))
+    def come(self, number: int) -> None:
+        asking = [index for index, count in enumerate(self.outstanding) if count]
+        index = asking[number % len(asking)]
+        self.outstanding[index] -= 1
+        self.shares[index].busy = True
+        self.shares[index].hold()
+        self.shares[index].asked(self.outstanding[index])
+
+    @precondition(lambda self: self.budget.held)
+    @rule(number=st.integers(0, 4))
+    def settle(self, number: int) -> None:
+        holding = [share for share in self.shares if share.held]
+        holding[number % len(holding)].release()
+
+    @rule(number=st.integers(0, 4))
+    def expire(self, number: int) -> None:
+        number %= len(self.shares)
+        self.outstanding[number] = 0
+        self.shares[number].asked(0)
+        self.shares[number].rest()
+
+    @invariant()
+    def what_is_held_is_counted_once(self) -> None:
+        assert self.budget.held == sum(share.held for share in self.shares)
+        assert self.budget.extra == sum(max(0, count - 1) for count in self.outstanding)
+
+    @invariant()
+    def few_wait_beside_what_runs(self) -> None:
+        """No more is asked for than can run, and one that waits for each actor."""
+        assert self.budget.extra <= self.total
+        assert self.budget.held <= self.total + len(self.shares) + self.budget.extra
+
+    @invariant()
+    def nobody_is_starved(self) -> None:
+        assert all(share.most() or share.held for share in self.shares)
+
+
+TestSharing = Sharing.TestCase
+TestSharing.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

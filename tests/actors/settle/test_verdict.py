@@ -1,0 +1,199 @@
+"""What NATS is told of a delivery: each row of the table, each word on the wire."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from walnats_anyio import Reject, Retry
+from walnats_anyio._actors.settle._verdict import (
+    REFUSED_DELAY,
+    UNWRITTEN_DELAY,
+    Ack,
+    DeadLetterVerdict,
+    HandBack,
+    Nak,
+    Outcome,
+    Policy,
+    Term,
+    Verdict,
+    decide,
+    delay_after,
+    to_wire,
+    wish_of,
+)
+from walnats_anyio.dead_letters import Reason
+
+ERROR = KeyError("x")
+DELAYS = (0.5, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error", "verdict"),
+    [
+        (Outcome.RETURNED, None, Ack()),
+        (Outcome.RAISED, Reject("no such user"), DeadLetterVerdict(Reason.REJECTED)),
+        (Outcome.RAISED, Reject(), DeadLetterVerdict(Reason.REJECTED)),
+        (Outcome.RAISED, Retry(delay=7), Nak(7.0)),
+        (Outcome.RAISED, Retry(delay=0), Nak(0.0)),
+        (Outcome.RAISED, Retry(), Nak(10.0)),
+        (Outcome.RAISED, ERROR, Nak(10.0)),
+        (Outcome.RAISED, BaseException(), Nak(10.0)),
+        (Outcome.RAISED, None, Nak(10.0)),
+        (Outcome.TIMED_OUT, TimeoutError(), Nak(10.0)),
+        (Outcome.UNDECODABLE, ERROR, DeadLetterVerdict(Reason.UNDECODABLE)),
+        (Outcome.DIED, ERROR, DeadLetterVerdict(Reason.DIED)),
+        (Outcome.STOPPED, None, HandBack(0.0)),
+        (Outcome.STOPPED, ERROR, HandBack(0.0)),
+        (Outcome.EXPIRED, None, HandBack(0.0)),
+        (Outcome.REFUSED, None, HandBack(REFUSED_DELAY)),
+        (Outcome.FOREIGN, None, Ack()),
+        (Outcome.UNWRITTEN, None, Nak(UNWRITTEN_DELAY)),
+    ],
+)
+def test_every_way_a_delivery_can_end(
+    outcome: Outcome, error: BaseException | None, verdict: Verdict
+) -> None:
+    assert decide(outcome, error, 2, Policy(DELAYS)) == verdict
+    assert decide(outcome, error, 2, Policy(DELAYS, 3)) == verdict
+
+
+@pytest.mark.parametrize("attempt", [2, 3, 1000])
+@pytest.mark.parametrize("error", [ERROR, Retry(), Retry(delay=7), None])
+@pytest.mark.parametrize("outcome", [Outcome.RAISED, Outcome.TIMED_OUT])
+def test_the_last_attempt_that_fails(
+    outcome: Outcome, error: Exception | None, attempt: int
+) -> None:
+    assert decide(outcome, error, attempt, Policy(DELAYS, 2)) == DeadLetterVerdict(Reason.EXHAUSTED)
+
+
+def test_the_last_attempt_may_end_well_or_be_stopped() -> None:
+    policy = Policy(DELAYS, 2)
+    assert decide(Outcome.RETURNED, None, 2, policy) == Ack()
+    assert decide(Outcome.STOPPED, None, 2, policy) == HandBack(0.0)
+    assert decide(Outcome.RAISED, Reject("no"), 2, policy) == DeadLetterVerdict(Reason.REJECTED)
+
+
+def test_a_burst_puts_failures_off() -> None:
+    """Or one event that always fails would never let it end."""
+    policy = Policy((), None, least_delay=1.0)
+    assert decide(Outcome.RAISED, ERROR, 1, policy) == Nak(1.0)
+    assert decide(Outcome.RAISED, Retry(delay=0), 1, policy) == Nak(1.0)
+    assert decide(Outcome.RAISED, Retry(delay=7), 1, policy) == Nak(7.0)
+    assert decide(Outcome.STOPPED, None, 1, policy) == HandBack(0.0)
+
+
+@pytest.mark.parametrize(
+    ("errors", "verdict"),
+    [
+        ([Reject("a"), Reject("b")], DeadLetterVerdict(Reason.REJECTED)),
+        ([Retry(delay=3), Retry(delay=7), Retry()], Nak(7.0)),
+        ([Retry(), Retry()], Nak(10.0)),
+        ([Retry(delay=7), Reject("a")], Nak(10.0)),
+        ([Reject("a"), ERROR], Nak(10.0)),
+        ([Retry(delay=7), ERROR], Nak(10.0)),
+    ],
+)
+def test_a_group_counts_as_what_all_of_it_is(errors: list[Exception], verdict: Verdict) -> None:
+    group = ExceptionGroup("several", errors)
+    nested = ExceptionGroup("outer", [ExceptionGroup("inner", errors)])
+    assert decide(Outcome.RAISED, group, 2, Policy(DELAYS, 3)) == verdict
+    assert decide(Outcome.RAISED, nested, 2, Policy(DELAYS, 3)) == verdict
+
+
+def test_a_group_of_rejections_has_every_reason() -> None:
+    wish = wish_of(ExceptionGroup("several", [Reject("a"), Reject("b")]))
+    assert isinstance(wish, Reject)
+    assert wish.reason == "a; b"
+
+
+class OwnRetry(Retry):
+    """One whose `__init__` does not call ours, or sets nonsense."""
+
+    def __init__(self, delay: object) -> None:
+        self.delay = delay  # type: ignore[assignment] # nonsense
+
+
+@pytest.mark.parametrize("delay", ["7", -1, math.nan, math.inf, None, 10**12])
+def test_a_retry_with_a_delay_that_is_none(delay: object) -> None:
+    assert decide(Outcome.RAISED, OwnRetry(delay), 2, Policy(DELAYS)) == Nak(10.0)
+
+
+@given(
+    delays=st.lists(st.floats(0, 1e6), min_size=1, max_size=8), attempt=st.integers(1, 1_000_000)
+)
+def test_the_last_delay_repeats(delays: list[float], attempt: int) -> None:
+    expected = delays[attempt - 1] if attempt <= len(delays) else delays[-1]
+    assert delay_after(attempt, delays) == expected
+    assert delay_after(attempt, tuple(delays)) == expected
+
+
+@given(st.integers(1, 1000))
+def test_no_delays_means_at_once(attempt: int) -> None:
+    assert delay_after(attempt, ()) == 0.0
+
+
+@given(st.integers(1, 30))
+def test_a_function_of_the_attempt_that_failed(attempt: int) -> None:
+    assert delay_after(attempt, lambda failed: 2**failed) == 2.0**attempt
+
+
+@pytest.mark.parametrize("wrong", [-1, -0.001, math.inf, math.nan])
+def test_a_function_that_gives_no_delay(wrong: float) -> None:
+    with pytest.raises(ValueError, match=rf"retry_delay\(3\) .*seconds .*not {wrong}"):
+        delay_after(3, lambda _: wrong)
+
+
+@given(st.floats(0, 1e300))
+def test_a_delay_of_any_length_fits(delay: float) -> None:
+    """The server reads an int64 of nanoseconds, which is 292 years."""
+    words = to_wire(Nak(delay)).removeprefix(b"-NAK").strip() or b'{"delay": 0}'
+    assert 0 <= json.loads(words)["delay"] < 2**63
+
+
+@given(st.floats(0, 1e9))
+def test_a_delay_on_the_wire_is_in_nanoseconds(delay: float) -> None:
+    words = to_wire(Nak(delay))
+    if delay == 0:
+        assert words == b"-NAK"
+        return
+    assert words.startswith(b"-NAK ")
+    nanoseconds = json.loads(words.removeprefix(b"-NAK "))["delay"]
+    assert isinstance(nanoseconds, int)
+    assert nanoseconds == pytest.approx(delay * 1e9, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        (Ack(), b""),
+        (Nak(0.0), b"-NAK"),
+        (Nak(1.5), b'-NAK {"delay": 1500000000}'),
+        (HandBack(0.0), b"-NAK"),
+        (HandBack(1.0), b'-NAK {"delay": 1000000000}'),
+        (Term("no such user"), b"+TERM no such user"),
+        (Term(""), b"+TERM"),
+        (Term(" \n"), b"+TERM"),
+        (Term("line\r\nbreak"), b"+TERM line break"),
+        (Term("größer"), "+TERM größer".encode()),
+    ],
+)
+def test_verdicts_to_wire(verdict: Ack | Nak | Term, words: bytes) -> None:
+    assert to_wire(verdict) == words
+
+
+@given(st.text(st.characters(codec=None)))
+@example("not \ud800 unicode")
+@example("long " * 300_000)
+@settings(deadline=None)
+def test_any_reason_fits_into_a_line(reason: str) -> None:
+    words = to_wire(Term(reason))
+    assert words.startswith(b"+TERM")
+    assert b"\r" not in words
+    assert b"\n" not in words
+    assert len(words) < 10_000
+    words.decode()
