@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 
 
 class AsyncioSpot:
@@ -59,6 +60,7 @@ class AsyncioBackend:
 
     new_spot = AsyncioSpot
     readable = AsyncioReadable
+    checkpoint_if_cancelled = staticmethod(checkpoint_if_cancelled)
 
     def protect(self, task: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         return partial(_persistent, task)
