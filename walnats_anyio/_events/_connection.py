@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import math
+import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint
 
-from walnats_anyio._events._emitter import Emitter, EventOnWire, Outgoing, failures_of
+from walnats_anyio._events._emitter import (
+    Emitter,
+    EventOnWire,
+    Outgoing,
+    failures_of,
+    one_error,
+)
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._headers import header_block
 from walnats_anyio._events._streams import register_streams
@@ -28,21 +35,31 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+logger = logging.getLogger("walnats_anyio.events")
+
 CHECKPOINT_EVERY = 32
 """Emits after which one is a checkpoint; a checkpoint costs as much as a third of an emit."""
 
+CHECKPOINT_AFTER = 0.001
+"""Seconds after which an emit is one in any case, as large messages take longer to encode."""
+
 LEAVE_WITHIN = 2.0
-"""Seconds that a cancelled connection still waits for acknowledgements."""
+"""Seconds that a connection still waits for acknowledgements when its body has failed."""
 
 
 class ConnectedEvents:
     """The events of a registry, connected to NATS. Made by `Events.connect`.
 
     Emitting is safe from any number of tasks. No emit outlives its connection: leaving
-    `async with events.connect()` waits for every acknowledgement and raises what failed.
+    `async with events.connect()` waits for every acknowledgement and raises what failed. After an
+    exception in its body it waits for 2 seconds at most, and what is not acknowledged by then is
+    logged.
     """
 
-    __slots__ = ("_emitter", "_events", "_link", "_on_wire", "_until_checkpoint")
+    __slots__ = (
+        "_breathed_at", "_check_cancelled", "_emitter", "_events", "_link", "_on_wire",
+        "_until_checkpoint",
+    )  # fmt: skip
 
     def __init__(self, events: Events, link: Link) -> None:
         self._events = {event.name: event for event in events}
@@ -52,7 +69,9 @@ class ConnectedEvents:
         }
         self._link = link
         self._emitter = Emitter(link)
+        self._check_cancelled = link.backend.checkpoint_if_cancelled
         self._until_checkpoint = CHECKPOINT_EVERY
+        self._breathed_at = monotonic()
 
     async def register(
         self, *, create: bool = True, update: bool = True, force: bool = False
@@ -114,7 +133,8 @@ class ConnectedEvents:
 
         Blocks only while 4,096 events or 16 MiB are on their way, at the first emit of an event
         that this connection has not registered (its acknowledgement tells that there is a stream),
-        and with `sync`. Cancelling it does not take an event back that was handed over.
+        and with `sync`. Each call looks for a cancellation, and one of 32 lets other tasks run.
+        Cancelling it does not take an event back that was handed over.
 
         Args:
             event: an event of the registry.
@@ -132,16 +152,13 @@ class ConnectedEvents:
             EmitError: the stream did not accept it (only where this call waits for that).
             ConnectionLostError: the connection is closed for good.
         """
+        await self._check_cancelled()
         outgoing = await self._send(event, message, uid, trace_id, meta)
         if event.name not in self._emitter.confirmed:
             await self._emitter.confirm(outgoing)
         elif sync:
             await outgoing.wait()
-            return
-        self._until_checkpoint -= 1
-        if self._until_checkpoint <= 0:
-            self._until_checkpoint = CHECKPOINT_EVERY
-            await checkpoint()
+            self._breathed_at = monotonic()
 
     async def emit_many(
         self,
@@ -175,13 +192,14 @@ class ConnectedEvents:
 
         async def emit_one(message: T) -> None:
             unique = None if uid is None else uid(message)
-            if not sync:
-                await self.emit(event, message, uid=unique, trace_id=trace_id, meta=meta)
-                return
             outgoing = await self._send(event, message, unique, trace_id, meta)
-            outgoing.keep_error()
-            waited.append(outgoing)
+            if sync:
+                outgoing.keep_error()
+                waited.append(outgoing)
+            elif event.name not in self._emitter.confirmed:
+                await self._emitter.confirm(outgoing)
 
+        await checkpoint()
         try:
             if isinstance(messages, AsyncIterable):
                 async for message in messages:
@@ -194,15 +212,13 @@ class ConnectedEvents:
             for outgoing in waited:
                 outgoing.release_error()
             raise
-        if len(errors) > 1:
-            raise EmitError(
-                f"{len(errors)} events were not accepted, the first: {errors[0]}", tuple(errors)
-            )
         if errors:
-            raise errors[0]
+            raise one_error(errors, len(errors))
 
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until every event emitted so far is acknowledged.
+
+        What is emitted while it waits is not waited for.
 
         Args:
             timeout: seconds to wait at most. None: as long as it takes, which is at most the
@@ -210,18 +226,20 @@ class ConnectedEvents:
 
         Raises:
             EmitError: an event was not accepted since the last `flush`.
-            TimeoutError: events are still on their way after `timeout` seconds; they stay so.
+            TimeoutError: some of them are still on their way after `timeout` seconds; they stay so.
             ValueError: `timeout` is negative.
         """
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"timeout must be None or seconds of at least 0, not {timeout!r}")
+        await checkpoint()
+        batches = self._emitter.on_their_way()
         try:
             with anyio.fail_after(timeout):
-                await self._emitter.drained()
+                for batch in batches:
+                    await batch.acknowledged()
         except TimeoutError:
-            raise TimeoutError(
-                f"{self._emitter.outstanding} events not acknowledged within {timeout} s"
-            ) from None
+            left = sum(batch.count for batch in batches)
+            raise TimeoutError(f"{left} events not acknowledged within {timeout} s") from None
         self._emitter.raise_failures()
 
     async def _send(
@@ -239,6 +257,9 @@ class ConnectedEvents:
                 f"event {event.name!r} is not in the registry this connection was made from: "
                 "add it to Events(...)"
             )
+        self._until_checkpoint -= 1
+        if not self._until_checkpoint or monotonic() - self._breathed_at > CHECKPOINT_AFTER:
+            await self._let_others_run()
         payload = event.encode(message)
         if uid is None and trace_id is None and meta is None:
             headers = b""
@@ -249,6 +270,11 @@ class ConnectedEvents:
         if emitter.full:
             await emitter.room()
         return emitter.send(self._on_wire[event.name], payload, headers, event.dedup_window)
+
+    async def _let_others_run(self) -> None:
+        await checkpoint()
+        self._until_checkpoint = CHECKPOINT_EVERY
+        self._breathed_at = monotonic()
 
     def _check_size(self, event: BaseEvent[Any], size: int) -> None:
         most = self._link.max_payload
@@ -262,22 +288,50 @@ class ConnectedEvents:
             )
 
     async def leave(self, left: BaseException | None) -> None:
-        """Wait for what is on its way; how long depends on how the body ended."""
-        patience = math.inf if left is None or isinstance(left, Exception) else LEAVE_WITHIN
-        with anyio.move_on_after(patience, shield=patience < math.inf):
-            await self._emitter.drained()
+        """Wait for what is on its way; how long depends on how the body ended.
+
+        Args:
+            left: the exception that the body ended with.
+
+        Raises:
+            EmitError: the body ended without one, and an event was not accepted.
+        """
+        self._emitter.left = True
+        if left is None:
+            try:
+                for batch in self._emitter.on_their_way():
+                    await batch.acknowledged()
+            except BaseException as error:
+                await self._leave_soon(error)
+                raise
+            self._emitter.raise_failures()
+        else:
+            await self._leave_soon(left)
+
+    async def _leave_soon(self, left: BaseException) -> None:
+        """Wait a moment, and say what was not acknowledged: `left` is what the caller looks for."""
+        with anyio.move_on_after(LEAVE_WITHIN, shield=True):
+            for batch in self._emitter.on_their_way():
+                await batch.acknowledged()
         try:
             self._emitter.raise_failures()
-            if self._emitter.outstanding:
-                raise EmitError(
-                    f"{self._emitter.outstanding} events were not acknowledged before the "
-                    "connection was cancelled: they may or may not be in their streams"
-                )
         except EmitError as error:
-            if left is None:
-                raise
-            # Both must be heard of, and the body's exception is what the caller looks for.
-            left.add_note(f"{type(error).__name__}: {error}")
+            _also(left, error)
+        if self._emitter.outstanding:
+            why = "cancelled" if isinstance(left, anyio.get_cancelled_exc_class()) else "left"
+            _also(
+                left,
+                EmitError(
+                    f"{self._emitter.outstanding} events were not acknowledged before the "
+                    f"connection was {why}: they may or may not be in their streams"
+                ),
+            )
+
+
+def _also(left: BaseException, error: EmitError) -> None:
+    """Say an error that cannot be raised, as the body's own exception comes out."""
+    left.add_note(f"{type(error).__name__}: {error}")
+    logger.error("a connection was left after %s: %s", type(left).__name__, error)
 
 
 def _check_event(event: object) -> None:

@@ -13,6 +13,7 @@ from walnats_anyio._events._answers import NO_STREAM, read_answer
 from walnats_anyio._events._publication import Publication, begins
 from walnats_anyio._events._stream_rules import other_owner, owned_by
 from walnats_anyio._link import (
+    ConnectionLostError,
     EmitError,
     Link,
     Message,
@@ -51,11 +52,12 @@ NOBODY = "no stream takes it: register the event first, and check that JetStream
 class Outgoing(Publication):
     """One event on its way."""
 
-    __slots__ = ("_emitter", "_kept", "_refused_since", "_spot", "error", "event")
+    __slots__ = ("_emitter", "_kept", "_refused_since", "_spot", "batch", "error", "event")
 
-    def __init__(self, emitter: Emitter, event: EventOnWire) -> None:
+    def __init__(self, emitter: Emitter, event: EventOnWire, batch: Batch) -> None:
         super().__init__(emitter.link, event.stream, event.acknowledgement)
         self.event = event
+        self.batch = batch
         self.error: EmitError | None = None
         self._kept = False
         self._refused_since = math.inf
@@ -138,7 +140,7 @@ class Outgoing(Publication):
         if reason is not None:
             self.error = kind(f"event {self.event.name!r} was not accepted: {reason}")
         heard = self._kept or self._spot is not None
-        self._emitter.finished(size, None if heard else self.error)
+        self._emitter.finished(self.batch, size, None if heard else self.error)
         if self._spot is not None:
             self._spot.wake()
 
@@ -221,6 +223,29 @@ class EventOnWire:
         return cls(name, subject.encode(), stream, begins(stream))
 
 
+class Batch:
+    """The events on their way that were emitted between two calls of `flush`."""
+
+    __slots__ = ("_all_acknowledged", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._all_acknowledged: anyio.Event | None = None
+
+    async def acknowledged(self) -> None:
+        """Wait until none of them is on its way."""
+        if self.count:
+            if self._all_acknowledged is None:
+                self._all_acknowledged = anyio.Event()
+            await self._all_acknowledged.wait()
+
+    def finished(self) -> None:
+        """One of them is not on its way any more."""
+        self.count -= 1
+        if not self.count and self._all_acknowledged is not None:
+            self._all_acknowledged.set()
+
+
 class Emitter:
     """Sends events, counts those on their way and keeps what failed."""
 
@@ -232,8 +257,13 @@ class Emitter:
         """The streams that are being looked for, by the names of their events."""
         self.found_at: dict[str, float] = {}
         """When a stream was found to be there although nobody took its event."""
+        self.left = False
+        """Whether the connection is being left: whatever is emitted then would be lost with it."""
         self.outstanding = 0
         self.full = False
+        self._batch = Batch()
+        """Those emitted since the last flush."""
+        self._batches = [self._batch]
         self._bytes = 0
         self._errors: list[EmitError] = []
         self._failed = 0
@@ -243,14 +273,21 @@ class Emitter:
         """Hand an event over. Never blocks: the caller waits for `room` first when it is `full`.
 
         It counts as failed when it is not acknowledged within `patience` seconds.
+
+        Raises:
+            ConnectionLostError: the link is closed for good, or is being left.
         """
-        outgoing = Outgoing(self, event)
+        if self.left:
+            raise ConnectionLostError("the connection has been left")
+        batch = self._batch
+        outgoing = Outgoing(self, event, batch)
         link = self.link
         outgoing.reply = reply = link.new_reply()
         outgoing.command = command = pub(event.subject, payload, reply, headers)
         link.send(outgoing)
         outgoing.expires_at = outgoing.sent_at + patience
         self.outstanding += 1
+        batch.count += 1
         self._bytes += len(command)
         self.full = self.outstanding >= MAX_OUTSTANDING or self._bytes >= MAX_OUTSTANDING_BYTES
         return outgoing
@@ -276,14 +313,15 @@ class Emitter:
             raise
         self.confirmed.add(outgoing.event.name)
 
-    def finished(self, size: int, error: EmitError | None) -> None:
+    def finished(self, batch: Batch, size: int, error: EmitError | None) -> None:
         self.outstanding -= 1
+        batch.finished()
         self._bytes -= size
         if error is not None:
             self.failed(error)
         self.full = self.outstanding >= MAX_OUTSTANDING or self._bytes >= MAX_OUTSTANDING_BYTES
         # Whoever waits for room is woken at three quarters: a wake-up serves many emits, not one.
-        if self._waiting and (self.outstanding == 0 or self._roomy()):
+        if self._waiting and self._roomy():
             for waiter in self._waiting:
                 waiter.set()
 
@@ -310,10 +348,13 @@ class Emitter:
         while self.full:
             await self._wake_up()
 
-    async def drained(self) -> None:
-        """Wait until nothing is on its way."""
-        while self.outstanding:
-            await self._wake_up()
+    def on_their_way(self) -> list[Batch]:
+        """The events on their way now; what is emitted later is in none of these batches."""
+        batches = [batch for batch in self._batches if batch.count]
+        if self._batch.count:
+            self._batch = Batch()
+        self._batches = [*batches, self._batch]
+        return batches
 
     def raise_failures(self) -> None:
         """Raise what failed since the last call.
@@ -325,9 +366,7 @@ class Emitter:
         if not errors:
             return
         self._errors, self._failed = [], 0
-        if count == 1:
-            raise errors[0]
-        raise EmitError(f"{count} events were not accepted, the first: {errors[0]}", tuple(errors))
+        raise one_error(errors, count)
 
     async def _wake_up(self) -> None:
         waiter = anyio.Event()
@@ -342,6 +381,13 @@ class Emitter:
             self.outstanding <= MAX_OUTSTANDING * 3 // 4
             and self._bytes <= MAX_OUTSTANDING_BYTES * 3 // 4
         )
+
+
+def one_error(errors: list[EmitError], count: int) -> EmitError:
+    """One error for so many, of which the first ones are given."""
+    if count == 1:
+        return errors[0]
+    return EmitError(f"{count} events were not accepted, the first: {errors[0]}", tuple(errors))
 
 
 async def failures_of(outgoing: list[Outgoing]) -> list[EmitError]:

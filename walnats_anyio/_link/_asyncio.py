@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from walnats_anyio._link._parking import Task
 
@@ -61,6 +62,7 @@ class AsyncioBackend:
 
     new_spot = AsyncioSpot
     readable = AsyncioReadable
+    checkpoint_if_cancelled = staticmethod(checkpoint_if_cancelled)
 
     def protect(self, task: Task) -> Task:
         return partial(_persistent, task)

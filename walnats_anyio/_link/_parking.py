@@ -67,6 +67,11 @@ class Backend(Protocol):
         """How many native cancellations of this task are asked for; None where there are none."""
         ...
 
+    @property
+    def checkpoint_if_cancelled(self) -> Callable[[], Awaitable[None]]:
+        """Raise the cancellation of this task, if there is one."""
+        ...
+
     def forget_cancellation(self) -> None:
         """Forget the native cancellations of this task."""
         ...

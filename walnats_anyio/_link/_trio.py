@@ -53,6 +53,8 @@ class TrioBackend:
 
     new_spot = TrioSpot
     readable = TrioReadable
+    # anyio's own costs three times as much.
+    checkpoint_if_cancelled = staticmethod(trio.lowlevel.checkpoint_if_cancelled)
 
     def protect(self, task: Task) -> Task:
         # trio raises KeyboardInterrupt between any two steps of code that is not protected.
