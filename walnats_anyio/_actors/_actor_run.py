@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.declare._choices import ExecuteIn
 from walnats_anyio._actors.pull import PENDING_BYTES, PullConsumer, Share, period_of
 from walnats_anyio._actors.run import Jobs, Workers
 from walnats_anyio._actors.settle import (
@@ -38,6 +40,7 @@ class ActorRun:
         self.deliveries = Deliveries(link, attempts, self.counts)
         ahead = any(other.priority.value > actor.priority.value for other in others)
         most = min(actor.max_jobs, host.budget.total)
+        in_threads = actor.execute_in is ExecuteIn.THREAD
         self.workers = workers = Workers(
             actor,
             host.scheduler,
@@ -69,7 +72,7 @@ class ActorRun:
             changed=host.changed,
             failed=host.failed,
             look=host.look_now,
-            hung=lambda: host.executors.hung(actor.execute_in),
+            hung=partial(host.executors.hung, actor.execute_in) if in_threads else None,
         )
         workers.pause = self.consumer.hold_up
         workers.resume = self.consumer.resume

@@ -22,10 +22,6 @@ class RequestBudget:
         """How many more deliveries can be held, so that each has a worker at once."""
         return self.total - self.held
 
-    def hold(self) -> None:
-        """A delivery came to one of the actors."""
-        self.held += 1
-
     def release(self) -> None:
         """One of the actors is done with a delivery."""
         self.held -= 1
@@ -91,7 +87,7 @@ class Share:
     def hold(self) -> None:
         """A delivery came."""
         self.held += 1
-        self._budget.hold()
+        self._budget.held += 1
 
     def release(self) -> None:
         """A delivery is settled."""

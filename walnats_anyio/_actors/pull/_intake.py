@@ -122,7 +122,7 @@ class Intake:
             return 0
         free = self.slots - self.asked - self.held
         # A little at a time only while nothing at all is asked for.
-        if free <= 0 or (self.asked and (self.one_at_a_time or free < self._enough())):
+        if free <= 0 or (self.asked and (self.one_at_a_time or free < self.enough)):
             return 0
         if most is not None and most - self.asked < free:
             free = most - self.asked
@@ -130,7 +130,14 @@ class Intake:
             free = min(free, self.batch, self.batch * self.max_requests - self.asked)
         return max(free, 0)
 
-    def _enough(self) -> int:
+    @property
+    def free(self) -> int:
+        """How many more events there is room for."""
+        return self.slots - self.asked - self.held
+
+    @property
+    def enough(self) -> int:
+        """How many must be free to ask for more while something is asked for."""
         if self.batch is not None and self.batch < self.slots // 32:
             return self.batch
         return max(1, self.slots // 32)

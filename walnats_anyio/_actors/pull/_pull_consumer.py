@@ -57,7 +57,7 @@ class PullConsumer:
         changed: Callable[[], None],
         failed: Callable[[Exception], None],
         look: Callable[[], None],
-        hung: Callable[[], bool],
+        hung: Callable[[], bool] | None,
     ) -> None:
         self.actor = actor
         self.finished = False
@@ -175,8 +175,8 @@ class PullConsumer:
         intake = self._intake
         if self._held_up:
             return
-        # The clock asks again.
-        intake.paused |= self._hung()
+        if self._hung is not None and self._hung():
+            intake.paused = True  # the clock asks again
         while room := intake.room(self._share.most()):
             if self.finished or not self._polls.take(self):
                 return
@@ -250,10 +250,14 @@ class PullConsumer:
 
     def _released(self) -> None:
         """A delivery is settled."""
-        self._intake.let_go()
+        intake = self._intake
+        intake.let_go()
         self._share.release()
-        self.request()
-        if self.finished or self.stopped:
+        # Nearly always something is asked for and too little is free for more: to find that out
+        # here saves a tenth of an event.
+        if not intake.asked or intake.free >= intake.enough:
+            self.request()
+        if self.finished or intake.stopped:
             self._changed()
 
     def _on_status(self, message: Message) -> None:

@@ -180,7 +180,8 @@ class Worker:
         """Find out which attempt it is. Not None: it is not to be run."""
         workers = self._workers
         workers.suspending()
-        workers.redelivered(delivery)
+        if not workers.attempts.knows(delivery):
+            workers.redelivered(delivery)
         if not await workers.attempts.look_up(delivery):
             return _used_up(delivery, workers.actor.max_attempts)
         if delivery.alone and not await self._begin_alone(delivery):

@@ -147,6 +147,12 @@ class Attempts:
         self.first = (".".join(tokens[: at + 1]) + ".").encode()
         return True
 
+    def knows(self, delivery: Delivery) -> bool:
+        """Whether this process itself has given the event back, at its last delivery."""
+        event, number = _event_and_delivery(delivery.message.reply)
+        note = self._remembered.get(event)
+        return note is not None and note.delivery == number - 1
+
     async def look_up(self, delivery: Delivery) -> bool:
         """Find out which attempt a delivery is, and whether it is to be run alone.
 

@@ -58,7 +58,7 @@ class Deliveries:
     """The deliveries that one actor holds, waiting or running."""
 
     def __init__(self, link: Link, attempts: Attempts, counts: Counts) -> None:
-        self.held: dict[Delivery, None] = {}
+        self.held: dict[Delivery, object] = {}
         """In the order in which they came."""
         self.released: Callable[[], None]
         """Called when one is not held any more."""
@@ -81,15 +81,16 @@ class Deliveries:
 
     def on_settled(self, delivery: Delivery, verdict: Final) -> None:
         """Called by `Delivery.settle`."""
-        held = delivery in self.held
-        if held:
-            del self.held[delivery]
+        held = self.held.pop(delivery, self) is None
         reply = delivery.message.reply
+        if type(verdict) is Ack:
+            # The hot path; `to_wire` says that an acknowledgement has no payload.
+            self._post(b"PUB %b 0\r\n\r\n" % reply)
+            if held:
+                self._counts.handled += 1
+                self.released()
+            return
         match verdict:
-            case Ack():
-                # The hot path; `to_wire` says that an acknowledgement has no payload.
-                self._post(b"PUB %b 0\r\n\r\n" % reply)
-                self._counts.handled += held
             case Nak() | HandBack():
                 # First the note, so that whoever gets it next can read how many attempts it had.
                 self._post(self._attempts.note(delivery, failed=isinstance(verdict, Nak)))
