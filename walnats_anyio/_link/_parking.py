@@ -9,7 +9,7 @@ cachegrind).
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
 from anyio.lowlevel import current_token

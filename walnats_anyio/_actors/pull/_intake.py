@@ -131,11 +131,6 @@ class Intake:
         return max(free, 0)
 
     @property
-    def free(self) -> int:
-        """How many more events there is room for."""
-        return self.slots - self.asked - self.held
-
-    @property
     def enough(self) -> int:
         """How many must be free to ask for more while something is asked for."""
         if self.batch is not None and self.batch < self.slots // 32:

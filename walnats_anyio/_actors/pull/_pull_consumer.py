@@ -81,6 +81,7 @@ class PullConsumer:
             one_at_a_time=options.burst,
         )
         self._subscription: Subscription | None = None
+        self._enough = 1
         self._silent = 0.0
         self._silence = options.silence
         self._max_bytes = max(link.max_payload + HEADERS, max_bytes)
@@ -113,6 +114,7 @@ class PullConsumer:
             largest=self._link.max_payload + HEADERS,
         )
         self._intake.batch = options.batch
+        self._enough = self._intake.enough
         self._silence = options.silence
         self._request = pull_requests(self.actor, self._subscription.subject, options)
 
@@ -255,7 +257,7 @@ class PullConsumer:
         self._share.release()
         # Nearly always something is asked for and too little is free for more: to find that out
         # here saves a tenth of an event.
-        if not intake.asked or intake.free >= intake.enough:
+        if not intake.asked or intake.slots - intake.asked - intake.held >= self._enough:
             self.request()
         if self.finished or intake.stopped:
             self._changed()

@@ -33,17 +33,20 @@ def report_failure(
 
     The traceback is shown at the first attempt and at the last, and one line between.
     """
+    given_up = isinstance(verdict, DeadLetterVerdict)
+    wish = wish_of(result.error)
+    # What the handler asked for is no error, unless nothing is kept or it does not come true.
+    granted = isinstance(wish, Reject) and actor.dead_letters if given_up else wish is not None
+    level = logging.INFO if granted else logging.ERROR
+    if not logger.isEnabledFor(level):
+        return  # to make the fields takes a third of a run that fails
     fields = fields_of(actor, delivery)
     fields["outcome"] = result.outcome.value
     fields["next"] = what_next(actor, verdict)
     most = f" of {actor.max_attempts}" if actor.max_attempts is not None else ""
-    given_up = isinstance(verdict, DeadLetterVerdict)
     shows_trace = delivery.attempt == 1 or given_up
-    wish = wish_of(result.error)
-    # What the handler asked for is no error, unless nothing is kept or it does not come true.
-    granted = isinstance(wish, Reject) and actor.dead_letters if given_up else wish is not None
     logger.log(
-        logging.INFO if granted else logging.ERROR,
+        level,
         "%s: attempt %d%s %s; %s",
         describe(fields), delivery.attempt, most, _what_happened(result), fields["next"],
         exc_info=result.error if shows_trace and wish is None else None,
