@@ -38,10 +38,12 @@ async def cancel_at(turn: int, scenario: Scenario, *, native: bool) -> bool:
             task = asyncio.ensure_future(scenario(begun.set))
             stop: Callable[[], object] = task.cancel
             await asyncio.wait([task])
+            asked = task.cancelling() > 0
             over = True
             begun.set()
             if not task.cancelled():
                 task.result()
+                assert not asked, f"the cancellation at turn {turn} got lost"
             return task.cancelled()
         with anyio.CancelScope() as scope:
             stop = scope.cancel
