@@ -20,6 +20,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from time import monotonic
 from typing import Any, Protocol
 
@@ -401,9 +402,10 @@ class Link:
             self._moving = True
             self._start("move", self._move)
 
-    def on_error(self, error: Exception) -> None:
-        """Tell the caller's `error_cb`."""
-        self._callbacks.post(self._options.error_cb, error)
+    @property
+    def on_error(self) -> Callable[[Exception], None]:
+        """Tells the caller's `error_cb`; it does not refer to the link."""
+        return partial(self._callbacks.post, self._options.error_cb)
 
     async def _move(self) -> None:
         """Leave a server that is about to stop, when what is under way has been answered."""
@@ -479,6 +481,13 @@ class Link:
                 with anyio.move_on_after(CLOSE_WITHIN, shield=True):
                     await established.transport.close()
 
+    def release(self) -> None:
+        """Let go of what refers to the link, so that it is freed without the garbage collector."""
+        for held in (self._delivers, self._subscriptions, self._watchers):
+            held.clear()
+        self._connection = None
+        del self._pending.echo
+
     def _close(self, error: Exception, cause: BaseException | None = None) -> None:
         """Close for good; whoever waits hears of it."""
         if self.closed is not None:
@@ -536,6 +545,7 @@ async def open_link(
             failures.insert(0, body)
         raise one_or_group("the connection to NATS failed", failures) from None
     await dialer.close()
+    link.release()
     if link.interrupt is not None:
         raise link.interrupt
     if body is not None:
