@@ -14,8 +14,9 @@ import pytest
 import trustme
 
 import walnats_anyio as walnats
-from tests.link._bare import BadServer
+from tests.link._bare import BadServer, handshake
 from tests.link._probe import connections
+from tests.link.test_bad_servers import answering
 from tests.support.errors import OwnError
 from tests.support.leftovers import Leftovers
 from tests.support.waiting import DEADLINE, until
@@ -178,7 +179,7 @@ class Told:
 async def test_callbacks(nats_server: NatsServer, kind: str) -> None:
     told = Told(kind)
     names = ("disconnected", "reconnected", "closed", "error")
-    callbacks = {f"{name}_cb": told.on(name) for name in names}
+    callbacks: dict[str, Any] = {f"{name}_cb": told.on(name) for name in names}
     async with EVENTS.connect(nats_server.url, reconnect_time_wait=0.05, **callbacks) as conn:
         await conn.register()
         nats_server.kill()
@@ -238,8 +239,6 @@ async def test_what_ends_a_program_leaves_a_callback_through_connect(
 
 async def test_discovered_server_cb() -> None:
     """Called once for news, and not for what was known."""
-    from tests.link.test_bad_servers import answering, handshake
-
     told: list[str] = []
 
     def serve(connection: Any) -> None:
