@@ -38,18 +38,22 @@ async def cancel_at(turn: int, scenario: Scenario, *, native: bool) -> bool:
             task = asyncio.ensure_future(scenario(begun.set))
             stop: Callable[[], object] = task.cancel
             await asyncio.wait([task])
+            asked = task.cancelling() > 0
             over = True
             begun.set()
             if not task.cancelled():
                 task.result()
-            return task.cancelled()
-        with anyio.CancelScope() as scope:
-            stop = scope.cancel
-            await scenario(begun.set)
-        over = True
-        begun.set()
-        # One that ended by itself in the turn in which it was cancelled has come to its end.
-        return scope.cancelled_caught
+                assert not asked, f"the cancellation at turn {turn} got lost"
+            came_so_far = task.cancelled()
+        else:
+            with anyio.CancelScope() as scope:
+                stop = scope.cancel
+                await scenario(begun.set)
+            over = True
+            begun.set()
+            # One that ended by itself in the turn in which it was cancelled has come to its end.
+            came_so_far = scope.cancelled_caught
+    return came_so_far
 
 
 async def sweep_turns(

@@ -101,12 +101,15 @@ async def test_what_is_no_seed(key_server: NatsServer) -> None:
 # Credentials: a token that an account has signed, whose token an operator has signed
 
 
-def token(issuer: Key, subject: Key, name: str, claims: dict[str, Any]) -> str:
-    """A JWT as `nsc` makes it."""
+def token(
+    issuer: Key, subject: Key, name: str, claims: dict[str, Any], seconds: int = 1_000_000
+) -> str:
+    """A JWT as `nsc` makes it, that expires in so many seconds."""
     header = {"typ": "JWT", "alg": "ed25519-nkey"}
     body = {
         "jti": base64.b32encode(os.urandom(32)).decode().strip("="),
         "iat": int(time.time()),
+        "exp": int(time.time()) + seconds,
         "iss": issuer.public,
         "name": name,
         "sub": subject.public,
@@ -165,15 +168,19 @@ class Realm:
             f"resolver: MEMORY\nresolver_preload: {{\n{preload}\n}}\n"
         )
 
-    def credentials(self, *, signed_by: Key | None = None) -> str:
+    def credentials(self, *, signed_by: Key | None = None, seconds: int = 1_000_000) -> str:
         """The text of a credentials file for a new user."""
         user = make_key(nkeys.PREFIX_BYTE_USER)
-        claims = {"type": "user", "subs": -1, "data": -1, "payload": -1}
-        signed = token(signed_by or self._account, user, "kim", claims)
+        signed = self.user_jwt(user, signed_by=signed_by, seconds=seconds)
         return (
             f"-----BEGIN NATS USER JWT-----\n{signed}\n------END NATS USER JWT------\n\n"
             f"-----BEGIN USER NKEY SEED-----\n{user.seed}\n------END USER NKEY SEED------\n"
         )
+
+    def user_jwt(self, user: Key, *, signed_by: Key | None = None, seconds: int) -> str:
+        """The JWT of a user of the account."""
+        claims = {"type": "user", "subs": -1, "data": -1, "payload": -1}
+        return token(signed_by or self._account, user, "kim", claims, seconds)
 
 
 async def test_a_credentials_file(tmp_path: Path) -> None:

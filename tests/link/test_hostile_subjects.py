@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from tests.link._probe import until
+from tests.support.waiting import until
 from walnats_anyio._link import HeaderError, Message, open_link
 from walnats_anyio.testing import NatsServer
 

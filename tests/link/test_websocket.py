@@ -17,7 +17,6 @@ import pytest
 import trustme
 from anyio.abc import ByteStream, SocketStream
 from anyio.streams.stapled import StapledObjectStream
-from tests._leftovers import Leftovers
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import (
     AcceptConnection,
@@ -30,7 +29,8 @@ from wsproto.events import (
 )
 
 import walnats_anyio as walnats
-from tests.link._probe import until
+from tests.support.leftovers import Leftovers
+from tests.support.waiting import until
 from walnats_anyio._link import open_link, pub
 from walnats_anyio._link._handshake import load_websockets
 from walnats_anyio._link._options import ConnectOptions, parse_servers

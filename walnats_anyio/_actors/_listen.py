@@ -101,6 +101,8 @@ class Listening:
                 finally:
                     await self._close()
                     self._clock.cancel()
+                # The server may not have taken the last acknowledgements.
+                self._raise_failure()
         except BaseExceptionGroup as group:
             failures = failures_of(group)
             if not failures:

@@ -67,6 +67,9 @@ class AsyncioBackend:
     def protect(self, task: Task) -> Task:
         return partial(_persistent, task)
 
+    def uninterrupted(self, task: Task) -> Task:
+        return task  # Ctrl-C cancels the main task here, so it interrupts nothing else
+
     @property
     def cancels(self) -> Callable[[], int] | None:
         return _cancels

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import anyio
+
 from walnats_anyio._link._parking import ParkingSpot
 
 logger = logging.getLogger("walnats_anyio.link")
@@ -24,6 +26,7 @@ class Callbacks:
     def __init__(self, spot: ParkingSpot) -> None:
         self._spot = spot
         self._queue: deque[tuple[Callback, tuple[Any, ...]]] = deque()
+        self._calling = anyio.Lock()
 
     def post(self, callback: Callback | None, *args: Any) -> None:
         """Have a callback called soon. Never blocks."""
@@ -38,12 +41,13 @@ class Callbacks:
             await self._spot.wait()
 
     async def call_all(self) -> None:
-        """Call what is posted."""
-        while self._queue:
-            callback, args = self._queue.popleft()
-            try:
-                result = callback(*args)
-                if isinstance(result, Awaitable):
-                    await result
-            except Exception:
-                logger.exception("the callback %r raised", callback)
+        """Call what is posted, and wait for those that are being called just now."""
+        async with self._calling:
+            while self._queue:
+                callback, args = self._queue.popleft()
+                try:
+                    result = callback(*args)
+                    if isinstance(result, Awaitable):
+                        await result
+                except Exception:
+                    logger.exception("the callback %r raised", callback)

@@ -109,8 +109,11 @@ class ServerDialer:
             try:
                 established = await self._next()
             except HandshakeError as exc:
-                self.trouble = self._servers.refusal or str(exc)
-                self._say()
+                refusal = self._servers.refusal
+                # A refusal by all servers is worth a line of its own, and not only after a while.
+                news = refusal is not None and refusal != self.trouble
+                self.trouble = refusal or str(exc)
+                self._say(at_once=news)
                 continue
             if established is None:
                 raise ConnectionLostError(
@@ -167,9 +170,9 @@ class ServerDialer:
     async def close(self) -> None:
         pass
 
-    def _say(self) -> None:
+    def _say(self, at_once: bool = False) -> None:
         now = monotonic()
-        if now - self._said_at >= SAY_EVERY:
+        if at_once or now - self._said_at >= SAY_EVERY:
             self._said_at = now
             logger.warning(
                 "%s: still not connected after %.0f s: %s",

@@ -20,6 +20,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from time import monotonic
 from typing import Any, Protocol
 
@@ -281,8 +282,10 @@ class Link:
         self._dialer = dialer
         self._tasks = tasks
         self.subscribe_to(self._pending.prefix + b"*", self._pending.on_reply)
+        protect = self.backend.protect
+        tasks.start_soon(protect(self._call_back), tasks.cancel_scope, name="walnats/callbacks")
+        tasks.start_soon(protect(self._outlast), name="walnats/last")
         self._established = await dialer.first()
-        tasks.start_soon(self.backend.protect(self._outlast), name="walnats/last")
         for name, task in (
             ("pending", self._pending.watch),
             ("later", self._pending.send_later),
@@ -399,9 +402,10 @@ class Link:
             self._moving = True
             self._start("move", self._move)
 
-    def on_error(self, error: Exception) -> None:
-        """Tell the caller's `error_cb`."""
-        self._callbacks.post(self._options.error_cb, error)
+    @property
+    def on_error(self) -> Callable[[Exception], None]:
+        """Tells the caller's `error_cb`; it does not refer to the link."""
+        return partial(self._callbacks.post, self._options.error_cb)
 
     async def _move(self) -> None:
         """Leave a server that is about to stop, when what is under way has been answered."""
@@ -445,7 +449,7 @@ class Link:
 
     # the end
 
-    async def call_back(self, scope: anyio.CancelScope) -> None:
+    async def _call_back(self, scope: anyio.CancelScope) -> None:
         """Call the caller's callbacks, until cancelled; what ends a program ends the link."""
         try:
             await self._callbacks.run()
@@ -456,22 +460,33 @@ class Link:
 
     async def leave(self) -> None:
         """Send what is left and close; bounded by `drain_timeout`, and not cancellable."""
-        with anyio.move_on_after(self._options.drain_timeout, shield=True):
-            while self.connected and (self._outbox.commands or self._outbox.unsent):
-                self._outbox.write()
-                await anyio.sleep(0.001)
-        if self.connected and self._connected_once:
-            self._callbacks.post(self._options.disconnected_cb)
-        self._close(ConnectionLostError("the connection has been left"))
-        with anyio.move_on_after(CLOSE_WITHIN, shield=True) as scope:
-            await self._callbacks.call_all()
-        if scope.cancelled_caught:
-            logger.warning("a callback took over %g s and was cut short", CLOSE_WITHIN)
-        established, self._established = self._established, None
-        if established is not None:  # nobody came to serve it
-            with anyio.move_on_after(CLOSE_WITHIN, shield=True):
-                await established.transport.close()
-        self._stop()
+        try:
+            with anyio.move_on_after(self._options.drain_timeout, shield=True):
+                while self.connected and (self._outbox.commands or self._outbox.unsent):
+                    self._outbox.write()
+                    await anyio.sleep(0.001)
+            if self.connected and self._connected_once:
+                self._callbacks.post(self._options.disconnected_cb)
+            self._close(ConnectionLostError("the connection has been left"))
+            with anyio.move_on_after(CLOSE_WITHIN, shield=True) as scope:
+                await self._callbacks.call_all()
+            if scope.cancelled_caught:
+                logger.warning("a callback took over %g s and was cut short", CLOSE_WITHIN)
+        finally:
+            # Also when asyncio cancels the task natively, which no shield keeps off.
+            self._close(ConnectionLostError("the connection has been left"))
+            self._stop()
+            established, self._established = self._established, None
+            if established is not None:  # nobody came to serve it
+                with anyio.move_on_after(CLOSE_WITHIN, shield=True):
+                    await established.transport.close()
+
+    def release(self) -> None:
+        """Let go of what refers to the link, so that it is freed without the garbage collector."""
+        for held in (self._delivers, self._subscriptions, self._watchers):
+            held.clear()
+        self._connection = None
+        del self._pending.echo
 
     def _close(self, error: Exception, cause: BaseException | None = None) -> None:
         """Close for good; whoever waits hears of it."""
@@ -513,15 +528,13 @@ async def open_link(
     body: BaseException | None = None
     try:
         async with anyio.create_task_group() as tasks:
-            call_back = backend.protect(link.call_back)
-            tasks.start_soon(call_back, tasks.cancel_scope, name="walnats/callbacks")
             # The task group would wrap what is raised in a group, so it goes around that.
             try:
-                await link.connect(dialer, tasks)
+                await backend.uninterrupted(link.connect)(dialer, tasks)
                 yield link
             except BaseException as exc:  # noqa: BLE001 - raised below
                 body = exc
-            await backend.protect(link.leave)()
+            await backend.uninterrupted(link.leave)()
             tasks.cancel_scope.cancel()
     except BaseException as exc:
         await dialer.close()
@@ -532,6 +545,7 @@ async def open_link(
             failures.insert(0, body)
         raise one_or_group("the connection to NATS failed", failures) from None
     await dialer.close()
+    link.release()
     if link.interrupt is not None:
         raise link.interrupt
     if body is not None:

@@ -58,6 +58,10 @@ class Backend(Protocol):
         """A task that Ctrl-C does not interrupt in the middle; it goes to the main task instead."""
         ...
 
+    def uninterrupted(self, task: Task) -> Task:
+        """A part of the body's task that Ctrl-C interrupts only where it waits."""
+        ...
+
     def cancelled_from_outside(self) -> bool:
         """Whether a cancellation that was just caught came from outside the code that raised it."""
         ...

@@ -60,6 +60,8 @@ class TrioBackend:
         # trio raises KeyboardInterrupt between any two steps of code that is not protected.
         return partial(_protected, task)
 
+    uninterrupted = protect
+
     @property
     def cancels(self) -> None:
         return None
