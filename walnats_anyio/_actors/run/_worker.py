@@ -173,8 +173,11 @@ class Worker:
             if now - before > BLOCKING:
                 jobs.warn_of_blocking(now - before)
             if now - pace.began > BUDGET:
+                # A handler that blocked may have used up the deadline, and nothing runs now.
+                scope.deadline = math.inf
                 await pace.breathe()
-                now = monotonic()
+                now = began = monotonic()
+                scope.deadline = anyio.current_time() + timeout
 
     async def _look_up(self, delivery: Delivery) -> JobResult | None:
         """Find out which attempt it is. Not None: it is not to be run."""
