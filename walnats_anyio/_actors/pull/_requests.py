@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from walnats_anyio._actors.declare._actor import Actor
-from walnats_anyio._actors.pull._consumer_rules import Terms
+from walnats_anyio._actors.pull._consumer_rules import MIN_EXPIRES, Terms
 from walnats_anyio._link import pub
 
 LONGEST_PERIOD = 2.5
@@ -67,7 +67,8 @@ def within(options: Options, terms: Terms) -> Options:
         delay = min(delay, terms.max_expires)
     # A request of a process that hangs must be over before the server delivers again what that
     # process holds, or it would get it again. A pulse may be two rounds of the clock ago.
-    delay = min(delay, terms.ack_wait - 2 * period_of(terms))
+    # Where that leaves nothing, a short request it is: one of no time at all would never expire.
+    delay = min(delay, max(terms.ack_wait - 2 * period_of(terms), MIN_EXPIRES))
     return replace(options, batch=batch, poll_delay=delay)
 
 
