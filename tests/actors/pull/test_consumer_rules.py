@@ -21,7 +21,7 @@ from walnats_anyio._actors.pull._consumer_rules import (
     updated,
     warnings,
 )
-from walnats_anyio._actors.pull._requests import Options, period_of, within
+from walnats_anyio._actors.pull._requests import Options, period_of, pull_requests, within
 from walnats_anyio._events import Action
 
 EVENT = Event("e.v", int)
@@ -112,6 +112,17 @@ def test_no_request_outlives_ack_wait(
     assert 0.05 <= delay <= poll_delay
     assert max_expires is None or delay <= max_expires
     assert delay == 0.05 or delay + 2 * period_of(terms) <= ack_wait * 1.000001
+
+
+@pytest.mark.parametrize(("limit", "batch"), [(None, None), (10_000, 10), (500, 1), (10**9, None)])
+def test_requests_need_not_name_bytes(limit: int | None, batch: int | None) -> None:
+    options = Options(False, None, 1, max_bytes=32_000_000, largest=1000)
+    kept = within(options, Terms(60, max_bytes=limit))
+    assert kept.batch == batch
+    actor = Actor("a", EVENT, print)
+    for count in (1, batch or 100):
+        assert b"max_bytes" not in pull_requests(actor, b"inbox", kept)(count, False)
+    assert b"max_bytes" in pull_requests(actor, b"inbox", kept)(100_000, False)
 
 
 def test_a_burst_may_not_wait_at_all() -> None:
