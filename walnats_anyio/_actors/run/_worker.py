@@ -154,10 +154,10 @@ class Worker:
                 result = await self._look_up(delivery)
                 if result is not None:
                     return result
-                if self.current is None:
-                    continue
                 now = began = monotonic()
                 scope.deadline = anyio.current_time() + timeout
+                if self.current is None:
+                    continue
             elif now - began > BUDGET:
                 # Jobs that never wait share a deadline that is at most so much too early.
                 began = now
