@@ -326,6 +326,18 @@ async def test_what_listen_does(
         assert (field in caplog.text) == (rule.listen is Action.WARN and field != "pause_until")
 
 
+async def test_a_consumer_whose_requests_may_name_few_bytes(url: str, event: Event[int]) -> None:
+    """An actor of many jobs would name more of them, and the server refuse that."""
+    handled = Handled()
+    actor = Actor("a", event, handled, max_jobs=100)
+    async with stage(url, actor) as on:
+        await change_consumer(on, actor, max_bytes=5_000_000)
+        await on.emit(*range(200))
+        async with listening(on.actors, max_jobs=100):
+            await handled.come(200)
+            await on.until_done(actor)
+
+
 async def test_a_client_that_is_pinned(url: str, event: Event[int]) -> None:
     """It loses its hold, or events would wait until that times out."""
     handled = Handled()

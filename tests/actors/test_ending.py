@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.actors._stage import breaking, listening, stage
+from tests.actors._stage import listening, stage
 from tests.support.errors import OwnBaseError
 from tests.support.recorders import Gate, Handled, Recorder
 from tests.support.waiting import DEADLINE, until
@@ -360,33 +361,40 @@ async def test_a_stop_takes_no_attempt_of_what_was_not_asked_for(
 
 
 @pytest.mark.parametrize("suspended", [False, True])
-async def test_a_base_exception_ends_listen(url: str, event: Event[int], suspended: bool) -> None:
+@pytest.mark.parametrize("error", [OwnBaseError(), SystemExit(3)], ids=repr)
+async def test_a_base_exception_is_the_failure_of_its_job(
+    url: str, event: Event[int], suspended: bool, error: BaseException
+) -> None:
+    """Also where it is meant to end a program; no other job knows of it."""
     gate = Gate()
 
     async def handle(message: int) -> None:
         if message != 1:
             await gate(message)
+            return
         if suspended:
             await anyio.lowlevel.checkpoint()
-        raise OwnBaseError
+        raise error
 
-    actor = Actor("a", event, handle, ack_wait=LONG)
-    async with stage(url, actor) as on:
-        async with breaking(on.actors, OwnBaseError):
-            await on.emit(2, 3)
-            await gate.come(2)
-            await on.emit(1)
-        assert await handled_by_another(url, actor, 3) == [1, 2, 3]
+    recorder = Recorder()
+    actor = Actor("a", event, handle, max_attempts=2, retry_delay=(), middlewares=(recorder,))
+    async with stage(url, actor) as on, listening(on.actors):
+        await on.emit(2, 3)
+        await gate.come(2)
+        await on.emit(1)
+        await until(lambda: len(recorder.failed) == 2)
+        assert recorder.failed == [(1, error)] * 2
+        assert gate.running == 2
+        gate.open()
+        await on.until_done(actor)
+    assert sorted(gate.finished) == [2, 3]
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_cancellation_of_the_jobs_own(
     url: str, event: Event[int], anyio_backend: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """On asyncio anybody can raise CancelledError: it is an error of the job."""
-    import asyncio
-
-    if anyio_backend == "trio":
-        return
 
     async def handle(message: int) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

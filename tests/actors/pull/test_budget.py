@@ -19,8 +19,8 @@ def test_who_found_no_room_asks_when_there_is_some() -> None:
     budget = RequestBudget(2)
     asked: list[str] = []
     first, second, gone = (Share(budget, alone=False) for _ in range(3))
-    for _ in range(3):
-        budget.hold()
+    for share in (first, second, gone):
+        share.hold()
     budget.call_later(first, lambda: asked.append("first"))
     budget.call_later(second, lambda: asked.append("second"))
     budget.call_later(gone, lambda: asked.append("gone"))

@@ -21,7 +21,7 @@ from walnats_anyio._actors.pull._consumer_rules import (
     updated,
     warnings,
 )
-from walnats_anyio._actors.pull._requests import Options, within
+from walnats_anyio._actors.pull._requests import Options, period_of, pull_requests, within
 from walnats_anyio._events import Action
 
 EVENT = Event("e.v", int)
@@ -93,9 +93,40 @@ def test_the_terms_are_within_what_the_server_does(fields: dict[str, Any]) -> No
 
 def test_options_are_kept_within_the_terms() -> None:
     options = Options(burst=False, batch=None, poll_delay=30)
-    assert within(options, Terms(16)) == options
-    assert within(options, Terms(16, 5, 2.0)) == Options(burst=False, batch=5, poll_delay=2.0)
-    assert within(Options(False, 3, 1), Terms(16, 5, 2.0)) == Options(False, 3, 1)
+    assert within(options, Terms(60)) == options
+    assert within(options, Terms(60, 5, 2.0)) == Options(burst=False, batch=5, poll_delay=2.0)
+    assert within(Options(False, 3, 1), Terms(60, 5, 2.0)) == Options(False, 3, 1)
+
+
+@given(
+    ack_wait=st.floats(0.001, 1e6),
+    poll_delay=st.floats(0.05, 1e6),
+    max_expires=st.none() | st.floats(0.05, 1e6),
+)
+def test_no_request_outlives_ack_wait(
+    ack_wait: float, poll_delay: float, max_expires: float | None
+) -> None:
+    """A process that hangs must not get again what it holds; it may have pulsed two rounds ago."""
+    terms = Terms(ack_wait, max_expires=max_expires)
+    delay = within(Options(False, None, poll_delay), terms).poll_delay
+    assert 0.05 <= delay <= poll_delay
+    assert max_expires is None or delay <= max_expires
+    assert delay == 0.05 or delay + 2 * period_of(terms) <= ack_wait * 1.000001
+
+
+@pytest.mark.parametrize(("limit", "batch"), [(None, None), (10_000, 10), (500, 1), (10**9, None)])
+def test_requests_need_not_name_bytes(limit: int | None, batch: int | None) -> None:
+    options = Options(False, None, 1, max_bytes=32_000_000, largest=1000)
+    kept = within(options, Terms(60, max_bytes=limit))
+    assert kept.batch == batch
+    actor = Actor("a", EVENT, print)
+    for count in (1, batch or 100):
+        assert b"max_bytes" not in pull_requests(actor, b"inbox", kept)(count, False)
+    assert b"max_bytes" in pull_requests(actor, b"inbox", kept)(100_000, False)
+
+
+def test_a_burst_may_not_wait_at_all() -> None:
+    assert within(Options(True, None, 0), Terms(16)).poll_delay == 0
 
 
 def test_a_pause_is_said_until_it_ends() -> None:

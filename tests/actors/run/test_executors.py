@@ -202,7 +202,7 @@ async def test_a_generator_was_never_run(url: str, event: Event[int]) -> None:
         await on.emit(1)
         await on.until_done(actor)
     (error,) = noted.errors
-    assert "returned an object of generator" in str(error)
+    assert "returned a generator of generate" in str(error)
 
 
 async def test_a_job_cancelled_while_it_waits_for_a_thread_never_runs(

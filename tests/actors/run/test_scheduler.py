@@ -300,6 +300,18 @@ async def test_what_runs_alone_waits_for_the_others() -> None:
     assert scheduler.limiter.borrowed_tokens == 1
 
 
+async def test_the_end_of_what_ran_alone_is_told() -> None:
+    """Or whoever waits for the last job would wait for ever."""
+    idle: list[bool] = []
+    scheduler = Scheduler(2, lambda: idle.append(scheduler.idle))
+    mine = Candidate()
+    scheduler.members = [mine]
+    assert scheduler.call(mine)
+    assert await scheduler.begin_alone(mine.running[0], 60)
+    give_back(scheduler, mine)
+    assert idle == [True]
+
+
 @pytest.mark.parametrize("cancelled", [False, True])
 async def test_what_cannot_run_alone_lets_the_others_go_on(cancelled: bool) -> None:
     """Another job does not end in time, or the one that was to run alone is cancelled."""

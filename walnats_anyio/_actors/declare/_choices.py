@@ -29,11 +29,11 @@ class ExecuteIn(enum.Enum):
 
 
 class Priority(enum.Enum):
-    """Which actor gets the next free job slot when several have events waiting.
+    """Which actor may run the next job when several have events waiting.
 
-    The value is a handicap in seconds: whoever came first gets the slot, where an actor of NORMAL
-    priority counts as having come 1 s later than it did, one of LOW priority 5 s later. So nobody
-    waits for ever.
+    The value is the priority offset in seconds: whoever came first may run, where an actor of
+    NORMAL priority counts as having come 1 s later than it did, one of LOW priority 5 s later. So
+    nobody waits for ever.
     """
 
     HIGH = 0.0

@@ -9,7 +9,7 @@ version can start again during a deploy.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -142,7 +142,7 @@ CONSUMER_RULES: tuple[Rule, ...] = (
         default=DEFAULT_MAX_WAITING,
     ),
     Rule("pause_until", KEEP, "no events come until then", "resume the consumer", WARN),
-    Rule("max_bytes", KEEP, "requests of this library name no bytes"),
+    Rule("max_bytes", KEEP, "requests ask for fewer events, and name no bytes"),
     Rule("sample_freq", KEEP, "how many acknowledgements NATS tools hear of"),
     Rule("num_replicas", KEEP, "those of the stream, which the server enforces"),
     Rule("opt_start_seq", KEEP, "see `deliver_policy`"),
@@ -170,7 +170,10 @@ class Terms:
     max_expires: float | None = None
     """The most seconds that a pull request may wait."""
 
-    warned: frozenset[str] = frozenset()
+    max_bytes: int | None = None
+    """The most bytes that a pull request may name; it need not name any."""
+
+    warned: frozenset[str] = field(default=frozenset(), kw_only=True)
     """What has been said about differences, not to be said again."""
 
 
@@ -180,11 +183,13 @@ def terms_of(actual: Mapping[str, Any], warned: frozenset[str] = frozenset()) ->
     waits = [actual.get("ack_wait") or 0, *(actual.get("backoff") or ())]
     shortest = min((wait for wait in waits if wait > 0), default=DEFAULT_ACK_WAIT * 10**9)
     max_batch, max_expires = actual.get("max_batch") or 0, actual.get("max_expires") or 0
+    max_bytes = actual.get("max_bytes") or 0
     return Terms(
         shortest / 10**9,
         max_batch if max_batch > 0 else None,
         max_expires / 10**9 if max_expires > 0 else None,
-        warned,
+        max_bytes if max_bytes > 0 else None,
+        warned=warned,
     )
 
 

@@ -108,11 +108,9 @@ class PullConsumer:
     def apply_terms(self) -> None:
         """Ask from now on within what the consumer on the server allows."""
         assert self._subscription is not None
-        options = replace(
-            within(self._options, self.doubts.terms),
-            max_bytes=self._max_bytes,
-            largest=self._link.max_payload + HEADERS,
-        )
+        largest = self._link.max_payload + HEADERS
+        options = replace(self._options, max_bytes=self._max_bytes, largest=largest)
+        options = within(options, self.doubts.terms)
         self._intake.batch = options.batch
         self._enough = self._intake.enough
         self._silence = options.silence

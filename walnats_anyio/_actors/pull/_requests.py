@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from walnats_anyio._actors.declare._actor import Actor
-from walnats_anyio._actors.pull._consumer_rules import Terms
+from walnats_anyio._actors.pull._consumer_rules import MIN_EXPIRES, Terms
 from walnats_anyio._link import pub
 
 LONGEST_PERIOD = 2.5
@@ -63,11 +63,16 @@ def within(options: Options, terms: Terms) -> Options:
     batch, delay = options.batch, options.poll_delay
     if terms.max_batch is not None:
         batch = min(batch or terms.max_batch, terms.max_batch)
+    if terms.max_bytes is not None and terms.max_bytes < options.max_bytes:
+        # So few that the request need not name bytes: with a limit for one event it might get none.
+        few = max(1, terms.max_bytes // max(options.largest, 1))
+        batch = min(batch or few, few)
     if terms.max_expires is not None:
         delay = min(delay, terms.max_expires)
     # A request of a process that hangs must be over before the server delivers again what that
     # process holds, or it would get it again. A pulse may be two rounds of the clock ago.
-    delay = min(delay, terms.ack_wait - 2 * period_of(terms))
+    # Where that leaves nothing, a short request it is: one of no time at all would never expire.
+    delay = min(delay, max(terms.ack_wait - 2 * period_of(terms), MIN_EXPIRES))
     return replace(options, batch=batch, poll_delay=delay)
 
 
@@ -89,7 +94,7 @@ def pull_requests(
         if command is None:
             body: dict[str, Any] = {"batch": count}
             # Where it can be reached at all: the server then says of each request that it is over.
-            if count * options.largest > options.max_bytes:
+            if count > 1 and count * options.largest > options.max_bytes:
                 body["max_bytes"] = options.max_bytes
             if options.burst:
                 body["no_wait"] = True

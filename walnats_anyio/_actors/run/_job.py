@@ -95,7 +95,10 @@ class Jobs:
         try:
             if self._is_told:
                 running.message, running.context = message, context
-                await self._hooks.start(delivery, message, context)
+                if self._hooks.any:
+                    scope.deadline = math.inf  # hooks have a time of their own
+                    await self._hooks.start(delivery, message, context)
+                    scope.deadline = anyio.current_time() + self._timeout
             began = monotonic() if self._is_told else 0.0
             waited = await self._handle(running, message, context, scope)
         except Exception as error:  # noqa: BLE001 - a handler can raise anything

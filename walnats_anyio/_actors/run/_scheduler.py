@@ -85,10 +85,9 @@ class Scheduler:
         """A worker found nothing more to run, or gives way."""
         waiter.limiter.release_on_behalf_of(worker)
         self.limiter.release_on_behalf_of(worker)
+        self.end_alone(worker)
         if self.alone is not None:
-            if self.alone is worker:
-                self.end_alone(worker)
-            elif self.limiter.borrowed_tokens == 1:
+            if self.limiter.borrowed_tokens == 1:
                 self._quiet.set()
             return
         self._next()

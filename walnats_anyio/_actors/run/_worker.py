@@ -154,10 +154,10 @@ class Worker:
                 result = await self._look_up(delivery)
                 if result is not None:
                     return result
-                if self.current is None:
-                    continue
                 now = began = monotonic()
                 scope.deadline = anyio.current_time() + timeout
+                if self.current is None:
+                    continue
             elif now - began > BUDGET:
                 # Jobs that never wait share a deadline that is at most so much too early.
                 began = now
@@ -173,8 +173,11 @@ class Worker:
             if now - before > BLOCKING:
                 jobs.warn_of_blocking(now - before)
             if now - pace.began > BUDGET:
+                # A handler that blocked may have used up the deadline, and nothing runs now.
+                scope.deadline = math.inf
                 await pace.breathe()
-                now = monotonic()
+                now = began = monotonic()
+                scope.deadline = anyio.current_time() + timeout
 
     async def _look_up(self, delivery: Delivery) -> JobResult | None:
         """Find out which attempt it is. Not None: it is not to be run."""

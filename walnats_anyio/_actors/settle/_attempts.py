@@ -11,8 +11,9 @@ Deliveries after the one of the note ended without a word: *deaths*. Each counts
 the handler may have run. But of all events that a process held when it died, one killed it, and the
 others are innocent. So an event with two deaths, or with one before its last attempt, is run
 *alone* in its process, after a note that says so, and from then on only deaths after such a note
-count: others cannot have been a run. So an event has never more runs than `max_attempts`, and none
-becomes a dead letter for the crashes of another, unless it has but one attempt.
+count: others cannot have been a run. So an event has never more runs than `max_attempts`, and one
+that has never failed does not become a dead letter for the crashes of another, unless it has but
+one attempt.
 
 Each process remembers the notes that it leaves itself, so an event that comes back to it needs no
 request (with one process, 25,000 retries a second instead of 10,000).

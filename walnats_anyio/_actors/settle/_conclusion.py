@@ -91,7 +91,7 @@ class Conclusion:
                 )  # fmt: skip
         await self._hooks.end(delivery, result)
 
-    def _settle(self, delivery: Delivery, verdict: Verdict) -> None:
+    def _settle(self, delivery: Delivery, verdict: Verdict | Term) -> None:
         # The end of `listen`, or a lost worker, may have settled it meanwhile.
         if delivery.settled is None and not isinstance(verdict, DeadLetterVerdict):
             delivery.settle(verdict)
