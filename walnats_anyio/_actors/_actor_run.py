@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from walnats_anyio._actors._listen import Listening
 
 UNSTARTED_ROUNDS = 2
-"""Rounds of the clock, at most a quarter of `ack_wait` each, that a delivery without pulse waits."""
+"""Rounds of the clock that a delivery without pulse waits, each a quarter of `ack_wait` at most."""
 
 
 class ActorRun:

@@ -102,8 +102,8 @@ class Doubts:
             return None
         return ServerError(
             f"actor {self._actor!r}: for {self._unknown_for:.0f} s the server has answered its "
-            f"requests for events with this, and nothing else: {self.unknown}. A status that is not "
-            "known may be of a server that is newer than this library"
+            f"requests for events with this, and nothing else: {self.unknown}. A status that is "
+            "not known may be of a server that is newer than this library"
         )
 
 

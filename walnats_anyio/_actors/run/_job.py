@@ -100,7 +100,7 @@ class Jobs:
             waited = await self._handle(running, message, context, scope)
         except Exception as error:  # noqa: BLE001 - a handler can raise anything
             return JobResult(Outcome.RAISED, error, message, context=context)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - see below
             self._reraise(error, scope)
             # It came out of the handler by itself: a future that somebody cancelled, a
             # `sys.exit`, a panic of an extension.
@@ -119,12 +119,17 @@ class Jobs:
             self._suspending()
             await self._elsewhere(message, scope)
             return True
-        coroutine = _call(context, self._handler, message)
-        if coroutine is None:
-            return False
+        coroutine: Coroutine[Any, Any, Any] | None = None
         try:
+            coroutine = _call(context, self._handler, message)
+            if coroutine is None:
+                return False
             yielded = context.run(coroutine.send, None)
+        except GeneratorExit as error:
+            raise RuntimeError("the handler raised GeneratorExit") from error
         except StopIteration as stop:
+            if coroutine is None:
+                raise RuntimeError("the handler raised StopIteration") from stop
             # It never had to wait, so there is nothing that a deadline could end.
             if stop.value is not None:
                 check_result(stop.value)
@@ -137,6 +142,10 @@ class Jobs:
     async def _wait_for(self, steps: Steps) -> None:
         try:
             result = await steps
+        except GeneratorExit as error:
+            if steps.closed:
+                raise  # it is us that are closed
+            raise RuntimeError("the handler raised GeneratorExit") from error
         except self._cancelled:
             if steps.cancelled_itself:
                 self._backend.forget_cancellation()
