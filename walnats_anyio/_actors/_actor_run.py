@@ -17,6 +17,7 @@ from walnats_anyio._actors.settle import (
     Hooks,
     Outcome,
 )
+from walnats_anyio._actors.settle._reports import report_blocked
 
 if TYPE_CHECKING:
     from walnats_anyio._actors._listen import Listening
@@ -33,6 +34,7 @@ class ActorRun:
     ) -> None:
         self.actor = actor
         self.counts = Counts()
+        self._said_blocked = False
         self._link = link = host.link
         attempts = Attempts(actor, link)
         self.deliveries = Deliveries(link, attempts, self.counts)
@@ -109,6 +111,7 @@ class ActorRun:
         elif self._link.connected:
             self.deliveries.pulse()
         self.consumer.tick(seconds)
+        self._look_for_blocked()
 
     def summary(self) -> ActorSummary:
         """What was done so far."""
@@ -124,6 +127,15 @@ class ActorRun:
 
     def _redelivered(self, delivery: Delivery) -> None:
         self.consumer.doubts.came_again(delivery, self.deliveries.held)
+
+    def _look_for_blocked(self) -> None:
+        """Say once that delayed retries take all of `max_ack_pending`, so that nothing comes."""
+        if self._said_blocked:
+            return
+        parked = self.deliveries.parked
+        if parked and parked + len(self.deliveries.held) >= self.actor.max_ack_pending:
+            self._said_blocked = True
+            report_blocked(self.actor, parked)
 
     def _hand_back_unstarted(self) -> None:
         """Hand back what waits for a worker while its `ack_wait` runs out."""

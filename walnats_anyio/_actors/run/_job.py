@@ -18,6 +18,7 @@ from walnats_anyio._actors.declare._choices import ExecuteIn
 from walnats_anyio._actors.declare._handler import check_result
 from walnats_anyio._actors.run._executors import Executors
 from walnats_anyio._actors.settle import Delivery, Hooks, JobResult, Outcome
+from walnats_anyio._actors.settle._reports import report_late
 from walnats_anyio._actors.settle._steps import BLOCKING, Steps
 from walnats_anyio._link import Backend, parse_headers
 
@@ -200,12 +201,23 @@ class Jobs:
 
     def warn_of_blocking(self, seconds: float) -> None:
         """Say once that the handler keeps the event loop from running."""
-        if not self._has_warned:
+        if not self._has_warned and seconds > BLOCKING:
             self._has_warned = True
             logger.warning(
                 "actor %r: its handler blocked the event loop for %.1f s: %s",
                 self.actor.name, seconds, REMEDY,
             )  # fmt: skip
+
+    def say_took(self, delivery: Delivery, seconds: float) -> None:
+        """Say what is to be said of a job that never waited, and took so long."""
+        self.warn_of_blocking(seconds)
+        if seconds > self._timeout:
+            report_late(self.actor, delivery, seconds)
+
+    def say_if_late(self, delivery: Delivery, result: JobResult, seconds: float) -> None:
+        """Say that a job took longer than it may: nothing ends a handler that does not wait."""
+        if seconds > self._timeout and self._in_main and result.outcome is Outcome.RETURNED:
+            report_late(self.actor, delivery, seconds)
 
 
 def _call(

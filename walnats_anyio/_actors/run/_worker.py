@@ -43,7 +43,8 @@ class Worker:
     """
 
     __slots__ = (
-        "_is_first", "_left_over", "_spoilt", "_spot", "_workers", "active", "called", "context", "current", "message",
+        "_is_first", "_left_over", "_spoilt", "_spot", "_workers", "active", "called", "context",
+        "current", "message",
     )  # fmt: skip
 
     def __init__(self, workers: Workers, delivery: Delivery | None) -> None:
@@ -209,6 +210,7 @@ class Worker:
         workers = self._workers
         jobs, pace, attempts = workers.jobs, workers.pace, workers.attempts
         timeout = workers.actor.job_timeout
+        limit = min(timeout, BLOCKING)
         now = began = monotonic()
         scope.deadline = anyio.current_time() + timeout
         while True:
@@ -239,6 +241,7 @@ class Worker:
                 scope.deadline = anyio.current_time() + timeout
             result = await jobs.run(self, delivery, scope)
             if result is not None:
+                jobs.say_if_late(delivery, result, monotonic() - now)
                 return result
             # The end of `listen`, called by the handler itself, may have settled it.
             if delivery.settled is None:
@@ -246,8 +249,8 @@ class Worker:
             self.current = None
             self._is_first = False
             before, now = now, monotonic()
-            if now - before > BLOCKING:
-                jobs.warn_of_blocking(now - before)
+            if now - before > limit:
+                jobs.say_took(delivery, now - before)
             if now - pace.began > BUDGET:
                 await pace.breathe()
                 now = monotonic()

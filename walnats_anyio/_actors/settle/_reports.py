@@ -10,6 +10,7 @@ import logging
 from typing import Any
 
 from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.declare._choices import Retry
 from walnats_anyio._actors.settle._delivery import Delivery
 from walnats_anyio._actors.settle._verdict import (
     DeadLetterVerdict,
@@ -53,6 +54,28 @@ def report_unwritten(actor: Actor[Any, Any], delivery: Delivery, error: Exceptio
     logger.error(
         "%s: its dead letter cannot be written, so it comes again: %s",
         describe(fields), error, extra=fields,
+    )  # fmt: skip
+
+
+def report_late(actor: Actor[Any, Any], delivery: Delivery, seconds: float) -> None:
+    """Say that a handler returned after its time was over."""
+    fields = fields_of(actor, delivery)
+    fields["duration"] = seconds
+    logger.warning(
+        "%s: took %.1f s, longer than job_timeout=%g s, as a handler that blocks the event loop "
+        "cannot be ended; it returned, so it counts as handled",
+        describe(fields), seconds, actor.job_timeout, extra=fields,
+    )  # fmt: skip
+
+
+def report_blocked(actor: Actor[Any, Any], count: int) -> None:
+    """Say that events which wait for their retry keep all others from coming."""
+    logger.warning(
+        "actor %r: %d events wait for their next attempt, and with max_ack_pending=%d the server "
+        "gives it no others meanwhile: raise max_ack_pending and register the actor, retry sooner "
+        "(retry_delay), or give up earlier (max_attempts)",
+        actor.name, count, actor.max_ack_pending,
+        extra={"actor": actor.name, "event": actor.event.name, "parked": count},
     )  # fmt: skip
 
 
@@ -102,7 +125,8 @@ def _what_happened(result: JobResult) -> str:
     if result.outcome is Outcome.TIMED_OUT or error is None:
         return result.outcome.value
     try:
-        text = str(error)
+        # What a `Retry` asks for is not what happens after the last attempt.
+        text = "" if isinstance(error, Retry) else str(error)
     except Exception:  # noqa: BLE001 - an exception of the user's, with a `__str__` of its own
         text = "(its message cannot be shown)"
     verb = "raised" if result.outcome is Outcome.RAISED else result.outcome.value
