@@ -19,6 +19,7 @@ from walnats_anyio._actors.settle import (
     Hooks,
     Outcome,
 )
+from walnats_anyio._actors.settle._reports import report_blocked
 
 if TYPE_CHECKING:
     from walnats_anyio._actors._listen import Listening
@@ -35,12 +36,10 @@ class ActorRun:
     ) -> None:
         self.actor = actor
         self.counts = Counts()
+        self._said_blocked = False
         self._link = link = host.link
         attempts = Attempts(actor, link)
         self.deliveries = Deliveries(link, attempts, self.counts)
-        ahead = any(other.priority.value > actor.priority.value for other in others)
-        most = min(actor.max_jobs, host.budget.total)
-        in_threads = actor.execute_in is ExecuteIn.THREAD
         self.workers = workers = Workers(
             actor,
             host.scheduler,
@@ -56,9 +55,20 @@ class ActorRun:
         workers.conclusion = Conclusion(
             actor, link, self.deliveries, hooks, burst=host.options.burst
         )
-        self.consumer = PullConsumer(
+        self.consumer = self._pull_consumer(host, attempts, others)
+        workers.pause = self.consumer.hold_up
+        workers.resume = self.consumer.resume
+
+    def _pull_consumer(
+        self, host: Listening, attempts: Attempts, others: list[Actor[Any, Any]]
+    ) -> PullConsumer:
+        actor = self.actor
+        ahead = any(other.priority.value > actor.priority.value for other in others)
+        most = min(actor.max_jobs, host.budget.total)
+        in_threads = actor.execute_in is ExecuteIn.THREAD
+        return PullConsumer(
             actor,
-            link,
+            self._link,
             host.options,
             deliveries=self.deliveries,
             attempts=attempts,
@@ -68,14 +78,12 @@ class ActorRun:
             # So that its events are here when a job ends, rather than one of lower priority.
             prefetch=most if ahead else 0,
             max_bytes=PENDING_BYTES // (len(others) + 1),
-            put=workers.put,
+            put=self.workers.put,
             changed=host.changed,
             failed=host.failed,
             look=host.look_now,
             hung=partial(host.executors.hung, actor.execute_in) if in_threads else None,
         )
-        workers.pause = self.consumer.hold_up
-        workers.resume = self.consumer.resume
 
     def __repr__(self) -> str:
         return (
@@ -112,6 +120,7 @@ class ActorRun:
         elif self._link.connected:
             self.deliveries.pulse()
         self.consumer.tick(seconds)
+        self._look_for_blocked()
 
     def summary(self) -> ActorSummary:
         """What was done so far."""
@@ -127,6 +136,15 @@ class ActorRun:
 
     def _redelivered(self, delivery: Delivery) -> None:
         self.consumer.doubts.came_again(delivery, self.deliveries.held)
+
+    def _look_for_blocked(self) -> None:
+        """Say once that delayed retries take all of `max_ack_pending`, so that nothing comes."""
+        if self._said_blocked:
+            return
+        parked = self.deliveries.parked
+        if parked and parked + len(self.deliveries.held) >= self.actor.max_ack_pending:
+            self._said_blocked = True
+            report_blocked(self.actor, parked)
 
     def _hand_back_unstarted(self) -> None:
         """Hand back what waits for a worker while its `ack_wait` runs out."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import anyio
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
@@ -17,7 +18,7 @@ from walnats_anyio._actors.pull import Options, Polls
 from walnats_anyio._actors.run import Executors
 from walnats_anyio._actors.settle import Summary, _attempts
 from walnats_anyio._events._arguments import check_count, check_seconds
-from walnats_anyio._link import Link, Server, ServerError, open_link
+from walnats_anyio._link import ConnectionLostError, Link, Server, ServerError, open_link
 from walnats_anyio._link._again import refuse_again
 
 if TYPE_CHECKING:
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("walnats_anyio.actors")
+
+LEAVE_WITHIN = 5.0
+"""Seconds that `listen` has to end when its connection is left; its own clean-up may take 2."""
+
+LEFT = (
+    "the connection was left while `listen` ran on in another task: leave it after `listen` has "
+    "ended, such as with a task group inside of `async with`, or call `shutdown` first"
+)
 
 
 class ConnectedActors:
@@ -110,7 +119,8 @@ class ConnectedActors:
             StreamConfigError: the stream of an actor's event belongs to another event.
             RuntimeError: this connection is listening already; or the main program has no guard,
                 and runs again in a worker process.
-            ExceptionGroup: what broke while listening, such as a `ConnectionLostError`.
+            ConnectionLostError: the connection is closed for good, or was left while it listened.
+            ExceptionGroup: more than one thing broke while listening; holds these errors.
         """
         refuse_again("listen()")
         check_count("max_polls", max_polls, optional=True)
@@ -148,6 +158,7 @@ class ConnectedActors:
                 logger.info("listened: %s", summary)
             return summary
         finally:
+            listening.over.set()
             self._listening = None
             self._stop_first = False
 
@@ -166,6 +177,20 @@ class ConnectedActors:
             logger.warning(
                 "the streams for dead letters and notes of attempts may be missing: %s", error
             )
+
+    async def leave(self) -> None:
+        """Stop `listen`, if it runs on in another task, as nothing can be settled afterwards."""
+        listening = self._listening
+        if listening is None:
+            return
+        listening.failed(ConnectionLostError(LEFT))
+        with anyio.move_on_after(LEAVE_WITHIN, shield=True):
+            await listening.over.wait()
+        if not listening.over.is_set():
+            logger.error(
+                "a connection was left, and `listen` did not end within %g s: what its jobs hold "
+                "comes again after ack_wait", LEAVE_WITHIN,
+            )  # fmt: skip
 
     def shutdown(self) -> None:
         """Stop gracefully: take no more events, finish the running jobs, then `listen` returns.
@@ -186,4 +211,8 @@ async def connect_actors(
     """What `Actors.connect` documents."""
     refuse_again("Actors.connect()")
     async with open_link(server, close=close, options=options) as link:
-        yield ConnectedActors(actors, link)
+        connected = ConnectedActors(actors, link)
+        try:
+            yield connected
+        finally:
+            await connected.leave()

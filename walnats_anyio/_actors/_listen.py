@@ -115,13 +115,17 @@ class Listening:
         async with anyio.create_task_group() as workers:
             self._workers = workers
             workers.start_soon(self.pace.let_go_on, name="walnats/pace")
-            for run in self.runs:
-                run.consumer.start()
-            await self.link.flush()
-            self._raise_failure()
-            task_status.started()
-            await self._until_over()
-            await self._drain(shutdown_timeout)
+            try:
+                for run in self.runs:
+                    run.consumer.start()
+                await self.link.flush()
+                self._raise_failure()
+                task_status.started()
+                await self._until_over()
+                await self._drain(shutdown_timeout)
+            finally:
+                # At once: what comes while the workers end could not be given to any.
+                self.stop_all()
             workers.cancel_scope.cancel()
 
     def stop(self) -> None:

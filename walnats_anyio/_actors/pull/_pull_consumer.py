@@ -273,14 +273,10 @@ class PullConsumer:
         self._intake.status(meaning, int(pending) if PENDING_NUMBER.fullmatch(pending) else None)
         self._answered()
         match meaning:
-            case (
-                Meaning.ALIVE
-                | Meaning.COMPLETED
-                | Meaning.NOTHING
-                | Meaning.LATER
-                | Meaning.UNKNOWN
-            ):
+            case Meaning.ALIVE | Meaning.COMPLETED | Meaning.NOTHING:
                 return
+            case Meaning.LATER | Meaning.UNKNOWN:
+                return  # the clock asks again
             case Meaning.DELETED | Meaning.REFUSED:
                 # A stranger may say so, or it may only be about what was asked for: the server is
                 # asked, and until then nothing more.

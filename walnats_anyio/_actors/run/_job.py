@@ -18,6 +18,7 @@ from walnats_anyio._actors.declare._choices import ExecuteIn
 from walnats_anyio._actors.declare._handler import check_result
 from walnats_anyio._actors.run._executors import Executors
 from walnats_anyio._actors.settle import Delivery, Hooks, JobResult, Outcome
+from walnats_anyio._actors.settle._reports import report_late
 from walnats_anyio._actors.settle._steps import BLOCKING, Steps
 from walnats_anyio._link import Backend, parse_headers
 
@@ -122,12 +123,17 @@ class Jobs:
             self._suspending()
             await self._elsewhere(message, scope)
             return True
-        coroutine = _call(context, self._handler, message)
-        if coroutine is None:
-            return False
+        coroutine: Coroutine[Any, Any, Any] | None = None
         try:
+            coroutine = _call(context, self._handler, message)
+            if coroutine is None:
+                return False
             yielded = context.run(coroutine.send, None)
+        except GeneratorExit as error:
+            raise RuntimeError("the handler raised GeneratorExit") from error
         except StopIteration as stop:
+            if coroutine is None:
+                raise RuntimeError("the handler raised StopIteration") from stop
             # It never had to wait, so there is nothing that a deadline could end.
             if stop.value is not None:
                 check_result(stop.value)
@@ -140,6 +146,10 @@ class Jobs:
     async def _wait_for(self, steps: Steps) -> None:
         try:
             result = await steps
+        except GeneratorExit as error:
+            if steps.closed:
+                raise  # it is us that are closed
+            raise RuntimeError("the handler raised GeneratorExit") from error
         except self._cancelled:
             if steps.cancelled_itself:
                 self._backend.forget_cancellation()
@@ -194,12 +204,23 @@ class Jobs:
 
     def warn_of_blocking(self, seconds: float) -> None:
         """Say once that the handler keeps the event loop from running."""
-        if not self._has_warned:
+        if not self._has_warned and seconds > BLOCKING:
             self._has_warned = True
             logger.warning(
                 "actor %r: its handler blocked the event loop for %.1f s: %s",
                 self.actor.name, seconds, REMEDY,
             )  # fmt: skip
+
+    def say_took(self, delivery: Delivery, seconds: float) -> None:
+        """Say what is to be said of a job that never waited, and took so long."""
+        self.warn_of_blocking(seconds)
+        if seconds > self._timeout:
+            report_late(self.actor, delivery, seconds)
+
+    def say_if_late(self, delivery: Delivery, result: JobResult, seconds: float) -> None:
+        """Say that a job took longer than it may: nothing ends a handler that does not wait."""
+        if seconds > self._timeout and self._in_main and result.outcome is Outcome.RETURNED:
+            report_late(self.actor, delivery, seconds)
 
 
 def _call(

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from walnats_anyio._actors.run._job import Stopped
 from walnats_anyio._actors.run._pace import BUDGET
@@ -24,6 +25,11 @@ logger = logging.getLogger("walnats_anyio.actors")
 QUIET_WITHIN = 60.0
 """Seconds at most that an event which is to run alone waits for other jobs to end."""
 
+LEFT_OPEN = (
+    "the handler left a cancel scope or a task group open: leave it before you return, and close "
+    "async generators that have one (contextlib.aclosing)"
+)
+
 RETURNED = cast("Ack", decide(Outcome.RETURNED))
 """What the table says of a handler that has returned, asked once."""
 
@@ -37,7 +43,8 @@ class Worker:
     """
 
     __slots__ = (
-        "_broken", "_spot", "_workers", "active", "called", "context", "current", "message",
+        "_is_first", "_left_over", "_spoilt", "_spot", "_workers", "active", "called", "context",
+        "current", "message",
     )  # fmt: skip
 
     def __init__(self, workers: Workers, delivery: Delivery | None) -> None:
@@ -50,7 +57,12 @@ class Worker:
         self.message: Any = None
         """The message of the job that waits; see `Running`."""
         self.context: ContextVars | None = None
-        self._broken = False
+        self._is_first = True
+        """Whether no other job has run in the scope that is entered."""
+        self._spoilt = False
+        """Whether a handler has spoilt the task that the jobs run in."""
+        self._left_over: JobResult | None = None
+        """The result of the last job, which is to be concluded outside of that task."""
         self._spot = workers.new_spot()
         self._workers = workers
 
@@ -61,42 +73,83 @@ class Worker:
         self._spot.wake()
 
     async def run(self) -> None:
-        """Run jobs until there is no more use for this worker."""
+        """Run jobs until there is no more use for this worker.
+
+        They run in a task of their own, as a handler may spoil it: a scope that it leaves open
+        makes anyio raise where that task ends, and cancels whatever else that task awaits.
+        """
         workers = self._workers
         try:
-            while await self._run_some():
-                pass
-        except Stopped:
-            if self.current is not None:
-                logger.warning(
-                    "actor %r: the task of a worker was cancelled from outside; its event is "
-                    "handed back, and another worker takes its place", workers.actor.name,
-                )  # fmt: skip
-        except BaseException:
-            # Cut short, and so is all of it: nothing more may start, and first the requests end, or
-            # one might take what is handed back.
-            workers.interrupted()
-            raise
+            await self._run_in_own_task()
+            if self._left_over is not None and self.current is not None:
+                await checkpoint()  # if all of it was cancelled, that is no failure of the job
+                await workers.conclusion.conclude(self.current, self._left_over)
+                self.current = None
+        except BaseException as error:
+            if not self._is_native(error):
+                # Cut short, and so is all of it: nothing more may start, and first the requests
+                # end, or one might take what is handed back.
+                workers.interrupted()
+                raise
+            self._say_lost()
         finally:
             if self.current is not None:
                 workers.hand_back(self.current, Outcome.STOPPED)
             if self.active:
                 workers.release(self)
+            workers.suspending()
+
+    async def _run_in_own_task(self) -> None:
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._run_all, name="walnats/jobs")
+        except BaseExceptionGroup as group:
+            if not self._spoilt:
+                raise
+            _, others = group.split(RuntimeError)
+            if others is not None:
+                raise others from None
+
+    async def _run_all(self) -> None:
+        try:
+            while await self._run_some():
+                pass
+        except Stopped:
+            self._say_lost()
+        except BaseException as error:
+            if not self._is_native(error):
+                raise
+            self._say_lost()
+
+    def _is_native(self, error: BaseException) -> bool:
+        """Whether just this task was cancelled, past all scopes (asyncio only)."""
+        cancelled = isinstance(error, anyio.get_cancelled_exc_class())
+        return cancelled and anyio.current_effective_deadline() != -math.inf
+
+    def _say_lost(self) -> None:
+        if self.current is not None:
+            logger.warning(
+                "actor %r: the task of a worker was cancelled from outside; its event is "
+                "handed back, and another worker takes its place", self._workers.actor.name,
+            )  # fmt: skip
 
     async def _run_some(self) -> bool:
         """Run jobs until one needs more than an acknowledgement; False when all is over."""
         result = await self._run_in_scope()
         if result is None:
-            return not self._broken and self.active
+            return self.active and not self._spoilt
         delivery = self.current
         assert delivery is not None
         self.message = self.context = None
+        if self._spoilt:
+            self._left_over = result
+            return False
         await self._workers.conclusion.conclude(delivery, result)
         self.current = None
         pace = self._workers.pace
         if monotonic() - pace.began > BUDGET:
             await pace.breathe()
-        return not self._broken
+        return True
 
     async def _run_in_scope(self) -> JobResult | None:
         """Run jobs in one scope; None when there is no more use for this worker.
@@ -106,22 +159,47 @@ class Worker:
         """
         scope = anyio.CancelScope()
         result: JobResult | None = None
+        raised: BaseException | None = None
+        self._is_first = True
         try:
             with scope:
-                result = await self._jobs(scope)
+                try:
+                    result = await self._jobs(scope)
+                except BaseException as error:
+                    raised = error
+                    raise
         except RuntimeError as error:
-            if self.current is None or result is None:
+            if error is raised:
                 raise
-            self._broken = True
-            broken = RuntimeError(
-                "the handler left a cancel scope or a task group open: leave it before you return, "
-                "and close async generators that have one (contextlib.aclosing)"
-            )
-            broken.__cause__ = error
-            return JobResult(Outcome.RAISED, broken, result.message, context=result.context)
+            self._spoilt = True
+            return self._after_spoilt(result, scope, error)
+        finally:
+            del raised
         if scope.cancelled_caught:
             return self._timed_out(result)
         return result
+
+    def _after_spoilt(
+        self, result: JobResult | None, scope: anyio.CancelScope, error: RuntimeError
+    ) -> JobResult | None:
+        """The result of a job at whose end the scope could not be left."""
+        if self._is_first and self.current is not None:
+            left_open = RuntimeError(LEFT_OPEN)
+            left_open.__cause__ = error
+            if result is None and scope.cancel_called:
+                return self._timed_out(result)
+            message, context = (
+                (self.message, self.context) if result is None else (result.message, result.context)
+            )
+            return JobResult(Outcome.RAISED, left_open, message, context=context)
+        # Any of the jobs that have run in the scope may have done it. It counts against none.
+        logger.error(
+            "actor %r: %s. One of its last jobs did so; it is not known which, as they did not "
+            "wait for anything", self._workers.actor.name, LEFT_OPEN,
+        )  # fmt: skip
+        if self.current is None or (result is not None and result.outcome is Outcome.RETURNED):
+            return result
+        return JobResult(Outcome.STOPPED)
 
     def _timed_out(self, result: JobResult | None) -> JobResult:
         timeout = self._workers.actor.job_timeout
@@ -133,17 +211,15 @@ class Worker:
     ) -> JobResult | None:
         workers = self._workers
         jobs, pace, attempts = workers.jobs, workers.pace, workers.attempts
-        timeout = workers.actor.job_timeout
-        now = began = monotonic()
-        scope.deadline = anyio.current_time() + timeout
+        limit = min(workers.actor.job_timeout, BLOCKING)
+        now = began = self._start_time(scope)
         while True:
             delivery = workers.next_for(self)
             if delivery is None:
                 scope.deadline = math.inf
                 if not await self._park():
                     return None
-                now = began = monotonic()
-                scope.deadline = anyio.current_time() + timeout
+                now = began = self._start_time(scope)
                 continue
             self.current = delivery
             # Compared with its beginning, as to take apart every reply subject would cost 0.3 us
@@ -154,30 +230,34 @@ class Worker:
                 result = await self._look_up(delivery)
                 if result is not None:
                     return result
-                now = began = monotonic()
-                scope.deadline = anyio.current_time() + timeout
+                now = began = self._start_time(scope)
                 if self.current is None:
                     continue
             elif now - began > BUDGET:
                 # Jobs that never wait share a deadline that is at most so much too early.
-                began = now
-                scope.deadline = anyio.current_time() + timeout
+                now = began = self._start_time(scope)
             result = await jobs.run(self, delivery, scope)
             if result is not None:
+                jobs.say_if_late(delivery, result, monotonic() - now)
                 return result
             # The end of `listen`, called by the handler itself, may have settled it.
             if delivery.settled is None:
                 delivery.settle(RETURNED)
             self.current = None
+            self._is_first = False
             before, now = now, monotonic()
-            if now - before > BLOCKING:
-                jobs.warn_of_blocking(now - before)
+            if now - before > limit:
+                jobs.say_took(delivery, now - before)
             if now - pace.began > BUDGET:
                 # A handler that blocked may have used up the deadline, and nothing runs now.
                 scope.deadline = math.inf
                 await pace.breathe()
-                now = began = monotonic()
-                scope.deadline = anyio.current_time() + timeout
+                now = began = self._start_time(scope)
+
+    def _start_time(self, scope: anyio.CancelScope) -> float:
+        """Have the next jobs end in time; gives now, on the clock of `time.monotonic`."""
+        scope.deadline = anyio.current_time() + self._workers.actor.job_timeout
+        return monotonic()
 
     async def _look_up(self, delivery: Delivery) -> JobResult | None:
         """Find out which attempt it is. Not None: it is not to be run."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappop, heappush
+from time import monotonic
 
 from walnats_anyio._actors.settle._attempts import Attempts
 from walnats_anyio._actors.settle._summary import Counts
@@ -68,6 +70,16 @@ class Deliveries:
         self._counts = counts
         self._link = link
         self._post = link.post
+        self._parked: list[float] = []
+        """When the events come again that were given back with a delay: a heap."""
+
+    @property
+    def parked(self) -> int:
+        """How many events wait at the server for their next attempt, as far as is known here."""
+        now = monotonic()
+        while self._parked and self._parked[0] <= now:
+            heappop(self._parked)
+        return len(self._parked)
 
     def hold(self, message: Message) -> Delivery:
         """A message came that is to be handled."""
@@ -95,6 +107,8 @@ class Deliveries:
                 # First the note, so that whoever gets it next can read how many attempts it had.
                 self._post(self._attempts.note(delivery, failed=isinstance(verdict, Nak)))
                 self._post(pub(reply, to_wire(verdict)))
+                if verdict.delay:
+                    heappush(self._parked, monotonic() + verdict.delay)
                 if isinstance(verdict, Nak):
                     self._counts.failed += 1
                 else:

@@ -63,6 +63,28 @@ def report_unwritten(actor: Actor[Any, Any], delivery: Delivery, error: Exceptio
     )  # fmt: skip
 
 
+def report_late(actor: Actor[Any, Any], delivery: Delivery, seconds: float) -> None:
+    """Say that a handler returned after its time was over."""
+    fields = fields_of(actor, delivery)
+    fields["duration"] = seconds
+    logger.warning(
+        "%s: took %.1f s, longer than job_timeout=%g s, as a handler that blocks the event loop "
+        "cannot be ended; it returned, so it counts as handled",
+        describe(fields), seconds, actor.job_timeout, extra=fields,
+    )  # fmt: skip
+
+
+def report_blocked(actor: Actor[Any, Any], count: int) -> None:
+    """Say that events which wait for their retry keep all others from coming."""
+    logger.warning(
+        "actor %r: %d events wait for their next attempt, and with max_ack_pending=%d the server "
+        "gives it no others meanwhile: raise max_ack_pending and register the actor, retry sooner "
+        "(retry_delay), or give up earlier (max_attempts)",
+        actor.name, count, actor.max_ack_pending,
+        extra={"actor": actor.name, "event": actor.event.name, "parked": count},
+    )  # fmt: skip
+
+
 def describe(fields: dict[str, Any]) -> str:
     """The beginning of a line: which event of which actor."""
     more = "".join(

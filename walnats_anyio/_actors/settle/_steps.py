@@ -29,7 +29,9 @@ class Steps:
             `Task.cancelling`); None where there is no such thing.
     """
 
-    __slots__ = ("_cancels", "_coroutine", "_run", "_yielded", "cancelled_itself", "longest")
+    __slots__ = (
+        "_cancels", "_coroutine", "_run", "_yielded", "cancelled_itself", "closed", "longest",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -38,8 +40,11 @@ class Steps:
         yielded: Any,
         cancels: Callable[[], int] | None,
     ) -> None:
-        self.cancelled_itself = False
+        # A cancellation from outside would have come before the first step, not in it.
+        self.cancelled_itself = cancels is not None and cancels() > 0
         """Whether a step has cancelled the task that it runs in."""
+        self.closed = False
+        """Whether the coroutine was closed from outside."""
         self.longest = 0.0
         """Seconds that the longest step took."""
         self._coroutine = coroutine
@@ -71,6 +76,7 @@ class Steps:
 
     def close(self) -> None:
         """Close the coroutine."""
+        self.closed = True
         self._run(self._coroutine.close)
 
     def _step(self, step: Callable[..., Any], *args: Any) -> Any:

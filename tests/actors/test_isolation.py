@@ -1,0 +1,323 @@
+"""One job cannot hurt another: handlers that misbehave, beside an actor that misses no event."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import anyio
+import pytest
+import trio
+from anyio.lowlevel import checkpoint
+
+from tests.actors._stage import listening, stage
+from tests.support.waiting import until
+from walnats_anyio import Actor, Event
+
+pytestmark = [
+    # Some of these handlers make Python itself complain, about what they have left behind.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+Handler = Callable[[int], Any]
+
+KEPT: list[Any] = []
+"""What handlers leave open, kept from the garbage collector."""
+
+
+async def pages(seconds: float | None) -> AsyncIterator[int]:
+    with anyio.move_on_after(seconds):
+        yield 1
+        yield 2
+
+
+async def abandon(seconds: float | None, *, keep: bool) -> None:
+    generator = pages(seconds)
+    async for _ in generator:
+        break
+    if keep:
+        KEPT.append(generator)
+
+
+async def generator_without_deadline(_: int) -> None:
+    await abandon(None, keep=True)
+    await checkpoint()
+
+
+async def generator_with_deadline(_: int) -> None:
+    await abandon(0.05, keep=True)
+    await checkpoint()
+
+
+async def generator_that_is_over(_: int) -> None:
+    await abandon(0.0, keep=True)
+    await checkpoint()
+
+
+async def generator_collected(_: int) -> None:
+    await abandon(0.05, keep=False)
+    await anyio.sleep(0.01)
+
+
+async def generator_without_waiting(_: int) -> None:
+    await abandon(None, keep=True)
+
+
+async def generator_over_without_waiting(_: int) -> None:
+    await abandon(0.0, keep=True)
+
+
+async def generator_with_deadline_without_waiting(_: int) -> None:
+    await abandon(0.05, keep=True)
+
+
+async def scope_and_a_long_wait(_: int) -> None:
+    await abandon(0.05, keep=True)
+    await anyio.sleep_forever()
+
+
+async def scope_and_its_time_limit(_: int) -> None:
+    await abandon(None, keep=True)
+    await anyio.sleep_forever()
+
+
+async def scope_entered(_: int) -> None:
+    scope = anyio.CancelScope()
+    scope.__enter__()
+    KEPT.append(scope)
+    await checkpoint()
+
+
+async def scope_entered_and_cancelled(_: int) -> None:
+    scope = anyio.CancelScope()
+    scope.__enter__()
+    scope.cancel()
+    KEPT.append(scope)
+
+
+async def task_group_left(_: int) -> None:
+    tasks = anyio.create_task_group()
+    await tasks.__aenter__()
+    tasks.start_soon(checkpoint)
+    KEPT.append(tasks)
+    await checkpoint()
+
+
+class Panic(BaseException):
+    """As an extension raises it that is written in Rust."""
+
+
+async def panic(_: int) -> None:
+    await checkpoint()
+    raise Panic("a bug in an extension")
+
+
+def panic_at_once(_: int) -> None:
+    raise Panic
+
+
+async def system_exit(_: int) -> None:
+    await checkpoint()
+    sys.exit(3)
+
+
+def system_exit_at_once(_: int) -> None:
+    sys.exit("stop")
+
+
+async def cancelled_error_raised(_: int) -> None:
+    raise asyncio.CancelledError
+
+
+async def cancelled_error_after_waiting(_: int) -> None:
+    await checkpoint()
+    raise asyncio.CancelledError
+
+
+async def generator_exit(_: int) -> None:
+    await checkpoint()
+    raise GeneratorExit
+
+
+def generator_exit_at_once(_: int) -> None:
+    raise GeneratorExit
+
+
+def stop_iteration(_: int) -> None:
+    raise StopIteration
+
+
+async def group_of_everything(_: int) -> None:
+    await checkpoint()
+    raise BaseExceptionGroup("all", [Panic(), SystemExit(), ValueError(), GeneratorExit()])
+
+
+async def cancels_its_own_task(_: int) -> None:
+    if not trio.lowlevel.in_trio_run():
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await checkpoint()
+    raise ValueError
+
+
+async def cancels_its_own_task_and_returns(_: int) -> None:
+    if not trio.lowlevel.in_trio_run():
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+    else:
+        raise ValueError
+
+
+async def cancels_its_task_when_it_is_over(_: int) -> None:
+    if not trio.lowlevel.in_trio_run():
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().call_later(0.001, task.cancel)
+
+
+def a_generator(_: int) -> Any:
+    return (each for each in ())
+
+
+def an_async_generator(_: int) -> Any:
+    return pages(None)
+
+
+def a_context_manager(_: int) -> Any:
+    return contextlib.nullcontext()
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+
+async def cannot_be_printed(_: int) -> None:
+    raise Unprintable
+
+
+async def loops(_: int) -> None:
+    await checkpoint()
+    raise ExceptionGroup("x", [ExceptionGroup("y", [Unprintable(), RecursionError()])])
+
+
+async def awaits_a_cancelled_future(_: int) -> None:
+    if not trio.lowlevel.in_trio_run():
+        future = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(future.cancel)
+        await future
+    raise ValueError
+
+
+BAD: list[Handler] = [
+    generator_without_deadline,
+    generator_with_deadline,
+    generator_that_is_over,
+    generator_collected,
+    generator_without_waiting,
+    generator_over_without_waiting,
+    generator_with_deadline_without_waiting,
+    scope_and_a_long_wait,
+    scope_and_its_time_limit,
+    scope_entered,
+    scope_entered_and_cancelled,
+    task_group_left,
+    panic,
+    panic_at_once,
+    system_exit,
+    system_exit_at_once,
+    cancelled_error_raised,
+    cancelled_error_after_waiting,
+    generator_exit,
+    generator_exit_at_once,
+    stop_iteration,
+    group_of_everything,
+    cancels_its_own_task,
+    cancels_its_own_task_and_returns,
+    cancels_its_task_when_it_is_over,
+    a_generator,
+    an_async_generator,
+    a_context_manager,
+    cannot_be_printed,
+    loops,
+    awaits_a_cancelled_future,
+]
+
+
+class Healthy:
+    """Notes its runs; one in two waits."""
+
+    def __init__(self) -> None:
+        self.runs: Counter[int] = Counter()
+
+    async def __call__(self, number: int) -> None:
+        if number % 2:
+            await anyio.sleep(0.001)
+        self.runs[number] += 1
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.__name__)
+def test_a_bad_handler_beside_a_healthy_one(
+    url: str, event: Event[int], bad: Handler, anyio_backend: str
+) -> None:
+    """The healthy actor gets each event once, with the bad one before, beside and after it."""
+    # With an event loop of its own, which ends with what such a handler leaves behind.
+    anyio.run(_beside_a_healthy_one, url, event, bad, backend=anyio_backend)
+
+
+async def _beside_a_healthy_one(url: str, event: Event[int], bad: Handler) -> None:
+    tries: Counter[int] = Counter()
+
+    def spoil(number: int) -> Any:
+        tries[number] += 1
+        return bad(number)
+
+    healthy = Healthy()
+    options: dict[str, Any] = {"max_jobs": 3, "job_timeout": 0.3, "retry_delay": (0.01,)}
+    actor = Actor("bad", event, spoil, max_attempts=2, dead_letters=False, **options)
+    other = Actor("healthy", event, healthy, max_jobs=3, max_attempts=1)
+    async with stage(url, actor, other) as staged:
+        async with listening(staged.actors, max_jobs=4):
+            for start in range(0, 20, 5):
+                await staged.emit(*range(start, start + 5))
+                await until(lambda upto=start + 5: len(healthy.runs) == upto)  # type: ignore[misc]
+            await staged.until_done(actor, other)
+        assert healthy.runs == dict.fromkeys(range(20), 1)
+        assert set(tries) == set(range(20))
+        assert max(tries.values()) <= 2 or "cancels" in bad.__name__
+
+
+def test_an_innocent_job_of_the_same_actor(
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture, anyio_backend: str
+) -> None:
+    """A scope left open by a job that never waited is no failure of the job that comes next."""
+    runs: Counter[int] = Counter()
+    anyio.run(_an_innocent_job, url, event, runs, backend=anyio_backend)
+    assert runs.keys() == set(range(1, 6))
+    assert not [each for each in caplog.records if "attempt" in each.getMessage()]
+    assert "it is not known which" in caplog.text
+
+
+async def _an_innocent_job(url: str, event: Event[int], runs: Counter[int]) -> None:
+    async def handler(number: int) -> None:
+        runs[number] += 1
+        if number == 1 and runs[1] == 1:
+            await abandon(0.05, keep=True)
+            return
+        await anyio.sleep(0.1)
+
+    actor = Actor("mixed", event, handler, max_jobs=1, max_attempts=1)
+    async with stage(url, actor) as staged:
+        await staged.emit(*range(1, 6))
+        async with listening(staged.actors):
+            await staged.until_done(actor)
