@@ -114,7 +114,8 @@ class Listening:
     async def _work(self, shutdown_timeout: float | None, task_status: TaskStatus[None]) -> None:
         async with anyio.create_task_group() as workers:
             self._workers = workers
-            workers.start_soon(self.pace.let_go_on, name="walnats/pace")
+            go_on = self.link.backend.uninterrupted(self.pace.let_go_on)
+            workers.start_soon(go_on, name="walnats/pace")
             try:
                 for run in self.runs:
                     run.consumer.start()
@@ -147,7 +148,8 @@ class Listening:
 
     def spawn(self, worker: Worker) -> None:
         """Start a worker."""
-        self._workers.start_soon(worker.run, name="walnats/worker")
+        run = self.link.backend.uninterrupted(worker.run)
+        self._workers.start_soon(run, name="walnats/worker")
 
     def changed(self) -> None:
         """A reason to end may be there."""
@@ -188,7 +190,8 @@ class Listening:
                         ticked[run] = now
                     if doubts.look or now >= looked[run] + LOOK_EVERY:
                         looked[run] = now
-                        tasks.start_soon(self._look_after, run, name="walnats/look")
+                        look = self.link.backend.uninterrupted(self._look_after)
+                        tasks.start_soon(look, run, name="walnats/look")
 
     async def _look_after(self, run: ActorRun) -> None:
         """End `listen` when a consumer is gone, or is not what it was; take its new terms."""

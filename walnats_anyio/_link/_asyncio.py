@@ -71,6 +71,10 @@ class AsyncioBackend:
         return task  # Ctrl-C cancels the main task here, so it interrupts nothing else
 
     @property
+    def interruptible(self) -> None:
+        return None
+
+    @property
     def cancels(self) -> Callable[[], int] | None:
         return _cancels
 

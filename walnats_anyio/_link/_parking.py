@@ -67,6 +67,14 @@ class Backend(Protocol):
         ...
 
     @property
+    def interruptible(self) -> Callable[..., Any] | None:
+        """Calls code of the user's, inside of an uninterrupted task, so that Ctrl-C interrupts it.
+
+        None where there is no such difference.
+        """
+        ...
+
+    @property
     def cancels(self) -> Callable[[], int] | None:
         """How many native cancellations of this task are asked for; None where there are none."""
         ...

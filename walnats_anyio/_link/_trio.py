@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -63,6 +64,10 @@ class TrioBackend:
     uninterrupted = protect
 
     @property
+    def interruptible(self) -> Callable[..., Any]:
+        return _interruptible
+
+    @property
     def cancels(self) -> None:
         return None
 
@@ -71,6 +76,11 @@ class TrioBackend:
 
     def cancelled_from_outside(self) -> bool:
         return True  # trio's cancellation always comes from a scope
+
+
+@trio.lowlevel.disable_ki_protection
+def _interruptible(run: Callable[..., Any], *args: Any) -> Any:
+    return run(*args)
 
 
 @trio.lowlevel.enable_ki_protection

@@ -7,6 +7,7 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context as ContextVars
 from contextvars import copy_context
+from functools import partial
 from time import monotonic
 from types import CoroutineType
 from typing import Any, Protocol, cast
@@ -58,6 +59,7 @@ class Jobs:
         self._hooks = hooks
         self._backend = backend
         self._cancels = backend.cancels
+        self._interruptible = backend.interruptible
         self._is_told = hooks.any or actor.ack == "confirmed"
         self._suspending = suspending
         self._decode = actor.event.decode
@@ -123,12 +125,16 @@ class Jobs:
             self._suspending()
             await self._elsewhere(message, scope)
             return True
+        run = context.run
+        if self._interruptible is not None:
+            # The rest of the worker is not interrupted in the middle, but a handler is.
+            run = partial(self._interruptible, run)
         coroutine: Coroutine[Any, Any, Any] | None = None
         try:
-            coroutine = _call(context, self._handler, message)
+            coroutine = _call(run, self._handler, message)
             if coroutine is None:
                 return False
-            yielded = context.run(coroutine.send, None)
+            yielded = run(coroutine.send, None)
         except GeneratorExit as error:
             raise RuntimeError("the handler raised GeneratorExit") from error
         except StopIteration as stop:
@@ -140,7 +146,7 @@ class Jobs:
             return False
         running.message, running.context = message, context
         self._suspending()
-        await self._wait_for(Steps(coroutine, context, yielded, self._cancels))
+        await self._wait_for(Steps(coroutine, run, yielded, self._cancels))
         return True
 
     async def _wait_for(self, steps: Steps) -> None:
@@ -224,10 +230,10 @@ class Jobs:
 
 
 def _call(
-    context: ContextVars, handler: Callable[[Any], Any], message: Any
+    run: Callable[..., Any], handler: Callable[[Any], Any], message: Any
 ) -> Coroutine[Any, Any, Any] | None:
-    """Call a handler in a context; gives what is left to await."""
-    result: Any = context.run(handler, message)
+    """Call a handler; gives what is left to await."""
+    result: Any = run(handler, message)
     if result is None:
         return None
     if type(result) is CoroutineType:

@@ -86,4 +86,4 @@ async def _in_context(awaitable: Any, context: ContextVars) -> None:
         yielded = context.run(coroutine.send, None)
     except StopIteration:
         return
-    await Steps(coroutine, context, yielded, None)
+    await Steps(coroutine, context.run, yielded, None)

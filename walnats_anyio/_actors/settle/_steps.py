@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from contextvars import Context
 from time import monotonic
 from typing import Any
 
@@ -23,7 +22,7 @@ class Steps:
 
     Args:
         coroutine: what was started.
-        context: the context that it runs in.
+        run: runs a step in the context of the coroutine (`Context.run`).
         yielded: what its first step has yielded.
         cancels: how many native cancellations of this task have been asked for (asyncio's
             `Task.cancelling`); None where there is no such thing.
@@ -36,7 +35,7 @@ class Steps:
     def __init__(
         self,
         coroutine: Coroutine[Any, Any, Any],
-        context: Context,
+        run: Callable[..., Any],
         yielded: Any,
         cancels: Callable[[], int] | None,
     ) -> None:
@@ -48,7 +47,7 @@ class Steps:
         self.longest = 0.0
         """Seconds that the longest step took."""
         self._coroutine = coroutine
-        self._run = context.run
+        self._run = run
         self._yielded = yielded
         self._cancels = cancels
 
