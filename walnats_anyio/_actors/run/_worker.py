@@ -206,7 +206,9 @@ class Worker:
         error = TimeoutError(f"the job took longer than job_timeout={timeout:g} s")
         return JobResult(Outcome.TIMED_OUT, error, self.message, context=self.context)
 
-    async def _jobs(self, scope: anyio.CancelScope) -> JobResult | None:
+    async def _jobs(  # noqa: C901, PLR0915 - the hot loop: a call of a part would cost each event
+        self, scope: anyio.CancelScope
+    ) -> JobResult | None:
         workers = self._workers
         jobs, pace, attempts = workers.jobs, workers.pace, workers.attempts
         timeout = workers.actor.job_timeout
@@ -252,8 +254,10 @@ class Worker:
             if now - before > limit:
                 jobs.say_took(delivery, now - before)
             if now - pace.began > BUDGET:
+                # No job runs: its time may be over, and standing in line may take long.
+                scope.deadline = math.inf
                 await pace.breathe()
-                now = monotonic()
+                now, began = monotonic(), 0.0
 
     async def _look_up(self, delivery: Delivery) -> JobResult | None:
         """Find out which attempt it is. Not None: it is not to be run."""
