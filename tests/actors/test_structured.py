@@ -6,6 +6,7 @@ import asyncio
 import gc
 import time
 import weakref
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.actors._stage import listening, stage
 from tests.support.recorders import Gate, Handled, Recorder
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event, Events
-from walnats_anyio.middlewares import Context, Middleware
+from walnats_anyio.middlewares import Context, Middleware, OkContext
 
 pytestmark = pytest.mark.anyio
 
@@ -193,7 +194,7 @@ class Setter(Middleware):
         await checkpoint()
         VARIABLE.set(ctx.message)
 
-    def on_success(self, ctx: Context, /) -> None:
+    def on_success(self, ctx: OkContext, /) -> None:
         self.left.append(VARIABLE.get())
 
 
@@ -370,7 +371,7 @@ async def test_every_call_is_a_checkpoint(url: str, event: Event[int]) -> None:
     async with stage(url, actor) as staged:
         if not trio.lowlevel.in_trio_run():
             pytest.skip("trio's to tell")
-        calls = [
+        calls: list[Callable[[], Awaitable[object]]] = [
             staged.events.register,
             staged.actors.register,
             staged.events.flush,
@@ -391,7 +392,7 @@ async def test_every_call_looks_for_a_cancellation(url: str, event: Event[int]) 
     actor = Actor("looks", event, Handled())
     async with stage(url, actor) as staged:
         await staged.emit(0)
-        calls = [
+        calls: list[Callable[[], Awaitable[object]]] = [
             lambda: staged.events.emit(event, 1),
             lambda: staged.events.emit(event, 1, sync=True),
             lambda: staged.events.emit_many(event, []),
