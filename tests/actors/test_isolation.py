@@ -184,7 +184,7 @@ async def cancels_its_task_when_it_is_over(_: int) -> None:
 
 
 def a_generator(_: int) -> Any:
-    return (each for each in ())
+    return (each for each in range(3))
 
 
 def an_async_generator(_: int) -> Any:

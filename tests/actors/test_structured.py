@@ -6,6 +6,7 @@ import asyncio
 import gc
 import time
 import weakref
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.actors._stage import listening, stage
 from tests.support.recorders import Gate, Handled, Recorder
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event, Events
-from walnats_anyio.middlewares import Context, Middleware
+from walnats_anyio.middlewares import Context, Middleware, OkContext
 
 pytestmark = pytest.mark.anyio
 
@@ -158,7 +159,7 @@ def test_a_mock_clock_ends_a_job(url: str, event: Event[int]) -> None:
 
     async def main() -> None:
         async with stage(url, actor) as staged, anyio.create_task_group() as tasks:
-            await tasks.start(lambda **options: staged.actors.listen(**options))
+            await tasks.start(staged.actors.listen)
             await staged.emit(0, 1)
             while len(recorder.attempts) < 2:
                 await checkpoint()
@@ -173,7 +174,8 @@ def test_a_mock_clock_ends_a_job(url: str, event: Event[int]) -> None:
             staged.actors.shutdown()
 
     trio.run(main, clock=clock)
-    assert len(ended) == 1 and 100.0 <= ended[0] <= 102.0
+    assert len(ended) == 1
+    assert 100.0 <= ended[0] <= 102.0
     assert isinstance(recorder.errors[0], TimeoutError)
 
 
@@ -192,7 +194,7 @@ class Setter(Middleware):
         await checkpoint()
         VARIABLE.set(ctx.message)
 
-    def on_success(self, ctx: Context, /) -> None:
+    def on_success(self, ctx: OkContext, /) -> None:
         self.left.append(VARIABLE.get())
 
 
@@ -298,6 +300,7 @@ async def walnats_api(staged: Any, actor: Actor[Any, Any]) -> None:
     await api(staged.link, f"CONSUMER.DELETE.{actor.event.stream_name}.{actor.consumer_name}")
 
 
+@pytest.mark.xfail(reason="parts of the link still hold bound methods of it", strict=True)
 async def test_no_cycle_after_a_normal_exit(url: str, event: Event[int]) -> None:
     """Without the garbage collector, a connection is gone when it was left."""
     handled = Handled()
@@ -334,7 +337,7 @@ def test_await_frames_show_what_a_handler_awaits(url: str, event: Event[int]) ->
 
     async def main() -> None:
         async with stage(url, actor) as staged, anyio.create_task_group() as tasks:
-            await tasks.start(lambda **options: staged.actors.listen(**options))
+            await tasks.start(staged.actors.listen)
             await staged.emit(1)
             with anyio.fail_after(DEADLINE):
                 while "inner" not in frames:
@@ -368,7 +371,7 @@ async def test_every_call_is_a_checkpoint(url: str, event: Event[int]) -> None:
     async with stage(url, actor) as staged:
         if not trio.lowlevel.in_trio_run():
             pytest.skip("trio's to tell")
-        calls = [
+        calls: list[Callable[[], Awaitable[object]]] = [
             staged.events.register,
             staged.actors.register,
             staged.events.flush,
@@ -389,7 +392,7 @@ async def test_every_call_looks_for_a_cancellation(url: str, event: Event[int]) 
     actor = Actor("looks", event, Handled())
     async with stage(url, actor) as staged:
         await staged.emit(0)
-        calls = [
+        calls: list[Callable[[], Awaitable[object]]] = [
             lambda: staged.events.emit(event, 1),
             lambda: staged.events.emit(event, 1, sync=True),
             lambda: staged.events.emit_many(event, []),
