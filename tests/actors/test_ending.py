@@ -407,7 +407,9 @@ async def test_a_cancellation_of_the_jobs_own(
             case 2:
                 asyncio.get_running_loop().call_soon(future.cancel)
                 await future
-            case 3:
+            case 3 | 4:
+                if message == 4:
+                    await asyncio.sleep(0.001)
                 task = asyncio.current_task()
                 assert task is not None
                 task.cancel()
@@ -419,11 +421,11 @@ async def test_a_cancellation_of_the_jobs_own(
     actor = Actor("a", event, handle, retry_delay=(3600,))
     caplog.set_level(logging.ERROR)
     async with stage(url, actor) as on, listening(on.actors):
-        await on.emit(*range(4))
-        await until(lambda: caplog.text.count("attempt 1 raised") == 4)
-        await on.emit(*range(4, 20))
-        await handled.come(16)
-        await on.until_left(actor, 4)
+        await on.emit(*range(5))
+        await until(lambda: caplog.text.count("attempt 1 raised") == 5)
+        await on.emit(*range(5, 20))
+        await handled.come(15)
+        await on.until_left(actor, 5)
 
 
 async def test_shutdown_before_listen(url: str, event: Event[int]) -> None:

@@ -36,6 +36,7 @@ class Running(Protocol):
 
     message: Any
     context: ContextVars | None
+    is_first: bool
 
 
 class Stopped(Exception):
@@ -146,7 +147,10 @@ class Jobs:
             return False
         running.message, running.context = message, context
         self._suspending()
-        await self._wait_for(Steps(coroutine, run, yielded, self._cancels))
+        steps = Steps(coroutine, run, yielded, self._cancels)
+        # Its first step may have cancelled the task, unless another job can have done so.
+        steps.cancelled_itself = running.is_first and self.is_cancelled()
+        await self._wait_for(steps)
         return True
 
     async def _wait_for(self, steps: Steps) -> None:
@@ -207,6 +211,10 @@ class Jobs:
             raise error
         if self._cancels is not None and self._cancels():
             raise Stopped from error
+
+    def is_cancelled(self) -> bool:
+        """Whether just this task is cancelled, natively (asyncio only)."""
+        return self._cancels is not None and self._cancels() > 0
 
     def warn_of_blocking(self, seconds: float) -> None:
         """Say once that the handler keeps the event loop from running."""

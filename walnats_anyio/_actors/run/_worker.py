@@ -43,8 +43,8 @@ class Worker:
     """
 
     __slots__ = (
-        "_is_first", "_left_over", "_spoilt", "_spot", "_workers", "active", "called", "context",
-        "current", "message",
+        "_left_over", "_spoilt", "_spot", "_workers", "active", "called", "context", "current",
+        "is_first", "message",
     )  # fmt: skip
 
     def __init__(self, workers: Workers, delivery: Delivery | None) -> None:
@@ -57,8 +57,9 @@ class Worker:
         self.message: Any = None
         """The message of the job that waits; see `Running`."""
         self.context: ContextVars | None = None
-        self._is_first = True
-        """Whether no other job has run in the scope that is entered."""
+        self.is_first = True
+        """Whether no other job can have done what is found: none has run in the scope that is
+        entered, and the task is not cancelled by itself."""
         self._spoilt = False
         """Whether a handler has spoilt the task that the jobs run in."""
         self._left_over: JobResult | None = None
@@ -160,7 +161,7 @@ class Worker:
         scope = anyio.CancelScope()
         result: JobResult | None = None
         raised: BaseException | None = None
-        self._is_first = True
+        self.is_first = not self._workers.jobs.is_cancelled()
         try:
             with scope:
                 try:
@@ -183,7 +184,7 @@ class Worker:
         self, result: JobResult | None, scope: anyio.CancelScope, error: RuntimeError
     ) -> JobResult | None:
         """The result of a job at whose end the scope could not be left."""
-        if self._is_first and self.current is not None:
+        if self.is_first and self.current is not None:
             left_open = RuntimeError(LEFT_OPEN)
             left_open.__cause__ = error
             if result is None and scope.cancel_called:
@@ -244,7 +245,7 @@ class Worker:
             if delivery.settled is None:
                 delivery.settle(RETURNED)
             self.current = None
-            self._is_first = False
+            self.is_first = False
             before, now = now, monotonic()
             if now - before > limit:
                 jobs.say_took(delivery, now - before)

@@ -39,8 +39,7 @@ class Steps:
         yielded: Any,
         cancels: Callable[[], int] | None,
     ) -> None:
-        # A cancellation from outside would have come before the first step, not in it.
-        self.cancelled_itself = cancels is not None and cancels() > 0
+        self.cancelled_itself = False
         """Whether a step has cancelled the task that it runs in."""
         self.closed = False
         """Whether the coroutine was closed from outside."""
