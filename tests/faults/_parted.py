@@ -139,7 +139,9 @@ async def run_parted_fault(fault: PartedFault, backend: str, count: int) -> Resu
 
             async def strike() -> None:
                 if fault.of_the_listener:
-                    connected = actors._link._client.connected_url.netloc
+                    connection = actors._link._connection
+                    assert connection is not None
+                    connected = connection.server.place
                     number = [url.partition("//")[2] for url in cluster.urls].index(connected)
                 else:
                     number = await leader_of_stream(actors._link)

@@ -32,7 +32,7 @@ URL = "nats://127.0.0.1:1"
 SEED = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY"
 
 OF_NATS_PY = set(inspect.signature(Client.connect).parameters) - {"self", "servers"}
-REFUSED = {"skip_subject_validation"}
+REFUSED = {"skip_subject_validation", "flush_timeout", "pending_size", "flusher_queue_size"}
 NO_LIST: list[str] = []
 
 

@@ -61,6 +61,8 @@ class Jobs:
         self._backend = backend
         self._cancels = backend.cancels
         self._interruptible = backend.interruptible
+        self.uninterrupted = backend.uninterrupted
+        """Makes a task that Ctrl-C interrupts only inside of handlers."""
         self._is_told = hooks.any or actor.ack == "confirmed"
         self._suspending = suspending
         self._decode = actor.event.decode

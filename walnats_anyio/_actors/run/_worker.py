@@ -103,7 +103,8 @@ class Worker:
     async def _run_in_own_task(self) -> None:
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._run_all, name="walnats/jobs")
+                run_all = self._workers.jobs.uninterrupted(self._run_all)
+                tasks.start_soon(run_all, name="walnats/jobs")
         except BaseExceptionGroup as group:
             if not self._spoilt:
                 raise
@@ -217,8 +218,7 @@ class Worker:
         while True:
             delivery = workers.next_for(self)
             if delivery is None:
-                scope.deadline = math.inf
-                if not await self._park():
+                if not await self._park(scope):
                     return None
                 now = began = self._start_time(scope)
                 continue
@@ -227,8 +227,7 @@ class Worker:
             # of the 4 us that an event takes.
             reply = delivery.message.reply
             if not reply.startswith(attempts.first) and not attempts.is_first(reply):
-                scope.deadline = math.inf
-                result = await self._look_up(delivery)
+                result = await self._look_up(delivery, scope)
                 if result is not None:
                     return result
                 now = began = self._start_time(scope)
@@ -260,8 +259,9 @@ class Worker:
         scope.deadline = anyio.current_time() + self._workers.actor.job_timeout
         return monotonic()
 
-    async def _look_up(self, delivery: Delivery) -> JobResult | None:
+    async def _look_up(self, delivery: Delivery, scope: anyio.CancelScope) -> JobResult | None:
         """Find out which attempt it is. Not None: it is not to be run."""
+        scope.deadline = math.inf
         workers = self._workers
         workers.suspending()
         if not workers.attempts.knows(delivery):
@@ -288,7 +288,8 @@ class Worker:
             workers.scheduler.end_alone(self)
         return True
 
-    async def _park(self) -> bool:
+    async def _park(self, scope: anyio.CancelScope) -> bool:
+        scope.deadline = math.inf
         if not self._workers.park(self):
             return False
         try:
