@@ -67,8 +67,7 @@ async def test_emits_to_a_stream_deleted_underneath(nats_server: NatsServer) -> 
             # Once it is known that there is no stream, `emit` itself says so.
             try:
                 await on.events.emit(EVENT, number)
-            except EmitError as error:
-                assert "register the event" in str(error)
+            except EmitError:
                 refused += 1
         with anyio.fail_after(30), pytest.raises(EmitError, match="register the event") as failed:
             await on.events.flush()

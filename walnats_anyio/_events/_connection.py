@@ -57,8 +57,8 @@ class ConnectedEvents:
     """
 
     __slots__ = (
-        "_breathed_at", "_check_cancelled", "_emitter", "_events", "_link", "_on_wire",
-        "_until_checkpoint",
+        "_breathed_at", "_check_cancelled", "_emitter", "_events", "_hand_over", "_link",
+        "_on_wire", "_until_checkpoint",
     )  # fmt: skip
 
     def __init__(self, events: Events, link: Link) -> None:
@@ -69,6 +69,7 @@ class ConnectedEvents:
         }
         self._link = link
         self._emitter = Emitter(link)
+        self._hand_over = link.backend.atomic(self._emitter.send)
         self._check_cancelled = link.backend.checkpoint_if_cancelled
         self._until_checkpoint = CHECKPOINT_EVERY
         self._breathed_at = monotonic()
@@ -269,7 +270,7 @@ class ConnectedEvents:
         emitter = self._emitter
         if emitter.full:
             await emitter.room()
-        return emitter.send(self._on_wire[event.name], payload, headers, event.dedup_window)
+        return self._hand_over(self._on_wire[event.name], payload, headers, event.dedup_window)
 
     async def _let_others_run(self) -> None:
         await checkpoint()

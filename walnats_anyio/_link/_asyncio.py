@@ -7,12 +7,14 @@ import math
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from walnats_anyio._link._parking import Task
+
+T = TypeVar("T")
 
 
 class AsyncioSpot:
@@ -69,6 +71,9 @@ class AsyncioBackend:
 
     def uninterrupted(self, task: Task) -> Task:
         return task  # Ctrl-C cancels the main task here, so it interrupts nothing else
+
+    def atomic(self, function: Callable[..., T]) -> Callable[..., T]:
+        return function
 
     @property
     def interruptible(self) -> None:

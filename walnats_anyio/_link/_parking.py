@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from anyio.lowlevel import current_token
 
 Task = Callable[..., Coroutine[Any, Any, None]]
+T = TypeVar("T")
 
 
 class ParkingSpot(Protocol):
@@ -64,6 +65,10 @@ class Backend(Protocol):
 
     def cancelled_from_outside(self) -> bool:
         """Whether a cancellation that was just caught came from outside the code that raised it."""
+        ...
+
+    def atomic(self, function: Callable[..., T]) -> Callable[..., T]:
+        """A plain function that Ctrl-C does not interrupt in the middle."""
         ...
 
     @property

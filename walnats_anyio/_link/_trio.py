@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import trio.lowlevel
 
 from walnats_anyio._link._parking import Task
+
+T = TypeVar("T")
 
 
 class TrioSpot:
@@ -63,6 +65,9 @@ class TrioBackend:
 
     uninterrupted = protect
 
+    def atomic(self, function: Callable[..., T]) -> Callable[..., T]:
+        return partial(_atomic, function)
+
     @property
     def interruptible(self) -> Callable[..., Any]:
         return _interruptible
@@ -76,6 +81,11 @@ class TrioBackend:
 
     def cancelled_from_outside(self) -> bool:
         return True  # trio's cancellation always comes from a scope
+
+
+@trio.lowlevel.enable_ki_protection
+def _atomic(function: Callable[..., Any], *args: Any) -> Any:
+    return function(*args)
 
 
 @trio.lowlevel.disable_ki_protection
