@@ -243,6 +243,7 @@ async def test_leaving_a_connection_while_it_listens(url: str, event: Event[int]
 
     async with stage(url, actor) as staged:
         await staged.emit(*range(6))
+        summary: Any = None
         with anyio.fail_after(DEADLINE):
             async with anyio.create_task_group() as tasks:
                 if how == "raise":

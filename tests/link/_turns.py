@@ -23,6 +23,7 @@ async def cancel_at(turn: int, scenario: Scenario, *, native: bool) -> bool:
     """Cancel it at that turn, by a scope or as asyncio does; whether it came so far."""
     begun = anyio.Event()
     over = False
+    came_so_far = False
 
     async def cancel() -> None:
         await begun.wait()

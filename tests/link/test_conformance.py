@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import nats
+import nats.errors
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg

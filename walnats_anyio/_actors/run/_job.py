@@ -197,18 +197,22 @@ class Jobs:
             raise error
         cancelled = error
         if isinstance(error, BaseExceptionGroup):
-            found, _ = error.split((self._cancelled, KeyboardInterrupt))
+            group = cast("BaseExceptionGroup[BaseException]", error)
+            if group.subgroup(KeyboardInterrupt) is not None:
+                raise KeyboardInterrupt from group
+            found = group.subgroup(self._cancelled)
             if found is None:
                 return
-            cancelled = next(iter(found.exceptions))
+            cancelled = found.exceptions[0]
         elif not isinstance(error, self._cancelled):
             return
         if scope.cancel_called or anyio.current_effective_deadline() == -math.inf:
             if cancelled is not error:
                 # A task group that was cancelled, and where a clean-up failed on top of it.
                 logger.error(
-                    "actor %r: cancelled, and its clean-up failed", self.actor.name, exc_info=error
-                )
+                    "actor %r: cancelled, and its clean-up failed",
+                    self.actor.name, exc_info=cast("BaseException", error),
+                )  # fmt: skip
                 raise cancelled
             raise error
         if self._cancels is not None and self._cancels():

@@ -230,8 +230,8 @@ class Worker:
                 if result is not None:
                     return result
                 now = began = self._start_time(scope)
-                if self.current is None:
-                    continue
+                if delivery.settled is not None:
+                    continue  # it was to run alone, and could not
             elif now - began > BUDGET:
                 # Jobs that never wait share a deadline that is at most so much too early.
                 now = began = self._start_time(scope)
