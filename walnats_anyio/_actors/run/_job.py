@@ -196,6 +196,7 @@ class Jobs:
         if isinstance(error, KeyboardInterrupt | GeneratorExit):
             raise error
         cancelled = error
+        group: BaseExceptionGroup[BaseException] | None = None
         if isinstance(error, BaseExceptionGroup):
             group = cast("BaseExceptionGroup[BaseException]", error)
             if group.subgroup(KeyboardInterrupt) is not None:
@@ -211,7 +212,7 @@ class Jobs:
                 # A task group that was cancelled, and where a clean-up failed on top of it.
                 logger.error(
                     "actor %r: cancelled, and its clean-up failed",
-                    self.actor.name, exc_info=cast("BaseException", error),
+                    self.actor.name, exc_info=group,
                 )  # fmt: skip
                 raise cancelled
             raise error
