@@ -20,6 +20,12 @@ from walnats_anyio.testing import NatsServer
 EVENT: walnats.Event[int] = walnats.Event("numbers", int)
 
 
+def links_alive() -> int:
+    """How many links there are; an earlier test's failure may keep some."""
+    gc.collect()
+    return sum(isinstance(one, Link) for one in gc.get_objects())
+
+
 @pytest.mark.anyio
 async def test_connections_that_were_left_are_freed(nats_server: NatsServer) -> None:
     leftovers = Leftovers()
@@ -30,11 +36,10 @@ async def test_connections_that_were_left_are_freed(nats_server: NatsServer) -> 
             await on.emit(1, 2, 3)
             await handled.come(3)
 
+    before = links_alive()
     for _ in range(3):
         await use()
-    gc.collect()
-    alive = sum(isinstance(one, Link) for one in gc.get_objects())
-    assert alive == 0
+    assert links_alive() <= before
     assert not gc.garbage
     await leftovers.none()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 from walnats_anyio._actors.declare._actor import Actor
@@ -87,6 +88,7 @@ class PullConsumer:
         self._max_bytes = max(link.max_payload + HEADERS, max_bytes)
         self._since_request = 0
         self._received_any = False
+        self._wait_until = 0.0
         self._held_up = False
         deliveries.released = self._released
 
@@ -103,6 +105,8 @@ class PullConsumer:
         self.apply_terms()
         self._intake.connected = self._link.connected
         self._link.watch(self)
+        # A request may expire a moment early.
+        self._wait_until = monotonic() + self._options.poll_delay * 0.9
         self.request()
 
     def apply_terms(self) -> None:
@@ -283,8 +287,7 @@ class PullConsumer:
                 self._intake.paused = True
                 self._look()
             case Meaning.EMPTY | Meaning.EXPIRED if self._options.burst:
-                self.finished = True
-                self._changed()
+                self._on_nothing()
             case Meaning.EXPIRED:
                 self._share.rest()
                 self.request()
@@ -293,6 +296,17 @@ class PullConsumer:
                 self.request()
             case _:
                 self.request()
+
+    def _on_nothing(self) -> None:
+        """There is nothing more for a burst, unless the first event may still be waited for.
+
+        One request waits for a part of `poll_delay` only, where `ack_wait` is short.
+        """
+        if not self._received_any and monotonic() < self._wait_until:
+            self.request()
+        else:
+            self.finished = True
+            self._changed()
 
     def _on_too_large(self) -> None:
         """The next event is larger than what the request has left.
