@@ -270,3 +270,18 @@ def test_an_event_that_kills_its_process(max_attempts: int | None, runs: int) ->
     assert life.runs == len(alone) == runs
     assert all(alone[2:])
     assert max_attempts != 2 or alone == [False, True]
+
+
+@given(st.integers(2, 50), st.sets(st.integers(1, 60)), st.none() | st.integers(1, 9))
+def test_marked_deliveries_are_no_attempts(
+    delivery: int, marked: set[int], most: int | None
+) -> None:
+    known = before_delivery(None, delivery, most, marked)
+    silent = [number for number in range(1, delivery) if number not in marked]
+    assert known.attempts == known.deaths <= len(silent)
+    if not silent:
+        assert known.attempts == 0
+
+
+def test_a_forged_number_of_deliveries_costs_no_time() -> None:
+    assert before_delivery(None, 10**15, None).deaths == 2

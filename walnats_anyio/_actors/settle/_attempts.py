@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from collections.abc import Set
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ from walnats_anyio._link import (
     Message,
     Refusal,
     ServerError,
+    api,
     ensure_helper_stream,
     pub,
 )
@@ -55,7 +57,9 @@ SUBJECTS = "walnats.attempts"
 """What the subjects of notes begin with: `walnats.attempts.<stream>.<actor>.<event>`.
 
 The event is its number in the stream and the moment at which that stored it, as a stream that is
-made anew counts from 1 again. A later note takes the place of an earlier one.
+made anew counts from 1 again. A later note takes the place of an earlier one. A delivery that was
+given back before its note was read is marked under `<event>.<delivery>`: it was no attempt, and
+what came before it is not known there.
 """
 
 KEPT_FOR = 7 * 24 * 3600
@@ -69,6 +73,9 @@ LOOK_AGAIN_AFTER = 0.5
 
 WARN_EVERY = 60.0
 """Seconds between two warnings that notes cannot be read."""
+
+MAX_DIGITS = 12
+"""Digits of a number in a note, which anybody may have written."""
 
 V1_TOKENS = 9
 """Tokens of a reply subject without domain and account, which newer servers put in."""
@@ -95,7 +102,7 @@ class Note:
     def of(cls, data: bytes) -> Note | None:
         """Read a payload; None for what is no note, as anybody may publish."""
         parts = data.split()
-        if len(parts) != 3 or not all(part.isdigit() and len(part) < 12 for part in parts):
+        if len(parts) != 3 or not all(part.isdigit() and len(part) < MAX_DIGITS for part in parts):
             return None
         return cls(*map(int, parts))
 
@@ -106,20 +113,26 @@ def must_be_alone(note: Note, most: int | None) -> bool:
     return note.deaths >= 2 or (note.deaths == 1 and last)
 
 
-def before_delivery(note: Note | None, delivery: int, most: int | None) -> Note:
+def before_delivery(
+    note: Note | None, delivery: int, most: int | None, marked: Set[int] = frozenset()
+) -> Note:
     """What an event has behind it when it is delivered.
 
     Args:
         note: the last note of it; None when there is none.
         delivery: the number of this delivery, from 1.
         most: the actor's `max_attempts`.
+        marked: deliveries that were given back and were no attempts.
     """
     known = note or Note()
     if known.delivery >= delivery:
         known = Note()  # forged, or of an earlier life of the stream
-    for _ in range(delivery - 1 - known.delivery):
+    # Two deaths end it, so a forged number of deliveries does not make it long.
+    for number in range(known.delivery + 1, delivery):
         if must_be_alone(known, most):
             break
+        if number in marked:
+            continue
         known = Note(known.delivery, known.attempts + 1, known.deaths + 1)
     # A forged note may claim anything; that there were so many deliveries is certain.
     attempts = min(known.attempts, delivery - 1)
@@ -162,32 +175,45 @@ class Attempts:
         """
         event, number = _event_and_delivery(delivery.message.reply)
         note = self._remembered.get(event)
+        marked: Set[int] = frozenset()
+        delivery.looked_up = True
         if note is None or note.delivery != number - 1:
             try:
-                note = await self._read(event, number)
+                note, marked = await self._read(event, number)
             except (ServerError, ConnectionLostError) as error:
                 self._warn(error)
                 # In favour of the event: at least one more attempt.
                 most = number if self._most is None else self._most
                 delivery.attempt = max(1, min(number, most))
                 return True
-        known = before_delivery(note, number, self._most)
+        known = before_delivery(note, number, self._most, marked)
         delivery.attempt = known.attempts + 1
         delivery.deaths = known.deaths
         delivery.alone = must_be_alone(known, self._most)
         return self._most is None or known.attempts < self._most
 
-    async def _read(self, event: str, number: int) -> Note | None:
-        note = await self._ask(event)
-        given_up = (
-            self._most is not None
-            and before_delivery(note, number, self._most).attempts >= self._most
-        )
+    async def _read(self, event: str, number: int) -> tuple[Note | None, Set[int]]:
+        note, marked = await self._ask_all(event, number)
+        known = before_delivery(note, number, self._most, marked)
+        given_up = self._most is not None and known.attempts >= self._most
         if given_up and (note is None or note.delivery < number - 1):
             # The note may be under way from another process.
             await anyio.sleep(LOOK_AGAIN_AFTER)
-            note = await self._ask(event)
-        return note
+            note, marked = await self._ask_all(event, number)
+        return note, marked
+
+    async def _ask_all(self, event: str, number: int) -> tuple[Note | None, Set[int]]:
+        note = await self._ask(event)
+        if note is not None and note.delivery == number - 1:
+            return note, frozenset()
+        return note, await self._marks(event)
+
+    async def _marks(self, event: str) -> Set[int]:
+        """The deliveries of an event that were given back before its note was read."""
+        wanted = {"subjects_filter": f"{self._subject}.{event}.*"}
+        answer = await api(self._link, f"STREAM.INFO.{STREAM}", wanted)
+        found = [subject.rpartition(".")[2] for subject in answer["state"].get("subjects") or ()]
+        return {int(number) for number in found if number.isdigit() and len(number) < MAX_DIGITS}
 
     async def _ask(self, event: str) -> Note | None:
         """The last note of an event (ADR-31, direct get of the last message of a subject)."""
@@ -203,7 +229,14 @@ class Attempts:
     def note(self, delivery: Delivery, *, failed: bool) -> bytes:
         """The command that leaves a note of a delivery that is given back."""
         event, number = _event_and_delivery(delivery.message.reply)
-        note = Note(number, delivery.attempt - (not failed), delivery.deaths)
+        if number == 1 or delivery.looked_up:
+            note = Note(number, delivery.attempt - (not failed), delivery.deaths)
+        else:
+            before = self._remembered.get(event)
+            if before is None or before.delivery != number - 1:
+                mark = pub(f"{self._subject}.{event}.{number}", b"")
+                return mark if self._may_write else b""
+            note = Note(number, before.attempts, before.deaths)
         self._remember(event, note)
         return self._command(event, note) if self._may_write else b""
 
@@ -255,7 +288,7 @@ async def create_stream(link: Link, replicas: int) -> None:
     config = {
         "name": STREAM,
         "description": "how many attempts events have had that were given back",
-        "subjects": [f"{SUBJECTS}.*.*.*"],
+        "subjects": [f"{SUBJECTS}.*.*.*", f"{SUBJECTS}.*.*.*.*"],
         "retention": "limits",
         "storage": "file",
         "num_replicas": replicas,

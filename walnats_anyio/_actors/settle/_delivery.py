@@ -23,13 +23,17 @@ class Delivery:
     table (`decide`) gave.
     """
 
-    __slots__ = ("_deliveries", "alone", "attempt", "deaths", "message", "settled", "tick")
+    __slots__ = (
+        "_deliveries", "alone", "attempt", "deaths", "looked_up", "message", "settled", "tick",
+    )  # fmt: skip
 
     def __init__(self, deliveries: Deliveries, message: Message, tick: int) -> None:
         self.message = message
         """What came."""
         self.attempt = 1
         """Which attempt of its event this is; known once `Attempts.look_up` has been asked."""
+        self.looked_up = False
+        """Whether that has been asked."""
         self.alone = False
         """Whether nothing else may run beside it, as it may be what killed its process."""
         self.deaths = 0
