@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -215,11 +216,24 @@ def test_an_idle_stop_without_time_cancels_no_jobs(shop: Shop, nats_url: str, ba
     assert report_in(shop.directory / "report.json", "ended")["how"] == "stopped gracefully"
 
 
+@contextmanager
+def sighup_as_in_a_terminal() -> Iterator[None]:
+    """Programs started in it are stopped by SIGHUP, also where the tests run under `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_sighup_stops_gracefully_however_often_it_comes(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:
     words = ("run", "shop:ACTORS", "--backend", backend)
-    with started(shop.directory, *words, NATS_SERVER=nats_url) as command:
+    with (
+        sighup_as_in_a_terminal(),
+        started(shop.directory, *words, NATS_SERVER=nats_url) as command,
+    ):
         command.says(READY)
         emit(range(2))
         shop.until_started(2)
