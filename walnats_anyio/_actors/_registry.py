@@ -7,7 +7,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from walnats_anyio._actors._connection import ConnectedActors, connect_actors
+from walnats_anyio._actors._running import run_actors
 from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.settle import Summary
 from walnats_anyio._link import Server, check_connect
 
 MAX_SHOWN = 10
@@ -78,6 +80,39 @@ class Actors:
         """
         check_connect(server, options)
         return connect_actors(self, server, close, options)
+
+    def run(
+        self,
+        server: Server | None = None,
+        *,
+        backend: str = "asyncio",
+        register: bool = True,
+        **listen_options: Any,
+    ) -> Summary:
+        """Connect and listen, as the whole of a program.
+
+            if __name__ == "__main__":
+                ACTORS.run()
+
+        Blocks until it is told to stop. SIGINT (Ctrl-C) and SIGTERM stop it gracefully: running
+        jobs finish, within `shutdown_timeout`. A second signal cancels them. In another thread
+        than the main one signals are left alone.
+
+        Args:
+            server: see `connect`.
+            backend: the event loop: "asyncio" or "trio".
+            register: register the actors, and their events, before.
+            listen_options: see `ConnectedActors.listen`.
+
+        Returns:
+            What it did, and why it ended.
+
+        Raises:
+            ValueError: there is no such backend, or an option of `listen` is out of its range.
+            KeyboardInterrupt: a second SIGINT came; for SIGTERM it is a `SystemExit`.
+            Exception: what `connect`, `register` and `listen` raise.
+        """
+        return run_actors(self, server, backend, register, listen_options)
 
     def __iter__(self) -> Iterator[Actor[Any, Any]]:
         return iter(self._actors)
