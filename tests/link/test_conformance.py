@@ -95,7 +95,12 @@ async def test_it_answers_our_requests(link: Link, other: Client) -> None:
         await message.respond(message.data[::-1])
 
     await other.subscribe("service", cb=answer)
-    await other.flush()
+
+    async def is_there() -> bool:
+        # nats-py's flush may return before the server has read its subscription.
+        return (await link.request("service", b"ab")).data == b"ba"
+
+    await until(is_there)
     answers = [await link.request("service", b"%d1" % number) for number in range(50)]
     assert [one.data for one in answers] == [f"{number}1".encode()[::-1] for number in range(50)]
 
