@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+
 import pytest
 
 
@@ -9,3 +12,11 @@ import pytest
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """The event loop of an async test, one after the other."""
     return str(request.param)
+
+
+# A shell has what runs in the background ignore Ctrl-C, and programs that tests start inherit that.
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    and threading.current_thread() is threading.main_thread()
+):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
