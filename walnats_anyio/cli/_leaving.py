@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from signal import Signals
 from types import FrameType
 from typing import Any
@@ -42,37 +43,64 @@ def leave_within(seconds: float, exit_code: int, prefix: str) -> None:
 
     Called in the main thread. SIGINT and SIGTERM end it at once.
     """
+    last_words = _LastWords()
 
     def at_once(number: int, frame: FrameType | None) -> None:
-        end_now(code_of_signal(Signals(number)), f"{prefix}{Signals(number).name}: ending at once")
+        what = f"{prefix}{Signals(number).name}: ending at once"
+        last_words.end(code_of_signal(Signals(number)), what)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, at_once)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     what = f"{prefix}the process has not ended {seconds:.1f} s after its last job: it ends as it is"
-    end_after(seconds, exit_code, what)
+    _end_after(seconds, exit_code, what, last_words)
 
 
-def end_after(
-    seconds: float, exit_code: int, what: str, *, with_daemons: bool = False
+def end_after(seconds: float, exit_code: int, what: str) -> threading.Timer:
+    """End this process after so many seconds, unless the timer is cancelled.
+
+    It also names daemon threads: those of jobs are daemons on trio, and may not let go.
+    """
+    return _end_after(seconds, exit_code, what, _LastWords(with_daemons=True))
+
+
+def _end_after(
+    seconds: float, exit_code: int, what: str, last_words: _LastWords
 ) -> threading.Timer:
-    """End this process after so many seconds, unless the timer is cancelled."""
-    timer = threading.Timer(seconds, end_now, [exit_code, what, with_daemons])
+    timer = threading.Timer(seconds, last_words.end, [exit_code, what])
     timer.daemon = True
     timer.start()
     return timer
 
 
-def end_now(exit_code: int, what: str, with_daemons: bool = False) -> None:
-    """End this process as it is, and say what it leaves behind.
+class _LastWords:
+    """Ends this process as it is, and says what it leaves behind.
 
-    With daemon threads where they may be what does not let go: those of jobs are daemons on trio.
+    The words are said by a thread, because the one that is stuck may hold the lock of the log. That
+    thread is started here and waits: since Python 3.12 no thread can be started once the main
+    thread waits for the others at its end.
     """
-    # In a thread: the one that is stuck may hold the lock of the log.
-    saying = threading.Thread(target=_say, args=(what, with_daemons), daemon=True)
-    saying.start()
-    saying.join(SAY_WITHIN)
-    os._exit(exit_code)
+
+    def __init__(self, *, with_daemons: bool = False) -> None:
+        # A `SimpleQueue` may be used in a signal handler.
+        self._words: SimpleQueue[str] = SimpleQueue()
+        self._said: SimpleQueue[None] = SimpleQueue()
+        self._with_daemons = with_daemons
+        threading.Thread(target=self._say, name="last words", daemon=True).start()
+
+    def end(self, exit_code: int, what: str) -> None:
+        """End this process; it does not return."""
+        self._words.put(what)
+        with suppress(Empty):
+            self._said.get(timeout=SAY_WITHIN)
+        os._exit(exit_code)
+
+    def _say(self) -> None:
+        what = self._words.get()
+        try:
+            _say(what, self._with_daemons)
+        finally:
+            self._said.put(None)
 
 
 def _say(what: str, with_daemons: bool) -> None:

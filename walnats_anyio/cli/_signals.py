@@ -88,7 +88,7 @@ class Stop:
         if self._time_limit is not None and self._timer is None:
             seconds = self._time_limit + self._last_resort
             what = f"{seconds:g} s after it was to stop something does not let go: the process ends"
-            self._timer = end_after(seconds, ExitCode.BROKEN, what, with_daemons=True)
+            self._timer = end_after(seconds, ExitCode.BROKEN, what)
 
     def over(self) -> None:
         """Forget the time limit: the stop has come to its end."""
@@ -157,7 +157,7 @@ def _last_resort(
         if received == 2:
             name = Signals(number).name
             what = f"{name}: something does not let go: the process ends as it is"
-            end_after(seconds, code_of_signal(Signals(number)), what, with_daemons=True)
+            end_after(seconds, code_of_signal(Signals(number)), what)
         mine: Any = before[Signals(number)]
         if callable(mine):
             mine(number, frame)
