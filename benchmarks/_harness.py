@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
@@ -169,7 +170,8 @@ async def run_once(
     root: Path = ROOT,
 ) -> Run:
     """One run on a new stream, checked on the server before the worker may stop."""
-    name = f"bench-{benchmark.name}-{number}"
+    # A name of its own: the server removes the files of a stream after it has said that it is gone.
+    name = f"bench-{benchmark.name}-{number}-{secrets.token_hex(3)}"
     job = msgspec.structs.replace(job, server=server.url, stream=name)
     payload = TASKIQ_CALL if candidate.worker == "taskiq_peer" else USER
     needs_consumer = job.task not in REGISTERS_ITSELF

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -26,33 +27,28 @@ DATA: walnats.Event[bytes] = walnats.Event("data", bytes)
 # Limits
 
 
-async def test_a_max_payload_that_is_lowered_fails_only_what_is_too_large() -> None:
+async def test_a_max_payload_that_is_lowered_fails_only_what_is_too_large(tmp_path: Path) -> None:
     got: list[int] = []
 
     async def handle(message: bytes) -> None:
         got.append(len(message))
 
     async with (
-        NatsServer(config={"max_payload": 200_000}) as server,
+        NatsServer(config={"max_payload": 200_000}, store_dir=tmp_path) as server,
         running(server.url, walnats.Actor("a", DATA, handle)) as on,
     ):
         await on.events.emit(DATA, b"xx", sync=True)
+        port = server.port
         await server.stop()
         for size in (1, 150_000, 3, 4):
             await on.events.emit(DATA, b"x" * size)
-        await _start_with(server, {"max_payload": 100_000})
-        with anyio.fail_after(DEADLINE), pytest.raises(walnats.MessageTooLargeError) as failed:
-            await on.events.flush()
-        assert "at most 100000" in str(failed.value)
-        await on.events.emit(DATA, b"x" * 5, sync=True)
-        await until(lambda: sorted(set(got)) == [1, 2, 3, 4, 5])
-
-
-async def _start_with(server: NatsServer, config: dict[str, Any]) -> None:
-    """Start it with another configuration: that of a reload counts from then on."""
-    await server.start()
-    await server.reload(config)
-    await server.restart()
+        async with NatsServer(port=port, config={"max_payload": 100_000}, store_dir=tmp_path):
+            with anyio.fail_after(DEADLINE), pytest.raises(walnats.MessageTooLargeError) as failed:
+                await on.events.flush()
+            assert "at most 100000" in str(failed.value)
+            await on.events.emit(DATA, b"x" * 5, sync=True)
+            await until(lambda: sorted(set(got)) == [1, 2, 3, 4, 5])
+        await server.start()
 
 
 async def test_a_max_payload_that_a_reload_lowers() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -209,29 +210,62 @@ if __name__ == "__main__":
     _until(lambda: not any(map(is_alive, pids)), 1)
 
 
-def test_without_the_help_of_linux_a_thread_notices(tmp_path: Path) -> None:
-    program = """
+@contextmanager
+def busy_process(program: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A program with a `channel` that runs a job; gives it and the pipe that it dies with."""
+    head = """
 import os, sys
-sys.platform = "other"
 from walnats_anyio._actors.run._channel import Channel
-channel = Channel(os.open(os.devnull, os.O_WRONLY))
+channel = Channel(os.open(os.devnull, os.O_WRONLY), int(sys.argv[1]))
+"""
+    parent, lifeline = os.pipe()
+    running = subprocess.Popen(
+        [sys.executable, "-c", head + program, str(parent)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        pass_fds=(parent,),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    os.close(parent)
+    assert running.stdout is not None
+    with running:
+        try:
+            assert running.stdout.readline() == b"busy\n"
+            yield running, lifeline
+        finally:
+            running.kill()
+
+
+@pytest.mark.parametrize("platform", [sys.platform, "other"])
+def test_a_job_that_computes_dies_with_the_parent(platform: str) -> None:
+    """Where Linux does not help, a thread notices."""
+    program = f"""
+sys.platform = {platform!r}
 channel.busy()
 channel.write(b"busy\\n")
 while True: pass
 """
-    running = subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert running.stdin is not None
-    assert running.stdout is not None
-    assert running.stdout.readline() == b"busy\n"
-    running.stdin.close()
-    assert running.wait(2) == -signal.SIGKILL
-    running.stdout.close()
+    with busy_process(program) as (running, lifeline):
+        os.close(lifeline)
+        assert running.wait(2) == -signal.SIGKILL
+
+
+def test_a_request_whose_signal_comes_late_kills_nobody() -> None:
+    """The kernel may signal what a process has read already, once it has begun with the job."""
+    program = """
+channel.busy()
+channel.write(b"busy\\n")
+channel.write(b"got " + channel.receive() + b"\\n")
+"""
+    with busy_process(program) as (running, lifeline):
+        assert running.stdin is not None
+        assert running.stdout is not None
+        running.stdin.write(b"\0\0\0\3job")
+        running.stdin.flush()
+        assert running.stdout.readline() == b"got job\n"
+        assert running.wait(10) == 0
+        os.close(lifeline)
 
 
 def _until(condition: object, within: float) -> None:

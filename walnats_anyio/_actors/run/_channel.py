@@ -1,13 +1,15 @@
 """The pipes between a worker process and its parent, as the worker process sees them.
 
-No worker process outlives its parent. The end of the parent is the end of the pipe of requests,
-which is noticed in three ways:
+No worker process outlives its parent. The end of the parent is the end of a pipe that only it can
+write to, and never does. The end is noticed in three ways:
 
-- An idle process reads it, and ends.
+- An idle process waits for requests, whose pipe ends at the same time: the process ends.
 - A thread that polls for the end kills the process half a second later, whatever keeps it.
 - A handler that computes in C may hold the interpreter's lock, so that no thread ever runs. So
   while a job runs, Linux itself is asked to kill the process and what it started (`O_ASYNC` with
-  SIGKILL): no request comes then, so anything that happens to the pipe is its end.
+  SIGKILL). It sends that signal for anything that happens to the pipe. This cannot be the pipe of
+  requests: the kernel sends the signal of a request after it has woken the reader, so it hits a
+  process that has begun in between (one job of 5,000 on a busy machine).
 
 `PR_SET_PDEATHSIG` is no choice: it follows the thread that started the process, and on trio that
 thread ends long before the program.
@@ -40,16 +42,19 @@ class Channel:
 
     Args:
         stdout: the number of the file that is to be standard output.
+        parent: the number of the pipe that ends with the parent.
     """
 
-    def __init__(self, stdout: int) -> None:
+    def __init__(self, stdout: int, parent: int) -> None:
         self._requests = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
         self._answers = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
+        self._parent = fcntl.fcntl(parent, fcntl.F_DUPFD_CLOEXEC, 3)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.dup2(stdout, 1)
         os.close(nothing)
         os.close(stdout)
+        os.close(parent)
         self._lock = threading.Lock()
         self._is_busy = False
         self._watch()
@@ -74,7 +79,7 @@ class Channel:
         """A job begins: be killed if the parent dies."""
         self._is_busy = True
         self._ask_for_kill(True)
-        if _ended(self._requests, timeout=0):
+        if _ended(self._parent, timeout=0):
             _kill_group()  # it died just before
 
     def idle(self) -> None:
@@ -84,8 +89,8 @@ class Channel:
 
     def close(self) -> None:
         """Let go of the pipes, in a forked child: they are its parent's."""
-        os.close(self._requests)
-        os.close(self._answers)
+        for pipe in (self._requests, self._answers, self._parent):
+            os.close(pipe)
 
     def _read(self, size: int) -> bytes | None:
         data = bytearray()
@@ -98,12 +103,12 @@ class Channel:
 
     def _watch(self) -> None:
         if sys.platform == "linux":
-            fcntl.fcntl(self._requests, fcntl.F_SETOWN, -os.getpgrp())
-            fcntl.fcntl(self._requests, fcntl.F_SETSIG, signal.SIGKILL)
+            fcntl.fcntl(self._parent, fcntl.F_SETOWN, -os.getpgrp())
+            fcntl.fcntl(self._parent, fcntl.F_SETSIG, signal.SIGKILL)
         threading.Thread(target=self._end_with_parent, name="walnats/parent", daemon=True).start()
 
     def _end_with_parent(self) -> None:
-        _ended(self._requests, timeout=None)
+        _ended(self._parent, timeout=None)
         if not self._is_busy:
             time.sleep(END_WITHIN)
             if not self._is_busy:
@@ -112,9 +117,9 @@ class Channel:
 
     def _ask_for_kill(self, wanted: bool) -> None:
         if sys.platform == "linux":
-            flags = fcntl.fcntl(self._requests, fcntl.F_GETFL)
+            flags = fcntl.fcntl(self._parent, fcntl.F_GETFL)
             flags = flags | os.O_ASYNC if wanted else flags & ~os.O_ASYNC
-            fcntl.fcntl(self._requests, fcntl.F_SETFL, flags)
+            fcntl.fcntl(self._parent, fcntl.F_SETFL, flags)
 
 
 def _ended(pipe: int, timeout: int | None) -> bool:

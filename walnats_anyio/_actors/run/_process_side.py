@@ -1,10 +1,11 @@
 """What runs in a worker process: a loop of ours around the handlers.
 
-Theory of operation. The parent starts `python -c BOOT`, with a pipe at 0 for requests and one at 1
-for answers. Both are moved away at once, so that nothing which a handler prints, reads or closes
-reaches them; 1 becomes the parent's own standard output. A request is one job, with its handler and
-message pickled. The answers to it, a line of JSON each, are any number of log records, that the
-handler has started, and how it ended. So only plain data comes back, whatever a handler raises.
+Theory of operation. The parent starts `python -c BOOT`, with a pipe at 0 for requests, one at 1 for
+answers, and one that only ends with the parent. All are moved away at once, so that nothing which a
+handler prints, reads or closes reaches them; 1 becomes the parent's own standard output. A request
+is one job, with its handler and message pickled. The answers to it, a line of JSON each, are any
+number of log records, that the handler has started, and how it ended. So only plain data comes
+back, whatever a handler raises.
 
 The main program is imported only where a pickle asks for it, as `__mp_main__`, and inside of an
 event loop. So a program without a guard cannot start its own: `anyio.run` and `asyncio.run` refuse,
@@ -35,9 +36,11 @@ from walnats_anyio._actors.run._surroundings import Surroundings, default_signal
 from walnats_anyio._link._again import GUARD, enter_worker_process, in_handler
 
 BOOT = (
-    f"import sys; sys.path[:] = sys.argv[2:]; from {__name__} import serve; serve(int(sys.argv[1]))"
+    f"import sys; sys.path[:] = sys.argv[3:]; from {__name__} import serve; "
+    "serve(int(sys.argv[1]), int(sys.argv[2]))"
 )
-"""What the interpreter of a worker process runs, with the parent's standard output and path."""
+"""What the interpreter of a worker process runs; the arguments are those of `serve`, and the path
+where modules are found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +74,15 @@ class Request:
     """What the parent logs."""
 
 
-def serve(stdout: int) -> None:
+def serve(stdout: int, parent: int) -> None:
     """Run jobs until the parent closes the pipe of requests, or dies.
 
     Args:
         stdout: the number of the file that is to be standard output.
+        parent: the number of the pipe that ends with the parent.
     """
     shelter()
-    channel = Channel(stdout)
+    channel = Channel(stdout, parent)
     enter_worker_process()
     side = _Side(channel)
     channel.write(READY)

@@ -109,8 +109,9 @@ class Processes:
 class WorkerProcess:
     """A process that runs handlers, one after another."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, lifeline: int) -> None:
         self._process = process
+        self._lifeline = lifeline
         self._requests = cast("ByteSendStream", process.stdin)
         self._answers = BufferedByteReceiveStream(cast("ByteReceiveStream", process.stdout))
         self._has_started = False
@@ -125,7 +126,7 @@ class WorkerProcess:
         """
         worker: WorkerProcess | None = None
         with anyio.CancelScope(shield=True):  # or a process could be left behind, unknown
-            worker = cls(await _open())
+            worker = cls(*await _open())
         assert worker is not None
         ready = False
         try:
@@ -200,6 +201,7 @@ class WorkerProcess:
             self._is_killed = True  # once only: the number may be another process's later
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+            self._let_go()
         with anyio.move_on_after(REAP_WITHIN, shield=True):
             await self._process.aclose()
 
@@ -214,8 +216,15 @@ class WorkerProcess:
                 await self._process.wait()
         if self._process.returncode is None:
             await self.kill()
+        self._let_go()
         with anyio.move_on_after(REAP_WITHIN):
             await self._process.aclose()
+
+    def _let_go(self) -> None:
+        """Close the pipe whose end is the end of the process. It has been killed, or has ended."""
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
 
 
 _ENDED = (
@@ -228,29 +237,35 @@ _ENDED = (
 """What reading from or writing to a process that has ended raises."""
 
 
-async def _open() -> Process:
-    """Start a process.
+async def _open() -> tuple[Process, int]:
+    """Start a process; gives it and the pipe that it dies with: `_channel` tells why.
 
     Raises:
         WorkerProcessError: the system does not start it.
     """
-    try:
-        stdout = os.dup(1)
-    except OSError:  # this program has none
-        stdout = os.open(os.devnull, os.O_WRONLY)
-    try:
-        return await anyio.open_process(
-            [sys.executable, "-c", BOOT, str(stdout), *map(os.path.abspath, sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=None,
-            pass_fds=(stdout,),
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise WorkerProcessError(f"no worker process can be started: {error}") from error
-    finally:
-        os.close(stdout)
+    with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+        try:
+            try:
+                stdout = os.dup(1)
+            except OSError:  # this program has none
+                stdout = os.open(os.devnull, os.O_WRONLY)
+            theirs.callback(os.close, stdout)
+            parent, lifeline = os.pipe()
+            theirs.callback(os.close, parent)
+            ours.callback(os.close, lifeline)
+            numbers = (stdout, parent)
+            process = await anyio.open_process(
+                [sys.executable, "-c", BOOT, *map(str, numbers), *map(os.path.abspath, sys.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=None,
+                pass_fds=numbers,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise WorkerProcessError(f"no worker process can be started: {error}") from error
+        ours.pop_all()
+        return process, lifeline
 
 
 def _main_program() -> MainProgram:
