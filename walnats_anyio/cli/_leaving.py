@@ -38,11 +38,8 @@ SAY_WITHIN = 1.0
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 
 
-def leave_within(seconds: float, exit_code: int, prefix: str) -> None:
-    """End this process after so many seconds if it does not end by itself.
-
-    Called in the main thread. SIGINT and SIGTERM end it at once.
-    """
+def end_at_next_signal(prefix: str) -> None:
+    """See to it that SIGINT and SIGTERM end this process at once. Called in the main thread."""
     last_words = _LastWords()
 
     def at_once(number: int, frame: FrameType | None) -> None:
@@ -52,8 +49,16 @@ def leave_within(seconds: float, exit_code: int, prefix: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, at_once)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def leave_within(seconds: float, exit_code: int, prefix: str) -> None:
+    """End this process after so many seconds if it does not end by itself.
+
+    Called in the main thread. SIGINT and SIGTERM end it at once.
+    """
+    end_at_next_signal(prefix)
     what = f"{prefix}the process has not ended {seconds:.1f} s after its last job: it ends as it is"
-    _end_after(seconds, exit_code, what, last_words)
+    _end_after(seconds, exit_code, what, _LastWords())
 
 
 def end_after(seconds: float, exit_code: int, what: str) -> threading.Timer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 
 import anyio
 
@@ -12,6 +13,7 @@ from walnats_anyio._actors import Ended as ListenEnded
 from walnats_anyio.cli._ended import Ended, Ending
 from walnats_anyio.cli._endings import ExitCode, code_of_signal
 from walnats_anyio.cli._heartbeat import HeartbeatPipe
+from walnats_anyio.cli._leaving import end_at_next_signal
 from walnats_anyio.cli._logs import logger
 from walnats_anyio.cli._plan import Plan
 from walnats_anyio.cli._registering import left_in_nats, register
@@ -40,7 +42,11 @@ class Listening:
     async def run(self) -> Ending:
         """Run until told to stop or until the burst is done."""
         started_at = anyio.current_time()
-        stop = await stoppable(self._work, time_limit=self._plan.shutdown_timeout)
+        stop = await stoppable(
+            self._work,
+            time_limit=self._plan.shutdown_timeout,
+            then=partial(end_at_next_signal, self._plan.prefix),
+        )
         ended_at = self._listened_until or anyio.current_time()
         how = self._how(stop)
         return Ending(

@@ -1,25 +1,28 @@
 """SIGINT, SIGTERM and SIGHUP: the first one asks to stop, a second SIGINT or SIGTERM insists.
 
-Theory of operation. Signals are received in the event loop, the same way on both backends. A
-handler that blocks the loop keeps it from receiving any; then the last resort is a plain signal
-handler of Python's, which runs in between two instructions of whatever the main thread does. It
-counts along, and after the second signal it gives the loop some seconds. So it does after the first
-one, once the time is over that jobs have for a graceful stop.
+Theory of operation. A plain signal handler of Python's runs in between two instructions of whatever
+the main thread does, and writes the signal's number to a socket, which a task reads. That is the
+same on both backends, and the handler is the only one from beginning to end: `add_signal_handler`
+of asyncio would leave a moment in which a signal kills the process without a word.
 
-A forked child inherits all of that, with the socket by which asyncio tells its loop of a signal: a
-signal to the child would stop this process. So a child forgets it, before any signal reaches it.
+Where something blocks the event loop that task receives nothing. So the handler counts along: it
+gives the loop some seconds after the second signal, and after the first one as many as jobs have
+for a graceful stop.
+
+A forked child inherits all of that, and a signal to the child would stop this process. So a child
+forgets it, before any signal reaches it.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from signal import Signals
 from types import FrameType
-from typing import Any
 
 import anyio
 from anyio import TASK_STATUS_IGNORED
@@ -51,10 +54,16 @@ class Stop:
     """Whether and how a command was told to stop."""
 
     def __init__(
-        self, cancel: Callable[[], None], last_resort: float, time_limit: float | None
+        self,
+        cancel: Callable[[], None],
+        last_resort: float,
+        time_limit: float | None,
+        then: Callable[[], None] | None,
     ) -> None:
         self._last_resort = last_resort
         self._time_limit = time_limit
+        self._then = then
+        self._came = 0
         self._timer: threading.Timer | None = None
         self.tasks: TaskGroup
         """The parent of the command's other tasks; they are cancelled when its body ends."""
@@ -73,15 +82,21 @@ class Stop:
 
     async def watch(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Receive signals until cancelled."""
-        stopping = stopping_signals()
-        with (
-            _kept_from_forks(),
-            anyio.open_signal_receiver(*stopping) as signals,
-            _last_resort(stopping, self._last_resort, self.limit_time),
-        ):
+        with _received(self._in_handler, self._then) as received:
             task_status.started()
-            async for received in signals:
-                self._receive(received)
+            while True:
+                await anyio.wait_readable(received)
+                for number in received.recv(1024):
+                    self._receive(Signals(number))
+
+    def _in_handler(self, number: Signals) -> None:
+        if self._came == 0 or number in INSISTING:
+            self._came += 1
+        if self._came == 1:
+            self.limit_time()
+        if self._came == 2:
+            what = f"{number.name}: something does not let go: the process ends as it is"
+            end_after(self._last_resort, code_of_signal(number), what)
 
     def limit_time(self) -> None:
         """End the process when a graceful stop has taken too long, come what may."""
@@ -115,18 +130,20 @@ async def stoppable(
     body: Callable[[Stop], Awaitable[None]],
     last_resort: float = LAST_RESORT,
     time_limit: float | None = None,
+    then: Callable[[], None] | None = None,
 ) -> Stop:
     """Run the body of a command, which signals cancel unless it says otherwise.
 
     The process ends `last_resort` seconds after the second signal, come what may, and as long after
-    the `time_limit` in seconds of a graceful stop; None is no limit.
+    the `time_limit` in seconds of a graceful stop; None is no limit. `then` sets up who receives
+    signals afterwards; without it that is who did before.
 
     Raises:
         Exception: what the body raised, as it is.
     """
     failure: Exception | None = None
     scope = anyio.CancelScope()
-    stop = Stop(scope.cancel, last_resort, time_limit)
+    stop = Stop(scope.cancel, last_resort, time_limit, then)
     with scope:
         async with anyio.create_task_group() as stop.tasks:
             await stop.tasks.start(stop.watch)
@@ -142,33 +159,29 @@ async def stoppable(
 
 
 @contextmanager
-def _last_resort(
-    stopping: tuple[Signals, ...], seconds: float, at_first: Callable[[], None]
-) -> Iterator[None]:
-    received = 0
-    before = {number: signal.getsignal(number) for number in stopping}
+def _received(
+    in_handler: Callable[[Signals], None], then: Callable[[], None] | None
+) -> Iterator[socket.socket]:
+    """Signals as bytes of a socket; `in_handler` is called with each at once, in the handler."""
+    reader, writer = socket.socketpair()
+    with reader, writer, _kept_from_forks():
+        reader.setblocking(False)
+        writer.setblocking(False)
 
-    def count(number: int, frame: FrameType | None) -> None:
-        nonlocal received
-        if received == 0 or number in INSISTING:
-            received += 1
-        if received == 1:
-            at_first()
-        if received == 2:
-            name = Signals(number).name
-            what = f"{name}: something does not let go: the process ends as it is"
-            end_after(seconds, code_of_signal(Signals(number)), what)
-        mine: Any = before[Signals(number)]
-        if callable(mine):
-            mine(number, frame)
+        def receive(number: int, frame: FrameType | None) -> None:
+            in_handler(Signals(number))
+            with suppress(BlockingIOError):  # it is full of signals that were not received yet
+                writer.send(bytes([number]))
 
-    for number in stopping:
-        signal.signal(number, count)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        before = {number: signal.signal(number, receive) for number in stopping_signals()}
+        try:
+            yield reader
+        finally:
+            if then is None:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+            else:
+                then()
 
 
 class _Forks(threading.local):

@@ -6,6 +6,7 @@ import signal
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from signal import Signals
 
 import anyio
@@ -14,6 +15,7 @@ from walnats_anyio._actors import Actors
 from walnats_anyio._link import open_link
 from walnats_anyio.cli._ended import Ended, Ending, WorkerEnding
 from walnats_anyio.cli._endings import ExitCode, Problem, code_of_signal, worst
+from walnats_anyio.cli._leaving import end_at_next_signal
 from walnats_anyio.cli._logs import logger
 from walnats_anyio.cli._plan import Plan
 from walnats_anyio.cli._registering import left_in_nats, register
@@ -63,7 +65,8 @@ class Supervisor:
     async def run(self) -> Ending:
         """Run until told to stop, until the burst is done, or until going on is hopeless."""
         started_at = anyio.current_time()
-        stop = await stoppable(self._work, GIVE_UP_AFTER)
+        then = partial(end_at_next_signal, self._plan.prefix)
+        stop = await stoppable(self._work, GIVE_UP_AFTER, then=then)
         ended_at = anyio.current_time()
         exit_code = self._exit_code(stop)
         return Ending(
