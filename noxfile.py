@@ -22,7 +22,7 @@ nox.options.default_venv_backend = "venv"
 def tests(session: nox.Session) -> None:
     """Run the tests on each Python found; arguments go to pytest."""
     session.install("-e", ".[test]")
-    session.run("python", "-m", "pytest", *(session.posargs or ["-n", "4"]))
+    session.run("python", "-m", "pytest", *(session.posargs or ["-n", "4", "--dist", "worksteal"]))
 
 
 @nox.session

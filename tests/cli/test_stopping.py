@@ -57,6 +57,11 @@ async def shielded(number):
 
 
 def forks(number):
+    with one_child:
+        forks_alone(number)
+
+
+def forks_alone(number):
     context = multiprocessing.get_context("fork")
     for wait in (0.0, 0.3):
         child = context.Process(target=time.sleep, args=(30,), daemon=True)
@@ -69,6 +74,11 @@ def forks(number):
     note("start", number)
 
 
+# `multiprocessing` is not safe for threads: one that starts a child may collect another's exit code
+# while that other one waits for it, which then finds none.
+one_child = threading.Lock()
+
+
 def own_handler(number):
     signal.signal(signal.SIGTERM, lambda *_: os._exit(signal.SIGTERM))
     (HERE / f"handler-{number}").touch()
@@ -76,6 +86,11 @@ def own_handler(number):
 
 
 def forks_with_a_handler(number):
+    with one_child:
+        forks_alone_with_a_handler(number)
+
+
+def forks_alone_with_a_handler(number):
     context = multiprocessing.get_context("fork")
     child = context.Process(target=own_handler, args=(number,), daemon=True)
     child.start()

@@ -65,8 +65,8 @@ async def test_a_letter_that_is_refused_for_now_is_stored_later(nats_url: str, c
         async with answering(nats_url, "walnats.dead.>", answer) as came, writing(desk):
             await until(lambda: len(came) == 1)
             await create_stream(desk.link, 1)
+            await until(lambda: len(came) == 2)
         assert await desk.dead.count() == 1
-        assert len(came) == 2
 
 
 @pytest.mark.parametrize("code", [10008, 10167])
