@@ -148,7 +148,7 @@ async def test_at_each_turn_of_connecting(nats_url: str, native: bool) -> None:
         async with EVENTS.connect(nats_url):
             pass
 
-    assert await sweep_turns(scenario, leftovers.none, native=native, bounded_by=BOUND) > 20
+    assert await sweep_turns(scenario, leftovers.none, native=native, bounded_by=BOUND) > 10
 
 
 @NATIVE
@@ -179,7 +179,7 @@ async def test_at_each_turn_of_connecting_by_a_host_name(
         async with EVENTS.connect(f"nats://localhost:{nats_server.port}"):
             pass
 
-    assert await sweep_turns(scenario, leftovers.none, native=native, bounded_by=BOUND) > 20
+    assert await sweep_turns(scenario, leftovers.none, native=native, bounded_by=BOUND) > 10
 
 
 @NATIVE
