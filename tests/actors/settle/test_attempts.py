@@ -14,7 +14,7 @@ from tests.actors._stage import letters_of, listening, stage, take_and_vanish
 from tests.support.recorders import Gate, Recorder
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event
-from walnats_anyio._actors.settle import Counts, Deliveries
+from walnats_anyio._actors.settle import Counts, Deliveries, Delivery
 from walnats_anyio._actors.settle._attempts import Attempts
 from walnats_anyio._link import Message
 from walnats_anyio.middlewares import Middleware
@@ -148,7 +148,8 @@ def test_reply_subjects_of_all_servers_are_read(
     assert attempts.is_first(reply) == (delivered == 1)
     assert reply.startswith(attempts.first) == (delivered == 1)
     link: Any = SimpleNamespace(post=None)
-    delivery = Deliveries(link, attempts, Counts()).hold(Message(b"", b"", reply, b""))
+    deliveries = Deliveries(link, attempts, Counts())
+    delivery = Delivery(deliveries, Message(b"", b"", reply, b""), 0)
     subject = f"walnats.attempts.{stream}.{consumer}.{number}-{stored}"
     if delivered > 1:
         # What came before it was not asked: it says of itself alone that it was no attempt.

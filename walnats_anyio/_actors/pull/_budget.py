@@ -15,29 +15,29 @@ class RequestBudget:
         """Deliveries that all actors together hold, waiting or running."""
         self.extra = 0
         """Events that the actors have asked for, the first one of each not counted."""
-        self._starved: dict[int, Callable[[], None]] = {}
+        self.starved: dict[int, Callable[[], None]] = {}
+        """What those ask with for whom there was no room."""
 
     @property
     def room(self) -> int:
         """How many more deliveries can be held, so that each has a worker at once."""
         return self.total - self.held
 
-    def release(self) -> None:
-        """One of the actors is done with a delivery."""
-        self.held -= 1
-        if self._starved and self.held < self.total:
+    def feed(self) -> None:
+        """An actor is done with a delivery: let those ask that could not."""
+        if self.held < self.total:
             # All of them, as nobody knows which one has events at the server.
-            starved, self._starved = self._starved, {}
+            starved, self.starved = self.starved, {}
             for request in starved.values():
                 request()
 
     def call_later(self, share: Share, request: Callable[[], None]) -> None:
         """Call `request` when there is room again."""
-        self._starved[id(share)] = request
+        self.starved[id(share)] = request
 
     def withdraw(self, share: Share) -> None:
         """The actor asks for nothing more."""
-        self._starved.pop(id(share), None)
+        self.starved.pop(id(share), None)
 
 
 class Share:
@@ -83,16 +83,6 @@ class Share:
         extra = max(0, count - 1)
         self._budget.extra += extra - self._extra
         self._extra = extra
-
-    def hold(self) -> None:
-        """A delivery came."""
-        self.held += 1
-        self._budget.held += 1
-
-    def release(self) -> None:
-        """A delivery is settled."""
-        self.held -= 1
-        self._budget.release()
 
     def rest(self) -> None:
         """No event came for a whole request."""

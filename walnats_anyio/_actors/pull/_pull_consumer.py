@@ -205,6 +205,8 @@ class PullConsumer:
     # receiving, called by the reader of the link
 
     def _on_message(self, message: Message) -> None:
+        # The hot path: what other classes could do in calls of their own stands here, as
+        # those would cost 4 % of an event.
         reply = message.reply
         self._silent = 0.0
         if not reply:
@@ -212,22 +214,31 @@ class PullConsumer:
             return
         if not reply.startswith(self._attempts.first) and not self._is_delivery(reply):
             return
-        if not self._intake.take():
-            self._turn_away(message, Outcome.STOPPED if self.stopped else Outcome.REFUSED)
+        intake = self._intake
+        if intake.asked and not intake.stopped:
+            intake.asked -= 1
+            intake.held += 1
+        elif not intake.take():
+            self._turn_away(message, Outcome.STOPPED if intake.stopped else Outcome.REFUSED)
             return
-        self._received_any = self._share.busy = True
+        share = self._share
+        self._received_any = share.busy = True
         self._since_request += 1
         self.doubts.unknown = ""
         if self._held_up:
-            self._intake.let_go()
+            intake.let_go()
             self._turn_away(message, Outcome.REFUSED)
         elif message.header and (outcome := self._not_for_us(message)) is not None:
-            self._intake.let_go()
+            intake.let_go()
             self._turn_away(message, outcome)
         else:
-            self._share.hold()
-            self._put(self._deliveries.hold(message))
-        if not self._intake.asked:
+            share.held += 1
+            self._budget.held += 1
+            deliveries = self._deliveries
+            delivery = Delivery(deliveries, message, deliveries.tick)
+            deliveries.held[delivery] = None
+            self._put(delivery)
+        if not intake.asked:
             self._answered()
             self.request()
 
@@ -253,10 +264,14 @@ class PullConsumer:
         return None
 
     def _released(self) -> None:
-        """A delivery is settled."""
+        """A delivery is settled. The hot path, like `_on_message`."""
         intake = self._intake
-        intake.let_go()
-        self._share.release()
+        intake.held -= 1
+        self._share.held -= 1
+        budget = self._budget
+        budget.held -= 1
+        if budget.starved:
+            budget.feed()
         # Nearly always something is asked for and too little is free for more: to find that out
         # here saves a tenth of an event.
         if not intake.asked or intake.slots - intake.asked - intake.held >= self._enough:

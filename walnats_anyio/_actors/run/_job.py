@@ -10,7 +10,7 @@ from contextvars import copy_context
 from functools import partial
 from time import monotonic
 from types import CoroutineType
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 import anyio
 
@@ -29,6 +29,10 @@ REMEDY = (
     "it holds up every other job and the pulses: await something instead, or declare the actor "
     "with execute_in=ExecuteIn.THREAD or ExecuteIn.PROCESS"
 )
+
+
+Begun: TypeAlias = tuple[Coroutine[Any, Any, Any], Any]
+"""What is left of a handler that waits: its coroutine, and what it has yielded."""
 
 
 class Running(Protocol):
@@ -60,7 +64,6 @@ class Jobs:
         self._hooks = hooks
         self._backend = backend
         self._cancels = backend.cancels
-        self._interruptible = backend.interruptible
         self.uninterrupted = backend.uninterrupted
         """Makes a task that Ctrl-C interrupts only inside of handlers."""
         self._is_told = hooks.any or actor.ack == "confirmed"
@@ -68,13 +71,20 @@ class Jobs:
         self._decode = actor.event.decode
         self._handler = actor.handler
         self._in_main = actor.execute_in is ExecuteIn.MAIN
+        self._is_plain = self._in_main and not self._is_told
         self._timeout = actor.job_timeout
         self._has_warned = False
+        interruptible = backend.interruptible
+        # The rest of the worker is not interrupted in the middle, but a handler is.
+        self._first_step = partial(interruptible, _first_step) if interruptible else _first_step
 
-    async def run(
+    def begin(
         self, running: Running, delivery: Delivery, scope: anyio.CancelScope
-    ) -> JobResult | None:
-        """Run the handler once.
+    ) -> JobResult | Coroutine[Any, Any, JobResult] | None:
+        """Begin a job: run the handler up to where it waits for the first time.
+
+        There is no coroutine where it does not wait: to make and await one costs 0.1 us of the 5 us
+        of an event.
 
         Args:
             running: where message and context are kept while the handler waits.
@@ -84,13 +94,15 @@ class Jobs:
 
         Returns:
             How it ended. None: it returned without ever having waited, and nobody is to be told.
+            A coroutine: what is left to await. It gives how the job ended, and raises what `begin`
+            does.
 
         Raises:
             Stopped: the task was cancelled natively.
             BaseException: a cancellation, also the one of the deadline; and `KeyboardInterrupt`.
         """
+        received = delivery.message
         try:
-            received = delivery.message
             if received.header:
                 # A malformed header block spoils its message.
                 parse_headers(received.header)
@@ -98,64 +110,77 @@ class Jobs:
         except Exception as error:  # noqa: BLE001 - a payload can fail in any way
             return JobResult(Outcome.UNDECODABLE, error)
         context = copy_context()
+        if not self._is_plain:
+            return self._run(running, delivery, scope, message, context)
         try:
-            if self._is_told:
-                running.message, running.context = message, context
-                if self._hooks.any:
-                    scope.deadline = math.inf  # hooks have a time of their own
-                    await self._hooks.start(delivery, message, context)
-                    scope.deadline = anyio.current_time() + self._timeout
-            began = monotonic() if self._is_told else 0.0
-            waited = await self._handle(running, message, context, scope)
-        except Exception as error:  # noqa: BLE001 - a handler can raise anything
-            return JobResult(Outcome.RAISED, error, message, context=context)
+            begun = self._first_step(context.run, self._handler, message)
         except BaseException as error:  # noqa: BLE001 - what is not the handler's is raised again
+            return self._raised(error, scope, message, context)
+        return None if begun is None else self._go_on(running, scope, message, context, begun)
+
+    async def _run(
+        self,
+        running: Running,
+        delivery: Delivery,
+        scope: anyio.CancelScope,
+        message: Any,
+        context: ContextVars,
+    ) -> JobResult:
+        """Run a handler elsewhere, or one of whose end somebody is told."""
+        running.message, running.context = message, context
+        try:
+            if self._hooks.any:
+                scope.deadline = math.inf  # hooks have a time of their own
+                await self._hooks.start(delivery, message, context)
+                scope.deadline = anyio.current_time() + self._timeout
+            began = monotonic()
+            if not self._in_main:
+                self._suspending()
+                await self._elsewhere(message, scope)
+            else:
+                begun = self._first_step(context.run, self._handler, message)
+                if begun is not None:
+                    await self._wait_for(begun, running, context)
+        except BaseException as error:  # noqa: BLE001 - what is not the handler's is raised again
+            return self._raised(error, scope, message, context)
+        duration = monotonic() - began if self._is_told else 0.0
+        return JobResult(Outcome.RETURNED, None, message, duration, context)
+
+    async def _go_on(
+        self,
+        running: Running,
+        scope: anyio.CancelScope,
+        message: Any,
+        context: ContextVars,
+        begun: Begun,
+    ) -> JobResult:
+        """Await the rest of a handler."""
+        running.message, running.context = message, context
+        try:
+            await self._wait_for(begun, running, context)
+        except BaseException as error:  # noqa: BLE001 - what is not the handler's is raised again
+            return self._raised(error, scope, message, context)
+        return JobResult(Outcome.RETURNED, None, message, context=context)
+
+    def _raised(
+        self, error: BaseException, scope: anyio.CancelScope, message: Any, context: ContextVars
+    ) -> JobResult:
+        """The result of a handler that raised; what is not its own is raised again."""
+        if not isinstance(error, Exception):
             self._reraise(error, scope)
             # It came out of the handler by itself: a future that somebody cancelled, a
             # `sys.exit`, a panic of an extension.
-            return JobResult(Outcome.RAISED, error, message, context=context)
-        if waited or self._is_told:
-            duration = monotonic() - began if self._is_told else 0.0
-            return JobResult(Outcome.RETURNED, None, message, duration, context)
-        return None
+        return JobResult(Outcome.RAISED, error, message, context=context)
 
-    async def _handle(
-        self, running: Running, message: Any, context: ContextVars, scope: anyio.CancelScope
-    ) -> bool:
-        """Run the handler; gives whether it had to wait."""
-        if not self._in_main:
-            running.message, running.context = message, context
-            self._suspending()
-            await self._elsewhere(message, scope)
-            return True
-        run = context.run
-        if self._interruptible is not None:
-            # The rest of the worker is not interrupted in the middle, but a handler is.
-            run = partial(self._interruptible, run)
-        coroutine: Coroutine[Any, Any, Any] | None = None
-        try:
-            coroutine = _call(run, self._handler, message)
-            if coroutine is None:
-                return False
-            yielded = run(coroutine.send, None)
-        except GeneratorExit as error:
-            raise RuntimeError("the handler raised GeneratorExit") from error
-        except StopIteration as stop:
-            if coroutine is None:
-                raise RuntimeError("the handler raised StopIteration") from stop
-            # It never had to wait, so there is nothing that a deadline could end.
-            if stop.value is not None:
-                check_result(stop.value)
-            return False
-        running.message, running.context = message, context
+    async def _wait_for(self, begun: Begun, running: Running, context: ContextVars) -> None:
         self._suspending()
+        coroutine, yielded = begun
+        run: Callable[..., Any] = context.run
+        if self._backend.interruptible is not None:
+            run = partial(self._backend.interruptible, run)
         steps = Steps(coroutine, run, yielded, self._cancels)
         # Its first step may have cancelled the task, unless another job can have done so.
         steps.cancelled_itself = running.is_first and self.is_cancelled()
-        await self._wait_for(steps)
-        return True
-
-    async def _wait_for(self, steps: Steps) -> None:
         try:
             result = await steps
         except GeneratorExit as error:
@@ -244,19 +269,32 @@ class Jobs:
             report_late(self.actor, delivery, seconds)
 
 
-def _call(
+def _first_step(
     run: Callable[..., Any], handler: Callable[[Any], Any], message: Any
-) -> Coroutine[Any, Any, Any] | None:
-    """Call a handler; gives what is left to await."""
-    result: Any = run(handler, message)
-    if result is None:
+) -> Begun | None:
+    """Call a handler, and run it up to where it waits; None if it has returned."""
+    coroutine: Coroutine[Any, Any, Any] | None = None
+    try:
+        result: Any = run(handler, message)
+        if result is None:
+            return None
+        if type(result) is CoroutineType:
+            coroutine = cast("Coroutine[Any, Any, Any]", result)
+        elif isinstance(result, Awaitable):
+            coroutine = _await(result)
+        else:
+            check_result(result)
+            return None
+        return coroutine, run(coroutine.send, None)
+    except GeneratorExit as error:
+        raise RuntimeError("the handler raised GeneratorExit") from error
+    except StopIteration as stop:
+        if coroutine is None:
+            raise RuntimeError("the handler raised StopIteration") from stop
+        # It never had to wait, so there is nothing that a deadline could end.
+        if stop.value is not None:
+            check_result(stop.value)
         return None
-    if type(result) is CoroutineType:
-        return cast("Coroutine[Any, Any, Any]", result)
-    if isinstance(result, Awaitable):
-        return _await(result)
-    check_result(result)
-    return None
 
 
 async def _await(awaitable: Any) -> Any:

@@ -23,25 +23,28 @@ class Delivery:
     table (`decide`) gave.
     """
 
-    __slots__ = (
-        "_deliveries", "alone", "attempt", "deaths", "looked_up", "message", "settled", "tick",
-    )  # fmt: skip
+    # No `__slots__`: what most deliveries never change is kept once, in the class.
+
+    attempt = 1
+    """Which attempt of its event this is; known once `Attempts.look_up` has been asked."""
+
+    looked_up = False
+    """Whether that has been asked."""
+
+    alone = False
+    """Whether nothing else may run beside it, as it may be what killed its process."""
+
+    deaths = 0
+    """Earlier deliveries of it that ended without a word."""
+
+    settled: Final | None = None
+    """What NATS was told; None as long as it is held."""
 
     def __init__(self, deliveries: Deliveries, message: Message, tick: int) -> None:
         self.message = message
         """What came."""
-        self.attempt = 1
-        """Which attempt of its event this is; known once `Attempts.look_up` has been asked."""
-        self.looked_up = False
-        """Whether that has been asked."""
-        self.alone = False
-        """Whether nothing else may run beside it, as it may be what killed its process."""
-        self.deaths = 0
-        """Earlier deliveries of it that ended without a word."""
         self.tick = tick
         """The round of the clock in which it came."""
-        self.settled: Final | None = None
-        """What NATS was told; None as long as it is held."""
         self._deliveries = deliveries
 
     def __repr__(self) -> str:
@@ -84,12 +87,6 @@ class Deliveries:
         while self._parked and self._parked[0] <= now:
             heappop(self._parked)
         return len(self._parked)
-
-    def hold(self, message: Message) -> Delivery:
-        """A message came that is to be handled."""
-        delivery = Delivery(self, message, self.tick)
-        self.held[delivery] = None
-        return delivery
 
     def turn_away(self, message: Message, verdict: Ack | HandBack) -> None:
         """A message came that is not to be handled here."""
