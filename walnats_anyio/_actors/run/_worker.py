@@ -214,7 +214,6 @@ class Worker:
         workers = self._workers
         jobs, pace, attempts = workers.jobs, workers.pace, workers.attempts
         scheduler, waiting = workers.scheduler, workers.waiting
-        limit = min(workers.actor.job_timeout, BLOCKING)
         delivery: Delivery | None
         now = began = self._start_time(scope)
         while True:
@@ -248,13 +247,14 @@ class Worker:
             self.current = None
             self.is_first = False
             before, now = now, monotonic()
-            if now - before > limit:
-                jobs.say_took(delivery, now - before)
             if now - pace.began > BUDGET:
-                now = began = await self._breathe(scope)
+                now = began = await self._breathe(scope, delivery, now - before)
 
-    async def _breathe(self, scope: anyio.CancelScope) -> float:
+    async def _breathe(self, scope: anyio.CancelScope, last: Delivery, took: float) -> float:
         """Let others run between two jobs; gives now, like `_start_time`."""
+        # No `job_timeout` is shorter than the budget, so a job that took too long comes here.
+        if took > min(self._workers.actor.job_timeout, BLOCKING):
+            self._workers.jobs.say_took(last, took)
         # A handler that blocked may have used up the deadline, and nothing runs now.
         scope.deadline = math.inf
         await self._workers.pace.breathe()
