@@ -11,6 +11,7 @@ import msgspec
 
 from walnats_anyio._events._answers import NO_STREAM, read_answer
 from walnats_anyio._events._publication import Publication, begins
+from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._stream_rules import other_owner, owned_by
 from walnats_anyio._link import (
     ConnectionLostError,
@@ -140,7 +141,7 @@ class Outgoing(Publication):
         if reason is not None:
             self.error = kind(f"event {self.event.name!r} was not accepted: {reason}")
         heard = self._kept or self._spot is not None
-        self._emitter.finished(self.batch, size, None if heard else self.error)
+        self._emitter.finished(self.batch, size, self.error, heard=heard)
         if self._spot is not None:
             self._spot.wake()
 
@@ -261,6 +262,8 @@ class Emitter:
         """Whether the connection is being left: whatever is emitted then would be lost with it."""
         self.outstanding = 0
         self.full = False
+        self._emitted = 0
+        self._not_accepted = 0
         self._batch = Batch()
         """Those emitted since the last flush."""
         self._batches = [self._batch]
@@ -287,6 +290,7 @@ class Emitter:
         link.send(outgoing)
         outgoing.expires_at = outgoing.sent_at + patience
         self.outstanding += 1
+        self._emitted += 1
         batch.count += 1
         self._bytes += len(command)
         self.full = self.outstanding >= MAX_OUTSTANDING or self._bytes >= MAX_OUTSTANDING_BYTES
@@ -313,12 +317,15 @@ class Emitter:
             raise
         self.confirmed.add(outgoing.event.name)
 
-    def finished(self, batch: Batch, size: int, error: EmitError | None) -> None:
+    def finished(self, batch: Batch, size: int, error: EmitError | None, *, heard: bool) -> None:
+        """An event is not on its way any more; `heard`: somebody waits for what became of it."""
         self.outstanding -= 1
         batch.finished()
         self._bytes -= size
         if error is not None:
-            self.failed(error)
+            self._not_accepted += 1
+            if not heard:
+                self.failed(error)
         self.full = self.outstanding >= MAX_OUTSTANDING or self._bytes >= MAX_OUTSTANDING_BYTES
         # Whoever waits for room is woken at three quarters: a wake-up serves many emits, not one.
         if self._waiting and self._roomy():
@@ -367,6 +374,18 @@ class Emitter:
             return
         self._errors, self._failed = [], 0
         raise one_error(errors, count)
+
+    def statistics(self) -> EmitStatistics:
+        """What was emitted so far. Never blocks."""
+        return EmitStatistics(
+            connection=self.link.statistics(),
+            emitted=self._emitted,
+            acknowledged=self._emitted - self._not_accepted - self.outstanding,
+            failed=self._not_accepted,
+            outstanding=self.outstanding,
+            outstanding_bytes=self._bytes,
+            waiting=len(self._waiting),
+        )
 
     async def _wake_up(self) -> None:
         waiter = anyio.Event()
