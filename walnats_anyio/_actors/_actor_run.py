@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -131,8 +130,10 @@ class ActorRun:
 
     def statistics(self) -> ActorStatistics:
         """What is being done, and was done so far. Never blocks."""
-        return replace(
-            self.total(),
+        return ActorStatistics(
+            *self._done(),
+            redelivered=self.counts.redelivered,
+            retried=self.counts.retried,
             slots=self._slots,
             running=self.workers.limiter.borrowed_tokens,
             waiting=len(self.workers.waiting),
@@ -142,9 +143,8 @@ class ActorRun:
 
     def total(self) -> ActorStatistics:
         """What was done, when nothing is being done any more."""
-        counts = self.counts
         return ActorStatistics(
-            *self._done(), redelivered=counts.redelivered, retried=counts.retried
+            *self._done(), redelivered=self.counts.redelivered, retried=self.counts.retried
         )
 
     def _done(self) -> tuple[str, str, int, int, int, int]:

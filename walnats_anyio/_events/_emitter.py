@@ -139,9 +139,10 @@ class Outgoing(Publication):
         size = len(self.command)
         self.command = b""
         if reason is not None:
+            self._emitter.not_accepted += 1
             self.error = kind(f"event {self.event.name!r} was not accepted: {reason}")
         heard = self._kept or self._spot is not None
-        self._emitter.finished(self.batch, size, self.error, heard=heard)
+        self._emitter.finished(self.batch, size, None if heard else self.error)
         if self._spot is not None:
             self._spot.wake()
 
@@ -262,8 +263,9 @@ class Emitter:
         """Whether the connection is being left: whatever is emitted then would be lost with it."""
         self.outstanding = 0
         self.full = False
+        self.not_accepted = 0
+        """Events that failed, those that somebody waited for included."""
         self._emitted = 0
-        self._not_accepted = 0
         self._batch = Batch()
         """Those emitted since the last flush."""
         self._batches = [self._batch]
@@ -317,15 +319,12 @@ class Emitter:
             raise
         self.confirmed.add(outgoing.event.name)
 
-    def finished(self, batch: Batch, size: int, error: EmitError | None, *, heard: bool) -> None:
-        """An event is not on its way any more; `heard`: somebody waits for what became of it."""
+    def finished(self, batch: Batch, size: int, error: EmitError | None) -> None:
         self.outstanding -= 1
         batch.finished()
         self._bytes -= size
         if error is not None:
-            self._not_accepted += 1
-            if not heard:
-                self.failed(error)
+            self.failed(error)
         self.full = self.outstanding >= MAX_OUTSTANDING or self._bytes >= MAX_OUTSTANDING_BYTES
         # Whoever waits for room is woken at three quarters: a wake-up serves many emits, not one.
         if self._waiting and self._roomy():
@@ -380,8 +379,8 @@ class Emitter:
         return EmitStatistics(
             connection=self.link.statistics(),
             emitted=self._emitted,
-            acknowledged=self._emitted - self._not_accepted - self.outstanding,
-            failed=self._not_accepted,
+            acknowledged=self._emitted - self.not_accepted - self.outstanding,
+            failed=self.not_accepted,
             outstanding=self.outstanding,
             outstanding_bytes=self._bytes,
             waiting=len(self._waiting),
