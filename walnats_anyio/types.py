@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from walnats_anyio._actors import ActorSummary, ConnectedActors, Ended, Summary
-from walnats_anyio._events import BaseEvent, ConnectedEvents
+from walnats_anyio._actors import (
+    ActorStatistics,
+    ActorSummary,
+    ConnectedActors,
+    Ended,
+    ListenStatistics,
+    Summary,
+)
+from walnats_anyio._events import BaseEvent, ConnectedEvents, EmitStatistics
+from walnats_anyio._link import ConnectionStatistics
 from walnats_anyio.middlewares import BaseContext, Context, ErrorContext, OkContext
 
 __all__ = [
+    "ActorStatistics",
     "ActorSummary",
     "BaseContext",
     "BaseEvent",
     "ConnectedActors",
     "ConnectedEvents",
+    "ConnectionStatistics",
     "Context",
+    "EmitStatistics",
     "Ended",
     "ErrorContext",
+    "ListenStatistics",
     "OkContext",
     "Summary",
 ]

@@ -154,9 +154,13 @@ async def test_a_removed_user_is_said_as_that_and_all_goes_on_when_he_is_back(
             ):
                 await on.events.emit(event, 2, sync=True)
             assert "Authorization Violation" in caplog.text
-            assert "Authorization Violation" in on.events._link.trouble
+            shown = on.events.statistics().connection
+            assert shown.last_error.startswith("Authorization Violation: check user, password")
+            assert not shown.connected
+            assert not shown.closed
             await server.reload(users(BOSS, KIM))
             await until(lambda: on.events._link.connected and on.actors._link.connected)
+            assert on.events.statistics().connection.last_error == shown.last_error
             await on.emit(3)
             await until(lambda: 3 in handled.messages)
     assert "kimspw" not in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from walnats_anyio._actors._connection import ConnectedActors
 from walnats_anyio._actors._registry import Actors
+from walnats_anyio._actors._statistics import ActorStatistics, ListenStatistics
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._choices import ExecuteIn, Priority, Reject, Retry
 from walnats_anyio._actors.run import HandlerError, WorkerProcessError
@@ -11,12 +12,14 @@ from walnats_anyio._actors.settle import ActorSummary, Ended, Summary
 
 __all__ = [
     "Actor",
+    "ActorStatistics",
     "ActorSummary",
     "Actors",
     "ConnectedActors",
     "Ended",
     "ExecuteIn",
     "HandlerError",
+    "ListenStatistics",
     "Priority",
     "Reject",
     "Retry",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from walnats_anyio._actors._statistics import ActorStatistics
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._choices import ExecuteIn
 from walnats_anyio._actors.pull import PENDING_BYTES, PullConsumer, Share, period_of
@@ -37,6 +38,7 @@ class ActorRun:
         self.actor = actor
         self.counts = Counts()
         self._said_blocked = False
+        self._slots = min(actor.max_jobs, host.budget.total)
         self._link = link = host.link
         attempts = Attempts(actor, link)
         self.deliveries = Deliveries(link, attempts, self.counts)
@@ -45,6 +47,7 @@ class ActorRun:
             host.scheduler,
             pace=host.pace,
             attempts=attempts,
+            counts=self.counts,
             new_spot=link.new_spot,
             spawn=host.spawn,
             redelivered=self._redelivered,
@@ -64,7 +67,6 @@ class ActorRun:
     ) -> PullConsumer:
         actor = self.actor
         ahead = any(other.priority.value > actor.priority.value for other in others)
-        most = min(actor.max_jobs, host.budget.total)
         in_threads = actor.execute_in is ExecuteIn.THREAD
         return PullConsumer(
             actor,
@@ -76,7 +78,7 @@ class ActorRun:
             share=Share(host.budget, alone=not others, ahead=ahead, eager=host.options.burst),
             polls=host.polls,
             # So that its events are here when a job ends, rather than one of lower priority.
-            prefetch=most if ahead else 0,
+            prefetch=self._slots if ahead else 0,
             max_bytes=PENDING_BYTES // (len(others) + 1),
             put=self.workers.put,
             changed=host.changed,
@@ -124,8 +126,30 @@ class ActorRun:
 
     def summary(self) -> ActorSummary:
         """What was done so far."""
+        return ActorSummary(*self._done())
+
+    def statistics(self) -> ActorStatistics:
+        """What is being done, and was done so far. Never blocks."""
+        return ActorStatistics(
+            *self._done(),
+            redelivered=self.counts.redelivered,
+            retried=self.counts.retried,
+            slots=self._slots,
+            running=self.workers.limiter.borrowed_tokens,
+            waiting=len(self.workers.waiting),
+            requested=self.consumer.requested,
+            parked=self.deliveries.parked,
+        )
+
+    def total(self) -> ActorStatistics:
+        """What was done, when nothing is being done any more."""
+        return ActorStatistics(
+            *self._done(), redelivered=self.counts.redelivered, retried=self.counts.retried
+        )
+
+    def _done(self) -> tuple[str, str, int, int, int, int]:
         counts = self.counts
-        return ActorSummary(
+        return (
             self.actor.name,
             self.actor.event.name,
             counts.handled,

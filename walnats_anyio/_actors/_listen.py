@@ -11,6 +11,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from walnats_anyio._actors._actor_run import ActorRun
 from walnats_anyio._actors._consumers import check_again
+from walnats_anyio._actors._statistics import ListenStatistics
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.pull import Options, Polls, RequestBudget
 from walnats_anyio._actors.pull._consumer_rules import Terms
@@ -138,6 +139,29 @@ class Listening:
         """What has been done so far."""
         actors = tuple(run.summary() for run in self.runs)
         return Summary(monotonic() - self._began, actors, self.ended)
+
+    def statistics(self) -> ListenStatistics:
+        """What is being done, and was done so far. Never blocks."""
+        limiter = self.scheduler.limiter
+        return ListenStatistics(
+            connection=self.link.statistics(),
+            listening=True,
+            seconds=monotonic() - self._began,
+            slots=self.budget.total,
+            running=limiter.borrowed_tokens,
+            actors=tuple(run.statistics() for run in self.runs),
+        )
+
+    def total(self) -> ListenStatistics:
+        """What was done, when it is over."""
+        return ListenStatistics(
+            connection=self.link.statistics(),
+            listening=False,
+            seconds=monotonic() - self._began,
+            slots=0,
+            running=0,
+            actors=tuple(run.total() for run in self.runs),
+        )
 
     # what its parts call
 

@@ -8,6 +8,7 @@ from walnats_anyio._events._headers import HEADER_ACTOR, HEADER_ID, HEADER_TRACE
 from walnats_anyio._events._limits import Limits
 from walnats_anyio._events._registry import Events
 from walnats_anyio._events._rules import Action, Difference, Rule, compare, show
+from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import check_owner, raise_all
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "BaseEvent",
     "ConnectedEvents",
     "Difference",
+    "EmitStatistics",
     "Event",
     "Events",
     "Limits",

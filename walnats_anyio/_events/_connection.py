@@ -20,6 +20,7 @@ from walnats_anyio._events._emitter import (
 )
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._headers import header_block
+from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import register_streams
 from walnats_anyio._link import (
     EmitError,
@@ -58,10 +59,11 @@ class ConnectedEvents:
 
     __slots__ = (
         "_breathed_at", "_check_cancelled", "_emitter", "_events", "_hand_over", "_link",
-        "_on_wire", "_until_checkpoint",
+        "_on_wire", "_registry", "_until_checkpoint",
     )  # fmt: skip
 
     def __init__(self, events: Events, link: Link) -> None:
+        self._registry = events
         self._events = {event.name: event for event in events}
         self._on_wire = {
             event.name: EventOnWire.of(event.name, event.subject_name, event.stream_name)
@@ -73,6 +75,12 @@ class ConnectedEvents:
         self._check_cancelled = link.backend.checkpoint_if_cancelled
         self._until_checkpoint = CHECKPOINT_EVERY
         self._breathed_at = monotonic()
+
+    def __repr__(self) -> str:
+        return (
+            f"<ConnectedEvents of {self._registry!r}, {self._link.state}, "
+            f"{self._emitter.outstanding} outstanding>"
+        )
 
     async def register(
         self, *, create: bool = True, update: bool = True, force: bool = False
@@ -242,6 +250,14 @@ class ConnectedEvents:
             left = sum(batch.count for batch in batches)
             raise TimeoutError(f"{left} events not acknowledged within {timeout} s") from None
         self._emitter.raise_failures()
+
+    def statistics(self) -> EmitStatistics:
+        """What was emitted so far, and the state of the connection, at this moment.
+
+        Never blocks, sends nothing, and costs some microseconds. Call it in the thread of the event
+        loop.
+        """
+        return self._emitter.statistics()
 
     async def _send(
         self,

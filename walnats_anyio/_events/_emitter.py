@@ -11,6 +11,7 @@ import msgspec
 
 from walnats_anyio._events._answers import NO_STREAM, read_answer
 from walnats_anyio._events._publication import Publication, begins
+from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._stream_rules import other_owner, owned_by
 from walnats_anyio._link import (
     ConnectionLostError,
@@ -138,6 +139,7 @@ class Outgoing(Publication):
         size = len(self.command)
         self.command = b""
         if reason is not None:
+            self._emitter.not_accepted += 1
             self.error = kind(f"event {self.event.name!r} was not accepted: {reason}")
         heard = self._kept or self._spot is not None
         self._emitter.finished(self.batch, size, None if heard else self.error)
@@ -261,6 +263,9 @@ class Emitter:
         """Whether the connection is being left: whatever is emitted then would be lost with it."""
         self.outstanding = 0
         self.full = False
+        self.not_accepted = 0
+        """Events that failed, those that somebody waited for included."""
+        self._emitted = 0
         self._batch = Batch()
         """Those emitted since the last flush."""
         self._batches = [self._batch]
@@ -287,6 +292,7 @@ class Emitter:
         link.send(outgoing)
         outgoing.expires_at = outgoing.sent_at + patience
         self.outstanding += 1
+        self._emitted += 1
         batch.count += 1
         self._bytes += len(command)
         self.full = self.outstanding >= MAX_OUTSTANDING or self._bytes >= MAX_OUTSTANDING_BYTES
@@ -367,6 +373,18 @@ class Emitter:
             return
         self._errors, self._failed = [], 0
         raise one_error(errors, count)
+
+    def statistics(self) -> EmitStatistics:
+        """What was emitted so far. Never blocks."""
+        return EmitStatistics(
+            connection=self.link.statistics(),
+            emitted=self._emitted,
+            acknowledged=self._emitted - self.not_accepted - self.outstanding,
+            failed=self.not_accepted,
+            outstanding=self.outstanding,
+            outstanding_bytes=self._bytes,
+            waiting=len(self._waiting),
+        )
 
     async def _wake_up(self) -> None:
         waiter = anyio.Event()

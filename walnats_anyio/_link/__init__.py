@@ -34,6 +34,7 @@ from walnats_anyio._link._names import check_header, check_name
 from walnats_anyio._link._options import Server, check_connect
 from walnats_anyio._link._parking import Backend, ParkingSpot, cancelled_from_outside
 from walnats_anyio._link._pending import PayloadTooLargeError, PendingRequest
+from walnats_anyio._link._statistics import ConnectionStatistics
 from walnats_anyio._link.protocol import (
     HeaderError,
     Message,
@@ -52,6 +53,7 @@ __all__ = [
     "Backend",
     "ConnectError",
     "ConnectionLostError",
+    "ConnectionStatistics",
     "ConsumerConfigError",
     "EmitError",
     "HeaderError",

@@ -73,7 +73,6 @@ class BorrowedDialer:
             if self._client.is_closed:
                 raise ConnectionLostError("the nats.NATS that this connection uses is closed")
             await anyio.sleep(LOOK_EVERY)
-        self.trouble = ""
         return self._established()
 
     def _established(self) -> Established:

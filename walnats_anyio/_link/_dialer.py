@@ -35,7 +35,7 @@ class Dialer(Protocol):
     """What makes connections for a link."""
 
     trouble: str
-    """Why there is no connection at the moment; empty while there is one."""
+    """Why the connection was last lost, or could not be made again; empty if it never was."""
 
     async def first(self) -> Established:
         """Connect for the first time.
@@ -147,7 +147,6 @@ class ServerDialer:
             raise
         self._servers.connected(server, monotonic())
         self._current = server
-        self.trouble = ""
         self.learn(established.info)
         return established
 

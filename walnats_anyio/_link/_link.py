@@ -42,6 +42,7 @@ from walnats_anyio._link._options import ConnectOptions, Server, is_client, pars
 from walnats_anyio._link._outbox import Outbox
 from walnats_anyio._link._parking import Backend, ParkingSpot, current_backend
 from walnats_anyio._link._pending import PendingRequest, PendingRequests, Request
+from walnats_anyio._link._statistics import ConnectionStatistics, Uptime
 from walnats_anyio._link.protocol import Err, Event, Message, ServerInfo, pub, sub, unsub
 from walnats_anyio._link.protocol._refusals import Meaning, Refusal, refusal_of
 
@@ -97,6 +98,7 @@ class Link:
         self._outbox = Outbox(backend.new_spot())
         self._pending = PendingRequests(self._outbox, backend.new_spot)
         self._callbacks = Callbacks(backend.new_spot())
+        self._uptime = Uptime()
         self._dialer: Dialer
         self._tasks: TaskGroup
         self._established: Established | None = None
@@ -124,13 +126,7 @@ class Link:
         self.keep_waiting = self._pending.keep_waiting
 
     def __repr__(self) -> str:
-        if self.closed is not None:
-            state = f"closed: {self.closed}"
-        elif self.connected:
-            state = f"connected to {self._connection.server.shown}" if self._connection else ""
-        else:
-            state = f"not connected: {self.trouble}"
-        return f"<Link {state}, {len(self._pending)} pending>"
+        return f"<Link {self.state}, {len(self._pending)} pending>"
 
     # sending
 
@@ -251,6 +247,30 @@ class Link:
         return self._outbox.open
 
     @property
+    def state(self) -> str:
+        """What a connection says of its link when it is shown."""
+        if self.closed is not None:
+            return f"closed: {self.closed}"
+        if self.connected:
+            return f"connected to {self._uptime.server}"
+        return f"not connected: {self.trouble}"
+
+    def statistics(self) -> ConnectionStatistics:
+        """The state of the connection at this moment. Never blocks."""
+        uptime, downtime = self._uptime.so_far()
+        return ConnectionStatistics(
+            server=self._uptime.server,
+            connected=self.connected and self.closed is None,
+            closed=self.closed is not None,
+            reconnects=self._uptime.reconnects,
+            uptime=uptime,
+            downtime=downtime,
+            last_error=str(self.closed or self._dialer.trouble),
+            pending=len(self._pending),
+            unsent=self._outbox.size,
+        )
+
+    @property
     def trouble(self) -> str:
         """Why there is no connection at the moment; empty while there is one."""
         return "" if self._outbox.open else self._dialer.trouble
@@ -359,6 +379,7 @@ class Link:
 
     def _on_connect(self, established: Established) -> None:
         self.info = established.info
+        self._uptime.connected(established.server.shown)
         self._inbox_refusal = None
         self._moving = False
         for subscription in self._subscriptions.values():
@@ -377,6 +398,7 @@ class Link:
     def _on_disconnect(self, connection: Connection) -> None:
         if self.closed is not None:
             return
+        self._uptime.lost()
         refusal = connection.refusal
         self._dialer.lost(str(refusal or connection.reason), refusal)
         self._callbacks.post(self._options.disconnected_cb)
@@ -494,6 +516,7 @@ class Link:
             return
         error.__cause__ = cause if isinstance(cause, Exception) else None
         self.closed = error
+        self._uptime.lost()
         self._pending.fail_all(error)
         if self._connected_once:
             self._callbacks.post(self._options.closed_cb)

@@ -44,6 +44,11 @@ class Outbox:
         """Bytes of a batch that the socket did not take yet."""
         return len(self._rest)
 
+    @property
+    def size(self) -> int:
+        """Bytes that wait to be sent, what the socket did not take yet included."""
+        return self.unsent + sum(map(len, self.commands)) + sum(map(len, self.transient))
+
     def post(self, command: bytes) -> None:
         """Send a command with the next batch, or after the next reconnect. Never blocks."""
         self.commands.append(command)

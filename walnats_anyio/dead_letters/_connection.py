@@ -47,6 +47,9 @@ class DeadLetters:
     def __init__(self, link: Link) -> None:
         self._link = link
 
+    def __repr__(self) -> str:
+        return f"<DeadLetters {self._link.state}>"
+
     @staticmethod
     def connect(
         server: Server | None = None, close: bool = True, **options: Any

@@ -97,6 +97,11 @@ class PullConsumer:
         """Whether nothing more is taken."""
         return self._intake.stopped
 
+    @property
+    def requested(self) -> int:
+        """Events asked for that have not come."""
+        return self._intake.asked
+
     # the connection
 
     def start(self) -> None:

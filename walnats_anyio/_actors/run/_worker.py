@@ -270,6 +270,7 @@ class Worker:
         scope.deadline = math.inf
         workers = self._workers
         workers.suspending()
+        workers.counts.redelivered += 1
         if not workers.attempts.knows(delivery):
             workers.redelivered(delivery)
         if not await workers.attempts.look_up(delivery):
@@ -277,6 +278,8 @@ class Worker:
         if delivery.alone and not await self._begin_alone(delivery):
             self.current = None
             workers.hand_back(delivery, Outcome.REFUSED)
+        elif delivery.attempt > 1:
+            workers.counts.retried += 1
         return None
 
     async def _begin_alone(self, delivery: Delivery) -> bool:

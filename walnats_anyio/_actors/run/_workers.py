@@ -13,7 +13,15 @@ from walnats_anyio._actors.run._job import Jobs
 from walnats_anyio._actors.run._pace import Pace
 from walnats_anyio._actors.run._scheduler import Scheduler
 from walnats_anyio._actors.run._worker import Worker
-from walnats_anyio._actors.settle import Attempts, Conclusion, Delivery, Outcome, Policy, decide
+from walnats_anyio._actors.settle import (
+    Attempts,
+    Conclusion,
+    Counts,
+    Delivery,
+    Outcome,
+    Policy,
+    decide,
+)
 from walnats_anyio._link import ParkingSpot
 
 KEEP_PARKED = 1024
@@ -31,6 +39,7 @@ class Workers:
         *,
         pace: Pace,
         attempts: Attempts,
+        counts: Counts,
         new_spot: Callable[[], ParkingSpot],
         spawn: Callable[[Worker], None],
         redelivered: Callable[[Delivery], None],
@@ -44,6 +53,7 @@ class Workers:
         """Deliveries that no worker has taken."""
         self.pace = pace
         self.attempts = attempts
+        self.counts = counts
         self.new_spot = new_spot
         self.scheduler = scheduler
         self.redelivered = redelivered

@@ -49,7 +49,14 @@ class Delivery:
 
     def __repr__(self) -> str:
         state = "held" if self.settled is None else f"settled: {self.settled}"
-        return f"<Delivery {self.message.reply.decode(errors='replace')}, {state}>"
+        try:
+            about = self.message.metadata
+        except ValueError:  # a stranger's message
+            return f"<Delivery {self.message.reply.decode(errors='replace')}, {state}>"
+        return (
+            f"<Delivery of {about.stream!r} to {about.consumer!r}, sequence "
+            f"{about.sequence.stream}, delivery {about.num_delivered}, {state}>"
+        )
 
     def settle(self, verdict: Final) -> None:
         """Tell NATS what becomes of it. Never blocks.

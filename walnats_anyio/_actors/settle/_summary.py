@@ -30,6 +30,8 @@ class Counts:
     failed: int = 0
     dead_lettered: int = 0
     handed_back: int = 0
+    redelivered: int = 0
+    retried: int = 0
 
 
 @dataclass(frozen=True)
