@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.actors._stage import listening, stage
+from tests.actors._stage import listening, stage, until_ticked
 from tests.support.errors import OwnBaseError
 from tests.support.recorders import Gate, Handled, Recorder
 from tests.support.waiting import DEADLINE, until
@@ -142,6 +142,51 @@ async def test_jobs_that_clean_up_when_they_are_cancelled(url: str, event: Event
             tasks.cancel_scope.cancel()
         assert sorted(cleaned) == [1, 2]
         assert await handled_by_another(url, actor, 2) == [1, 2]
+
+
+@pytest.mark.parametrize("how", ["shut down", "cancelled"])
+async def test_the_pulse_goes_on_until_a_job_has_cleaned_up(
+    url: str, event: Event[int], how: str
+) -> None:
+    """A clean-up that takes longer than `ack_wait` has the event for itself."""
+    story: list[str] = []
+    begun = anyio.Event()
+
+    async def cleans_up(message: int) -> None:
+        try:
+            begun.set()
+            await anyio.sleep_forever()
+        finally:
+            story.append("cancelled")
+            with anyio.CancelScope(shield=True):
+                # A round is a quarter of `ack_wait` here.
+                await until_ticked(on.actors, 9)
+            story.append("cleaned up")
+
+    async def elsewhere(message: int) -> None:
+        story.append("run again")
+
+    scope = anyio.CancelScope()
+
+    async def listen() -> None:
+        with scope:
+            await on.actors.listen(shutdown_timeout=0.01)
+
+    actor = Actor("a", event, cleans_up, ack_wait=0.8)
+    other = Actor("a", event, elsewhere, ack_wait=0.8)
+    async with stage(url, actor) as on, Actors(other).connect(url) as conn:
+        await on.emit(1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listen)
+            await begun.wait()
+            async with listening(conn):
+                if how == "cancelled":
+                    scope.cancel()
+                else:
+                    on.actors.shutdown()
+                await until(lambda: "run again" in story)
+                await on.until_done(actor)
+    assert story == ["cancelled", "cleaned up", "run again"]
 
 
 async def test_a_job_that_fails_when_it_is_cancelled(

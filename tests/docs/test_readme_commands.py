@@ -74,7 +74,7 @@ def test_they_work_in_a_fresh_shell(checkout: Path, nats_server: NatsServer) -> 
     assert server == "source .venv/bin/activate && walnats-anyio server"
     url = nats_server.url
     with pasted(subscribe, checkout, url):
-        says(checkout, "waiting for orders")
+        says(checkout, "listening: Actors")
         with pasted(publish, checkout, url) as process:
             assert process.wait(DEADLINE) == 0
         says(checkout, "receipt for order 3")

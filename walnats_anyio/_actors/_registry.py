@@ -96,7 +96,8 @@ class Actors:
 
         Blocks until it is told to stop. SIGINT (Ctrl-C) and SIGTERM stop it gracefully: running
         jobs finish, within `shutdown_timeout`. A second signal cancels them. In another thread
-        than the main one signals are left alone.
+        than the main one signals are left alone. The log says at level INFO when every actor is
+        receiving, which signal came, and at the end what was done.
 
         Args:
             server: see `connect`.

@@ -35,6 +35,16 @@ def run_actors(
     return anyio.run(run.main, backend=backend)
 
 
+class _Ready(TaskStatus[None]):
+    """Says that every actor is receiving, as nobody else waits for that."""
+
+    def __init__(self, actors: Actors) -> None:
+        self._actors = actors
+
+    def started(self, value: None = None) -> None:
+        logger.info("listening: %r", self._actors)
+
+
 class _Run:
     def __init__(
         self, actors: Actors, server: Server | None, register: bool, options: dict[str, Any]
@@ -75,7 +85,8 @@ class _Run:
             if self._register:
                 await connected.register()
             self._connected = connected
-            self._summary = await connected.listen(**self._options)
+            options: dict[str, Any] = {"task_status": _Ready(self._actors), **self._options}
+            self._summary = await connected.listen(**options)
 
     async def _stop_on_signals(
         self, scope: anyio.CancelScope, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED

@@ -1,7 +1,8 @@
-import anyio
+import logging
+
 import walnats_anyio as walnats
 
-from events import EVENTS, ORDER_PLACED, Order
+from events import ORDER_PLACED, Order
 
 
 async def send_receipt(order: Order) -> None:
@@ -10,14 +11,6 @@ async def send_receipt(order: Order) -> None:
 
 ACTORS = walnats.Actors(walnats.Actor("send-receipt", ORDER_PLACED, send_receipt))
 
-
-async def main() -> None:
-    async with EVENTS.connect() as events, ACTORS.connect() as actors:
-        await events.register()
-        await actors.register()
-        print("waiting for orders", flush=True)
-        await actors.listen()
-
-
 if __name__ == "__main__":
-    anyio.run(main)  # or: anyio.run(main, backend="trio")
+    logging.basicConfig(level=logging.INFO)
+    ACTORS.run()  # or: ACTORS.run(backend="trio")

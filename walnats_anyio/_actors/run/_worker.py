@@ -15,7 +15,6 @@ from walnats_anyio._actors.run._job import Stopped
 from walnats_anyio._actors.run._pace import BUDGET
 from walnats_anyio._actors.settle import Ack, Delivery, JobResult, Outcome, decide
 from walnats_anyio._actors.settle._steps import BLOCKING
-from walnats_anyio._link import ConnectionLostError, ServerError
 
 if TYPE_CHECKING:
     from walnats_anyio._actors.run._workers import Workers
@@ -287,13 +286,7 @@ class Worker:
         workers = self._workers
         if not await workers.scheduler.begin_alone(self, QUIET_WITHIN):
             return False
-        try:
-            await workers.attempts.begin_alone(delivery)
-        except (ServerError, ConnectionLostError) as error:
-            logger.warning(
-                "actor %r: an event that may have killed its process is not run alone, as that "
-                "cannot be noted: %s", workers.actor.name, error,
-            )  # fmt: skip
+        if not await workers.attempts.begin_alone(delivery):
             workers.scheduler.end_alone(self)
         return True
 

@@ -18,7 +18,10 @@ one attempt.
 Each process remembers the notes that it leaves itself, so an event that comes back to it needs no
 request (with one process, 25,000 retries a second instead of 10,000).
 
-When notes cannot be read or written, the doubt goes in favour of the event: it is run.
+When notes cannot be read or written, the doubt goes in favour of the event: it is run. So before an
+event is given up for the lack of a note, a note of that is written, which shows that notes can be;
+and when the stream of the notes is younger than the event, as somebody deleted it, the event is run
+once more. What is no note of ours, as anybody may publish, counts as one that cannot be read.
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +76,14 @@ LOOK_AGAIN_AFTER = 0.5
 """Seconds until a note is looked for again before an event is given up without one."""
 
 WARN_EVERY = 60.0
-"""Seconds between two warnings that notes cannot be read."""
+"""Seconds between two warnings of a kind that notes cannot be read or written."""
+
+UNREAD = "the notes of attempts cannot be read, so every delivery counts as one"
+UNWRITTEN = (
+    "the notes of attempts cannot be written, so an event is run that may have had all its attempts"
+)
+LOST = "the notes of attempts are younger than an event, so it is run once more"
+NOT_ALONE = "an event that may have killed its process is not run alone, as that cannot be noted"
 
 MAX_DIGITS = 12
 """Digits of a number in a note, which anybody may have written."""
@@ -104,7 +115,8 @@ class Note:
         parts = data.split()
         if len(parts) != 3 or not all(part.isdigit() and len(part) < MAX_DIGITS for part in parts):
             return None
-        return cls(*map(int, parts))
+        note = cls(*map(int, parts))
+        return note if note.deaths <= note.attempts <= note.delivery else None
 
 
 def must_be_alone(note: Note, most: int | None) -> bool:
@@ -139,6 +151,29 @@ def before_delivery(
     return Note(delivery - 1, attempts, min(known.deaths, attempts))
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the stream of the notes says of an event."""
+
+    note: Note | None
+    """The last note of it; None when there is none."""
+
+    marked: Set[int] = frozenset()
+    """Deliveries that were given back before the note of the event was read."""
+
+    created: str = ""
+    """When the stream was made, where that was asked."""
+
+    def is_certain(self, delivery: int) -> bool:
+        """Whether the note tells all that was before a delivery."""
+        return self.note is not None and self.note.delivery == delivery - 1
+
+    def is_younger_than(self, event: str) -> bool:
+        """Whether the stream was made after the event was stored, so that notes may be lost."""
+        stored = int(event.rpartition("-")[2]) / 1e9
+        return bool(self.created) and datetime.fromisoformat(self.created).timestamp() > stored
+
+
 class Attempts:
     """The attempts of the events of one actor."""
 
@@ -151,7 +186,7 @@ class Attempts:
         self._subject = f"{SUBJECTS}.{actor.event.stream_name}.{actor.consumer_name}"
         self._remembered: OrderedDict[str, Note] = OrderedDict()
         self._may_write = True
-        self._warned_at = -WARN_EVERY
+        self._warned_at: dict[str, float] = {}
 
     def is_first(self, reply: bytes) -> bool:
         """Whether the event was never delivered to this actor before."""
@@ -174,46 +209,62 @@ class Attempts:
             Whether it may be run; not when the last attempt that was allowed never ended.
         """
         event, number = _event_and_delivery(delivery.message.reply)
-        note = self._remembered.get(event)
-        marked: Set[int] = frozenset()
-        delivery.looked_up = True
-        if note is None or note.delivery != number - 1:
+        found = Found(self._remembered.get(event))
+        try:
+            if not found.is_certain(number):
+                found = await self._read(event, number)
+        except (ServerError, ConnectionLostError) as error:
+            self._warn(UNREAD, error)
+            self._favour(delivery, number)
+            return True
+        known = before_delivery(found.note, number, self._most, found.marked)
+        if self._is_used_up(known) and not found.is_certain(number):
             try:
-                note, marked = await self._read(event, number)
+                await self._publish(event, replace(known, delivery=number))
             except (ServerError, ConnectionLostError) as error:
-                self._warn(error)
-                # In favour of the event: at least one more attempt.
-                most = number if self._most is None else self._most
-                delivery.attempt = max(1, min(number, most))
+                self._warn(UNWRITTEN, error)
+                self._favour(delivery, number)
                 return True
-        known = before_delivery(note, number, self._most, marked)
+            if found.is_younger_than(event):
+                self._warn(LOST, f"stream {STREAM!r} was made at {found.created}")
+                self._favour(delivery, number)
+                return True
+        # Not before: cut short, it would be given back with a note of no attempts.
+        delivery.looked_up = True
         delivery.attempt = known.attempts + 1
         delivery.deaths = known.deaths
         delivery.alone = must_be_alone(known, self._most)
-        return self._most is None or known.attempts < self._most
+        return not self._is_used_up(known)
 
-    async def _read(self, event: str, number: int) -> tuple[Note | None, Set[int]]:
-        note, marked = await self._ask_all(event, number)
-        known = before_delivery(note, number, self._most, marked)
-        given_up = self._most is not None and known.attempts >= self._most
-        if given_up and (note is None or note.delivery < number - 1):
+    def _favour(self, delivery: Delivery, number: int) -> None:
+        """In doubt there is at least one more attempt."""
+        delivery.looked_up = True
+        delivery.attempt = number if self._most is None else min(number, self._most)
+
+    def _is_used_up(self, known: Note) -> bool:
+        return self._most is not None and known.attempts >= self._most
+
+    async def _read(self, event: str, number: int) -> Found:
+        found = await self._ask_all(event, number)
+        known = before_delivery(found.note, number, self._most, found.marked)
+        if self._is_used_up(known) and not found.is_certain(number):
             # The note may be under way from another process.
             await anyio.sleep(LOOK_AGAIN_AFTER)
-            note, marked = await self._ask_all(event, number)
-        return note, marked
+            found = await self._ask_all(event, number)
+        return found
 
-    async def _ask_all(self, event: str, number: int) -> tuple[Note | None, Set[int]]:
-        note = await self._ask(event)
-        if note is not None and note.delivery == number - 1:
-            return note, frozenset()
-        return note, await self._marks(event)
+    async def _ask_all(self, event: str, number: int) -> Found:
+        found = Found(await self._ask(event))
+        return found if found.is_certain(number) else await self._add_marks(found, event)
 
-    async def _marks(self, event: str) -> Set[int]:
-        """The deliveries of an event that were given back before its note was read."""
+    async def _add_marks(self, found: Found, event: str) -> Found:
         wanted = {"subjects_filter": f"{self._subject}.{event}.*"}
         answer = await api(self._link, f"STREAM.INFO.{STREAM}", wanted)
-        found = [subject.rpartition(".")[2] for subject in answer["state"].get("subjects") or ()]
-        return {int(number) for number in found if number.isdigit() and len(number) < MAX_DIGITS}
+        marks = [subject.rpartition(".")[2] for subject in answer["state"].get("subjects") or ()]
+        # Anybody may publish there, and not every digit makes an `int`.
+        numbers = [mark for mark in marks if mark.isascii() and mark.isdigit()]
+        marked = {int(number) for number in numbers if len(number) < MAX_DIGITS}
+        return replace(found, marked=marked, created=answer["created"])
 
     async def _ask(self, event: str) -> Note | None:
         """The last note of an event (ADR-31, direct get of the last message of a subject)."""
@@ -224,7 +275,10 @@ class Attempts:
             return None
         if code:
             raise ServerError(f"{STREAM!r} cannot be read: {code} {message.status.description}")
-        return Note.of(message.data)
+        note = Note.of(message.data)
+        if note is None:
+            raise ServerError(f"somebody has put {message.data[:40]!r} where a note should be")
+        return note
 
     def note(self, delivery: Delivery, *, failed: bool) -> bytes:
         """The command that leaves a note of a delivery that is given back."""
@@ -240,17 +294,22 @@ class Attempts:
         self._remember(event, note)
         return self._command(event, note) if self._may_write else b""
 
-    async def begin_alone(self, delivery: Delivery) -> None:
+    async def begin_alone(self, delivery: Delivery) -> bool:
         """Leave a note, before the handler starts, that this delivery is a run of it.
 
-        Raises:
-            ServerError: the note is not stored.
-            ConnectionLostError: the link is closed for good.
+        Returns:
+            Whether it is stored.
         """
         event, number = _event_and_delivery(delivery.message.reply)
-        note = Note(number, delivery.attempt, delivery.deaths + 1)
-        subject = f"{self._subject}.{event}"
-        await publish(self._link, STREAM, subject, note.to_wire(), b"")
+        try:
+            await self._publish(event, Note(number, delivery.attempt, delivery.deaths + 1))
+        except (ServerError, ConnectionLostError) as error:
+            self._warn(NOT_ALONE, error)
+            return False
+        return True
+
+    async def _publish(self, event: str, note: Note) -> None:
+        await publish(self._link, STREAM, f"{self._subject}.{event}", note.to_wire(), b"")
 
     def on_refusal(self, refusal: Refusal) -> None:
         """The server refused something; perhaps the notes."""
@@ -265,14 +324,11 @@ class Attempts:
         if len(self._remembered) > REMEMBERED:
             self._remembered.popitem(last=False)
 
-    def _warn(self, error: Exception) -> None:
+    def _warn(self, what: str, error: object) -> None:
         now = monotonic()
-        if now - self._warned_at >= WARN_EVERY:
-            self._warned_at = now
-            logger.warning(
-                "actor %r: the notes of attempts cannot be read, so every delivery counts as one: "
-                "%s", self._actor.name, error,
-            )  # fmt: skip
+        if now - self._warned_at.get(what, -WARN_EVERY) >= WARN_EVERY:
+            self._warned_at[what] = now
+            logger.warning("actor %r: %s: %s", self._actor.name, what, error)
 
 
 def _is_note(message: Message) -> bool:
