@@ -148,7 +148,11 @@ class Attempts:
         self._link = link
         self._actor = actor
         self._most = actor.max_attempts
-        self._subject = f"{SUBJECTS}.{actor.event.stream_name}.{actor.consumer_name}"
+        prefixes = link.prefixes
+        self._stream = prefixes.stream(STREAM)
+        self._subjects = prefixes.subject(SUBJECTS)
+        self._subject = f"{self._subjects}.{actor.event.stream_name}.{actor.consumer_name}"
+        self._get = prefixes.api_subject(f"DIRECT.GET.{self._stream}.{self._subject}")
         self._remembered: OrderedDict[str, Note] = OrderedDict()
         self._may_write = True
         self._warned_at = -WARN_EVERY
@@ -211,19 +215,20 @@ class Attempts:
     async def _marks(self, event: str) -> Set[int]:
         """The deliveries of an event that were given back before its note was read."""
         wanted = {"subjects_filter": f"{self._subject}.{event}.*"}
-        answer = await api(self._link, f"STREAM.INFO.{STREAM}", wanted)
+        answer = await api(self._link, f"STREAM.INFO.{self._stream}", wanted)
         found = [subject.rpartition(".")[2] for subject in answer["state"].get("subjects") or ()]
         return {int(number) for number in found if number.isdigit() and len(number) < MAX_DIGITS}
 
     async def _ask(self, event: str) -> Note | None:
         """The last note of an event (ADR-31, direct get of the last message of a subject)."""
-        subject = f"$JS.API.DIRECT.GET.{STREAM}.{self._subject}.{event}"
-        message = await self._link.request(subject, accepts=_is_note)
+        message = await self._link.request(f"{self._get}.{event}", accepts=_is_note)
         code = message.status.code
         if code == "404":
             return None
         if code:
-            raise ServerError(f"{STREAM!r} cannot be read: {code} {message.status.description}")
+            raise ServerError(
+                f"{self._stream!r} cannot be read: {code} {message.status.description}"
+            )
         return Note.of(message.data)
 
     def note(self, delivery: Delivery, *, failed: bool) -> bytes:
@@ -250,11 +255,13 @@ class Attempts:
         event, number = _event_and_delivery(delivery.message.reply)
         note = Note(number, delivery.attempt, delivery.deaths + 1)
         subject = f"{self._subject}.{event}"
-        await publish(self._link, STREAM, subject, note.to_wire(), b"")
+        await publish(self._link, self._stream, subject, note.to_wire(), b"")
 
     def on_refusal(self, refusal: Refusal) -> None:
         """The server refused something; perhaps the notes."""
-        if refusal.operation == "publish" and (refusal.subject or "").startswith(f"{SUBJECTS}."):
+        if refusal.operation == "publish" and (refusal.subject or "").startswith(
+            f"{self._subjects}."
+        ):
             self._may_write = False
 
     def _command(self, event: str, note: Note) -> bytes:
@@ -285,10 +292,11 @@ async def create_stream(link: Link, replicas: int) -> None:
     Raises:
         ServerError: the server refuses it, or does not answer.
     """
+    subjects = link.prefixes.subject(SUBJECTS)
     config = {
-        "name": STREAM,
+        "name": link.prefixes.stream(STREAM),
         "description": "how many attempts events have had that were given back",
-        "subjects": [f"{SUBJECTS}.*.*.*", f"{SUBJECTS}.*.*.*.*"],
+        "subjects": [f"{subjects}.*.*.*", f"{subjects}.*.*.*.*"],
         "retention": "limits",
         "storage": "file",
         "num_replicas": replicas,
