@@ -140,6 +140,17 @@ async def test_a_domain_that_is_not_there_is_named(
             await conn.register()
 
 
+async def test_an_emit_to_a_domain_that_is_not_there_says_so(
+    leafnode: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    event = walnats.Event("shop.missing", str, dedup_window=0.5)
+    async with walnats.Events(event).connect(leafnode.hub, domain="egde") as conn:
+        # It may be cut off for a moment, so it is tried for as long as that makes sense.
+        with pytest.raises(walnats.EmitError, match=r"'\$JS\.egde\.API'.*check the domain"):
+            await conn.emit(event, "to nobody")
+    assert "'$JS.egde.API'" in caplog.text
+
+
 # Another account
 
 
@@ -147,7 +158,12 @@ async def test_an_account_imports_jetstream_under_a_prefix(
     accounts: str, event: walnats.Event[str]
 ) -> None:
     # The notes of attempts and the letters are subjects as well, and need their import.
-    team: dict[str, Any] = {"js_prefix": "hub.API", "user": "team", "password": "team", "namespace": "shop"}
+    team: dict[str, Any] = {
+        "js_prefix": "hub.API",
+        "user": "team",
+        "password": "team",
+        "namespace": "shop",
+    }
     named = walnats.Event(event.name.removeprefix("shop."), str, storage="memory")
     letter = await Life(named).live(accounts, **team)
     assert letter.stream == event.stream_name

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from typing import Any
 
+import anyio
 import pytest
 
 import walnats_anyio as walnats
@@ -15,8 +16,6 @@ from tests.support.waiting import until
 from walnats_anyio._link import api, open_link
 from walnats_anyio.dead_letters import DeadLetters, LetterNotFoundError, RequeueError
 from walnats_anyio.testing import NatsServer
-
-pytestmark = pytest.mark.anyio
 
 NAMESPACES = ("north", "south.eu", None)
 
@@ -32,6 +31,7 @@ def event() -> walnats.Event[str]:
     return walnats.Event("orders.placed", str, storage="memory")
 
 
+@pytest.mark.anyio
 async def test_all_of_an_events_life_happens_in_its_namespace(
     server: NatsServer, event: walnats.Event[str]
 ) -> None:
@@ -58,6 +58,7 @@ async def test_all_of_an_events_life_happens_in_its_namespace(
     await Life(event).live(server.url)
 
 
+@pytest.mark.anyio
 async def test_installations_do_not_see_each_other(
     server: NatsServer, event: walnats.Event[str]
 ) -> None:
@@ -107,6 +108,7 @@ async def _each_has_its_own_letter(url: str) -> None:
             assert await dead.count() == left
 
 
+@pytest.mark.anyio
 async def test_a_letter_forged_for_another_namespace_is_not_put_back(
     server: NatsServer, event: walnats.Event[str]
 ) -> None:
@@ -127,6 +129,7 @@ async def test_a_letter_forged_for_another_namespace_is_not_put_back(
             await dead.requeue(letter)
 
 
+@pytest.mark.anyio
 async def test_a_namespace_on_one_side_only_means_that_they_do_not_meet(
     server: NatsServer, event: walnats.Event[str]
 ) -> None:
@@ -140,6 +143,7 @@ async def test_a_namespace_on_one_side_only_means_that_they_do_not_meet(
         await until(lambda: life.handled == ["found"])
 
 
+@pytest.mark.anyio
 async def test_namespaces_that_become_one_stream_name_are_told_apart(
     server: NatsServer, event: walnats.Event[str]
 ) -> None:
@@ -155,6 +159,23 @@ async def test_namespaces_that_become_one_stream_name_are_told_apart(
             await conn.emit(event, "to nobody")
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_whole_program_runs_in_a_namespace(backend: str) -> None:
+    async def streams(url: str) -> list[str]:
+        async with open_link(url) as link:
+            names: list[str] = (await api(link, "STREAM.NAMES"))["streams"]
+            return names
+
+    actors = walnats.Actors(Life(walnats.Event("orders.placed", str)).actor)
+    with NatsServer() as server:
+        actors.run(
+            server.url, backend=backend, domain=None, js_prefix="$JS.API", namespace="north",
+            burst=True, poll_delay=0,
+        )  # fmt: skip
+        assert "north-orders-placed" in anyio.run(streams, server.url)
+
+
+@pytest.mark.anyio
 async def test_the_names_of_a_declaration_stay_as_they_are(server: NatsServer) -> None:
     name = secrets.token_hex(4)
     event = walnats.Event(name, str)

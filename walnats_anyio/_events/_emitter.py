@@ -74,10 +74,16 @@ class Outgoing(Publication):
         if isinstance(reason, PayloadTooLargeError):
             self.finish(str(reason), kind=MessageTooLargeError)
         elif isinstance(reason, TimeoutError):
-            trouble = self.link.trouble
-            self.finish(f"{LATE}; not connected: {trouble}" if trouble else LATE)
+            self.finish("; ".join(filter(None, (LATE, self._why_late()))))
         else:
             self.finish(str(reason))
+
+    def _why_late(self) -> str:
+        if trouble := self.link.trouble:
+            return f"not connected: {trouble}"
+        prefixes = self.link.prefixes
+        refused = self._refused_since < math.inf and prefixes.elsewhere
+        return not_enabled(prefixes) if refused else ""
 
     def nobody(self) -> None:
         """Nobody takes it ("no responders"): there is no stream, or JetStream is not there now.
