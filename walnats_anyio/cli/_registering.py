@@ -36,11 +36,10 @@ async def left_in_nats(actors: Actors, plan: Plan) -> dict[str, int] | None:
     None when the server does not answer quickly.
     """
     left: dict[str, int] = {}
-    prefixes = plan.connection.prefixes()
     with anyio.move_on_after(LOOK_WITHIN):
         try:
             async with plan.open_link() as link:
-                for actor in (on_server(each, prefixes) for each in actors):
+                for actor in (on_server(each, link.prefixes) for each in actors):
                     info = await api(
                         link, f"CONSUMER.INFO.{actor.event.stream_name}.{actor.consumer_name}"
                     )
