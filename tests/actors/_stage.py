@@ -12,6 +12,7 @@ import anyio
 import walnats_anyio as walnats
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio._actors._actor_run import ActorRun
+from walnats_anyio._actors.declare._actor import on_server
 from walnats_anyio._link import Link, api, pub
 from walnats_anyio.dead_letters import DeadLetter, DeadLetters
 from walnats_anyio.types import BaseEvent, ConnectedActors, ConnectedEvents
@@ -85,6 +86,7 @@ class Stage:
 
 
 async def consumer_of(link: Link, actor: walnats.Actor[Any, Any]) -> Consumer:
+    actor = on_server(actor, link.prefixes)
     stream = await api(link, f"STREAM.INFO.{actor.event.stream_name}")
     info = await api(link, f"CONSUMER.INFO.{actor.event.stream_name}.{actor.consumer_name}")
     # Its own `num_pending` lags behind what the stream has acknowledged.

@@ -10,7 +10,7 @@ import walnats_anyio as walnats
 from tests.dead_letters._office import PLACED, a_letter, office, register
 from tests.support.waiting import until
 from walnats_anyio._letters import STREAM, new_config
-from walnats_anyio._link import api
+from walnats_anyio._link import NO_PREFIXES, api
 from walnats_anyio.testing import NatsCluster
 
 pytestmark = pytest.mark.anyio
@@ -135,7 +135,7 @@ async def test_a_stream_of_an_older_version_takes_large_letters_as_well(
     nats_url: str, by: str
 ) -> None:
     async with office(nats_url, stream=False) as desk:
-        older = new_config(1) | {"subjects": ["walnats.dead.*.*.*"], "max_msgs": 100}
+        older = new_config(1, NO_PREFIXES) | {"subjects": ["walnats.dead.*.*.*"], "max_msgs": 100}
         await api(desk.link, f"STREAM.CREATE.{STREAM}", older)
         large = a_letter(payload=bytes(1024 * 1024))
         with pytest.raises(walnats.ServerError, match="there is no stream that takes it"):

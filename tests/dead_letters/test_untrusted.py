@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import walnats_anyio as walnats
 from tests.dead_letters._office import PLACED, Office, a_letter, office, register
 from walnats_anyio._letters import STREAM, subject_of
-from walnats_anyio._link import api
+from walnats_anyio._link import NO_PREFIXES, api
 from walnats_anyio.dead_letters import (
     DeadLetter,
     LetterNotFoundError,
@@ -145,7 +145,7 @@ async def test_a_letter_whose_subject_means_many_takes_no_other_with_it(nats_url
         one, two = a_letter(), a_letter(actor="send")
         await desk.write(one, two)
         wild = a_letter(actor="*", seq_number=one.seq_number)
-        await forge(desk, b"{}", subject=subject_of(wild))
+        await forge(desk, b"{}", subject=subject_of(wild, NO_PREFIXES))
         with pytest.raises(LetterNotFoundError):
             await desk.dead.discard(wild)
         [unreadable] = [letter async for letter in desk.dead.unreadable()]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from walnats_anyio._letters import DeadLetter, from_wire, subject_of
 from walnats_anyio._letters._wire import MAX_HEADERS, to_wire
+from walnats_anyio._link import NO_PREFIXES
 
 MOMENT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -76,7 +77,7 @@ def test_every_letter_fits_and_keeps_its_payload(sketch: Sketch, max_payload: in
     assert len(wire.headers) + len(wire.payload) <= max_payload
     assert all(0 < len(part) <= max_payload for part in wire.parts)
     assert wire.payload + b"".join(wire.parts) == letter.payload
-    read = from_wire(subject_of(letter), wire.headers, letter.payload, 0)
+    read = from_wire(subject_of(letter, NO_PREFIXES), wire.headers, letter.payload, 0, NO_PREFIXES)
     assert read.parts == len(wire.parts)
     # What is not whole is named, and nothing else.
     whole = {
@@ -97,13 +98,13 @@ def test_every_letter_fits_and_keeps_its_payload(sketch: Sketch, max_payload: in
 
 def _read(letter: DeadLetter, max_payload: int) -> DeadLetter:
     wire = to_wire(letter, max_payload)
-    return from_wire(subject_of(letter), wire.headers, letter.payload, 0)
+    return from_wire(subject_of(letter, NO_PREFIXES), wire.headers, letter.payload, 0, NO_PREFIXES)
 
 
 @given(st.binary() | st.binary().map(lambda some: b"NATS/1.0\r\nWalnats-Dead: %b\r\n\r\n" % some))
 def test_random_bytes_are_no_letter(block: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        from_wire("walnats.dead.shop-placed.pack.1-1", block, b"", 1)
+        from_wire("walnats.dead.shop-placed.pack.1-1", block, b"", 1, NO_PREFIXES)
 
 
 json_values: Any = st.recursive(
@@ -125,11 +126,13 @@ def test_a_record_with_anything_in_it(data: st.DataObject) -> None:
         fields[name] = data.draw(json_values | st.datetimes().map(str))
     block = b"NATS/1.0\r\nWalnats-Dead: %b\r\n\r\n" % json.dumps(fields).encode()
     try:
-        letter = from_wire("walnats.dead.shop-placed.pack.1-1767268800000000", block, b"", 1)
+        letter = from_wire(
+            "walnats.dead.shop-placed.pack.1-1767268800000000", block, b"", 1, NO_PREFIXES
+        )
     except ValueError:
         return
     assert letter.died_at.utcoffset() is not None
-    assert subject_of(letter) == "walnats.dead.shop-placed.pack.1-1767268800000000"
+    assert subject_of(letter, NO_PREFIXES) == "walnats.dead.shop-placed.pack.1-1767268800000000"
     assert isinstance(letter.headers, dict)
     assert letter.parts >= 0
 
@@ -154,7 +157,7 @@ def test_what_is_no_letter_says_why(changes: bytes, told: str) -> None:
     )
     block = b"NATS/1.0\r\nWalnats-Dead: %b\r\n\r\n" % (fields % changes)
     with pytest.raises(ValueError, match=told):
-        from_wire("walnats.dead.shop-placed.pack.1-1767268800000000", block, b"", 1)
+        from_wire("walnats.dead.shop-placed.pack.1-1767268800000000", block, b"", 1, NO_PREFIXES)
 
 
 def test_a_wildcard_in_the_subject() -> None:
@@ -165,4 +168,4 @@ def test_a_wildcard_in_the_subject() -> None:
     )
     block = b"NATS/1.0\r\nWalnats-Dead: %b\r\n\r\n" % fields
     with pytest.raises(ValueError, match="has a wildcard"):
-        from_wire("walnats.dead.shop-placed.*.1-1767268800000000", block, b"", 1)
+        from_wire("walnats.dead.shop-placed.*.1-1767268800000000", block, b"", 1, NO_PREFIXES)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from walnats_anyio._actors._statistics import ActorStatistics
-from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.declare._actor import Actor, on_server
 from walnats_anyio._actors.declare._choices import ExecuteIn
 from walnats_anyio._actors.pull import PENDING_BYTES, PullConsumer, Share, period_of
 from walnats_anyio._actors.run import Jobs, Workers
@@ -36,11 +36,13 @@ class ActorRun:
         self, actor: Actor[Any, Any], host: Listening, others: list[Actor[Any, Any]]
     ) -> None:
         self.actor = actor
+        self.on_server = on_server(actor, host.link.prefixes)
+        """The same actor, with the names that it has on the server."""
         self.counts = Counts()
         self._said_blocked = False
         self._slots = min(actor.max_jobs, host.budget.total)
         self._link = link = host.link
-        attempts = Attempts(actor, link)
+        attempts = Attempts(self.on_server, link)
         self.deliveries = Deliveries(link, attempts, self.counts)
         self.workers = workers = Workers(
             actor,
@@ -56,7 +58,7 @@ class ActorRun:
         hooks = Hooks(actor, workers.suspending)
         workers.jobs = Jobs(actor, host.executors, hooks, link.backend, workers.suspending)
         workers.conclusion = Conclusion(
-            actor, link, self.deliveries, hooks, burst=host.options.burst
+            self.on_server, link, self.deliveries, hooks, burst=host.options.burst
         )
         self.consumer = self._pull_consumer(host, attempts, others)
         workers.pause = self.consumer.hold_up
@@ -69,7 +71,7 @@ class ActorRun:
         ahead = any(other.priority.value > actor.priority.value for other in others)
         in_threads = actor.execute_in is ExecuteIn.THREAD
         return PullConsumer(
-            actor,
+            self.on_server,
             self._link,
             host.options,
             deliveries=self.deliveries,

@@ -16,11 +16,19 @@ from walnats_anyio import _letters
 from walnats_anyio._actors._consumers import check_consumers, for_each, register_consumer
 from walnats_anyio._actors._listen import Listening
 from walnats_anyio._actors._statistics import ActorStatistics, ListenStatistics
+from walnats_anyio._actors.declare._actor import on_server
 from walnats_anyio._actors.pull import Options, Polls
 from walnats_anyio._actors.run import Executors
 from walnats_anyio._actors.settle import Summary, _attempts
 from walnats_anyio._events._arguments import check_count, check_seconds
-from walnats_anyio._link import ConnectionLostError, Link, Server, ServerError, open_link
+from walnats_anyio._link import (
+    ConnectionLostError,
+    Link,
+    Prefixes,
+    Server,
+    ServerError,
+    open_link,
+)
 from walnats_anyio._link._again import refuse_again
 
 if TYPE_CHECKING:
@@ -41,10 +49,11 @@ LEFT = (
 class ConnectedActors:
     """The actors of a registry, connected to NATS. Made by `Actors.connect`."""
 
-    __slots__ = ("_actors", "_last", "_link", "_listening", "_stop_first")
+    __slots__ = ("_actors", "_last", "_link", "_listening", "_on_server", "_stop_first")
 
     def __init__(self, actors: Actors, link: Link) -> None:
         self._actors = actors
+        self._on_server = [on_server(actor, link.prefixes) for actor in actors]
         self._link = link
         self._listening: Listening | None = None
         self._stop_first = False
@@ -81,7 +90,7 @@ class ConnectedActors:
                 has no JetStream.
             ExceptionGroup: more than one actor failed; holds these errors.
         """
-        await for_each(self._actors, register_consumer, self._link)
+        await for_each(self._on_server, register_consumer, self._link)
         await self._create_streams()
 
     async def listen(
@@ -163,7 +172,7 @@ class ConnectedActors:
             executors=executors,
         )
         try:
-            listening.work_with(await check_consumers(self._link, self._actors))
+            listening.work_with(await check_consumers(self._link, self._on_server))
             await self._look_for_streams()
             if self._stop_first:
                 listening.stop()
@@ -235,11 +244,15 @@ class ConnectedActors:
 
 @asynccontextmanager
 async def connect_actors(
-    actors: Actors, server: Server | None, close: bool, options: dict[str, Any]
+    actors: Actors,
+    server: Server | None,
+    close: bool,
+    prefixes: Prefixes,
+    options: dict[str, Any],
 ) -> AsyncIterator[ConnectedActors]:
     """What `Actors.connect` documents."""
     refuse_again("Actors.connect()")
-    async with open_link(server, close=close, options=options) as link:
+    async with open_link(server, close=close, options=options, prefixes=prefixes) as link:
         connected = ConnectedActors(actors, link)
         try:
             yield connected

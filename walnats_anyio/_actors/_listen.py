@@ -222,7 +222,7 @@ class Listening:
         doubts = run.consumer.doubts
         in_doubt, doubts.look = doubts.look, False
         try:
-            doubts.looked(await check_again(self.link, run.actor, doubts.terms))
+            doubts.looked(await check_again(self.link, run.on_server, doubts.terms))
         except ConsumerConfigError as error:
             self.failed(error)
         except ServerError:

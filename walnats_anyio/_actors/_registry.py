@@ -8,9 +8,9 @@ from typing import Any
 
 from walnats_anyio._actors._connection import ConnectedActors, connect_actors
 from walnats_anyio._actors._running import run_actors
-from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.declare._actor import Actor, on_server
 from walnats_anyio._actors.settle import Summary
-from walnats_anyio._link import Server, check_connect
+from walnats_anyio._link import Prefixes, Server, check_connect
 
 MAX_SHOWN = 10
 """How many actors a registry shows of itself."""
@@ -55,7 +55,14 @@ class Actors:
         return None
 
     def connect(
-        self, server: Server | None = None, close: bool = True, **options: Any
+        self,
+        server: Server | None = None,
+        close: bool = True,
+        *,
+        domain: str | None = None,
+        js_prefix: str | None = None,
+        namespace: str | None = None,
+        **options: Any,
     ) -> AbstractAsyncContextManager[ConnectedActors]:
         """Connect to NATS, to run these actors.
 
@@ -69,6 +76,13 @@ class Actors:
             server: a URL, a list of URLs, or (on asyncio) a connected `nats.NATS`. None: the value
                 of the environment variable `NATS_SERVER`, else `nats://localhost:4222`.
             close: close a `nats.NATS` of yours on leaving. A connection made here is always closed.
+            domain: the JetStream domain of the streams, such as that of a leafnode. None: that of
+                the server.
+            js_prefix: what the subjects of JetStream's API begin with, where an account imports
+                them under another name, such as `$JS.hub.API`. None: `$JS.API`, or what `domain`
+                means.
+            namespace: goes before every subject, stream and durable, so that several installations
+                share an account; who emits and who listens must have the same one. None: nothing.
             options: passed to the NATS client unchanged: `tls`, `user`, `password`, `token`,
                 `nkeys_seed`, `user_credentials`, `name`, ... Unless they say otherwise it
                 reconnects for ever, with back-off and jitter.
@@ -76,10 +90,15 @@ class Actors:
         Raises:
             ConnectError: on entering: no server could be reached within seconds.
             TypeError: `server` or an option is of no use.
-            ValueError: a URL that is none, or credentials that are not there.
+            ValueError: a URL that is none, credentials that are not there, both `domain` and
+                `js_prefix`, or one of the last three that NATS does not take before
+                the names.
         """
         check_connect(server, options)
-        return connect_actors(self, server, close, options)
+        prefixes = Prefixes.of(domain, js_prefix, namespace)
+        for actor in self:
+            on_server(actor, prefixes)
+        return connect_actors(self, server, close, prefixes, options)
 
     def run(
         self,
@@ -87,6 +106,9 @@ class Actors:
         *,
         backend: str = "asyncio",
         register: bool = True,
+        domain: str | None = None,
+        js_prefix: str | None = None,
+        namespace: str | None = None,
         **listen_options: Any,
     ) -> Summary:
         """Connect and listen, as the whole of a program.
@@ -103,6 +125,9 @@ class Actors:
             server: see `connect`.
             backend: the event loop: "asyncio" or "trio".
             register: register the actors, and their events, before.
+            domain: see `connect`.
+            js_prefix: see `connect`.
+            namespace: see `connect`.
             listen_options: see `ConnectedActors.listen`.
 
         Returns:
@@ -113,7 +138,8 @@ class Actors:
             KeyboardInterrupt: a second SIGINT came; for SIGTERM it is a `SystemExit`.
             Exception: what `connect`, `register` and `listen` raise.
         """
-        return run_actors(self, server, backend, register, listen_options)
+        names = {"domain": domain, "js_prefix": js_prefix, "namespace": namespace}
+        return run_actors(self, server, backend, register, names, listen_options)
 
     def __iter__(self) -> Iterator[Actor[Any, Any]]:
         return iter(self._actors)

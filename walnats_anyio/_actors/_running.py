@@ -26,12 +26,17 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_actors(
-    actors: Actors, server: Server | None, backend: str, register: bool, options: dict[str, Any]
+    actors: Actors,
+    server: Server | None,
+    backend: str,
+    register: bool,
+    names: dict[str, Any],
+    options: dict[str, Any],
 ) -> Summary:
     """What `Actors.run` documents."""
     if backend not in BACKENDS:
         raise ValueError(f"backend must be 'asyncio' or 'trio', not {backend!r}")
-    run = _Run(actors, server, register, options)
+    run = _Run(actors, server, register, names, options)
     return anyio.run(run.main, backend=backend)
 
 
@@ -47,11 +52,17 @@ class _Ready(TaskStatus[None]):
 
 class _Run:
     def __init__(
-        self, actors: Actors, server: Server | None, register: bool, options: dict[str, Any]
+        self,
+        actors: Actors,
+        server: Server | None,
+        register: bool,
+        names: dict[str, Any],
+        options: dict[str, Any],
     ) -> None:
         self._actors = actors
         self._server = server
         self._register = register
+        self._names = names
         self._options = options
         self._connected: ConnectedActors | None = None
         self._summary = Summary(0.0, (), Ended.SHUTDOWN)
@@ -79,9 +90,9 @@ class _Run:
     async def _listen(self) -> None:
         if self._register:
             events = {actor.event.name: actor.event for actor in self._actors}
-            async with Events(*events.values()).connect(self._server) as registering:
+            async with Events(*events.values()).connect(self._server, **self._names) as registering:
                 await registering.register()
-        async with self._actors.connect(self._server) as connected:
+        async with self._actors.connect(self._server, **self._names) as connected:
             if self._register:
                 await connected.register()
             self._connected = connected

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from walnats_anyio._events._connection import ConnectedEvents
-from walnats_anyio._events._event import BaseEvent, Event
+from walnats_anyio._events._event import BaseEvent, Event, in_namespace
 from walnats_anyio._events._headers import HEADER_ACTOR, HEADER_ID, HEADER_TRACE
 from walnats_anyio._events._limits import Limits
 from walnats_anyio._events._registry import Events
@@ -26,6 +26,7 @@ __all__ = [
     "Rule",
     "check_owner",
     "compare",
+    "in_namespace",
     "raise_all",
     "show",
 ]

@@ -18,7 +18,7 @@ from walnats_anyio._events._emitter import (
     failures_of,
     one_error,
 )
-from walnats_anyio._events._event import BaseEvent
+from walnats_anyio._events._event import BaseEvent, in_namespace
 from walnats_anyio._events._headers import header_block
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import register_streams
@@ -26,6 +26,7 @@ from walnats_anyio._link import (
     EmitError,
     Link,
     MessageTooLargeError,
+    Prefixes,
     Server,
     open_link,
 )
@@ -59,15 +60,15 @@ class ConnectedEvents:
 
     __slots__ = (
         "_breathed_at", "_check_cancelled", "_emitter", "_events", "_hand_over", "_link",
-        "_on_wire", "_registry", "_until_checkpoint",
+        "_on_server", "_on_wire", "_registry", "_until_checkpoint",
     )  # fmt: skip
 
     def __init__(self, events: Events, link: Link) -> None:
         self._registry = events
         self._events = {event.name: event for event in events}
+        self._on_server = [in_namespace(event, link.prefixes) for event in events]
         self._on_wire = {
-            event.name: EventOnWire.of(event.name, event.subject_name, event.stream_name)
-            for event in events
+            event.name: EventOnWire.of(event, link.prefixes.domain) for event in self._on_server
         }
         self._link = link
         self._emitter = Emitter(link)
@@ -117,7 +118,7 @@ class ConnectedEvents:
             raise ValueError("force=True changes streams, so it needs update=True")
         await register_streams(
             self._link,
-            self._events.values(),
+            self._on_server,
             self._emitter.confirmed,
             create=create,
             update=update,
@@ -358,11 +359,15 @@ def _check_event(event: object) -> None:
 
 @asynccontextmanager
 async def connect_events(
-    events: Events, server: Server | None, close: bool, options: dict[str, Any]
+    events: Events,
+    server: Server | None,
+    close: bool,
+    prefixes: Prefixes,
+    options: dict[str, Any],
 ) -> AsyncIterator[ConnectedEvents]:
     """What `Events.connect` documents."""
     refuse_again("Events.connect()")
-    async with open_link(server, close=close, options=options) as link:
+    async with open_link(server, close=close, options=options, prefixes=prefixes) as link:
         connected = ConnectedEvents(events, link)
         left: BaseException | None = None
         try:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 
 import anyio
 import msgspec
 
-from walnats_anyio._events._answers import NO_STREAM, read_answer
+from walnats_anyio._events._answers import NO_STREAM, Answer, read_answer
+from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._publication import Publication, begins
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._stream_rules import other_owner, owned_by
@@ -24,8 +27,11 @@ from walnats_anyio._link import (
     PendingRequest,
     is_answer,
     is_no_responders,
+    not_enabled,
     pub,
 )
+
+logger = logging.getLogger("walnats_anyio.events")
 
 MAX_OUTSTANDING = 4096
 """Events that may be on their way at once; at this many `emit` waits."""
@@ -69,10 +75,16 @@ class Outgoing(Publication):
         if isinstance(reason, PayloadTooLargeError):
             self.finish(str(reason), kind=MessageTooLargeError)
         elif isinstance(reason, TimeoutError):
-            trouble = self.link.trouble
-            self.finish(f"{LATE}; not connected: {trouble}" if trouble else LATE)
+            self.finish("; ".join(filter(None, (LATE, self._why_late()))))
         else:
             self.finish(str(reason))
+
+    def _why_late(self) -> str:
+        if trouble := self.link.trouble:
+            return f"not connected: {trouble}"
+        prefixes = self.link.prefixes
+        refused = self._refused_since < math.inf and prefixes.elsewhere
+        return not_enabled(prefixes) if refused else ""
 
     def nobody(self) -> None:
         """Nobody takes it ("no responders"): there is no stream, or JetStream is not there now.
@@ -89,7 +101,9 @@ class Outgoing(Publication):
             self._emitter.look_for_stream(self)
             self.link.retry_later(self)
 
-    def stranger(self) -> None:
+    def stranger(self, answer: Answer) -> None:
+        if answer.stream == self.event.stream:
+            self._emitter.say_other_domain(self.event, answer.domain)
         # Perhaps another stream takes the subject as well, and the event's own is not there.
         self._emitter.look_for_stream(self)
 
@@ -169,7 +183,11 @@ class Look(PendingRequest):
             emitter.found_at.pop(name, None)
             # JetStream is not there at all, or only for now.
             link = emitter.link
-            missing = not (link.settling or link.info.jetstream or name in emitter.confirmed)
+            # Somewhere else it may be cut off for a moment, whatever this server has itself.
+            there = link.info.jetstream or link.prefixes.elsewhere
+            missing = not (link.settling or there or name in emitter.confirmed)
+            if link.prefixes.elsewhere:
+                emitter.say_nobody(name)
         else:
             error = read_answer(message.data).error
             missing = error is not None and error.err_code in NO_STREAM
@@ -183,7 +201,8 @@ class Look(PendingRequest):
     def _other_owner(self, answer: bytes) -> str | None:
         """The event whose stream it is, where it is another event's."""
         config = _info_decoder.decode(answer).config
-        return other_owner(self._event.name, self._event.stream, config.subjects)
+        subject = self._event.subject.decode()
+        return other_owner(subject, self._event.stream, config.subjects)
 
     def _give_up(self, reason: str) -> None:
         self._emitter.confirmed.discard(self._event.name)
@@ -220,9 +239,10 @@ class EventOnWire:
     """What the acknowledgement of its stream begins with, nearly always."""
 
     @classmethod
-    def of(cls, name: str, subject: str, stream: str) -> EventOnWire:
-        """Work out the rest."""
-        return cls(name, subject.encode(), stream, begins(stream))
+    def of(cls, event: BaseEvent[Any], domain: str | None) -> EventOnWire:
+        """Work out what its publications need, once for a connection."""
+        stream = event.stream_name
+        return cls(event.name, event.subject_name.encode(), stream, begins(stream, domain))
 
 
 class Batch:
@@ -273,6 +293,8 @@ class Emitter:
         self._errors: list[EmitError] = []
         self._failed = 0
         self._waiting: set[anyio.Event] = set()
+        self._said_nobody = False
+        self._said_domain: set[str] = set()
 
     def send(self, event: EventOnWire, payload: bytes, headers: bytes, patience: float) -> Outgoing:
         """Hand an event over. Never blocks: the caller waits for `room` first when it is `full`.
@@ -344,10 +366,31 @@ class Emitter:
         if look is None:
             self.looks[event.name] = look = Look(self, event)
             look.reply = self.link.new_reply()
-            look.command = pub(f"$JS.API.STREAM.INFO.{event.stream}", b"", look.reply)
+            look.command = pub(self._info_of(event), b"", look.reply)
             look.expires_at = monotonic() + GONE_AFTER
             self.link.send(look)
         look.waiting.add(outgoing)
+
+    def _info_of(self, event: EventOnWire) -> str:
+        return self.link.prefixes.api_subject(f"STREAM.INFO.{event.stream}")
+
+    def say_nobody(self, event: str) -> None:
+        """Say, once, that JetStream does not answer where it is said to be."""
+        if not self._said_nobody:
+            self._said_nobody = True
+            logger.warning("event %r: %s; it is sent again", event, not_enabled(self.link.prefixes))
+
+    def say_other_domain(self, event: EventOnWire, domain: str) -> None:
+        """Say, once for an event, that a stream in another domain keeps it too."""
+        if event.name not in self._said_domain:
+            self._said_domain.add(event.name)
+            where = f"domain {domain!r}" if domain else "no domain"
+            logger.warning(
+                "event %r: a stream %r of %s takes it as well, which does not count, as this "
+                "connection has domain=%r. Where an account imports the API under that name, pass "
+                "js_prefix=%r",
+                event.name, event.stream, where, self.link.prefixes.domain, self.link.prefixes.api,
+            )  # fmt: skip
 
     async def room(self) -> None:
         """Wait until another event may be sent."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 from walnats_anyio._events._arguments import check_seconds
 from walnats_anyio._events._limits import MIN_SECONDS, NO_LIMITS, Limits
-from walnats_anyio._link._names import check_name
+from walnats_anyio._link._names import check_in_namespace, check_name
+from walnats_anyio._link._prefixes import NO_PREFIXES, Prefixes
 from walnats_anyio.serializers import DecodeError, EncodeError, Serializer, get_serializer
 from walnats_anyio.serializers._schema import describe
 
@@ -80,6 +82,11 @@ class BaseEvent(Generic[T]):
     _codec: Serializer[T] = dataclasses.field(init=False, repr=False, compare=False)
     """The serializer in use, made once."""
 
+    _prefixes: Prefixes = dataclasses.field(
+        default=NO_PREFIXES, init=False, repr=False, compare=False
+    )
+    """What goes before its names on the server; see `in_namespace`."""
+
     def __post_init__(self) -> None:
         check_name("event", self.name)
         object.__setattr__(self, "_codec", self._make_codec())
@@ -116,12 +123,16 @@ class BaseEvent(Generic[T]):
     @property
     def subject_name(self) -> str:
         """The NATS subject that the event is emitted to."""
-        return self.name
+        return self._prefixes.subject(self.name)
 
     @property
     def stream_name(self) -> str:
         """The JetStream stream that keeps the event: its name with `-` in place of `.`."""
-        return self.name.replace(".", "-")
+        return self._prefixes.stream(self.name.replace(".", "-"))
+
+    def durable_name(self, actor: str) -> str:
+        """The durable consumer of an actor of the event."""
+        return self._prefixes.consumer(actor)
 
     def encode(self, message: T) -> bytes:
         """Turn a message into what is sent.
@@ -228,6 +239,26 @@ class Event(BaseEvent[T]):
         TypeError: an argument is of a wrong type, or there is no serializer for the schema.
         ValueError: NATS would not take the name or the configuration of the stream.
     """
+
+
+E = TypeVar("E", bound=BaseEvent[Any])
+
+
+def in_namespace(event: E, prefixes: Prefixes) -> E:
+    """Give the event as one connection has it: its names on the server have the namespace.
+
+    It is equal to the event, and differs in `subject_name`, `stream_name` and `durable_name`. So
+    whatever reads those is right under every namespace, and nothing is worked out for each message.
+
+    Raises:
+        ValueError: NATS, or the library, does not take the name with the namespace before it.
+    """
+    if not prefixes.namespace:
+        return event
+    check_in_namespace("event", event.name, prefixes.subject(event.name))
+    placed = copy.copy(event)
+    object.__setattr__(placed, "_prefixes", prefixes)
+    return placed
 
 
 def _nanoseconds(seconds: float) -> int:

@@ -13,7 +13,7 @@ from time import monotonic
 
 import anyio
 
-from walnats_anyio._events._answers import RETRYABLE_CODES, read_answer
+from walnats_anyio._events._answers import RETRYABLE_CODES, Answer, read_answer
 from walnats_anyio._link import (
     ConnectionLostError,
     Link,
@@ -68,7 +68,7 @@ class Publication(PendingRequest):
         """
         raise NotImplementedError
 
-    def stranger(self) -> None:
+    def stranger(self, answer: Answer) -> None:
         """Called when something came that is not of its stream; it is waited for on."""
 
     def answered(self, message: Message) -> None:
@@ -83,13 +83,15 @@ class Publication(PendingRequest):
 
     def _read(self, data: bytes) -> None:
         answer = read_answer(data)
-        error = answer.error
-        if error is None and answer.stream == self._stream:
+        error, domain = answer.error, self.link.prefixes.domain
+        # Over a leafnode connection a subject reaches the streams of other domains as well.
+        ours = domain is None or answer.domain == domain
+        if error is None and ours and answer.stream == self._stream:
             self.finish(None)
-        elif error is None:
+        elif error is None or not (ours or not answer.domain):
             # Anybody may listen to the subject, and answer: only the stream's answer counts.
             self.link.keep_waiting(self)
-            self.stranger()
+            self.stranger(answer)
         elif error.err_code in RETRYABLE_CODES:
             self.link.retry_later(self)
         else:
@@ -102,7 +104,7 @@ class _Awaited(Publication):
     __slots__ = ("_done", "_error", "_give_up_at")
 
     def __init__(self, link: Link, stream: str) -> None:
-        super().__init__(link, stream, begins(stream))
+        super().__init__(link, stream, begins(stream, link.prefixes.domain))
         self._give_up_at = monotonic() + NOBODY_WITHIN
         self._done = anyio.Event()
         self._error: Exception | None = None
@@ -131,9 +133,15 @@ class _Awaited(Publication):
             raise self._error
 
 
-def begins(stream: str) -> bytes:
-    """What the acknowledgement of a stream begins with (ADR-22), unless its name is escaped."""
-    return b'{"stream":"%b",' % stream.encode()
+def begins(stream: str, domain: str | None) -> bytes:
+    """What the acknowledgement of a stream begins with (ADR-22), unless its name is escaped.
+
+    Args:
+        stream: its name.
+        domain: its JetStream domain; None: any, or none.
+    """
+    start = b'{"stream":"%b",' % stream.encode()
+    return start if domain is None else b'%b"domain":"%b",' % (start, domain.encode())
 
 
 async def publish(link: Link, stream: str, subject: str, payload: bytes, headers: bytes) -> None:

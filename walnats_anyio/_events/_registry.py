@@ -8,8 +8,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from walnats_anyio._events._connection import ConnectedEvents, connect_events
-from walnats_anyio._events._event import BaseEvent
-from walnats_anyio._link import Server, check_connect
+from walnats_anyio._events._event import BaseEvent, in_namespace
+from walnats_anyio._link import Prefixes, Server, check_connect
 
 MAX_SHOWN = 10
 """How many events a registry shows of itself."""
@@ -52,7 +52,14 @@ class Events:
         return self._events.get(name)
 
     def connect(
-        self, server: Server | None = None, close: bool = True, **options: Any
+        self,
+        server: Server | None = None,
+        close: bool = True,
+        *,
+        domain: str | None = None,
+        js_prefix: str | None = None,
+        namespace: str | None = None,
+        **options: Any,
     ) -> AbstractAsyncContextManager[ConnectedEvents]:
         """Connect to NATS, to emit these events.
 
@@ -67,6 +74,13 @@ class Events:
             server: a URL, a list of URLs, or (on asyncio) a connected `nats.NATS`. None: the value
                 of the environment variable `NATS_SERVER`, else `nats://localhost:4222`.
             close: close a `nats.NATS` of yours on leaving. A connection made here is always closed.
+            domain: the JetStream domain of the streams, such as that of a leafnode. None: that of
+                the server.
+            js_prefix: what the subjects of JetStream's API begin with, where an account imports
+                them under another name, such as `$JS.hub.API`. None: `$JS.API`, or what `domain`
+                means.
+            namespace: goes before every subject, stream and durable, so that several installations
+                share an account; who emits and who listens must have the same one. None: nothing.
             options: passed to the NATS client unchanged: `tls`, `user`, `password`, `token`,
                 `nkeys_seed`, `user_credentials`, `name`, ... Unless they say otherwise it
                 reconnects for ever, with back-off and jitter.
@@ -75,10 +89,15 @@ class Events:
             ConnectError: on entering: no server could be reached within seconds.
             EmitError: on leaving: an event was not accepted by its stream.
             TypeError: `server` or an option is of no use.
-            ValueError: a URL that is none, or credentials that are not there.
+            ValueError: a URL that is none, credentials that are not there, both `domain` and
+                `js_prefix`, or one of the last three that NATS does not take before
+                the names.
         """
         check_connect(server, options)
-        return connect_events(self, server, close, options)
+        prefixes = Prefixes.of(domain, js_prefix, namespace)
+        for event in self:
+            in_namespace(event, prefixes)
+        return connect_events(self, server, close, prefixes, options)
 
     def __iter__(self) -> Iterator[BaseEvent[Any]]:
         return iter(self._events.values())

@@ -214,13 +214,18 @@ def losses(changes: Sequence[Difference], held: Held) -> list[str]:
     ]
 
 
-def other_owner(name: str, stream: str, subjects: Sequence[str] | None) -> str | None:
-    """The event whose stream this is, where it is another event's.
+def other_owner(own: str, stream: str, subjects: Sequence[str] | None) -> str | None:
+    """The event whose stream this is, where it is another event's, by its subject.
 
     Two names that differ only in `.` and `-` have one stream name between them.
+
+    Args:
+        own: the subject of the event that wants the stream.
+        stream: the name of the stream.
+        subjects: what the stream has.
     """
     subjects = subjects or ()
-    if name in subjects:
+    if own in subjects:
         return None
     for subject in subjects:
         if subject.replace(".", "-") == stream and _is_event(subject):

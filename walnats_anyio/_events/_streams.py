@@ -129,7 +129,7 @@ def check_owner(event: BaseEvent[Any], actual: dict[str, Any]) -> None:
     Raises:
         StreamConfigError: it does; the message has both names.
     """
-    owner = other_owner(event.name, event.stream_name, actual.get("subjects"))
+    owner = other_owner(event.subject_name, event.stream_name, actual.get("subjects"))
     if owner is not None:
         raise StreamConfigError(owned_by(event.name, event.stream_name, owner))
 

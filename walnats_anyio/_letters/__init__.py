@@ -8,6 +8,7 @@ from walnats_anyio._letters._letter import (
     DeadLetter,
     Reason,
     filter_of,
+    is_letter,
     part_subject_of,
     subject_of,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "describe",
     "filter_of",
     "from_wire",
+    "is_letter",
     "new_config",
     "part_subject_of",
     "subject_of",

@@ -6,11 +6,15 @@ import enum
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from walnats_anyio._link import Prefixes
+
 STREAM = "walnats-dead-letters"
 """The stream that keeps the dead letters of all actors."""
 
 SUBJECTS = "walnats.dead"
 """What the subjects of dead letters begin with: `walnats.dead.<stream>.<actor>.<id>`.
+
+The namespace of a connection goes before it, as before every subject; the stream has it as well.
 
 The id is the number of the event in its stream and the microsecond in which it was stored, so a
 letter that is written twice has the same subject, and the second one takes the place of the first.
@@ -69,7 +73,7 @@ class DeadLetter:
     """How many times the handler was run; hand-backs at a stop are not counted."""
 
     stream: str
-    """The stream of the event."""
+    """The stream of the event on the server, with the namespace before it where there is one."""
 
     seq_number: int
     """The number of the event in its stream."""
@@ -96,26 +100,34 @@ class DeadLetter:
     """
 
 
-def subject_of(letter: DeadLetter) -> str:
+def subject_of(letter: DeadLetter, prefixes: Prefixes) -> str:
     """The subject that the letter is kept under, which says which event it is and whose.
 
     Raises:
         TypeError: `emitted_at` has no time zone.
     """
     stored = (letter.emitted_at - EPOCH) // MICROSECOND
-    return f"{SUBJECTS}.{letter.stream}.{letter.actor}.{letter.seq_number}-{stored}"
+    event = f"{letter.stream}.{letter.actor}.{letter.seq_number}-{stored}"
+    return prefixes.subject(f"{SUBJECTS}.{event}")
 
 
-def part_subject_of(letter: DeadLetter, number: int) -> str:
+def part_subject_of(letter: DeadLetter, number: int, prefixes: Prefixes) -> str:
     """The subject of a message that holds a part of the letter's payload; they count from 1."""
-    return f"{subject_of(letter)}.{number}"
+    return f"{subject_of(letter, prefixes)}.{number}"
 
 
-def filter_of(stream: str | None = None, actor: str | None = None) -> str:
+def filter_of(prefixes: Prefixes, stream: str | None = None, actor: str | None = None) -> str:
     """The subjects of the letters of a stream, of an actor, of both or of all."""
-    return f"{SUBJECTS}.{stream or '*'}.{actor or '*'}.*"
+    return prefixes.subject(f"{SUBJECTS}.{stream or '*'}.{actor or '*'}.*")
 
 
-def parts_filter() -> str:
+def parts_filter(prefixes: Prefixes) -> str:
     """The subjects of all messages that hold parts of payloads."""
-    return f"{filter_of()}.*"
+    return f"{filter_of(prefixes)}.*"
+
+
+def is_letter(subject: str, prefixes: Prefixes) -> bool:
+    """Whether a message of the stream is a letter, and no part of one or of another namespace."""
+    # Two namespaces that differ in `.` and `-` only have one stream between them.
+    begins = prefixes.subject(f"{SUBJECTS}.")
+    return subject.startswith(begins) and subject.count(".") == filter_of(prefixes).count(".")

@@ -14,7 +14,7 @@ from walnats_anyio._letters._letter import (
     subject_of,
 )
 from walnats_anyio._letters._wire import to_wire
-from walnats_anyio._link import Link, ServerError, ensure_helper_stream
+from walnats_anyio._link import Link, Prefixes, ServerError, ensure_helper_stream
 
 
 async def create_stream(link: Link, replicas: int) -> None:
@@ -30,15 +30,15 @@ async def create_stream(link: Link, replicas: int) -> None:
         ServerError: the server refuses it, or does not answer.
         ConnectionLostError: the link is closed for good.
     """
-    await ensure_helper_stream(link, new_config(replicas))
+    await ensure_helper_stream(link, new_config(replicas, link.prefixes))
 
 
-def new_config(replicas: int) -> dict[str, Any]:
+def new_config(replicas: int, prefixes: Prefixes) -> dict[str, Any]:
     """The configuration of a stream that is not there yet."""
     return {
-        "name": STREAM,
+        "name": prefixes.stream(STREAM),
         "description": "events that actors gave up, and why",
-        "subjects": [filter_of(), parts_filter()],
+        "subjects": [filter_of(prefixes), parts_filter(prefixes)],
         "retention": "limits",
         "storage": "file",
         "num_replicas": replicas,
@@ -59,12 +59,14 @@ async def write_letter(link: Link, letter: DeadLetter) -> None:
             within 5 seconds.
         ConnectionLostError: the link is closed for good.
     """
+    prefixes = link.prefixes
+    stream = prefixes.stream(STREAM)
     try:
         wire = to_wire(letter, link.max_payload)
         # The letter comes last, so that one that is seen is whole.
         for number, part in enumerate(wire.parts, 1):
-            await publish(link, STREAM, part_subject_of(letter, number), part, b"")
-        await publish(link, STREAM, subject_of(letter), wire.payload, wire.headers)
+            await publish(link, stream, part_subject_of(letter, number, prefixes), part, b"")
+        await publish(link, stream, subject_of(letter, prefixes), wire.payload, wire.headers)
     except (ServerError, ValueError) as exc:
         raise ServerError(
             f"the dead letter of event {letter.event!r} and actor {letter.actor!r} was not stored: "

@@ -19,6 +19,7 @@ import msgspec
 from walnats_anyio._events._headers import header_block
 from walnats_anyio._letters._failure import clean, keep_end, keep_start
 from walnats_anyio._letters._letter import DeadLetter, subject_of
+from walnats_anyio._link import Prefixes
 
 HEADER = "Walnats-Dead"
 """The header of a stored letter that holds everything but the payload, as JSON."""
@@ -97,7 +98,9 @@ def to_wire(letter: DeadLetter, max_payload: int) -> WireLetter:
     return WireLetter(block, b"" if parts else payload, parts)
 
 
-def from_wire(subject: str, header: bytes, payload: bytes, number: int) -> DeadLetter:
+def from_wire(
+    subject: str, header: bytes, payload: bytes, number: int, prefixes: Prefixes
+) -> DeadLetter:
     """Read a letter; where its payload is in parts, `payload` is still to be put together.
 
     A letter is written by an actor, but perhaps by somebody else. What is given back has fields of
@@ -112,7 +115,7 @@ def from_wire(subject: str, header: bytes, payload: bytes, number: int) -> DeadL
         raise ValueError(f"its header {HEADER} is nested too deeply") from None
     values = {name: getattr(record, name) for name in _Record.__struct_fields__}
     letter = DeadLetter(payload=payload, number=number, **values)
-    own = subject_of(letter)
+    own = subject_of(letter, prefixes)
     if own != subject:
         raise ValueError(f"it belongs under {own!r}, and is under {subject!r}")
     if {"*", ">"} & {letter.stream, letter.actor}:

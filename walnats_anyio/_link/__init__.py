@@ -26,14 +26,16 @@ from walnats_anyio._link._jetstream import (
     ensure_stream,
     is_answer,
     is_no_responders,
+    not_enabled,
     stream_config,
     update_stream,
 )
 from walnats_anyio._link._link import Link, Subscription, open_link
-from walnats_anyio._link._names import check_header, check_name
+from walnats_anyio._link._names import check_header, check_in_namespace, check_name
 from walnats_anyio._link._options import Server, check_connect
 from walnats_anyio._link._parking import Backend, ParkingSpot, cancelled_from_outside
 from walnats_anyio._link._pending import PayloadTooLargeError, PendingRequest
+from walnats_anyio._link._prefixes import NO_PREFIXES, Prefixes
 from walnats_anyio._link._statistics import ConnectionStatistics
 from walnats_anyio._link.protocol import (
     HeaderError,
@@ -47,6 +49,7 @@ from walnats_anyio._link.protocol._refusals import Refusal
 
 __all__ = [
     "CONSUMER_NOT_FOUND",
+    "NO_PREFIXES",
     "STREAM_NAME_IN_USE",
     "STREAM_NOT_FOUND",
     "ActorError",
@@ -64,6 +67,7 @@ __all__ = [
     "ParkingSpot",
     "PayloadTooLargeError",
     "PendingRequest",
+    "Prefixes",
     "Refusal",
     "Server",
     "ServerError",
@@ -75,6 +79,7 @@ __all__ = [
     "cancelled_from_outside",
     "check_connect",
     "check_header",
+    "check_in_namespace",
     "check_name",
     "consumer_config",
     "differences",
@@ -84,6 +89,7 @@ __all__ = [
     "is_ack_subject",
     "is_answer",
     "is_no_responders",
+    "not_enabled",
     "one_or_group",
     "open_link",
     "parse_headers",

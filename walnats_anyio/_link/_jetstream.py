@@ -10,6 +10,7 @@ import msgspec
 
 from walnats_anyio._link._errors import ServerError
 from walnats_anyio._link._link import Link
+from walnats_anyio._link._prefixes import Prefixes
 from walnats_anyio._link.protocol import Message
 
 STREAM_NOT_FOUND = 10059
@@ -26,6 +27,11 @@ NOBODY_WITHIN = 1.0
 """Seconds in which "no responders" may mean a server that stops or starts just now."""
 
 NOT_ENABLED = "JetStream does not answer: start the server with it, nats-server -js"
+
+NOT_THERE = (
+    "JetStream does not answer under {api!r}: check the domain or js_prefix, the leafnode "
+    "connection or the account's import, and that the server there has JetStream"
+)
 
 
 API_TYPES = "io.nats.jetstream.api."
@@ -56,7 +62,7 @@ def is_no_responders(message: Message) -> bool:
 async def api(
     link: Link, subject: str, body: dict[str, Any] | None = None, *, replicas: int = 1
 ) -> dict[str, Any]:
-    """One request to `$JS.API.<subject>`; gives the answer.
+    """One request to the API, such as `STREAM.INFO.orders`; gives the answer.
 
     Raises:
         ServerError: an error answer (with its `code`), or none within 5 seconds, or 20 where it is
@@ -68,18 +74,23 @@ async def api(
     give_up_at = monotonic() + NOBODY_WITHIN
     while True:
         message = await link.request(
-            f"$JS.API.{subject}", payload, timeout=timeout, accepts=is_answer
+            link.prefixes.api_subject(subject), payload, timeout=timeout, accepts=is_answer
         )
         if not is_no_responders(message):
             break
         if monotonic() > give_up_at:
-            raise ServerError(NOT_ENABLED)
+            raise ServerError(not_enabled(link.prefixes))
         await anyio.sleep(NOBODY_WITHIN / 4)
     answer: dict[str, Any] = msgspec.json.decode(message.data)
     error = answer.get("error")
     if isinstance(error, dict):
         raise ServerError(str(error.get("description", error)), error.get("err_code"))
     return answer
+
+
+def not_enabled(prefixes: Prefixes) -> str:
+    """What to say where nobody takes a request to the API."""
+    return NOT_THERE.format(api=prefixes.api) if prefixes.elsewhere else NOT_ENABLED
 
 
 def is_answer(message: Message) -> bool:

@@ -42,6 +42,7 @@ from walnats_anyio._link._options import ConnectOptions, Server, is_client, pars
 from walnats_anyio._link._outbox import Outbox
 from walnats_anyio._link._parking import Backend, ParkingSpot, current_backend
 from walnats_anyio._link._pending import PendingRequest, PendingRequests, Request
+from walnats_anyio._link._prefixes import NO_PREFIXES, Prefixes
 from walnats_anyio._link._statistics import ConnectionStatistics, Uptime
 from walnats_anyio._link.protocol import Err, Event, Message, ServerInfo, pub, sub, unsub
 from walnats_anyio._link.protocol._refusals import Meaning, Refusal, refusal_of
@@ -83,7 +84,9 @@ class Subscription:
 class Link:
     """One connection to NATS, opened by `open_link`."""
 
-    def __init__(self, backend: Backend, options: ConnectOptions) -> None:
+    def __init__(
+        self, backend: Backend, options: ConnectOptions, prefixes: Prefixes = NO_PREFIXES
+    ) -> None:
         self.closed: Exception | None = None
         """Why the link is closed for good, or None."""
         self.interrupt: BaseException | None = None
@@ -94,6 +97,8 @@ class Link:
         """Makes a spot where one task of the application waits."""
         self.backend = backend
         """What differs between asyncio and trio."""
+        self.prefixes = prefixes
+        """What goes before the names of subjects, streams and consumers."""
         self._options = options
         self._outbox = Outbox(backend.new_spot())
         self._pending = PendingRequests(self._outbox, backend.new_spot)
@@ -112,10 +117,8 @@ class Link:
         self._serial = 0
         self._inbox_refusal: Refusal | None = None
         self._may_echo = not options.no_echo
-        self._moving = False
-        self._connected_once = False
-        self._logged = ""
-        self._logged_at = 0.0
+        self._moving = self._connected_once = False
+        self._logged, self._logged_at = "", 0.0
         self._pending.prefix = b"%b." % self._new_inbox()
         self._pending.echo = self._echo
         self.post = self._outbox.post
@@ -193,7 +196,9 @@ class Link:
 
     def _echo(self, reply: bytes) -> bytes:
         # A request without any effect stands in where a message to ourselves does not come back.
-        return pub(reply, b"") if self._may_echo else pub("$JS.API.INFO", b"", reply)
+        if self._may_echo:
+            return pub(reply, b"")
+        return pub(self.prefixes.api_subject("INFO"), b"", reply)
 
     async def _answer(self, request: Request, timeout: float, failure: str) -> Message:
         self.send(request)
@@ -530,6 +535,7 @@ async def open_link(
     *,
     close: bool = True,
     options: Mapping[str, Any] | None = None,
+    prefixes: Prefixes = NO_PREFIXES,
 ) -> AsyncIterator[Link]:
     """Connect to NATS; blocks until connected.
 
@@ -538,6 +544,7 @@ async def open_link(
             `$NATS_SERVER` says, else `nats://localhost:4222`.
         close: close a caller's client at the end; a connection made here is always closed.
         options: see `ConnectOptions`.
+        prefixes: where JetStream's API is, and what goes before the names.
 
     Raises:
         ConnectError: no server could be reached within seconds.
@@ -546,7 +553,7 @@ async def open_link(
         server = os.environ.get("NATS_SERVER") or "nats://localhost:4222"
     chosen = ConnectOptions.of(_options_of(server) if is_client(server) else options or {})
     backend = current_backend()
-    link = Link(backend, chosen)
+    link = Link(backend, chosen, prefixes)
     dialer = _dialer_for(server, close, chosen, link)
     body: BaseException | None = None
     try:

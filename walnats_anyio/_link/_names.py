@@ -13,6 +13,9 @@ from typing import Literal
 
 MAX_NAME_BYTES = 255
 
+MAX_NAMESPACE_BYTES = 100
+"""As names come after it, which together have `MAX_NAME_BYTES`."""
+
 _FORBIDDEN = {
     "*": "is a wildcard of NATS",
     ">": "is a wildcard of NATS",
@@ -47,8 +50,7 @@ def check_name(kind: Literal["event", "actor"], name: object) -> None:
         _subject_problem(name) if kind == "event" else _consumer_problem(name)
     )
     if problem:
-        shown = repr(name) if len(name) <= 80 else f"{name[:80]!r}..."
-        raise ValueError(f"{kind} name {shown} {problem}")
+        raise ValueError(f"{kind} name {_shown(name)} {problem}")
 
 
 def _name_problem(name: str) -> str | None:
@@ -89,6 +91,78 @@ def _consumer_problem(name: str) -> str | None:
     if "." in name:
         return "contains '.', which separates the parts of a subject: use '-' or '_' instead"
     return None
+
+
+def check_namespace(namespace: str) -> None:
+    """Refuse a namespace that cannot go before subjects, streams and durables.
+
+    Raises:
+        ValueError: it cannot; the message says why and what to use.
+    """
+    problem = _name_problem(namespace) or _subject_problem(namespace)
+    size = len(namespace.encode())
+    if problem is None and size > MAX_NAMESPACE_BYTES:
+        problem = (
+            f"is {size} bytes long, and as names come after it at most {MAX_NAMESPACE_BYTES} are "
+            "taken: shorten it"
+        )
+    if problem:
+        raise ValueError(f"namespace {_shown(namespace)} {problem}")
+
+
+def check_in_namespace(kind: Literal["event", "actor"], name: str, whole: str) -> None:
+    """Refuse a name that NATS, or the library, does not take with the namespace before it.
+
+    Args:
+        kind: whose name it is.
+        name: the name as it was declared.
+        whole: the subject of the event, or the durable of the actor.
+
+    Raises:
+        ValueError: it is too long by now, or is one that the library keeps for itself.
+    """
+    problem = _name_problem(whole)
+    if problem is None and kind == "event":
+        problem = _subject_problem(whole)
+    if problem:
+        raise ValueError(
+            f"{kind} name {_shown(name)} becomes {_shown(whole)} in its namespace, which {problem}"
+        )
+
+
+def check_prefix(what: Literal["domain", "js_prefix"], text: str) -> None:
+    """Refuse what cannot be a part of the subjects of JetStream's API.
+
+    Raises:
+        ValueError: it cannot; the message says why and what to use.
+    """
+    problem = _prefix_problem(text)
+    if problem is None and what == "domain" and text.startswith("$"):
+        problem = (
+            f"starts with '$': a domain is a plain name, as in js_prefix='$JS.{text}.API'; pass "
+            "the prefix of all subjects as js_prefix"
+        )
+    if problem:
+        raise ValueError(f"{what} {_shown(text)} {problem}")
+
+
+def _prefix_problem(text: str) -> str | None:
+    if not text:
+        return "is empty: leave it out where JetStream's API is at $JS.API"
+    for char in text:
+        if char in "*>":
+            return f"contains {char!r}, which is a wildcard of NATS: give it in full"
+        if char == " " or not char.isprintable():
+            return (
+                f"contains {char!r}: a subject has no spaces, control or other invisible characters"
+            )
+    if "" in text.split("."):
+        return "has an empty part: no '.' at the start or the end, nor two in a row"
+    return None
+
+
+def _shown(name: str) -> str:
+    return repr(name) if len(name) <= 80 else f"{name[:80]!r}..."
 
 
 def check_header(name: object, value: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import typer
 
+from walnats_anyio._link import Link, Prefixes, open_link
 from walnats_anyio.cli._choices import absolute
 from walnats_anyio.cli._endings import ExitCode, Problem
 
@@ -74,12 +76,74 @@ class Connection:
         _file("--tls-key", "The key of that certificate, where it is in a file of its own (PEM)."),
     ] = None
 
+    domain: Annotated[
+        str | None,
+        typer.Option(
+            "--domain",
+            envvar=_variable("--domain"),
+            metavar="NAME",
+            help="The JetStream domain of the streams, such as that of a leafnode.",
+            show_default="that of the server",
+        ),
+    ] = None
+    js_prefix: Annotated[
+        str | None,
+        typer.Option(
+            "--js-prefix",
+            envvar=_variable("--js-prefix"),
+            metavar="SUBJECT",
+            help="What the subjects of JetStream's API begin with, where an account imports them.",
+            show_default="$JS.API",
+        ),
+    ] = None
+    namespace: Annotated[
+        str | None,
+        typer.Option(
+            "--namespace",
+            envvar=_variable("--namespace"),
+            metavar="NAME",
+            help="What goes before every subject, stream and durable.",
+        ),
+    ] = None
+
     def arguments(self, name: str) -> tuple[list[str] | None, dict[str, Any]]:
         """What `connect` takes: `server`, and `options` in which the connection has this name.
 
         Raises:
             Problem: the options do not fit together, or a file holds something else.
         """
+        self.prefixes()  # checked, so that what is wrong is said in the words of the command
+        server, options = self._client_arguments(name)
+        names = {name: getattr(self, name) for name in ("domain", "js_prefix", "namespace")}
+        return server, options | {name: text for name, text in names.items() if text is not None}
+
+    def open_link(self, name: str) -> AbstractAsyncContextManager[Link]:
+        """Connect for what no event and no actor does.
+
+        Raises:
+            Problem: the options do not fit together, or a file holds something else.
+        """
+        server, options = self._client_arguments(name)
+        return open_link(server, options=options, prefixes=self.prefixes())
+
+    def prefixes(self) -> Prefixes:
+        """Where JetStream's API is, and what goes before the names.
+
+        Raises:
+            Problem: NATS does not take one of them, or two exclude each other.
+        """
+        if self.domain is not None and self.js_prefix is not None:
+            _refuse(
+                "--domain and --js-prefix both say where JetStream's API is",
+                f"give one of them; {_variable('--domain')} and {_variable('--js-prefix')} count "
+                "as well",
+            )
+        try:
+            return Prefixes.of(self.domain, self.js_prefix, self.namespace)
+        except ValueError as error:
+            _refuse(str(error))
+
+    def _client_arguments(self, name: str) -> tuple[list[str] | None, dict[str, Any]]:
         urls, from_urls = _credentials_of(self._urls())
         options = {"name": name, **from_urls, **self._credentials(from_urls)}
         if context := self._tls_context():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
+from walnats_anyio._link import Link
 from walnats_anyio.cli._choices import Backend, BackendOption, DebugOption, JsonOption
 from walnats_anyio.cli._connection import Connection
 from walnats_anyio.cli._endings import ExitCode, Problem
@@ -152,8 +154,16 @@ class Plan:
 
     def connection_arguments(self) -> tuple[list[str] | None, dict[str, Any]]:
         """What `connect` takes: `server` and `options`."""
+        return self.connection.arguments(self._connection_name)
+
+    def open_link(self) -> AbstractAsyncContextManager[Link]:
+        """Connect for what no event and no actor does."""
+        return self.connection.open_link(self._connection_name)
+
+    @property
+    def _connection_name(self) -> str:
         number = "" if self.worker is None else f" worker {self.worker}"
-        return self.connection.arguments(f"walnats-anyio run {self.target}{number}")
+        return f"walnats-anyio run {self.target}{number}"
 
     def listen_options(self) -> dict[str, Any]:
         """The arguments of `ConnectedActors.listen`."""

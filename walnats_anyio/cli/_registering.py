@@ -5,8 +5,9 @@ from __future__ import annotations
 import anyio
 
 from walnats_anyio._actors import Actors
+from walnats_anyio._actors.declare._actor import on_server
 from walnats_anyio._events import Events
-from walnats_anyio._link import WalnatsError, api, open_link
+from walnats_anyio._link import WalnatsError, api
 from walnats_anyio.cli._plan import Plan
 
 LOOK_WITHIN = 2.0
@@ -35,11 +36,10 @@ async def left_in_nats(actors: Actors, plan: Plan) -> dict[str, int] | None:
     None when the server does not answer quickly.
     """
     left: dict[str, int] = {}
-    server, options = plan.connection_arguments()
     with anyio.move_on_after(LOOK_WITHIN):
         try:
-            async with open_link(server, options=options) as link:
-                for actor in actors:
+            async with plan.open_link() as link:
+                for actor in (on_server(each, link.prefixes) for each in actors):
                     info = await api(
                         link, f"CONSUMER.INFO.{actor.event.stream_name}.{actor.consumer_name}"
                     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from walnats_anyio._events import BaseEvent, Limits
 from walnats_anyio._letters import DeadLetter, Reason
-from walnats_anyio._link import Link, Server, check_connect, open_link
+from walnats_anyio._link import Link, Prefixes, Server, check_connect, open_link
 from walnats_anyio._link._again import refuse_again
 from walnats_anyio.dead_letters._errors import (
     LetterNotFoundError,
@@ -52,7 +52,13 @@ class DeadLetters:
 
     @staticmethod
     def connect(
-        server: Server | None = None, close: bool = True, **options: Any
+        server: Server | None = None,
+        close: bool = True,
+        *,
+        domain: str | None = None,
+        js_prefix: str | None = None,
+        namespace: str | None = None,
+        **options: Any,
     ) -> AbstractAsyncContextManager[DeadLetters]:
         """Connect to NATS, to look at the dead letters.
 
@@ -62,6 +68,13 @@ class DeadLetters:
             server: a URL, a list of URLs, or (on asyncio) a connected `nats.NATS`. None: the value
                 of the environment variable `NATS_SERVER`, else `nats://localhost:4222`.
             close: close a `nats.NATS` of yours on leaving. A connection made here is always closed.
+            domain: the JetStream domain of the streams, such as that of a leafnode. None: that of
+                the server.
+            js_prefix: what the subjects of JetStream's API begin with, where an account imports
+                them under another name, such as `$JS.hub.API`. None: `$JS.API`, or what `domain`
+                means.
+            namespace: goes before every subject, stream and durable, so that several installations
+                share an account; who emits and who listens must have the same one. None: nothing.
             options: passed to the NATS client unchanged: `tls`, `user`, `password`, `token`,
                 `nkeys_seed`, `user_credentials`, `name`, ... Unless they say otherwise it
                 reconnects for ever, with back-off and jitter.
@@ -69,10 +82,11 @@ class DeadLetters:
         Raises:
             ConnectError: on entering: no server could be reached within seconds.
             TypeError: `server` or an option is of no use.
-            ValueError: a URL that is none, or credentials that are not there.
+            ValueError: a URL that is none, credentials that are not there, both `domain` and
+                `js_prefix`, or one of the last three that NATS does not take.
         """
         check_connect(server, options)
-        return _connect(server, close, options)
+        return _connect(server, close, Prefixes.of(domain, js_prefix, namespace), options)
 
     def __aiter__(self) -> AsyncIterator[DeadLetter]:
         return self.letters()
@@ -111,7 +125,7 @@ class DeadLetters:
             ServerError: while iterating: the server does not answer within 5 seconds.
             ConnectionLostError: while iterating: the connection is closed for good.
         """
-        return Letters(self._link, select(event, actor, reason, since, until))
+        return Letters(self._link, select(self._link.prefixes, event, actor, reason, since, until))
 
     def unreadable(
         self,
@@ -134,7 +148,9 @@ class DeadLetters:
             ServerError: while iterating: the server does not answer within 5 seconds.
             ConnectionLostError: while iterating: the connection is closed for good.
         """
-        return UnreadableLetters(self._link, select(event, actor, None, None, None))
+        return UnreadableLetters(
+            self._link, select(self._link.prefixes, event, actor, None, None, None)
+        )
 
     async def count(
         self,
@@ -156,7 +172,7 @@ class DeadLetters:
             ServerError: the server does not answer within 5 seconds.
             ConnectionLostError: the connection is closed for good.
         """
-        selection = select(event, actor, reason, since, until)
+        selection = select(self._link.prefixes, event, actor, reason, since, until)
         if selection.by_subject_only:
             return await count_subjects(self._link, selection.subjects)
         found = 0
@@ -273,10 +289,10 @@ class DeadLetters:
 
 @asynccontextmanager
 async def _connect(
-    server: Server | None, close: bool, options: dict[str, Any]
+    server: Server | None, close: bool, prefixes: Prefixes, options: dict[str, Any]
 ) -> AsyncIterator[DeadLetters]:
     refuse_again("DeadLetters.connect()")
-    async with open_link(server, close=close, options=options) as link:
+    async with open_link(server, close=close, options=options, prefixes=prefixes) as link:
         yield DeadLetters(link)
 
 

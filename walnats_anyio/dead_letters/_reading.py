@@ -10,8 +10,8 @@ from typing import Any
 from walnats_anyio._letters import (
     STREAM,
     DeadLetter,
-    filter_of,
     from_wire,
+    is_letter,
     part_subject_of,
     subject_of,
 )
@@ -59,7 +59,9 @@ async def next_message(link: Link, subjects: str, number: int) -> Message | None
 async def letter_in(link: Link, message: Message) -> DeadLetter | UnreadableLetter:
     """The letter that a message holds; one that cannot be read says why."""
     try:
-        letter = from_wire(message.subject, message.headers, message.payload, message.number)
+        letter = from_wire(
+            message.subject, message.headers, message.payload, message.number, link.prefixes
+        )
         if letter.parts:
             letter = replace(letter, payload=await _payload_of(link, letter))
     except (ValueError, OverflowError) as error:
@@ -83,7 +85,7 @@ async def get_letter(link: Link, number: int) -> DeadLetter:
     """
     message = await _get(link, {"seq": number})
     # Another depth is a part of another letter's payload.
-    if message is None or message.subject.count(".") != filter_of().count("."):
+    if message is None or not is_letter(message.subject, link.prefixes):
         raise LetterNotFoundError(await _not_found(link, number))
     letter = await letter_in(link, message)
     if isinstance(letter, UnreadableLetter):
@@ -97,7 +99,7 @@ async def check_there(link: Link, letter: DeadLetter) -> None:
     Raises:
         LetterNotFoundError: it is gone.
     """
-    subject = subject_of(letter)
+    subject = subject_of(letter, link.prefixes)
     message = await _get(link, {"last_by_subj": subject})
     # One with a wildcard would stand for many.
     wild = {"*", ">"} & set(subject.split("."))
@@ -107,11 +109,12 @@ async def check_there(link: Link, letter: DeadLetter) -> None:
 
 async def delete_letter(link: Link, letter: DeadLetter) -> bool:
     """Delete a letter that was seen to be there; False when somebody else was faster."""
-    answer = await _ask(link, "PURGE", {"filter": subject_of(letter)})
+    subject = subject_of(letter, link.prefixes)
+    answer = await _ask(link, "PURGE", {"filter": subject})
     deleted = answer is not None and bool(answer["purged"])
     # A crash before this leaves parts of a payload that belong to no letter, which is never seen.
     if deleted and letter.parts:
-        await _ask(link, "PURGE", {"filter": f"{subject_of(letter)}.*"})
+        await _ask(link, "PURGE", {"filter": f"{subject}.*"})
     return deleted
 
 
@@ -144,7 +147,8 @@ def gone(number: int) -> str:
 async def _payload_of(link: Link, letter: DeadLetter) -> bytes:
     parts: list[bytes] = []
     for number in range(1, letter.parts + 1):
-        message = await _get(link, {"last_by_subj": part_subject_of(letter, number)})
+        subject = part_subject_of(letter, number, link.prefixes)
+        message = await _get(link, {"last_by_subj": subject})
         if message is None:
             raise ValueError(
                 f"part {number} of {letter.parts} of its payload is gone: it was discarded "
@@ -180,7 +184,7 @@ async def _get(link: Link, which: dict[str, Any]) -> Message | None:
 async def _ask(link: Link, what: str, body: dict[str, Any] | None = None) -> dict[str, Any] | None:
     """One request about the stream; None when there is no such stream."""
     try:
-        return await api(link, f"STREAM.{what}.{STREAM}", body)
+        return await api(link, f"STREAM.{what}.{link.prefixes.stream(STREAM)}", body)
     except ServerError as exc:
         if exc.code == STREAM_NOT_FOUND:
             return None

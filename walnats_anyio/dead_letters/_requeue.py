@@ -14,7 +14,14 @@ from walnats_anyio._events import HEADER_ACTOR
 from walnats_anyio._events._headers import header_block
 from walnats_anyio._events._publication import publish
 from walnats_anyio._letters import DeadLetter, subject_of
-from walnats_anyio._link import Link, ServerError, check_name, consumer_config, stream_config
+from walnats_anyio._link import (
+    Link,
+    Prefixes,
+    ServerError,
+    check_name,
+    consumer_config,
+    stream_config,
+)
 from walnats_anyio.dead_letters._errors import RequeueError
 
 logger = logging.getLogger("walnats_anyio.dead_letters")
@@ -41,8 +48,9 @@ async def put_back(link: Link, letter: DeadLetter) -> None:
         ServerError: the server does not answer.
         ConnectionLostError: the link is closed for good.
     """
-    _check_names(letter)
-    headers = _headers_of(letter)
+    prefixes = link.prefixes
+    _check_names(letter, prefixes)
+    headers = _headers_of(letter, prefixes)
     await _check_stream(link, letter)
     await _check_consumer(link, letter)
     size = len(headers) + len(letter.payload)
@@ -58,18 +66,19 @@ async def put_back(link: Link, letter: DeadLetter) -> None:
             "had no room for them", letter.number, letter.event,
         )  # fmt: skip
     try:
-        await publish(link, letter.stream, letter.event, letter.payload, headers)
+        subject = prefixes.subject(letter.event)
+        await publish(link, letter.stream, subject, letter.payload, headers)
     except ServerError as exc:
         raise _refused(letter, f"stream {letter.stream!r} did not take it: {exc}") from exc
 
 
-def _check_names(letter: DeadLetter) -> None:
+def _check_names(letter: DeadLetter, prefixes: Prefixes) -> None:
     try:
         check_name("event", letter.event)
         check_name("actor", letter.actor)
     except (TypeError, ValueError) as error:
         raise _refused(letter, f"no actor has written it: {error}") from error
-    stream = letter.event.replace(".", "-")
+    stream = prefixes.stream(letter.event.replace(".", "-"))
     if letter.stream != stream:
         raise _refused(
             letter,
@@ -78,7 +87,7 @@ def _check_names(letter: DeadLetter) -> None:
         )
 
 
-def _headers_of(letter: DeadLetter) -> bytes:
+def _headers_of(letter: DeadLetter, prefixes: Prefixes) -> bytes:
     # What the first emit told the server (ids, expectations, rollups, ...) is not for this one.
     headers = {
         name: value
@@ -88,7 +97,7 @@ def _headers_of(letter: DeadLetter) -> bytes:
     headers |= {HEADER_ACTOR: letter.actor, EXPECTED_STREAM: letter.stream}
     try:
         # The same id every time, so that a requeue which is repeated after a crash is recognised.
-        return header_block(subject_of(letter), None, headers)
+        return header_block(subject_of(letter, prefixes), None, headers)
     except (TypeError, ValueError) as error:
         raise _refused(letter, str(error)) from error
 
@@ -102,10 +111,11 @@ async def _check_stream(link: Link, letter: DeadLetter) -> None:
             "and the actor first, or discard the letter",
         )
     subjects: list[str] = config.get("subjects") or []
-    if not any(_covers(one, letter.event) for one in subjects):
+    subject = link.prefixes.subject(letter.event)
+    if not any(_covers(one, subject) for one in subjects):
         raise _refused(
             letter,
-            f"stream {letter.stream!r} does not take {letter.event!r}, but "
+            f"stream {letter.stream!r} does not take {subject!r}, but "
             f"{', '.join(map(repr, subjects)) or 'nothing'}: register the event first, or discard "
             "the letter",
         )
@@ -113,7 +123,8 @@ async def _check_stream(link: Link, letter: DeadLetter) -> None:
 
 async def _check_consumer(link: Link, letter: DeadLetter) -> None:
     # Its stream keeps an event only for consumers, so without one it would be dropped at once.
-    if await consumer_config(link, letter.stream, letter.actor) is None:
+    consumer = link.prefixes.consumer(letter.actor)
+    if await consumer_config(link, letter.stream, consumer) is None:
         raise _refused(
             letter,
             f"event {letter.event!r} has no actor {letter.actor!r} on the server: register the "

@@ -54,14 +54,14 @@ async def register_stream(link: Link, limits: Limits | None, replicas: int | Non
     """What `DeadLetters.register` documents."""
     wanted = _settings(limits, replicas)
     try:
-        actual = await ensure_helper_stream(link, new_config(replicas or 1) | wanted)
+        actual = await ensure_helper_stream(link, new_config(replicas or 1, link.prefixes) | wanted)
         if differences(wanted, actual):
             await update_stream(link, actual | wanted)
     except ServerError as exc:
         if exc.code is None:
             raise
         raise StreamConfigError(
-            f"the server refuses stream {STREAM!r} for dead letters: {exc}"
+            f"the server refuses stream {link.prefixes.stream(STREAM)!r} for dead letters: {exc}"
         ) from exc
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from walnats_anyio._events import BaseEvent
 from walnats_anyio._letters import DeadLetter, Reason, filter_of
-from walnats_anyio._link import check_name
+from walnats_anyio._link import Prefixes, check_name
 
 
 @runtime_checkable
@@ -57,6 +57,7 @@ class Selection:
 
 
 def select(
+    prefixes: Prefixes,
     event: BaseEvent[Any] | str | None,
     actor: NamedActor | str | None,
     reason: Reason | str | None,
@@ -87,8 +88,8 @@ def select(
     _check_moment("until", until)
     if since is not None and until is not None and since >= until:
         raise ValueError(f"since ({since}) must be before until ({until})")
-    stream = None if event_name is None else event_name.replace(".", "-")
-    return Selection(filter_of(stream, actor_name), _reason(reason), since, until)
+    stream = None if event_name is None else prefixes.stream(event_name.replace(".", "-"))
+    return Selection(filter_of(prefixes, stream, actor_name), _reason(reason), since, until)
 
 
 def _event_name(event: object) -> str | None:

@@ -23,6 +23,7 @@ from walnats_anyio._actors.pull._consumer_rules import (
 )
 from walnats_anyio._actors.pull._requests import Options, period_of, pull_requests, within
 from walnats_anyio._events import Action
+from walnats_anyio._link import NO_PREFIXES
 
 EVENT = Event("e.v", int)
 SECOND = 10**9
@@ -121,8 +122,8 @@ def test_requests_need_not_name_bytes(limit: int | None, batch: int | None) -> N
     assert kept.batch == batch
     actor = Actor("a", EVENT, print)
     for count in (1, batch or 100):
-        assert b"max_bytes" not in pull_requests(actor, b"inbox", kept)(count, False)
-    assert b"max_bytes" in pull_requests(actor, b"inbox", kept)(100_000, False)
+        assert b"max_bytes" not in pull_requests(actor, b"inbox", kept, NO_PREFIXES)(count, False)
+    assert b"max_bytes" in pull_requests(actor, b"inbox", kept, NO_PREFIXES)(100_000, False)
 
 
 def test_a_burst_may_not_wait_at_all() -> None:

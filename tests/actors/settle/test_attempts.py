@@ -16,7 +16,7 @@ from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event
 from walnats_anyio._actors.settle import Counts, Deliveries, Delivery
 from walnats_anyio._actors.settle._attempts import Attempts
-from walnats_anyio._link import Message
+from walnats_anyio._link import NO_PREFIXES, Message
 from walnats_anyio.middlewares import Middleware
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import ErrorContext
@@ -144,10 +144,10 @@ def test_reply_subjects_of_all_servers_are_read(
     async def handle(message: int) -> None:
         pass
 
-    attempts = Attempts(Actor(consumer, event, handle), None)  # type: ignore[arg-type]  # not asked
+    link: Any = SimpleNamespace(post=None, prefixes=NO_PREFIXES)  # not asked
+    attempts = Attempts(Actor(consumer, event, handle), link)
     assert attempts.is_first(reply) == (delivered == 1)
     assert reply.startswith(attempts.first) == (delivered == 1)
-    link: Any = SimpleNamespace(post=None)
     deliveries = Deliveries(link, attempts, Counts())
     delivery = Delivery(deliveries, Message(b"", b"", reply, b""), 0)
     subject = f"walnats.attempts.{stream}.{consumer}.{number}-{stored}"

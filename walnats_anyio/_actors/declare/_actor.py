@@ -10,9 +10,9 @@ from walnats_anyio._actors.declare._choices import ExecuteIn, Priority
 from walnats_anyio._actors.declare._fingerprint import FINGERPRINT, fingerprint
 from walnats_anyio._actors.declare._handler import check_handler
 from walnats_anyio._actors.declare._middleware import Middleware
-from walnats_anyio._events import BaseEvent
+from walnats_anyio._events import BaseEvent, in_namespace
 from walnats_anyio._events._arguments import check_count, check_seconds, check_type
-from walnats_anyio._link import check_name
+from walnats_anyio._link import Prefixes, check_in_namespace, check_name
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -251,7 +251,7 @@ class Actor(Generic[T, R]):
     @property
     def consumer_name(self) -> str:
         """The durable consumer in JetStream."""
-        return self.name
+        return self.event.durable_name(self.name)
 
     def consumer_config(self) -> dict[str, Any]:
         """Build the configuration of the actor's consumer, as the JetStream API writes it.
@@ -300,6 +300,18 @@ class Actor(Generic[T, R]):
             check_seconds(f"{this} each of retry_delay", delay, 0.0)
         # A tuple, so that the actor is hashable and nobody changes it behind our back.
         object.__setattr__(self, "retry_delay", tuple(delays))
+
+
+def on_server(actor: Actor[T, R], prefixes: Prefixes) -> Actor[T, R]:
+    """Give the actor as one connection has it: its names on the server have the namespace.
+
+    Raises:
+        ValueError: NATS, or the library, does not take a name with the namespace before it.
+    """
+    if not prefixes.namespace:
+        return actor
+    check_in_namespace("actor", actor.name, prefixes.consumer(actor.name))
+    return dataclasses.replace(actor, event=in_namespace(actor.event, prefixes))
 
 
 _TYPES: dict[str, type | tuple[type, ...]] = {

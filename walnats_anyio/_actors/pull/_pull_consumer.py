@@ -123,7 +123,8 @@ class PullConsumer:
         self._intake.batch = options.batch
         self._enough = self._intake.enough
         self._silence = options.silence
-        self._request = pull_requests(self.actor, self._subscription.subject, options)
+        inbox, prefixes = self._subscription.subject, self._link.prefixes
+        self._request = pull_requests(self.actor, inbox, options, prefixes)
 
     def stop(self) -> None:
         """Take nothing more."""

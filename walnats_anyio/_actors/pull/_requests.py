@@ -10,7 +10,7 @@ import msgspec
 
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.pull._consumer_rules import MIN_EXPIRES, Terms
-from walnats_anyio._link import pub
+from walnats_anyio._link import Prefixes, pub
 
 LONGEST_PERIOD = 2.5
 """Seconds between looks at what is held and asked for, at most."""
@@ -82,10 +82,11 @@ def period_of(terms: Terms) -> float:
 
 
 def pull_requests(
-    actor: Actor[Any, Any], inbox: bytes, options: Options
+    actor: Actor[Any, Any], inbox: bytes, options: Options, prefixes: Prefixes
 ) -> Callable[[int, bool], bytes]:
     """What builds the actor's pull requests (ADR-13), one for each number of events."""
-    subject = f"$JS.API.CONSUMER.MSG.NEXT.{actor.event.stream_name}.{actor.consumer_name}"
+    consumer = f"{actor.event.stream_name}.{actor.consumer_name}"
+    subject = prefixes.api_subject(f"CONSUMER.MSG.NEXT.{consumer}")
     expires = round(options.poll_delay * 1e9)
     known: dict[tuple[int, bool], bytes] = {}
 

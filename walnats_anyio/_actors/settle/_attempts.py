@@ -183,7 +183,11 @@ class Attempts:
         self._link = link
         self._actor = actor
         self._most = actor.max_attempts
-        self._subject = f"{SUBJECTS}.{actor.event.stream_name}.{actor.consumer_name}"
+        prefixes = link.prefixes
+        self._stream = prefixes.stream(STREAM)
+        self._subjects = prefixes.subject(SUBJECTS)
+        self._subject = f"{self._subjects}.{actor.event.stream_name}.{actor.consumer_name}"
+        self._get = prefixes.api_subject(f"DIRECT.GET.{self._stream}.{self._subject}")
         self._remembered: OrderedDict[str, Note] = OrderedDict()
         self._may_write = True
         self._warned_at: dict[str, float] = {}
@@ -226,7 +230,7 @@ class Attempts:
                 self._favour(delivery, number)
                 return True
             if found.is_younger_than(event):
-                self._warn(LOST, f"stream {STREAM!r} was made at {found.created}")
+                self._warn(LOST, f"stream {self._stream!r} was made at {found.created}")
                 self._favour(delivery, number)
                 return True
         # Not before: cut short, it would be given back with a note of no attempts.
@@ -259,7 +263,7 @@ class Attempts:
 
     async def _add_marks(self, found: Found, event: str) -> Found:
         wanted = {"subjects_filter": f"{self._subject}.{event}.*"}
-        answer = await api(self._link, f"STREAM.INFO.{STREAM}", wanted)
+        answer = await api(self._link, f"STREAM.INFO.{self._stream}", wanted)
         marks = [subject.rpartition(".")[2] for subject in answer["state"].get("subjects") or ()]
         # Anybody may publish there, and not every digit makes an `int`.
         numbers = [mark for mark in marks if mark.isascii() and mark.isdigit()]
@@ -268,13 +272,14 @@ class Attempts:
 
     async def _ask(self, event: str) -> Note | None:
         """The last note of an event (ADR-31, direct get of the last message of a subject)."""
-        subject = f"$JS.API.DIRECT.GET.{STREAM}.{self._subject}.{event}"
-        message = await self._link.request(subject, accepts=_is_note)
+        message = await self._link.request(f"{self._get}.{event}", accepts=_is_note)
         code = message.status.code
         if code == "404":
             return None
         if code:
-            raise ServerError(f"{STREAM!r} cannot be read: {code} {message.status.description}")
+            raise ServerError(
+                f"{self._stream!r} cannot be read: {code} {message.status.description}"
+            )
         note = Note.of(message.data)
         if note is None:
             raise ServerError(f"somebody has put {message.data[:40]!r} where a note should be")
@@ -309,11 +314,13 @@ class Attempts:
         return True
 
     async def _publish(self, event: str, note: Note) -> None:
-        await publish(self._link, STREAM, f"{self._subject}.{event}", note.to_wire(), b"")
+        await publish(self._link, self._stream, f"{self._subject}.{event}", note.to_wire(), b"")
 
     def on_refusal(self, refusal: Refusal) -> None:
         """The server refused something; perhaps the notes."""
-        if refusal.operation == "publish" and (refusal.subject or "").startswith(f"{SUBJECTS}."):
+        if refusal.operation == "publish" and (refusal.subject or "").startswith(
+            f"{self._subjects}."
+        ):
             self._may_write = False
 
     def _command(self, event: str, note: Note) -> bytes:
@@ -341,10 +348,11 @@ async def create_stream(link: Link, replicas: int) -> None:
     Raises:
         ServerError: the server refuses it, or does not answer.
     """
+    subjects = link.prefixes.subject(SUBJECTS)
     config = {
-        "name": STREAM,
+        "name": link.prefixes.stream(STREAM),
         "description": "how many attempts events have had that were given back",
-        "subjects": [f"{SUBJECTS}.*.*.*", f"{SUBJECTS}.*.*.*.*"],
+        "subjects": [f"{subjects}.*.*.*", f"{subjects}.*.*.*.*"],
         "retention": "limits",
         "storage": "file",
         "num_replicas": replicas,

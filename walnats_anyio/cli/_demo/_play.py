@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from walnats_anyio._actors import Actors
 from walnats_anyio._events import ConnectedEvents, Events
-from walnats_anyio._link import Link, ServerError, api, open_link
+from walnats_anyio._link import Link, ServerError, api
 from walnats_anyio.cli._choices import Backend
 from walnats_anyio.cli._connection import Connection
 from walnats_anyio.cli._demo._outcome import Outcome, add_up
@@ -73,7 +73,7 @@ async def play(
             "walnats_anyio.cli._demo._shop:actors", connection, backend, workers=2, max_jobs=JOBS
         )
         url, options = plan.connection_arguments()
-        link = await stack.enter_async_context(open_link(url, options=options))
+        link = await stack.enter_async_context(plan.open_link())
         demo = Demo(events, plan, folder, link, screen)
         await stack.enter_async_context(demo.stream())
         connected = await stack.enter_async_context(demo.registry.connect(url, **options))
@@ -99,6 +99,7 @@ class Demo:
         self._rows: dict[str, TaskID] = {}
         self._screen = screen
         self._events, self._plan, self._folder, self._link = events, plan, folder, link
+        self._stream = link.prefixes.stream(self.actor.event.stream_name)
         self._workers: list[WorkerProcess] = []
         self._ledgers = [folder / f"worker-{number}.ledger" for number in (1, 2)]
         self._acknowledged = self._left = 0
@@ -116,7 +117,7 @@ class Demo:
         finally:
             with anyio.move_on_after(2, shield=True):
                 try:
-                    await api(self._link, f"STREAM.DELETE.{self.actor.event.stream_name}")
+                    await api(self._link, f"STREAM.DELETE.{self._stream}")
                 except ServerError as error:
                     self._say(f"the stream of the demo is left behind: {error}")
 
@@ -178,7 +179,7 @@ class Demo:
     async def _until_nothing_is_left(self) -> int:
         """Wait until the server has nothing left; gives what it has left when that never comes."""
         while True:
-            info = await api(self._link, f"STREAM.INFO.{self.actor.event.stream_name}")
+            info = await api(self._link, f"STREAM.INFO.{self._stream}")
             left = int(info["state"]["messages"])
             if left == 0 and self._acknowledged == self._events:
                 return left
