@@ -268,7 +268,7 @@ async def test_a_thread_is_given_up_and_counts_until_it_returns(
         event,
         handle,
         execute_in=ExecuteIn.THREAD,
-        job_timeout=0.3,
+        job_timeout=1,  # event 2 has to have returned by then, also on a busy machine
         retry_delay=(0.3,),
         middlewares=(outcomes,),
     )
