@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import anyio
@@ -187,6 +188,36 @@ async def test_the_pulse_goes_on_until_a_job_has_cleaned_up(
                 await until(lambda: "run again" in story)
                 await on.until_done(actor)
     assert story == ["cancelled", "cleaned up", "run again"]
+
+
+async def test_a_slow_clean_up_holds_up_no_other_event(url: str, event: Event[int]) -> None:
+    """What its job has let go of is elsewhere while another one still cleans up."""
+    begun, elsewhere = Gate(), Handled()
+    cleaned = anyio.Event()
+
+    async def handle(message: int) -> None:
+        try:
+            await begun(message)
+        finally:
+            if message == 1:
+                with anyio.CancelScope(shield=True), anyio.fail_after(DEADLINE):
+                    await cleaned.wait()
+
+    actor = Actor("a", event, handle, ack_wait=LONG)
+    other = Actor("a", event, elsewhere, ack_wait=LONG)
+    async with stage(url, actor) as on, Actors(other).connect(url) as conn:
+        await on.emit(1, 2)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(on.actors.listen, shutdown_timeout=0.01))
+            await begun.come(2)
+            on.actors.shutdown()
+            async with listening(conn):
+                await elsewhere.come(1)
+                assert elsewhere.messages == [2]
+                cleaned.set()
+                await elsewhere.come(2)
+                await on.until_done(actor)
+    assert elsewhere.messages == [2, 1]
 
 
 async def test_a_job_that_fails_when_it_is_cancelled(

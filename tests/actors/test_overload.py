@@ -7,7 +7,7 @@ from collections import Counter
 import anyio
 import pytest
 
-from tests.actors._stage import listening, running, stage
+from tests.actors._stage import listening, running, stage, until_ticked
 from tests.support.recorders import Gate, Handled
 from tests.support.waiting import until
 from walnats_anyio import Actor, Actors, Event
@@ -38,6 +38,29 @@ async def test_events_that_wait_for_their_retry_count(url: str, event: Event[int
         await until(done)
     assert most <= 5
     assert runs == dict.fromkeys(range(20), 2)
+
+
+async def test_that_nothing_else_comes_is_said_once(
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    handled = Handled()
+
+    async def fail(message: int) -> None:
+        await handled(message)
+        raise ValueError("not yet")
+
+    actor = Actor("a", event, fail, max_ack_pending=3, retry_delay=(3600,), ack_wait=0.4)
+    async with running(url, actor) as on:
+        await on.emit(1, 2)
+        await handled.come(2)
+        await until_ticked(on.actors, 3)
+        assert "max_ack_pending" not in caplog.text
+        await on.emit(3, 4)
+        await until(lambda: "3 events wait for their next attempt" in caplog.text)
+        await until_ticked(on.actors, 3)
+    assert "raise max_ack_pending and register the actor, retry sooner" in caplog.text
+    assert caplog.text.count("wait for their next attempt") == 1
+    assert sorted(handled.messages) == [1, 2, 3]
 
 
 async def test_it_bounds_all_processes_together(url: str, event: Event[int]) -> None:

@@ -370,6 +370,37 @@ async def test_many_can_be_endless(conn: ConnectedEvents, nats_server: NatsServe
     assert await count(nats_server, NUMBER) > 1
 
 
+@pytest.mark.parametrize("how", ["refused", "cancelled", "raises", "ends"])
+@pytest.mark.parametrize("sync", [False, True])
+async def test_many_closes_its_generator(conn: ConnectedEvents, how: str, sync: bool) -> None:
+    """In the task that called, rather than whenever the garbage collector comes."""
+    story: list[str] = []
+
+    async def messages() -> AsyncIterator[int]:
+        try:
+            yield 1
+            if how == "refused":
+                yield "no number"  # type: ignore[misc]  # that is what is refused
+            if how == "raises":
+                raise OwnError
+            if how == "cancelled":
+                scope.cancel()
+                yield 2
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.01)
+            story.append("closed")
+
+    generator = messages()
+    with anyio.CancelScope() as scope:
+        try:
+            await conn.emit_many(NUMBER, generator, sync=sync)
+        except (ValueError, OwnError) as error:
+            story.append(type(error).__name__)
+    errors = {"refused": ["EncodeError"], "raises": ["OwnError"]}
+    assert story == ["closed", *errors.get(how, [])]
+
+
 async def test_many_refused(conn: ConnectedEvents, nats_server: NatsServer) -> None:
     await change_stream(nats_server, DATA, max_msg_size=5)
     with pytest.raises(walnats.EmitError, match="2 events were not accepted") as caught:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
+from inspect import isasyncgen
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -183,7 +184,8 @@ class ConnectedEvents:
         """Emit one event for each message, in order.
 
         Messages are taken one by one, so an endless or an asynchronous iterable is fine. Where one
-        of them raises, those before it have been emitted.
+        of them raises, those before it have been emitted. An async generator is closed in any case,
+        before this returns or raises.
 
         Args:
             event: an event of the registry.
@@ -212,8 +214,9 @@ class ConnectedEvents:
         await checkpoint()
         try:
             if isinstance(messages, AsyncIterable):
-                async for message in messages:
-                    await emit_one(message)
+                async with _closing(messages):
+                    async for message in messages:
+                        await emit_one(message)
             else:
                 for message in messages:
                     await emit_one(message)
@@ -377,3 +380,10 @@ async def connect_events(
             raise
         finally:
             await connected.leave(left)
+
+
+def _closing(messages: AsyncIterable[Any]) -> AbstractAsyncContextManager[object]:
+    """Leaves no async generator half run: its clean-up is to end in the task that called."""
+    if isasyncgen(messages):
+        return aclosing(messages)
+    return nullcontext()

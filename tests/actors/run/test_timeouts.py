@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -17,6 +18,7 @@ from tests.actors._stage import running
 from tests.support.recorders import Handled, Recorder
 from tests.support.waiting import until
 from walnats_anyio import Actor, Event, ExecuteIn
+from walnats_anyio.middlewares import ErrorContext, Middleware, OkContext
 
 pytestmark = pytest.mark.anyio
 
@@ -168,6 +170,30 @@ async def test_a_job_that_catches_its_cancellation_and_returns(url: str, event: 
         await on.until_done(actor)
     assert sorted(outcomes.succeeded) == [1, 2, 3]
     assert not outcomes.failed
+
+
+async def test_a_job_that_returns_late_has_one_outcome(url: str, event: Event[int]) -> None:
+    """Also with hooks that wait, in which a deadline that has passed must not end anything."""
+    outcomes: list[str] = []
+
+    class Waits(Middleware):
+        async def on_success(self, ctx: OkContext, /) -> None:
+            await anyio.sleep(0.05)
+            outcomes.append("success")
+
+        async def on_failure(self, ctx: ErrorContext, /) -> None:
+            outcomes.append("failure")
+
+    async def handle(message: int) -> None:
+        with suppress(anyio.get_cancelled_exc_class()):
+            await anyio.sleep_forever()
+
+    actor = Actor("a", event, handle, job_timeout=0.1, retry_delay=(), middlewares=(Waits(),))
+    async with running(url, actor) as on:
+        await on.emit(1)
+        await until(lambda: outcomes != [])
+        await on.until_done(actor)
+    assert outcomes == ["success"]
 
 
 async def test_a_job_that_catches_its_cancellation_and_raises(url: str, event: Event[int]) -> None:

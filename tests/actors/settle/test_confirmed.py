@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from tests.actors._stage import Stage, listening, running, stage
 from tests.support.recorders import Handled
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Event
+from walnats_anyio._actors.settle import _delivery
 from walnats_anyio.middlewares import Middleware
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import OkContext
@@ -81,6 +83,34 @@ async def test_a_server_that_dies_before_it_confirms(nats_server: NatsServer) ->
                 await told.wait()
             await on.until_done(actor)
     assert set(handled.messages) == {1}
+
+
+async def test_a_confirmation_that_never_comes_ends_nothing(
+    nats_server: NatsServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said, the job has its success, and the next event is handled."""
+    monkeypatch.setattr(_delivery, "CONFIRM_WITHIN", 0.3)
+    event = Event("numbers", int)
+    handled = Handled()
+    succeeded = Succeeded(anyio.lowlevel.checkpoint)
+
+    async def handle(message: int) -> None:
+        if message == 1:
+            nats_server.pause()
+        await handled(message)
+
+    actor = Actor("a", event, handle, ack="confirmed", middlewares=(succeeded,))
+    async with running(nats_server.url, actor) as on:
+        await on.emit(1)
+        try:
+            await until(lambda: len(succeeded.seen) == 1)
+        finally:
+            nats_server.resume()
+        await on.emit(2)
+        await until(lambda: len(succeeded.seen) == 2)
+        await on.until_done(actor)
+    assert handled.messages == [1, 2]
+    assert caplog.text.count("the acknowledgement is not confirmed, so it may come again") == 1
 
 
 async def test_failures_are_as_ever(url: str, event: Event[int]) -> None:

@@ -16,9 +16,9 @@ from anyio.lowlevel import checkpoint
 
 from tests.actors._stage import Stage, letters_of, listening, stage, take_and_vanish
 from tests.support.recorders import Recorder
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event, ServerError
-from walnats_anyio._link import api
+from walnats_anyio._link import api, pub
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import ConnectedActors
 
@@ -140,6 +140,47 @@ async def test_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     assert "allow the user to publish to this subject" in said
 
 
+async def test_a_note_that_is_under_way_is_waited_for(nats_url: str) -> None:
+    """Another process gave the event back, and the event was faster than the note."""
+    event = Event("numbers", int)
+    notes, handler = Recorder(), Handler()
+    handler.fails = True
+    actor = Actor("a", event, handler, max_attempts=1, middlewares=(notes,))
+    async with stage(nats_url, actor) as on:
+        await on.emit(1)
+        subject, reply = await take(on, actor)
+        on.link.post(pub(reply, b"-NAK"))
+        asked = await on.overhear(f"$JS.API.DIRECT.GET.{NOTES}.>")
+        async with listening(on.actors):
+            await until(lambda: asked != [])
+            await on.link.request(subject, b"1 0 0")
+            await on.until_done(actor)
+    (letter,) = await letters_of(nats_url, event)
+    assert (letter.reason, letter.attempts) == ("exhausted", 1)
+    assert notes.attempts == [1]
+
+
+async def test_how_notes_are_kept(nats_url: str) -> None:
+    """The last one of each event, for a week."""
+    event = Event("numbers", int)
+    async with stage(nats_url, Actor("a", event, Handler())) as on:
+        config = (await api(on.link, f"STREAM.INFO.{NOTES}"))["config"]
+    assert config["max_age"] == 7 * 24 * 3600 * 10**9
+    assert config["max_msgs_per_subject"] == 1
+    assert config["retention"] == "limits"
+
+
+async def take(on: Stage, actor: Actor[int, Any]) -> tuple[str, bytes]:
+    """Take an event and keep quiet; gives the subject of its note, and where to acknowledge it."""
+    replies: list[bytes] = []
+    on.link.subscribe_to("vanished", lambda message: replies.append(message.reply))
+    await take_and_vanish(on, actor)
+    tokens = replies[0].decode().split(".")
+    at = 4 if len(tokens) == 9 else 6
+    name = f"{actor.event.stream_name}.{actor.consumer_name}"
+    return f"walnats.attempts.{name}.{tokens[at + 1]}-{tokens[at + 3]}", replies[0]
+
+
 FORGED = [
     b"",
     b"nonsense",
@@ -207,13 +248,7 @@ async def test_forged_marks(nats_url: str, marked: list[str], attempts: list[int
     actor = Actor("a", event, handler, max_attempts=3, **options)
     async with stage(nats_url, actor) as on:
         await on.emit(1)
-        # Where the note would be, were it not for its death.
-        replies: list[bytes] = []
-        on.link.subscribe_to("vanished", lambda message: replies.append(message.reply))
-        await take_and_vanish(on, actor)
-        tokens = replies[0].decode().split(".")
-        at = 4 if len(tokens) == 9 else 6
-        note = f"walnats.attempts.numbers.a.{tokens[at + 1]}-{tokens[at + 3]}"
+        note, _ = await take(on, actor)
         for mark in marked:
             with suppress(ValueError):
                 await on.link.request(f"{note}.{mark}", b"")
