@@ -44,6 +44,7 @@ from walnats_anyio._link.protocol import (
     is_ack_subject,
     parse_headers,
     pub,
+    usual_acks,
 )
 from walnats_anyio._link.protocol._refusals import Refusal
 
@@ -96,4 +97,5 @@ __all__ = [
     "pub",
     "stream_config",
     "update_stream",
+    "usual_acks",
 ]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from walnats_anyio._link.protocol import Message, Metadata, SequencePair, is_ack_subject
+from walnats_anyio._link.protocol import Message, Metadata, SequencePair, is_ack_subject, usual_acks
 
 NUMBER = st.integers(0, 2**64 - 1)
 TOKEN = st.text(
@@ -47,6 +47,8 @@ def test_both_forms(
         domain=None if place is None or place[0] == "_" else place[0],
     )
     assert is_ack_subject(reply, stream, consumer)
+    usual = usual_acks(stream, consumer).fullmatch(reply)
+    assert (usual is not None) == (place is None)
     assert not is_ack_subject(reply, stream, consumer + "x")
     assert not is_ack_subject(reply, stream + "x", consumer)
 
@@ -103,6 +105,7 @@ def test_what_is_no_delivery(reply: bytes) -> None:
 )
 def test_a_delivery_of_another_consumer(reply: bytes) -> None:
     Metadata.of(reply)
+    assert usual_acks("orders", "worker").fullmatch(reply) is None
     assert not is_ack_subject(reply, "orders", "worker")
 
 
@@ -123,6 +126,8 @@ def test_any_subject_is_judged(reply: bytes) -> None:
         ours = (metadata.stream, metadata.consumer) == ("orders", "worker")
         assert is_ack_subject(reply, "orders", "worker") == ours
         assert reply.startswith(b"$JS.ACK.")
+    if usual_acks("orders", "worker").fullmatch(reply) is not None:
+        assert is_ack_subject(reply, "orders", "worker")
 
 
 def test_an_error_shows_no_more_than_the_beginning() -> None:

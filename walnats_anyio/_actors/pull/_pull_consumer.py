@@ -25,6 +25,7 @@ from walnats_anyio._link import (
     ServerError,
     Subscription,
     is_ack_subject,
+    usual_acks,
 )
 from walnats_anyio._link.protocol._parser import MAX_MESSAGE
 
@@ -64,6 +65,7 @@ class PullConsumer:
         self.finished = False
         """Whether its burst is over."""
         self.doubts = Doubts(actor.name, actor.ack_wait)
+        self._usual_acks = usual_acks(actor.event.stream_name, actor.consumer_name)
         self._link = link
         self._options = options
         self._deliveries = deliveries
@@ -255,6 +257,8 @@ class PullConsumer:
 
     def _is_delivery(self, reply: bytes) -> bool:
         """Whether it is a delivery of our consumer, and no message of a stranger's."""
+        if self._usual_acks.fullmatch(reply) is not None:
+            return True
         return is_ack_subject(reply, self.actor.event.stream_name, self.actor.consumer_name)
 
     def _not_for_us(self, message: Message) -> Outcome | None:

@@ -202,7 +202,7 @@ class Attempts:
 
     def knows(self, delivery: Delivery) -> bool:
         """Whether this process itself has given the event back, at its last delivery."""
-        event, number = _event_and_delivery(delivery.message.reply)
+        event, number = _place_of(delivery)
         note = self._remembered.get(event)
         return note is not None and note.delivery == number - 1
 
@@ -212,7 +212,7 @@ class Attempts:
         Returns:
             Whether it may be run; not when the last attempt that was allowed never ended.
         """
-        event, number = _event_and_delivery(delivery.message.reply)
+        event, number = _place_of(delivery)
         found = Found(self._remembered.get(event))
         try:
             if not found.is_certain(number):
@@ -287,7 +287,7 @@ class Attempts:
 
     def note(self, delivery: Delivery, *, failed: bool) -> bytes:
         """The command that leaves a note of a delivery that is given back."""
-        event, number = _event_and_delivery(delivery.message.reply)
+        event, number = _place_of(delivery)
         if number == 1 or delivery.looked_up:
             note = Note(number, delivery.attempt - (not failed), delivery.deaths)
         else:
@@ -305,7 +305,7 @@ class Attempts:
         Returns:
             Whether it is stored.
         """
-        event, number = _event_and_delivery(delivery.message.reply)
+        event, number = _place_of(delivery)
         try:
             await self._publish(event, Note(number, delivery.attempt, delivery.deaths + 1))
         except (ServerError, ConnectionLostError) as error:
@@ -370,7 +370,9 @@ def _tokens(reply: bytes) -> tuple[list[str], int]:
     return tokens, 4 if len(tokens) == V1_TOKENS else 6
 
 
-def _event_and_delivery(reply: bytes) -> tuple[str, int]:
+def _place_of(delivery: Delivery) -> tuple[str, int]:
     """What identifies the event for ever, and how often it has been delivered."""
-    tokens, at = _tokens(reply)
-    return f"{tokens[at + 1]}-{tokens[at + 3]}", int(tokens[at])
+    if delivery.place is None:
+        tokens, at = _tokens(delivery.message.reply)
+        delivery.place = f"{tokens[at + 1]}-{tokens[at + 3]}", int(tokens[at])
+    return delivery.place

@@ -40,6 +40,9 @@ class Delivery:
     settled: Final | None = None
     """What NATS was told; None as long as it is held."""
 
+    place: tuple[str, int] | None = None
+    """What identifies the event, and how often it was delivered; known once that was asked for."""
+
     def __init__(self, deliveries: Deliveries, message: Message, tick: int) -> None:
         self.message = message
         """What came."""

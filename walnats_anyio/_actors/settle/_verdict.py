@@ -196,7 +196,7 @@ def wish_of(error: BaseException | None) -> Retry | Reject | None:
 
     A group counts as what all of its exceptions are; the longest delay and every reason count.
     """
-    if error is None:
+    if not isinstance(error, Reject | Retry | BaseExceptionGroup):
         return None
     leaves = list(_leaves(error))
     if all(isinstance(leaf, Reject) for leaf in leaves):

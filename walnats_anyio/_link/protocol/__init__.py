@@ -31,7 +31,12 @@ from walnats_anyio._link.protocol._events import (
     ServerInfo,
 )
 from walnats_anyio._link.protocol._headers import HeaderError, Status, header_block, parse_headers
-from walnats_anyio._link.protocol._metadata import Metadata, SequencePair, is_ack_subject
+from walnats_anyio._link.protocol._metadata import (
+    Metadata,
+    SequencePair,
+    is_ack_subject,
+    usual_acks,
+)
 from walnats_anyio._link.protocol._parser import Parser
 
 __all__ = [
@@ -59,4 +64,5 @@ __all__ = [
     "read_publication",
     "sub",
     "unsub",
+    "usual_acks",
 ]
