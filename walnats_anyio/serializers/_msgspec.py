@@ -66,6 +66,8 @@ class MsgspecSerializer(Generic[T]):
         object.__setattr__(self, "_is_exact", exact_test(info) if self.check else never)
         object.__setattr__(self, "_encode", msgspec.json.Encoder().encode)
         object.__setattr__(self, "_decode", decoder.decode)
+        # In place of the method below, without a call in between: 2 % of the way of an event.
+        object.__setattr__(self, "decode", decoder.decode)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # msgspec's decoders cannot be pickled: the other side makes its own.

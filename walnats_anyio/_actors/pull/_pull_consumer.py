@@ -88,7 +88,7 @@ class PullConsumer:
         self._silent = 0.0
         self._silence = options.silence
         self._max_bytes = max(link.max_payload + HEADERS, max_bytes)
-        self._since_request = 0
+        self._came_since_request = False
         self._received_any = False
         self._wait_until = 0.0
         self._held_up = False
@@ -194,7 +194,7 @@ class PullConsumer:
                 return
             intake.ask(room)
             self._silent = 0.0
-            self._since_request = 0
+            self._came_since_request = False
             self._link.post_transient(self._request(room, not self._received_any))
         self._share.asked(intake.asked)
         if not intake.asked and self._budget.room <= 0:
@@ -220,8 +220,12 @@ class PullConsumer:
         if not reply:
             self._on_status(message)
             return
-        if not reply.startswith(self._attempts.first) and not self._is_delivery(reply):
-            return
+        # To take apart every reply subject would cost 0.3 us of the 5 us of an event.
+        redelivered = not reply.startswith(self._attempts.first)
+        if redelivered:
+            if not self._is_delivery(reply):
+                return
+            redelivered = not self._attempts.is_first(reply)
         intake = self._intake
         if intake.asked and not intake.stopped:
             intake.asked -= 1
@@ -231,7 +235,7 @@ class PullConsumer:
             return
         share = self._share
         self._received_any = share.busy = True
-        self._since_request += 1
+        self._came_since_request = True
         self.doubts.unknown = ""
         if self._held_up:
             intake.let_go()
@@ -243,7 +247,7 @@ class PullConsumer:
             share.held += 1
             self._budget.held += 1
             deliveries = self._deliveries
-            delivery = Delivery(deliveries, message, deliveries.tick)
+            delivery = Delivery(deliveries, message, deliveries.tick, redelivered)
             deliveries.held[delivery] = None
             self._put(delivery)
         if not intake.asked:
@@ -338,7 +342,7 @@ class PullConsumer:
 
         If nothing came before, it is one from a time when the server took larger ones.
         """
-        if not self._since_request and self._max_bytes < 2 * MAX_MESSAGE:
+        if not self._came_since_request and self._max_bytes < 2 * MAX_MESSAGE:
             self._max_bytes *= 2
             self.apply_terms()
 
