@@ -8,9 +8,26 @@ from __future__ import annotations
 from pathlib import Path
 
 import nox
+from packaging.requirements import Requirement
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 BENCHMARK_REQUIREMENTS = Path("benchmarks", "requirements.txt")
+
+LOWEST_TESTS = [
+    "tests/actors/run/test_executors.py::test_hung_threads_cost_nobody_an_attempt",
+    "tests/cli/test_app.py",
+    "tests/events/test_emit.py",
+    "tests/interop",
+    "tests/link/test_borrowed_client.py",
+    "tests/link/test_conformance.py",
+    "tests/link/test_credentials.py",
+    "tests/link/test_event_loops.py",
+    "tests/link/test_options.py",
+    "tests/link/test_websocket.py",
+    "tests/serializers/test_serializers.py",
+    "tests/test_packaging.py",
+]
+"""Tests that between them use every dependency, and see what its older versions do otherwise."""
 
 nox.options.sessions = ["tests", "lint", "types", "docs"]
 nox.options.error_on_missing_interpreters = False
@@ -23,6 +40,32 @@ def tests(session: nox.Session) -> None:
     """Run the tests on each Python found; arguments go to pytest."""
     session.install("-e", ".[test]")
     session.run("python", "-m", "pytest", *(session.posargs or ["-n", "4", "--dist", "worksteal"]))
+
+
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """Run a part of the tests on the lowest versions that pyproject.toml declares."""
+    constraints = Path(session.create_tmp(), "lowest.txt")
+    constraints.write_text("".join(f"{pin}\n" for pin in _lowest_versions()))
+    session.install("-e", ".[test]", "--constraint", str(constraints))
+    arguments = session.posargs or ["-n", "4", "--dist", "worksteal"]
+    session.run("python", "-m", "pytest", *arguments, *LOWEST_TESTS)
+
+
+def _lowest_versions() -> list[str]:
+    """What users and tests need, each pinned to the lowest version that is declared for it."""
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    extras = project["optional-dependencies"]
+    declared = list(project["dependencies"])
+    for name in extras.keys() - {"lint", "types", "docs", "dev"}:
+        declared += extras[name]
+    requirements = [Requirement(each) for each in declared]
+    return sorted(
+        f"{each.name}=={bound.version}"
+        for each in requirements
+        if each.name != project["name"]
+        for bound in each.specifier
+    )
 
 
 @nox.session

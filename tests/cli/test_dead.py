@@ -221,7 +221,7 @@ def test_a_letter_that_is_not_there(desk: Desk, words: list[str]) -> None:
         (["--since", "2026-13-01"], "'2026-13-01' is no time"),
         (["--until", "99999999999w"], "is no time"),
         (["--since", "1h", "--until", "2h"], "must be before until"),
-        (["--limit", "0"], "greater than or equal to 1"),
+        (["--limit", "0"], "Invalid value for '--limit'"),
     ],
 )
 def test_filters_of_no_use(desk: Desk, words: list[str], told: str) -> None:

@@ -118,7 +118,7 @@ def test_all_are_discarded_with_yes(desk: Desk) -> None:
         (["1", "--all"], "numbers and --all are given"),
         (["--event", "paid"], "--event chooses among all letters"),
         (["1", "--reason", "died"], "--reason chooses among all letters"),
-        (["0"], "greater than or equal to 1"),
+        (["0"], "Invalid value for 'NUMBER'"),
         (["--all", "--since", "soon"], "--since 'soon' is no time"),
     ],
 )
