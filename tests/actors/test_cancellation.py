@@ -117,6 +117,9 @@ def listenings(monkeypatch: pytest.MonkeyPatch) -> list[Listening]:
             super().__init__(*arguments, **options)
             made.append(self)
 
+        def release(self) -> None:
+            """Keep what `nothing_is_held` looks at."""
+
     monkeypatch.setattr(_connection, "Listening", Noted)
     return made
 

@@ -301,7 +301,6 @@ async def walnats_api(staged: Any, actor: Actor[Any, Any]) -> None:
     await api(staged.link, f"CONSUMER.DELETE.{actor.event.stream_name}.{actor.consumer_name}")
 
 
-@pytest.mark.xfail(reason="parts of the link still hold bound methods of it", strict=True)
 async def test_no_cycle_after_a_normal_exit(url: str, event: Event[int]) -> None:
     """Without the garbage collector, a connection is gone when it was left."""
     handled = Handled()

@@ -111,6 +111,13 @@ class ActorRun:
             self.consumer.stop()
             self.workers.stop()
 
+    def release(self) -> None:
+        """Forget the parts, and have them forget each other; see `Listening.release`."""
+        workers = self.workers
+        for part in (workers.jobs, workers.conclusion, workers, self.consumer, self.deliveries):
+            vars(part).clear()
+        vars(self).clear()
+
     def hand_back_all(self) -> None:
         """Hand back every delivery that is not settled."""
         for delivery in list(self.deliveries.held):

@@ -187,6 +187,7 @@ class ConnectedActors:
             listening.over.set()
             self._last = listening.total()
             self._listening = None
+            listening.release()
             self._stop_first = False
 
     async def _create_streams(self) -> None:
@@ -210,10 +211,11 @@ class ConnectedActors:
         listening = self._listening
         if listening is None:
             return
+        over = listening.over  # all else of it is released then
         listening.failed(ConnectionLostError(LEFT))
         with anyio.move_on_after(LEAVE_WITHIN, shield=True):
-            await listening.over.wait()
-        if not listening.over.is_set():
+            await over.wait()
+        if not over.is_set():
             logger.error(
                 "a connection was left, and `listen` did not end within %g s: what its jobs hold "
                 "comes again after ack_wait", LEAVE_WITHIN,

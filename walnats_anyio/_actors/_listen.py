@@ -163,6 +163,16 @@ class Listening:
             actors=tuple(run.total() for run in self.runs),
         )
 
+    def release(self) -> None:
+        """Let go of what refers to one another, so that all is freed without the garbage collector.
+
+        The parts call each other, so they hold each other's methods.
+        """
+        for run in self.runs:
+            run.release()
+        for part in (self.scheduler, self):
+            vars(part).clear()
+
     # what its parts call
 
     def stop_all(self) -> None:

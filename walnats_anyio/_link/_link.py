@@ -339,7 +339,7 @@ class Link:
     async def _outlast(self) -> None:
         """Cancelled with the body, give that the time to leave; then end the other tasks."""
         try:
-            await anyio.sleep_forever()
+            await self._left.wait()
         finally:
             with anyio.move_on_after(LEAVE_WITHIN, shield=True):
                 await self._left.wait()
@@ -477,9 +477,13 @@ class Link:
     # the end
 
     async def _call_back(self, scope: anyio.CancelScope) -> None:
-        """Call the caller's callbacks, until cancelled; what ends a program ends the link."""
+        """Call the caller's callbacks, until `stop`; what ends a program ends the link."""
         try:
-            await self._callbacks.run()
+            # A cancellation that left this task would keep its frames, and so the link.
+            with anyio.CancelScope() as own:
+                self._scopes.append(own)
+                if not self._left.is_set():
+                    await self._callbacks.run()
         except (KeyboardInterrupt, SystemExit) as exc:
             # asyncio would raise it out of the event loop, past the body that is to be left first.
             self.interrupt = exc
@@ -564,8 +568,7 @@ async def open_link(
                 yield link
             except BaseException as exc:  # noqa: BLE001 - raised below
                 body = exc
-            await backend.uninterrupted(link.leave)()
-            tasks.cancel_scope.cancel()
+            await backend.uninterrupted(link.leave)()  # which ends all its tasks
     except BaseException as exc:
         await dialer.close()
         failures = failures_of(exc)
