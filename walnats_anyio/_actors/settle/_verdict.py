@@ -131,6 +131,9 @@ class Policy:
 
 NO_POLICY = Policy()
 
+ASKING: tuple[type[BaseException], ...] = (Reject, Retry, BaseExceptionGroup)
+"""What may say what is to become of an event."""
+
 
 def decide(
     outcome: Outcome,
@@ -196,7 +199,7 @@ def wish_of(error: BaseException | None) -> Retry | Reject | None:
 
     A group counts as what all of its exceptions are; the longest delay and every reason count.
     """
-    if not isinstance(error, Reject | Retry | BaseExceptionGroup):
+    if not isinstance(error, ASKING):
         return None
     leaves = list(_leaves(error))
     if all(isinstance(leaf, Reject) for leaf in leaves):
