@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 
 import walnats_anyio as walnats
 from tests.dead_letters._office import PLACED, Office, a_letter, office, register
+from walnats_anyio._events._publication import publish
+from walnats_anyio._letters import STREAM
 from walnats_anyio.cli._app import app
 from walnats_anyio.dead_letters import DeadLetter
 
@@ -47,6 +49,15 @@ class Desk:
 
     def write(self, *letters: DeadLetter) -> None:
         self._do(lambda office: office.write(*letters))
+
+    def write_rubbish(self, subject: str, header: str, payload: bytes) -> None:
+        """Store what is no letter, as any program may that can publish there."""
+        block = f"NATS/1.0\r\nWalnats-Dead: {header}\r\n\r\n".encode()
+
+        async def store(office: Office) -> None:
+            await publish(office.link, STREAM, subject, payload, block)
+
+        self._do(store)
 
     def left(self) -> list[DeadLetter]:
         async def read(office: Office) -> list[DeadLetter]:

@@ -235,6 +235,27 @@ async def test_some_that_cannot_be_read(nats_url: str) -> None:
             desk.dead.unreadable(event="*")
 
 
+async def test_both_kinds_at_once(nats_url: str) -> None:
+    async with office(nats_url) as desk:
+        await desk.write(a_letter(reason="rejected", died_at=datetime.now(UTC)))
+        await forge(desk, b"{", subject="walnats.dead.shop-placed.send.1-1")
+        await desk.write(a_letter())
+
+        async def numbers(**filters: Any) -> list[int]:
+            found = [letter.number async for letter in desk.dead.stored(**filters)]
+            assert await desk.dead.count(**filters) == len(found)
+            return found
+
+        assert await numbers() == [1, 2, 3]
+        assert await numbers(event=PLACED, actor="send") == [2]
+        assert await numbers(reason="rejected") == [1]
+        an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+        assert await numbers(since=an_hour_ago) == [1, 2]
+        assert await numbers(until=an_hour_ago) == [3]
+        with pytest.raises(ValueError, match="wildcard"):
+            desk.dead.stored(event="*")
+
+
 async def test_discarded_by_number_or_as_it_is(nats_url: str) -> None:
     async with office(nats_url) as desk:
         await desk.write(a_letter(), a_letter())

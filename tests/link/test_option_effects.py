@@ -55,6 +55,12 @@ async def test_name_lang_and_inbox_prefix(nats_server: NatsServer) -> None:
     assert all(one.startswith("_MY.inbox.") for one in client["subscriptions_list"])
 
 
+async def test_the_server_is_told_which_version_connects(nats_server: NatsServer) -> None:
+    async with open_link(nats_server.url):
+        [connection] = await connections(nats_server)
+    assert connection["version"] == walnats.__version__
+
+
 @pytest.mark.parametrize("no_echo", [False, True])
 async def test_no_echo(nats_server: NatsServer, no_echo: bool) -> None:
     got: list[bytes] = []

@@ -8,7 +8,6 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import anyio
@@ -208,12 +207,16 @@ class _Handshake:
         self.stream = await open_websocket(self.stream, self._server, self._options)
 
     def _fields(self, info: ServerInfo) -> dict[str, Any]:
+        # Here, as the package imports this module before it has a version. The metadata of the
+        # distribution has it, too, but takes 20 ms to import and is read from disk each time.
+        from walnats_anyio import __version__
+
         options = self._options
         fields: dict[str, Any] = {
             "verbose": options.verbose,
             "pedantic": options.pedantic,
             "lang": "python",
-            "version": version("walnats-anyio"),
+            "version": __version__,
             "protocol": 1,
             "headers": True,
             "no_responders": True,

@@ -16,7 +16,7 @@ from walnats_anyio.dead_letters._errors import (
     RequeueError,
     UnreadableLetterError,
 )
-from walnats_anyio.dead_letters._iteration import Letters, UnreadableLetters
+from walnats_anyio.dead_letters._iteration import Letters, StoredLetters, UnreadableLetters
 from walnats_anyio.dead_letters._reading import (
     check_there,
     count_subjects,
@@ -106,7 +106,7 @@ class DeadLetters:
         meanwhile are left out. It ends at the letter that was the newest when the iteration began:
         what is requeued in the loop and fails again is for the next one. A message in the stream
         that cannot be read as a dead letter is left out, and logged as a warning; `unreadable`
-        gives those.
+        gives those, and `stored` both.
 
         A letter is written by an actor, unless somebody else may publish to `walnats.dead.>`: treat
         what it says as input from outside.
@@ -152,6 +152,29 @@ class DeadLetters:
             self._link, select(self._link.prefixes, event, actor, None, None, None)
         )
 
+    def stored(
+        self,
+        *,
+        event: BaseEvent[Any] | str | None = None,
+        actor: NamedActor | str | None = None,
+        reason: Reason | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> AsyncIterator[DeadLetter | UnreadableLetter]:
+        """Iterate over letters as `letters` does, and over what cannot be read among them.
+
+        The arguments are those of `letters`. What cannot be read has neither a reason nor a moment
+        of death: with `reason` it is left out, and `since` and `until` are compared with its
+        `stored_at`. Its event and actor are those of its subject.
+
+        Raises:
+            TypeError: an argument is of a wrong type.
+            ValueError: a name that is none, an unknown reason, or a moment without a time zone.
+            ServerError: while iterating: the server does not answer within 5 seconds.
+            ConnectionLostError: while iterating: the connection is closed for good.
+        """
+        return StoredLetters(self._link, select(event, actor, reason, since, until))
+
     async def count(
         self,
         *,
@@ -161,10 +184,10 @@ class DeadLetters:
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> int:
-        """Count letters; the arguments are those of `letters`.
+        """Count letters, those that cannot be read included, as `stored` gives them.
 
-        By event and actor the server counts them, in one request, those that cannot be read
-        included. For the other arguments all letters of the event and actor are read.
+        The arguments are those of `letters`. By event and actor the server counts them, in one
+        request. For the other arguments all letters of the event and actor are read.
 
         Raises:
             TypeError: an argument is of a wrong type.
@@ -176,7 +199,7 @@ class DeadLetters:
         if selection.by_subject_only:
             return await count_subjects(self._link, selection.subjects)
         found = 0
-        async for _ in Letters(self._link, selection):
+        async for _ in StoredLetters(self._link, selection):
             found += 1
         return found
 

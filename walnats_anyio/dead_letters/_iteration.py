@@ -62,6 +62,22 @@ class Letters(AsyncIterator[DeadLetter]):
         raise StopAsyncIteration
 
 
+class StoredLetters(AsyncIterator[DeadLetter | UnreadableLetter]):
+    """What a selection has, what cannot be read included."""
+
+    __slots__ = ("_selection", "_stored")
+
+    def __init__(self, link: Link, selection: Selection) -> None:
+        self._selection = selection
+        self._stored = _Stored(link, selection.subjects)
+
+    async def __anext__(self) -> DeadLetter | UnreadableLetter:
+        while (letter := await self._stored.next()) is not None:
+            if self._selection.has(letter):
+                return letter
+        raise StopAsyncIteration
+
+
 class UnreadableLetters(AsyncIterator[UnreadableLetter]):
     """What cannot be read under the subjects of a selection."""
 

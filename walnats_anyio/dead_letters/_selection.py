@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from walnats_anyio._events import BaseEvent
 from walnats_anyio._letters import DeadLetter, Reason, filter_of
 from walnats_anyio._link import Prefixes, check_name
+from walnats_anyio.dead_letters._unreadable import UnreadableLetter
 
 
 @runtime_checkable
@@ -47,12 +48,20 @@ class Selection:
         """Whether the server can tell which ones they are."""
         return self.reason is None and self.since is None and self.until is None
 
-    def has(self, letter: DeadLetter) -> bool:
-        """Whether a letter under one of the subjects is one of them."""
+    def has(self, letter: DeadLetter | UnreadableLetter) -> bool:
+        """Whether a letter under one of the subjects is one of them.
+
+        One that cannot be read has no reason, and the moment at which it was stored is all there is
+        to compare.
+        """
+        if isinstance(letter, UnreadableLetter):
+            reason, moment = None, letter.stored_at
+        else:
+            reason, moment = letter.reason, letter.died_at
         return (
-            (self.reason is None or letter.reason == self.reason)
-            and (self.since is None or letter.died_at >= self.since)
-            and (self.until is None or letter.died_at < self.until)
+            (self.reason is None or reason == self.reason)
+            and (self.since is None or moment >= self.since)
+            and (self.until is None or moment < self.until)
         )
 
 

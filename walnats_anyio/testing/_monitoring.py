@@ -6,15 +6,10 @@ No NATS client here: a test server must not depend on the client that is tested 
 from __future__ import annotations
 
 import json
-from http.client import HTTPException
+from contextlib import closing
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import ProxyHandler, build_opener
 
 from walnats_anyio.testing._ports import HOST
-
-# The proxy of the environment leads out of this machine.
-_OPENER = build_opener(ProxyHandler({}))
 
 
 def read_page(http_port: int, page: str, timeout: float) -> dict[str, Any]:
@@ -22,12 +17,16 @@ def read_page(http_port: int, page: str, timeout: float) -> dict[str, Any]:
 
     Raises OSError when it does not come, ValueError or TypeError when it is no JSON object.
     """
-    try:
-        with _OPENER.open(f"http://{HOST}:{http_port}{page}", timeout=timeout) as answer:
-            body = answer.read()
-    except HTTPError as refusal:  # /healthz says with 503 what is wrong
-        with refusal:
-            body = refusal.read()
-    except HTTPException as error:
-        raise ConnectionError(f"{page} is not answered by HTTP: {error!r}") from error
+    # Here, as it takes longer to import than the rest of this room, and every start of the command
+    # line imports the room.
+    from http.client import HTTPConnection, HTTPException
+
+    # It takes no proxy of the environment, which would lead out of this machine.
+    with closing(HTTPConnection(HOST, http_port, timeout=timeout)) as connection:
+        try:
+            connection.request("GET", page)
+            # The status says what the page says as well: 503 of /healthz comes with the reason.
+            body = connection.getresponse().read()
+        except HTTPException as error:
+            raise ConnectionError(f"{page} is not answered by HTTP: {error!r}") from error
     return dict(json.loads(body))

@@ -12,9 +12,16 @@ from walnats_anyio.cli._dead._options import Filters
 from walnats_anyio.cli._dead._view import in_words, visible
 from walnats_anyio.cli._endings import ExitCode, Problem, worst
 from walnats_anyio.cli._screen import fail
-from walnats_anyio.dead_letters import DeadLetter, DeadLetters, LetterNotFoundError, RequeueError
+from walnats_anyio.dead_letters import (
+    DeadLetter,
+    DeadLetters,
+    LetterNotFoundError,
+    RequeueError,
+    UnreadableLetter,
+    UnreadableLetterError,
+)
 
-Act = Callable[[DeadLetter], Awaitable[None]]
+Act = Callable[[DeadLetter | UnreadableLetter], Awaitable[None]]
 
 
 @dataclass
@@ -59,7 +66,7 @@ class Outcome:
         failed = f", {len(self.failed)} not" if self.failed else ""
         return f"{in_words(len(self.done))} {self.verb}{failed}"
 
-    async def act_on(self, act: Act, letter: DeadLetter) -> None:
+    async def act_on(self, act: Act, letter: DeadLetter | UnreadableLetter) -> None:
         """Act on a letter, and say what became of it."""
         try:
             await act(letter)
@@ -67,17 +74,24 @@ class Outcome:
             self._add_failure(letter.number, error)
             return
         self.done.append(letter.number)
-        line = visible(f"{self.verb} {letter.number}: {letter.event} for {letter.actor}")
+        if isinstance(letter, UnreadableLetter):
+            what = f"{letter.subject}, which could not be read"
+        else:
+            what = f"{letter.event} for {letter.actor}"
+        line = visible(f"{self.verb} {letter.number}: {what}")
         self.screen.print(line, markup=False, soft_wrap=True)
 
     async def act_on_number(self, act: Act, dead: DeadLetters, number: int) -> None:
         """Act on the letter of a number."""
+        letter: DeadLetter | UnreadableLetter
         try:
             letter = await dead.get(number)
+        except UnreadableLetterError as error:
+            letter = error.letter
         except LetterNotFoundError as error:
             self._add_failure(number, error)
-        else:
-            await self.act_on(act, letter)
+            return
+        await self.act_on(act, letter)
 
     def _add_failure(self, number: int, error: Exception) -> None:
         # Registering what is missing helps against the one, and nothing helps against the other.
@@ -86,7 +100,7 @@ class Outcome:
             return
         self.codes.append(ExitCode.USAGE if gone else ExitCode.BROKEN)
         self.failed[number] = str(error)
-        fail(str(error))
+        fail(visible(str(error)))
 
 
 def check_choice(numbers: list[int], everything: bool, filters: Filters) -> None:

@@ -11,12 +11,19 @@ import typer
 
 from walnats_anyio.cli._dead._acting import Outcome, check_choice
 from walnats_anyio.cli._dead._options import Desk, Filters
+from walnats_anyio.cli._dead._unreadable import raw_json, show_raw
 from walnats_anyio.cli._dead._view import as_json, in_words, show_letter, show_table
 from walnats_anyio.cli._endings import ExitCode, Problem, code_of_signal, explained
 from walnats_anyio.cli._groups import grouped
 from walnats_anyio.cli._report import write_report
 from walnats_anyio.cli._screen import note
-from walnats_anyio.dead_letters import DeadLetter, DeadLetters, LetterNotFoundError
+from walnats_anyio.dead_letters import (
+    DeadLetter,
+    DeadLetters,
+    LetterNotFoundError,
+    UnreadableLetter,
+    UnreadableLetterError,
+)
 
 SHOWN = 100
 """Letters that `list` shows unless told otherwise."""
@@ -51,17 +58,19 @@ def list_letters(
 ) -> None:
     """Show a table of dead letters, the oldest first.
 
+    What is stored among them and cannot be read is there too, as unreadable.
+
     Exit codes: 0 done, also when there are none; 1 something broke; 2 the command is wrong; 3 no
     connection to NATS; 130 or 143 ended by SIGINT or SIGTERM.
     """
     with explained(desk.debug):
         chosen = filters.arguments()
-        shown: list[DeadLetter] = []
+        shown: list[DeadLetter | UnreadableLetter] = []
         found = 0
 
         async def body(dead: DeadLetters) -> None:
             nonlocal found
-            async for letter in dead.letters(**chosen):
+            async for letter in dead.stored(**chosen):
                 shown.append(letter)
                 if len(shown) == limit:
                     break
@@ -72,7 +81,10 @@ def list_letters(
             show_table(shown, desk.screen)
         rest = f", the oldest {limit} shown: --limit shows more" if found > limit else ""
         note(f"{in_words(found)}{rest}")
-        write_report(desk.json, {"count": found, "letters": [as_json(letter) for letter in shown]})
+        letters = [as_json(each) for each in shown if isinstance(each, DeadLetter)]
+        unreadable = [raw_json(each) for each in shown if isinstance(each, UnreadableLetter)]
+        report = {"count": found, "letters": letters, "unreadable": unreadable}
+        write_report(desk.json, report)
 
 
 @dead.command("show")
@@ -86,6 +98,8 @@ def show(
 ) -> None:
     """Show all there is to know of one dead letter: headers, payload, traceback.
 
+    Of one that cannot be read it shows what is stored, and why it cannot be read.
+
     Exit codes: 0 done; 1 something broke; 2 the command is wrong, or there is no such letter; 3 no
     connection to NATS; 130 or 143 ended by SIGINT or SIGTERM.
     """
@@ -94,6 +108,10 @@ def show(
         async def body(dead: DeadLetters) -> None:
             try:
                 letter = await dead.get(number)
+            except UnreadableLetterError as error:
+                show_raw(error.letter, desk.screen)
+                write_report(desk.json, raw_json(error.letter))
+                return
             except LetterNotFoundError as error:
                 raise Problem(str(error), code=ExitCode.USAGE) from error
             show_letter(letter, desk.screen)
@@ -114,7 +132,7 @@ def requeue(
     """Put events back, each for the one actor that gave it up.
 
     The event's other actors pass over it. For the actor its attempts count from 1 again. What fails
-    again meanwhile is not put back a second time.
+    again meanwhile is not put back a second time. A letter that cannot be read is kept, too.
 
     Exit codes: 0 done; 1 something broke, or a letter could not be put back and is kept; 2 the
     command is wrong, or there is no such letter; 3 no connection to NATS; 130 or 143 ended by
@@ -129,7 +147,7 @@ def requeue(
             for number in dict.fromkeys(numbers or []):
                 await outcome.act_on_number(dead.requeue, dead, number)
             if everything:
-                async for letter in dead.letters(**chosen):
+                async for letter in dead.stored(**chosen):
                     await outcome.act_on(dead.requeue, letter)
 
         _finish(desk, outcome, body)
@@ -175,7 +193,7 @@ def _numbers_of(desk: Desk, filters: Filters) -> list[int]:
     numbers: list[int] = []
 
     async def body(dead: DeadLetters) -> None:
-        numbers.extend([letter.number async for letter in dead.letters(**chosen)])
+        numbers.extend([letter.number async for letter in dead.stored(**chosen)])
 
     desk.run(body)
     return numbers

@@ -14,7 +14,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from walnats_anyio.dead_letters import DeadLetter
+from walnats_anyio.dead_letters import DeadLetter, UnreadableLetter
 
 DUMPED = 256
 """Bytes that are shown of a payload that is no text."""
@@ -28,6 +28,9 @@ ERROR_SHOWN = 200
 GAP = 2
 """Columns between two columns of the table."""
 
+UNREADABLE = "unreadable"
+"""What stands in place of the reason of a letter that cannot be read."""
+
 WIDE = 1_000
 """Columns of a table where there is no terminal, so that nothing is cut."""
 
@@ -39,7 +42,7 @@ def in_words(count: int) -> str:
 
 def as_json(letter: DeadLetter) -> dict[str, Any]:
     """A letter for a program."""
-    text = _text_of(letter.payload)
+    text = text_of(letter.payload)
     return {
         "number": letter.number,
         "event": letter.event,
@@ -59,7 +62,7 @@ def as_json(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def show_table(letters: list[DeadLetter], screen: Console) -> None:
+def show_table(letters: list[DeadLetter | UnreadableLetter], screen: Console) -> None:
     """Print the letters: two lines for each, or one where no terminal limits the width.
 
     What a person acts on comes first: number, event, actor, reason.
@@ -68,8 +71,7 @@ def show_table(letters: list[DeadLetter], screen: Console) -> None:
     if not limited:
         screen.width = WIDE
     names = ("number", "event", "actor", "reason")
-    rows = [[str(each.number), each.event, each.actor, each.reason] for each in letters]
-    rows = [[visible(cell) for cell in row] for row in rows]
+    rows = [[visible(cell) for cell in _cells(each)] for each in letters]
     widths = _widths([names, *rows], screen.width)
     screen.print(_row(names, widths, "bold", "" if limited else "what happened"))
     for letter, row in zip(letters, rows, strict=True):
@@ -104,10 +106,21 @@ def _row(cells: Sequence[str], widths: list[int], style: str = "", last: str = "
     return row
 
 
-def _what_happened(letter: DeadLetter) -> str:
+def _cells(letter: DeadLetter | UnreadableLetter) -> list[str]:
+    if isinstance(letter, DeadLetter):
+        return [str(letter.number), letter.event, letter.actor, letter.reason]
+    # All that is known of the event is its stream, from the subject `walnats.dead.STREAM.ACTOR.ID`.
+    _, _, stream, actor, _ = letter.subject.split(".")
+    return [str(letter.number), stream, actor, UNREADABLE]
+
+
+def _what_happened(letter: DeadLetter | UnreadableLetter) -> str:
+    if isinstance(letter, UnreadableLetter):
+        problem = " ".join(letter.problem.split())[:ERROR_SHOWN]
+        return visible(f"{local(letter.stored_at)}, cannot be read: {problem}")
     attempts = f"{letter.attempts} attempt{'' if letter.attempts == 1 else 's'}"
     error = " ".join(_error_of(letter).split())[:ERROR_SHOWN]
-    return visible(": ".join(filter(None, (f"{_local(letter.died_at)}, {attempts}", error))))
+    return visible(": ".join(filter(None, (f"{local(letter.died_at)}, {attempts}", error))))
 
 
 def show_letter(letter: DeadLetter, screen: Console) -> None:
@@ -120,20 +133,21 @@ def show_letter(letter: DeadLetter, screen: Console) -> None:
         "reason": letter.reason,
         "attempts": str(letter.attempts),
         "error": _error_of(letter) or "none",
-        "emitted at": _local(letter.emitted_at),
-        "died at": _local(letter.died_at),
+        "emitted at": local(letter.emitted_at),
+        "died at": local(letter.died_at),
         "from": f"stream {letter.stream}, number {letter.seq_number}",
     }
     for name, value in rows.items():
         grid.add_row(Text(name, "bold"), Text(visible(value)))
     screen.print(grid)
     headers = "\n".join(f"{name}: {value}" for name, value in letter.headers.items())
-    _section(screen, "headers", headers or "none")
-    _section(screen, f"payload, {len(letter.payload)} bytes", payload_in_words(letter.payload))
-    _section(screen, "traceback", letter.traceback.rstrip() or "none")
+    section(screen, "headers", headers or "none")
+    section(screen, f"payload, {len(letter.payload)} bytes", payload_in_words(letter.payload))
+    section(screen, "traceback", letter.traceback.rstrip() or "none")
 
 
-def _section(screen: Console, title: str, text: str) -> None:
+def section(screen: Console, title: str, text: str) -> None:
+    """Print a part of a letter under its title."""
     screen.print()
     screen.print(Text(title, "bold"))
     screen.print(visible(text), markup=False, soft_wrap=True)
@@ -141,7 +155,7 @@ def _section(screen: Console, title: str, text: str) -> None:
 
 def payload_in_words(payload: bytes) -> str:
     """A payload as people read it: JSON indented, other text as it is, else the bytes."""
-    text = _text_of(payload)
+    text = text_of(payload)
     if text is None:
         return _hex_dump(payload)
     try:
@@ -158,7 +172,7 @@ def visible(text: str) -> str:
     )
 
 
-def _text_of(payload: bytes) -> str | None:
+def text_of(payload: bytes) -> str | None:
     """The payload as text; None where it is none."""
     try:
         text = payload.decode()
@@ -183,5 +197,6 @@ def _error_of(letter: DeadLetter) -> str:
     return ": ".join(filter(None, (letter.error_type, letter.error)))
 
 
-def _local(moment: datetime) -> str:
+def local(moment: datetime) -> str:
+    """A moment by the clock of whoever reads it."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
