@@ -184,11 +184,14 @@ class ConnectedActors:
                 logger.info("listened: %s", summary)
             return summary
         finally:
-            listening.over.set()
-            self._last = listening.total()
-            self._listening = None
-            listening.release()
-            self._stop_first = False
+            self._end(listening)
+
+    def _end(self, listening: Listening) -> None:
+        listening.over.set()
+        self._last = listening.total()
+        self._listening = None
+        listening.release()
+        self._stop_first = False
 
     async def _create_streams(self) -> None:
         # As safe as the safest of the events.

@@ -173,7 +173,9 @@ class DeadLetters:
             ServerError: while iterating: the server does not answer within 5 seconds.
             ConnectionLostError: while iterating: the connection is closed for good.
         """
-        return StoredLetters(self._link, select(event, actor, reason, since, until))
+        return StoredLetters(
+            self._link, select(self._link.prefixes, event, actor, reason, since, until)
+        )
 
     async def count(
         self,
