@@ -16,7 +16,7 @@ PACK = walnats.Actor("pack", PLACED, print)
 
 SUBJECT = "walnats.dead.shop-placed.pack.1-1"
 
-NESTED = '{"x":' + "[" * 5_000
+NESTED = '{"x":' + "[" * 50_000
 """JSON that is nested too deeply, with what a terminal would obey in the payload beside it."""
 
 EVIL = b"\x1b[2Jraw\xff"

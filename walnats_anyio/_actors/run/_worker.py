@@ -207,11 +207,10 @@ class Worker:
         error = TimeoutError(f"the job took longer than job_timeout={timeout:g} s")
         return JobResult(Outcome.TIMED_OUT, error, self.message, context=self.context)
 
-    async def _jobs(  # noqa: C901 - the hot loop: each call more costs 2 % of an event
+    async def _jobs(  # noqa: C901, PLR0912 - the hot loop: each call more costs 2 %
         self, scope: anyio.CancelScope
     ) -> JobResult | None:
-        workers = self._workers
-        jobs, pace = workers.jobs, workers.pace
+        jobs, pace, workers = self._workers.jobs, self._workers.pace, self._workers
         scheduler, waiting = workers.scheduler, workers.waiting
         delivery: Delivery | None
         # The deadline is set with the first job, as that of a redelivery is set later.
@@ -226,8 +225,7 @@ class Worker:
                 continue
             self.current = delivery
             if delivery.redelivered:
-                result = await self._look_up(delivery, scope)
-                if result is not None:
+                if (result := await self._look_up(delivery, scope)) is not None:
                     return result
                 now = began = self._start_time(scope)
                 if delivery.settled is not None:
@@ -236,11 +234,16 @@ class Worker:
                 # Jobs that never wait share a deadline that is at most so much too early.
                 now = began = self._start_time(scope)
             begun = jobs.begin(self, delivery, scope)
-            if begun is not None:
-                result = begun if isinstance(begun, JobResult) else await begun
+            if isinstance(begun, JobResult):
+                # To leave the scope would cost a third of a retry, and nothing is awaited here.
+                if not workers.conclusion.conclude_at_once(delivery, begun):
+                    return begun
+                now = monotonic()
+            elif begun is not None:
+                result = await begun
                 jobs.say_if_late(delivery, result, monotonic() - now)
                 return result
-            if delivery.settled is None:  # else by the end of `listen`
+            elif delivery.settled is None:  # else by the end of `listen`
                 delivery.settle(RETURNED)
             self.current = None
             self.is_first = False

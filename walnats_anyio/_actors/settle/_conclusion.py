@@ -57,6 +57,23 @@ class Conclusion:
         least = FAILED_DELAY if burst else 0.0
         self._policy = Policy(actor.retry_delay, actor.max_attempts, least)
 
+    def conclude_at_once(self, delivery: Delivery, result: JobResult) -> bool:
+        """Conclude a job that failed without having waited, if nothing has to be awaited for that.
+
+        Returns:
+            Whether it is concluded. False: hooks are to be called, or a dead letter is due.
+        """
+        if self._hooks.any or result.outcome is not Outcome.RAISED:
+            return False
+        verdict = self._decide(delivery, result)
+        if isinstance(verdict, DeadLetterVerdict):
+            return False
+        try:
+            report_failure(self._actor, delivery, result, verdict)
+        finally:
+            self._settle(delivery, verdict)
+        return True
+
     async def conclude(self, delivery: Delivery, result: JobResult) -> None:
         """Tell the server, the middlewares and the log how a job ended.
 
