@@ -9,7 +9,9 @@ from typing import Final
 
 import anyio
 from nats.aio.client import Client
+from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
+from nats.js.errors import ServerError
 
 CONSUMER: Final = "bench"
 """Name of the durable consumer."""
@@ -33,6 +35,11 @@ PATIENCE: Final = 30.0
 """Seconds the server gets to show what it must show."""
 
 
+NO_STORE: Final = 10049
+"""What the server says (2.15.1, now and then) when a stream is made right after the only other one
+was deleted: it removes their common directory."""
+
+
 class CheckError(Exception):
     """The server does not show what a run claims to have done."""
 
@@ -44,7 +51,7 @@ async def stream(
     """A stream of the kind walnats makes, with a durable consumer on it if asked for."""
     js = nc.jetstream(timeout=PATIENCE)
     config = StreamConfig(name=name, subjects=[name], retention=RetentionPolicy.INTEREST)
-    await js.add_stream(config)
+    await _create(js, config)
     try:
         if consumer:
             await js.add_consumer(
@@ -61,6 +68,20 @@ async def stream(
     finally:
         with anyio.CancelScope(shield=True):
             await js.delete_stream(name)
+
+
+async def _create(js: JetStreamContext, config: StreamConfig) -> None:
+    """Create a stream, also while the server still removes the files of the last one."""
+    with anyio.fail_after(PATIENCE):
+        while True:
+            try:
+                await js.add_stream(config)
+            except ServerError as error:
+                if error.err_code != NO_STORE:
+                    raise
+                await anyio.sleep(0.1)
+            else:
+                return
 
 
 async def fill(nc: Client, name: str, payload: bytes, count: int) -> None:
