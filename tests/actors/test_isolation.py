@@ -15,7 +15,7 @@ import trio
 from anyio.lowlevel import checkpoint
 
 from tests.actors._stage import listening, stage
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Event
 
 pytestmark = [
@@ -321,3 +321,20 @@ async def _an_innocent_job(url: str, event: Event[int], runs: Counter[int]) -> N
         await staged.emit(*range(1, 6))
         async with listening(staged.actors):
             await staged.until_done(actor)
+
+
+async def test_an_interrupt_as_a_handler_enters_a_scope(
+    url: str, event: Event[int], anyio_backend: str
+) -> None:
+    """It leaves the scope open, and is not taken for the failure of the handler."""
+    if anyio_backend != "trio":
+        return  # asyncio raises it out of the event loop itself
+
+    async def handle(message: int) -> None:
+        anyio.CancelScope().__enter__()
+        raise KeyboardInterrupt
+
+    async with stage(url, Actor("a", event, handle)) as on:
+        await on.emit(1)
+        with anyio.fail_after(DEADLINE), pytest.raises(KeyboardInterrupt):
+            await on.actors.listen()

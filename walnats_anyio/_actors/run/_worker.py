@@ -173,6 +173,9 @@ class Worker:
             if error is raised:
                 raise
             self._spoilt = True
+            if isinstance(raised, KeyboardInterrupt):
+                # It came just as the handler entered or left a scope of its own.
+                raise raised from None
             return self._after_spoilt(result, scope, error)
         finally:
             del raised
