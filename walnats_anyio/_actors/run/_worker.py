@@ -244,15 +244,14 @@ class Worker:
                 # Jobs that never wait share a deadline that is at most so much too early.
                 now = began = self._start_time(scope)
             begun = jobs.begin(self, delivery, scope)
-            if begun is None:
-                if delivery.settled is None:  # else by the end of `listen`
-                    delivery.settle(RETURNED)
+            if begun is None and delivery.settled is None:  # else by the end of `listen`
+                delivery.settle(RETURNED)
             elif isinstance(begun, JobResult):
                 # To leave the scope would cost a third of a retry, and nothing is awaited here.
                 if not workers.conclusion.conclude_at_once(delivery, begun):
                     return begun
                 now = monotonic()
-            else:
+            elif begun is not None:
                 result = await begun
                 jobs.say_if_late(delivery, result, monotonic() - now)
                 return result
