@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import anyio
@@ -19,7 +21,7 @@ from tests.actors._stage import Stage, running, stage
 from tests.middlewares._receivers import HttpReceiver, http_receiver
 from tests.support.recorders import Gate, Recorder
 from tests.support.waiting import until
-from walnats_anyio import Actor, Event, Events, ExecuteIn, Reject, Retry
+from walnats_anyio import Actor, Event, Events, ExecuteIn, Reject, Retry, current_context
 from walnats_anyio.middlewares import (
     Context,
     ErrorThresholdMiddleware,
@@ -55,7 +57,7 @@ class Sentry:
             for request in self._receiver.requests
             for item in Envelope.deserialize(request.body).items
         ]
-        return [item.payload.json or {} for item in items if item.type == kind]
+        return [json.loads(item.get_bytes()) for item in items if item.type == kind]
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -425,6 +427,52 @@ async def test_jobs_whose_emits_were_not_traced_have_traces_of_their_own(
         errors = {each["contexts"]["trace"]["trace_id"] for each in sentry.events}
     assert len(traces) == 2
     assert errors == traces
+
+
+@pytest.mark.skipif(find_spec("sentry_sdk.traces") is None, reason="older SDKs stream no spans")
+async def test_spans_can_be_streamed(url: str, event: Event[int], sentry: Sentry) -> None:
+    sentry.init(traces_sample_rate=1.0, trace_lifecycle="stream")
+    middleware = SentryMiddleware()
+    actor = Actor("a", event, fail, middlewares=(middleware,), max_attempts=1)
+    async with (
+        running(url, actor) as on,
+        Events(event, middlewares=(middleware,)).connect(url) as events,
+    ):
+        with sentry_sdk.traces.start_span("request"):
+            await events.emit(event, 1, sync=True)
+        await on.until_done(actor)
+        sent = [span for item in sentry.items("span") for span in item["items"]]
+        (error,) = sentry.events
+    spans = {span["name"]: span for span in sent}
+    request, publish, job = spans["request"], spans[event.name], spans["a"]
+    assert {span["trace_id"] for span in sent} == {error["contexts"]["trace"]["trace_id"]}
+    assert publish["parent_span_id"] == request["span_id"]
+    assert job["parent_span_id"] == publish["span_id"]
+    assert (publish["status"], job["status"]) == ("ok", "error")
+    assert job["attributes"]["sentry.op"]["value"] == "queue.process"
+    assert publish["attributes"]["sentry.op"]["value"] == "queue.publish"
+
+
+async def test_headers_that_are_given_are_kept(url: str, event: Event[int], sentry: Sentry) -> None:
+    sentry.init(traces_sample_rate=1.0)
+    headers: list[dict[str, str]] = []
+
+    async def handle(message: int) -> None:
+        headers.append(current_context().headers)
+
+    actor = Actor("a", event, handle, max_jobs=1)
+    middlewares = (SentryMiddleware(),)
+    async with (
+        running(url, actor) as on,
+        Events(event, middlewares=middlewares).connect(url) as events,
+    ):
+        await events.emit(event, 1, meta={"sentry-trace": "mine", "baggage": "a=1"}, sync=True)
+        await events.emit(event, 2, meta={"baggage": "a=1"}, sync=True)
+        await on.until_done(actor)
+    kept, added = headers
+    assert (kept["sentry-trace"], kept["baggage"]) == ("mine", "a=1")
+    assert added["baggage"].startswith("a=1,sentry-trace_id=")
+    assert "sentry-trace" in added
 
 
 async def test_nothing_happens_without_init(url: str, event: Event[int]) -> None:

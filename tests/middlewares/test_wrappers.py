@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
@@ -12,9 +12,11 @@ from tests.actors._stage import Stage, running
 from tests.middlewares._journal import AsyncJournal, Calls, Journal, told
 from tests.support.recorders import Recorder
 from tests.support.waiting import until
-from walnats_anyio import Actor, Event
+from walnats_anyio import Actor, Event, Events, current_context
 from walnats_anyio.middlewares import (
     Context,
+    EmitContext,
+    EmitMiddleware,
     ErrorThresholdMiddleware,
     FrequencyMiddleware,
     Middleware,
@@ -129,10 +131,10 @@ async def test_each_actor_has_a_timeframe(url: str, event: Event[int], journal: 
     wrapper = FrequencyMiddleware(Journal("", journal))
     actors = actor_of(event, wrapper), actor_of(event, wrapper, name="b")
     async with running(url, *actors) as on:
-        await on.emit(1, 2)
+        await on.emit(1, 2, -3, -3)
         await on.until_done(*actors)
-        await until(lambda: len(journal) == 4)
-    assert sorted(told(journal)) == [" start"] * 2 + [" success"] * 2
+        await until(lambda: len(journal) == 6)
+    assert sorted(told(journal)) == [" failure"] * 2 + [" start"] * 2 + [" success"] * 2
 
 
 class Around(Middleware):
@@ -156,6 +158,34 @@ async def test_around_is_passed_on(
     async with running(url, actor) as on:
         await do(on, actor, 1, 2)
     assert around.entered == [1, 2]
+
+
+class Signs(Middleware, EmitMiddleware):
+    """Puts a header on what is emitted."""
+
+    @contextmanager
+    def around_emit(self, ctx: EmitContext, /) -> Iterator[None]:
+        ctx.headers["Signed"] = "yes"
+        yield
+
+
+@pytest.mark.parametrize("kind", [ErrorThresholdMiddleware, FrequencyMiddleware])
+async def test_around_emit_is_passed_on(
+    url: str, event: Event[int], kind: type[ErrorThresholdMiddleware | FrequencyMiddleware]
+) -> None:
+    recorder = Recorder()
+    signed: list[bool] = []
+
+    async def note(message: int) -> None:
+        signed.append("Signed" in current_context().headers)
+
+    actor = Actor("a", event, note, max_jobs=1)
+    async with running(url, actor) as on:
+        for inner in (Signs(), recorder):
+            async with Events(event, middlewares=(kind(inner),)).connect(url) as events:
+                await events.emit(event, 1, sync=True)
+        await on.until_done(actor)
+    assert signed == [True, False]
 
 
 @pytest.mark.parametrize("kind", [ErrorThresholdMiddleware, FrequencyMiddleware])

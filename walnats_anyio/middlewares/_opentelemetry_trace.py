@@ -104,7 +104,7 @@ class OpenTelemetryTraceMiddleware(Middleware, EmitMiddleware):
 
     @property
     def span(self) -> Span | None:
-        """The span of the job that runs; None where none does."""
+        """The span of the job that runs, in its handler and in hooks of its end; None elsewhere."""
         return _span.get()
 
     def on_start(self, ctx: Context, /) -> None:
@@ -180,7 +180,6 @@ class OpenTelemetryTraceMiddleware(Middleware, EmitMiddleware):
                 _span.set(span)
                 yield span
         finally:
-            _span.set(None)
             detach(token)
 
 

@@ -66,8 +66,9 @@ class SentryMiddleware(Middleware, EmitMiddleware):
     middleware of an actor should be this one, so that all others run in the job's scope.
 
     With `traces_sample_rate` or `traces_sampler` a job is a transaction (`queue.process`). Given to
-    `Events` as well, or where the job emits, an emit is a span (`queue.publish`), and its headers
-    `sentry-trace` and `baggage` let the job continue the trace.
+    `Events` as well, or where the job emits, an emit inside of a span is one (`queue.publish`). The
+    headers `sentry-trace` and `baggage` let the job continue the trace, whether or not traces are
+    on where it was emitted; a `sentry-trace` that is given is kept.
 
     The SDK has to be initialized (`sentry_sdk.init`) before the first job; otherwise nothing
     happens. In handlers that run in a process, the SDK knows nothing of the job; what they raise is
@@ -134,7 +135,7 @@ class SentryMiddleware(Middleware, EmitMiddleware):
         """Nothing: a success is no event."""
 
     def around_emit(self, ctx: EmitContext, /) -> AbstractContextManager[Any]:
-        """The span around an emit, whose headers let the job continue the trace."""
+        """The span around an emit, if it is in one, and headers to continue the trace."""
         if not sentry_sdk.get_client().is_active() or TRACE_HEADER in ctx.headers:
             return nullcontext()
         return _publish_span(ctx)
@@ -249,21 +250,30 @@ def _publish_span(ctx: EmitContext) -> Iterator[None]:
     }
     if ctx.uid is not None:
         data["messaging.message.id"] = ctx.uid
+    with _span(ctx.event.name, "queue.publish", data) as span:
+        _inject(ctx.headers, span)
+        yield
+
+
+@contextmanager
+def _span(name: str, op: str, data: dict[str, Any]) -> Iterator[Any]:
+    """A span in the current one; none where there is none, as it would not be sent."""
     if _traces_are_streamed():
         from sentry_sdk import traces  # older versions have none
 
-        attributes = data | {"sentry.op": "queue.publish", "sentry.origin": ORIGIN}
-        # A span that is in none would be a trace of its own.
-        in_trace = traces.get_current_span() is not None
-        with traces.start_span(ctx.event.name, attributes) if in_trace else nullcontext():
-            _inject(ctx.headers, None)
-            yield
-        return
-    with sentry_sdk.start_span(op="queue.publish", name=ctx.event.name, origin=ORIGIN) as span:
-        for key, value in data.items():
-            span.set_data(key, value)
-        _inject(ctx.headers, span)
-        yield
+        if traces.get_current_span() is None:
+            yield None
+            return
+        attributes = data | {"sentry.op": op, "sentry.origin": ORIGIN}
+        with traces.start_span(name, attributes):
+            yield None  # it is the current one now, and so the one that headers are made of
+    elif sentry_sdk.get_current_span() is None:
+        yield None
+    else:
+        with sentry_sdk.start_span(op=op, name=name, origin=ORIGIN) as span:
+            for key, value in data.items():
+                span.set_data(key, value)
+            yield span
 
 
 def _inject(headers: dict[str, str], span: Any) -> None:
