@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
 
 from tests.actors._stage import listening, running, stage
-from tests.support.recorders import Gate
+from tests.support.recorders import Gate, Recorder
 from tests.support.waiting import until
 from walnats_anyio import Actor, Event, Events, ExecuteIn, Retry, current_context
 from walnats_anyio.middlewares import OpenTelemetryTraceMiddleware
@@ -231,6 +231,25 @@ async def test_a_failure_is_an_error(
     (recorded,) = done.events
     assert recorded.attributes is not None
     assert recorded.attributes["exception.type"] == error
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("of the exception itself")
+
+
+async def test_an_exception_that_cannot_be_shown_stays_the_failure(
+    url: str, event: Event[int], spans: Spans, middleware: OpenTelemetryTraceMiddleware
+) -> None:
+    async def handle(message: int) -> None:
+        raise Unspeakable
+
+    recorder = Recorder()
+    actor = Actor("a", event, handle, middlewares=(recorder, middleware), max_attempts=1)
+    await do(url, actor, middleware)
+    assert [type(error) for error in recorder.errors] == [Unspeakable]
+    status = spans.one(f"process {event.name}").status
+    assert status.description == "(its message cannot be shown)"
 
 
 async def test_what_cannot_be_decoded_is_an_error(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 
 from opentelemetry import propagate, trace
@@ -199,4 +199,5 @@ def _add(attributes: Attributes, name: str, value: str | None) -> None:
 def _fail(span: Span, error: BaseException) -> None:
     span.set_attribute(ERROR_TYPE, error_type(error))
     span.set_status(Status(StatusCode.ERROR, error_text(error)))
-    span.record_exception(error)
+    with suppress(Exception):  # what has a `__str__` that raises cannot be recorded
+        span.record_exception(error)

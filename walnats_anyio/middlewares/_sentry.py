@@ -16,7 +16,6 @@ from walnats_anyio._actors.declare import (
     Context,
     ErrorContext,
     Middleware,
-    OkContext,
     Reject,
     Retry,
 )
@@ -130,9 +129,6 @@ class SentryMiddleware(Middleware, EmitMiddleware):
             mechanism={"type": "walnats_anyio", "handled": False},
         )
         sentry_sdk.capture_event(event, hint=hint)
-
-    def on_success(self, ctx: OkContext, /) -> None:
-        """Nothing: a success is no event."""
 
     def around_emit(self, ctx: EmitContext, /) -> AbstractContextManager[Any]:
         """The span around an emit, if it is in one, and headers to continue the trace."""
