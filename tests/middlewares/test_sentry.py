@@ -431,6 +431,8 @@ async def test_jobs_whose_emits_were_not_traced_have_traces_of_their_own(
 
 @pytest.mark.skipif(find_spec("sentry_sdk.traces") is None, reason="older SDKs stream no spans")
 async def test_spans_can_be_streamed(url: str, event: Event[int], sentry: Sentry) -> None:
+    from sentry_sdk import traces
+
     sentry.init(traces_sample_rate=1.0, trace_lifecycle="stream")
     middleware = SentryMiddleware()
     actor = Actor("a", event, fail, middlewares=(middleware,), max_attempts=1)
@@ -438,7 +440,7 @@ async def test_spans_can_be_streamed(url: str, event: Event[int], sentry: Sentry
         running(url, actor) as on,
         Events(event, middlewares=(middleware,)).connect(url) as events,
     ):
-        with sentry_sdk.traces.start_span("request"):
+        with traces.start_span("request"):
             await events.emit(event, 1, sync=True)
         await on.until_done(actor)
         sent = [span for item in sentry.items("span") for span in item["items"]]

@@ -114,17 +114,18 @@ async def test_once_in_a_timeframe(url: str, event: Event[int], journal: Calls) 
     assert failed == [-3, -4]
 
 
-async def test_again_after_the_timeframe(url: str, event: Event[int], journal: Calls) -> None:
-    actor = actor_of(event, FrequencyMiddleware(Journal("", journal), timeframe=0.3))
+async def test_again_after_the_timeframe(
+    url: str, event: Event[int], journal: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("walnats_anyio.middlewares._frequency.monotonic", lambda: clock[0])
+    actor = actor_of(event, FrequencyMiddleware(Journal("", journal), timeframe=60))
     async with running(url, actor) as on:
-
-        async def fails_again() -> bool:
+        for now, passed in ((1000, 1), (1059.9, 1), (1060, 2), (1119.9, 2), (1120, 3)):
+            clock[0] = now
             await do(on, actor, -1)
-            return told(journal).count(" failure") == 2
-
-        await do(on, actor, -1, -1)
-        assert told(journal) == [" start", " failure"]
-        await until(fails_again)
+            assert told(journal).count(" failure") == passed
+    assert told(journal) == [" start", " failure"] * 3
 
 
 async def test_each_actor_has_a_timeframe(url: str, event: Event[int], journal: Calls) -> None:
