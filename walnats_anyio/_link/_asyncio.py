@@ -32,6 +32,11 @@ class AsyncioSpot:
         finally:
             self._future = None
 
+    async def wait_on(self) -> None:
+        # anyio cancels no task whose future is done, and this one takes the place of such a future.
+        with anyio.CancelScope(shield=True):
+            await self.wait()
+
     def wake(self) -> None:
         if self._future is not None and not self._future.done():
             self._future.set_result(None)

@@ -25,6 +25,14 @@ class ParkingSpot(Protocol):
         """Wait until `wake` is called."""
         ...
 
+    async def wait_on(self) -> None:
+        """Wait until `wake` is called, in place of a step whose own wait is over already.
+
+        No scope cancels it, as a wait that is over cannot be cancelled any more: what was waited
+        for would be lost.
+        """
+        ...
+
     def wake(self) -> None:
         """Wake the task that waits; nothing if none does."""
         ...

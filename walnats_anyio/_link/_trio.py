@@ -26,6 +26,10 @@ class TrioSpot:
         self._task = trio.lowlevel.current_task()
         await trio.lowlevel.wait_task_rescheduled(self._abort)
 
+    async def wait_on(self) -> None:
+        self._task = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(_go_on)
+
     def wake(self) -> None:
         task, self._task = self._task, None
         if task is not None:
@@ -34,6 +38,10 @@ class TrioSpot:
     def _abort(self, _: Any) -> trio.lowlevel.Abort:
         self._task = None
         return trio.lowlevel.Abort.SUCCEEDED
+
+
+def _go_on(_: Any) -> trio.lowlevel.Abort:
+    return trio.lowlevel.Abort.FAILED  # whoever waits is woken in another way
 
 
 class TrioReadable:
