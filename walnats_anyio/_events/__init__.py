@@ -10,6 +10,7 @@ from walnats_anyio._events._registry import Events
 from walnats_anyio._events._rules import Action, Difference, Rule, compare, show
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import check_owner, raise_all
+from walnats_anyio._events._sync import SyncEvents
 
 __all__ = [
     "HEADER_ACTOR",
@@ -24,6 +25,7 @@ __all__ = [
     "Events",
     "Limits",
     "Rule",
+    "SyncEvents",
     "check_owner",
     "compare",
     "in_namespace",

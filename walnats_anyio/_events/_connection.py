@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+C = TypeVar("C", bound="ConnectedEvents")
+
 logger = logging.getLogger("walnats_anyio.events")
 
 CHECKPOINT_EVERY = 32
@@ -242,8 +244,7 @@ class ConnectedEvents:
             TimeoutError: some of them are still on their way after `timeout` seconds; they stay so.
             ValueError: `timeout` is negative.
         """
-        if timeout is not None and not timeout >= 0:
-            raise ValueError(f"timeout must be None or seconds of at least 0, not {timeout!r}")
+        check_timeout(timeout)
         await checkpoint()
         batches = self._emitter.on_their_way()
         try:
@@ -252,7 +253,7 @@ class ConnectedEvents:
                     await batch.acknowledged()
         except TimeoutError:
             left = sum(batch.count for batch in batches)
-            raise TimeoutError(f"{left} events not acknowledged within {timeout} s") from None
+            raise late(left, timeout) from None
         self._emitter.raise_failures()
 
     def statistics(self) -> EmitStatistics:
@@ -271,6 +272,24 @@ class ConnectedEvents:
         trace_id: str | None,
         meta: Mapping[str, str] | None,
     ) -> Outgoing:
+        payload, headers = self._prepare(event, message, uid, trace_id, meta)
+        self._until_checkpoint -= 1
+        if not self._until_checkpoint or monotonic() - self._breathed_at > CHECKPOINT_AFTER:
+            await self._let_others_run()
+        emitter = self._emitter
+        if emitter.full:
+            await emitter.room()
+        return self._hand_over(self._on_wire[event.name], payload, headers, event.dedup_window)
+
+    def _prepare(
+        self,
+        event: BaseEvent[T],
+        message: T,
+        uid: str | None,
+        trace_id: str | None,
+        meta: Mapping[str, str] | None,
+    ) -> tuple[bytes, bytes]:
+        """Check what is to be emitted, and build payload and headers; safe in any thread."""
         known = self._events.get(getattr(event, "name", ""))
         if known is None or (known is not event and known != event):
             _check_event(event)
@@ -278,19 +297,13 @@ class ConnectedEvents:
                 f"event {event.name!r} is not in the registry this connection was made from: "
                 "add it to Events(...)"
             )
-        self._until_checkpoint -= 1
-        if not self._until_checkpoint or monotonic() - self._breathed_at > CHECKPOINT_AFTER:
-            await self._let_others_run()
         payload = event.encode(message)
         if uid is None and trace_id is None and meta is None:
             headers = b""
         else:
             headers = header_block(uid, trace_id, meta)
         self._check_size(event, len(payload) + len(headers))
-        emitter = self._emitter
-        if emitter.full:
-            await emitter.room()
-        return self._hand_over(self._on_wire[event.name], payload, headers, event.dedup_window)
+        return payload, headers
 
     async def _let_others_run(self) -> None:
         await checkpoint()
@@ -349,6 +362,21 @@ class ConnectedEvents:
             )
 
 
+def check_timeout(timeout: float | None) -> None:
+    """Refuse a time that `flush` cannot wait.
+
+    Raises:
+        ValueError: it is negative, or not a number.
+    """
+    if timeout is not None and not timeout >= 0:
+        raise ValueError(f"timeout must be None or seconds of at least 0, not {timeout!r}")
+
+
+def late(left: int, timeout: float | None) -> TimeoutError:
+    """What `flush` raises when so many events are left on their way."""
+    return TimeoutError(f"{left} events not acknowledged within {timeout} s")
+
+
 def _also(left: BaseException, error: EmitError) -> None:
     """Say an error that cannot be raised, as the body's own exception comes out."""
     left.add_note(f"{type(error).__name__}: {error}")
@@ -367,11 +395,12 @@ async def connect_events(
     close: bool,
     prefixes: Prefixes,
     options: dict[str, Any],
-) -> AsyncIterator[ConnectedEvents]:
+    kind: Callable[[Events, Link], C],
+) -> AsyncIterator[C]:
     """What `Events.connect` documents."""
     refuse_again("Events.connect()")
     async with open_link(server, close=close, options=options, prefixes=prefixes) as link:
-        connected = ConnectedEvents(events, link)
+        connected = kind(events, link)
         left: BaseException | None = None
         try:
             yield connected

@@ -93,6 +93,14 @@ class Backend(Protocol):
         """Forget the native cancellations of this task."""
         ...
 
+    @property
+    def call_from_thread(self) -> Callable[[Callable[[], None]], object]:
+        """Has the event loop that runs now call a plain function soon.
+
+        It may be called in any thread, and never blocks.
+        """
+        ...
+
 
 def is_trio() -> bool:
     """Whether the event loop that runs now is trio's."""

@@ -79,6 +79,10 @@ class TrioBackend:
     def forget_cancellation(self) -> None:
         pass
 
+    @property
+    def call_from_thread(self) -> Callable[[Callable[[], None]], object]:
+        return trio.lowlevel.current_trio_token().run_sync_soon
+
     def cancelled_from_outside(self) -> bool:
         return True  # trio's cancellation always comes from a scope
 

@@ -1,0 +1,58 @@
+"""Handlers that compute: `python computing.py [JOBS]`.
+
+The same work on the event loop, in threads and in processes: how long it takes, and how long the
+event loop could do nothing else meanwhile.
+"""
+
+import os
+import sys
+import time
+
+import anyio
+import walnats_anyio as walnats
+
+
+def compute(rounds: int) -> None:
+    sum(number * number for number in range(rounds))
+
+
+async def watch_loop(gaps: list[float]) -> None:
+    """Note how late each wake-up is that should come after a millisecond."""
+    while True:
+        began = time.monotonic()
+        await anyio.sleep(0.001)
+        gaps.append(time.monotonic() - began - 0.001)
+
+
+async def measure(where: walnats.ExecuteIn, jobs: int, rounds: int) -> tuple[float, float]:
+    """Jobs a second, and the longest time that the event loop stood still."""
+    event = walnats.Event(f"load.{os.getpid()}.{time.monotonic_ns()}", int, storage="memory")
+    actor = walnats.Actor("compute", event, compute, execute_in=where)
+    gaps: list[float] = []
+    async with (
+        walnats.Events(event).connect() as events,
+        walnats.Actors(actor).connect(events) as actors,
+        anyio.create_task_group() as tasks,
+    ):
+        await events.register()
+        await actors.register()
+        await events.emit_many(event, [1] * 4, sync=True)
+        await actors.listen(burst=True, poll_delay=0)  # starts threads and processes
+        await events.emit_many(event, [rounds] * jobs, sync=True)
+        tasks.start_soon(watch_loop, gaps)
+        began = time.monotonic()
+        await actors.listen(burst=True, poll_delay=0)
+        took = time.monotonic() - began
+        tasks.cancel_scope.cancel()
+    return jobs / took, max(gaps)
+
+
+async def main(jobs: int) -> None:
+    print(f"{os.cpu_count()} cores   jobs/s   event loop stood still for")
+    for where in walnats.ExecuteIn:
+        rate, gap = await measure(where, jobs, 300_000)
+        print(f"{where.name:8} {rate:7.1f} {1000 * gap:12.0f} ms")
+
+
+if __name__ == "__main__":
+    anyio.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 100)
