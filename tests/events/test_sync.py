@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from tests.events._in_process import DOUBLE, DOUBLED, NUMBER
 from tests.link._probe import change_stream, count, keep, stored, stream_info
 from tests.support.waiting import DEADLINE, until_blocking
 from walnats_anyio.testing import NatsServer
-from walnats_anyio.types import SyncEvents
+from walnats_anyio.types import EmitStatistics, SyncEvents
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -243,12 +243,13 @@ def test_flush_tells_of_a_refusal_once(
 def test_leaving_tells_of_a_refusal(
     server: NatsServer, event: walnats.Event[int], backend: str
 ) -> None:
-    with (
-        pytest.raises(walnats.EmitError, match="maximum messages exceeded"),
-        connected(server, event, backend) as conn,
-    ):
-        refuse_more(server, event)
-        conn.emit_many(event, range(2))
+    def emit_and_leave() -> None:
+        with connected(server, event, backend) as conn:
+            refuse_more(server, event)
+            conn.emit_many(event, range(2))
+
+    with pytest.raises(walnats.EmitError, match="maximum messages exceeded"):
+        emit_and_leave()
 
 
 def test_many_that_are_interrupted(
@@ -294,15 +295,19 @@ def test_a_full_window_makes_emit_wait(
         nats_server.pause()
         thread = threading.Thread(target=conn.emit_many, args=(event, range(8000)))
         thread.start()
-        until_blocking(lambda: conn.statistics().waiting == 1, conn.statistics)
-        shown = conn.statistics()
-        assert 4096 <= shown.outstanding <= 4096 + 2 * 1024
-        with pytest.raises(TimeoutError, match="events not acknowledged within 0.05 s"):
+        until_blocking(lambda: is_full(conn.statistics()), conn.statistics)
+        assert conn.statistics().outstanding <= 4096 + 2 * 1024
+        with pytest.raises(TimeoutError, match="[56][0-9]{3} events not acknowledged within"):
             conn.flush(0.05)
         nats_server.resume()
         thread.join(DEADLINE)
         assert not thread.is_alive()
     assert anyio.run(count, nats_server, event) == 8001
+
+
+def is_full(shown: EmitStatistics) -> bool:
+    """All that may be on its way is, and a thread waits."""
+    return shown.waiting == 1 and shown.outstanding >= 4096 + 1024
 
 
 class Own(Exception):
@@ -313,12 +318,18 @@ def test_leaving_after_an_exception_is_bounded(
     nats_server: NatsServer, event: walnats.Event[int], backend: str, caplog: Any
 ) -> None:
     began = 0.0
-    with pytest.raises(Own) as caught, connected(nats_server, event, backend) as conn:
-        conn.emit(event, 0, sync=True)
-        nats_server.pause()
-        conn.emit_many(event, range(4096 + 200))
-        began = time.monotonic()
-        raise Own
+
+    def emit_and_raise() -> None:
+        nonlocal began
+        with connected(nats_server, event, backend) as conn:
+            conn.emit(event, 0, sync=True)
+            nats_server.pause()
+            conn.emit_many(event, range(4096 + 200))
+            began = time.monotonic()
+            raise Own
+
+    with pytest.raises(Own) as caught:
+        emit_and_raise()
     assert time.monotonic() - began < 10
     assert "200 events were not accepted" in "".join(caught.value.__notes__)
     assert "4096 events were not acknowledged" in caplog.text
@@ -338,16 +349,14 @@ def test_a_connection_that_is_closed_for_good(
         except walnats.ConnectionLostError as error:
             failed.append(error)
 
-    with (
-        pytest.raises((walnats.EmitError, walnats.ConnectionLostError)),
-        connected(nats_server, event, backend, allow_reconnect=False) as conn,
-    ):
+    with connected(nats_server, event, backend, allow_reconnect=False) as conn:
         conn.emit(event, 0, sync=True)
         nats_server.kill()
         run_in_threads(emit, [1, 2])
         with pytest.raises(walnats.ConnectionLostError):
             conn.emit(event, 1, sync=True)
-        conn.flush()
+        with pytest.raises(walnats.EmitError, match="events were not accepted"):
+            conn.flush()
     assert len(failed) == 2
 
 
@@ -391,8 +400,8 @@ def test_emits_of_other_threads_while_it_is_left(
     emitted: list[int] = []
 
     def emit(_: int) -> None:
-        with pytest.raises(walnats.ConnectionLostError):
-            for _ in range(1_000_000):
+        with suppress(walnats.ConnectionLostError):
+            while True:
                 conn.emit(event, 1)
                 emitted.append(1)
 
@@ -403,6 +412,7 @@ def test_emits_of_other_threads_while_it_is_left(
         until_blocking(lambda: len(emitted) > 100)
     for thread in threads:
         thread.join(DEADLINE)
+        assert not thread.is_alive()
     assert anyio.run(count, server, event) == len(emitted)
 
 
@@ -494,7 +504,7 @@ def test_a_program_that_ends_while_the_server_is_away(
         finally:
             program.kill()
             nats_server.resume()
-    assert "InterpreterExit: EmitError: 1 events were not acknowledged" in err
+    assert "InterpreterExit: 1 events were not acknowledged" in err
 
 
 FORK = """

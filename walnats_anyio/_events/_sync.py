@@ -445,8 +445,8 @@ class SyncEvents:
         the event again where that does not come, as `ConnectedEvents.emit` does. What a thread
         emits is sent in the order in which it was emitted.
 
-        Blocks only while 5,120 events or 20 MiB are on their way, at the first emit of an event
-        that this connection has not registered, and with `sync`.
+        Blocks only while more than 5,120 events or 20 MiB are on their way, at the first emit of
+        an event that this connection has not registered, and with `sync`.
 
         Args:
             event: an event of the registry.
