@@ -16,7 +16,8 @@ from publishing import emit
 from shop import ORDER_PLACED, Order
 
 settings.configure(
-    DEBUG=True,
+    SECRET_KEY="a secret of yours",
+    ALLOWED_HOSTS=["127.0.0.1"],
     ROOT_URLCONF=__name__,
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
 )
