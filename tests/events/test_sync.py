@@ -297,7 +297,7 @@ def test_a_full_window_makes_emit_wait(
         thread.start()
         until_blocking(lambda: is_full(conn.statistics()), conn.statistics)
         assert conn.statistics().outstanding <= 4096 + 2 * 1024
-        with pytest.raises(TimeoutError, match="[56][0-9]{3} events not acknowledged within"):
+        with pytest.raises(TimeoutError, match=r"[56]\d{3} events not acknowledged within"):
             conn.flush(0.05)
         nats_server.resume()
         thread.join(DEADLINE)
@@ -345,18 +345,18 @@ def test_a_connection_that_is_closed_for_good(
     def emit(_: int) -> None:
         try:
             for number in range(100_000):
-                conn.emit(event, number)
+                own.emit(event, number)
         except walnats.ConnectionLostError as error:
             failed.append(error)
 
-    with connected(nats_server, event, backend, allow_reconnect=False) as conn:
-        conn.emit(event, 0, sync=True)
+    with connected(nats_server, event, backend, allow_reconnect=False) as own:
+        own.emit(event, 0, sync=True)
         nats_server.kill()
         run_in_threads(emit, [1, 2])
         with pytest.raises(walnats.ConnectionLostError):
-            conn.emit(event, 1, sync=True)
+            own.emit(event, 1, sync=True)
         with pytest.raises(walnats.EmitError, match="events were not accepted"):
-            conn.flush()
+            own.flush()
     assert len(failed) == 2
 
 
@@ -399,14 +399,14 @@ def test_emits_of_other_threads_while_it_is_left(
     """Each of them is stored, or its thread hears that it is not."""
     emitted: list[int] = []
 
-    def emit(_: int) -> None:
+    def emit(own: SyncEvents) -> None:
         with suppress(walnats.ConnectionLostError):
             while True:
-                conn.emit(event, 1)
+                own.emit(event, 1)
                 emitted.append(1)
 
-    threads = [threading.Thread(target=emit, args=(1,)) for _ in range(3)]
-    with connected(server, event, backend) as conn:
+    with connected(server, event, backend) as own:
+        threads = [threading.Thread(target=emit, args=(own,)) for _ in range(3)]
         for thread in threads:
             thread.start()
         until_blocking(lambda: len(emitted) > 100)
@@ -422,13 +422,13 @@ def test_a_callback_of_the_connection_cannot_wait_for_it(
     errors: list[str] = []
 
     def on_reconnect() -> None:
-        for use in (conn.flush, conn.close, lambda: conn.emit(event, 1, sync=True)):
+        for use in (own.flush, own.close, lambda: own.emit(event, 1, sync=True)):
             try:
                 use()
             except RuntimeError as error:
                 errors.append(str(error))
 
-    with connected(nats_server, event, backend, reconnected_cb=on_reconnect) as conn:
+    with connected(nats_server, event, backend, reconnected_cb=on_reconnect) as own:
         nats_server.kill()
         anyio.run(nats_server.restart)
         until_blocking(lambda: len(errors) == 3, lambda: errors)

@@ -1,7 +1,7 @@
 """A FastAPI application that emits events, and handles them in the same process.
 
-    uvicorn fastapi_app:app     when listening fails, /ready says so
-    python fastapi_app.py       when listening fails, the process ends, with exit code 1
+uvicorn fastapi_app:app     when listening fails, /ready says so
+python fastapi_app.py       when listening fails, the process ends, with exit code 1
 """
 
 import os

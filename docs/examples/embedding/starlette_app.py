@@ -1,18 +1,20 @@
 """A Starlette application on trio, under hypercorn.
 
-    hypercorn --worker-class trio starlette_app:app     when listening fails, /ready says so
-    python starlette_app.py                             when listening fails, the process ends
+hypercorn --worker-class trio starlette_app:app     when listening fails, /ready says so
+python starlette_app.py                             when listening fails, the process ends
 """
 
 import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import anyio
 import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
+from hypercorn.typing import ASGIFramework
 from msgspec import json
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -56,7 +58,7 @@ async def main() -> int:
     config.bind = [f"127.0.0.1:{os.environ.get('PORT', '8000')}"]
     failed = trio.Event()
     app.state.failed = failed.set
-    await serve(app, config, shutdown_trigger=failed.wait)
+    await serve(cast(ASGIFramework, app), config, shutdown_trigger=failed.wait)
     return 1 if failed.is_set() else 0
 
 

@@ -35,11 +35,14 @@ async def throughput(batch: int | None, count: int) -> float:
 async def waiting(max_polls: int | None, poll_delay: float) -> float:
     """The longest time from emitting to handling, of one event for each of 20 actors."""
     late: list[float] = []
+    all_handled = anyio.Event()
+    kinds = names(20)
 
     async def handle(emitted: float) -> None:
         late.append(time.monotonic() - emitted)
+        if len(late) == len(kinds):
+            all_handled.set()
 
-    kinds = names(20)
     actors = walnats.Actors(*[walnats.Actor("handle", event, handle) for event in kinds])
     async with walnats.Events(*kinds).connect() as events, actors.connect() as listening:
         await events.register()
@@ -54,8 +57,7 @@ async def waiting(max_polls: int | None, poll_delay: float) -> float:
             await tasks.start(listen)
             for event in kinds:
                 await events.emit(event, time.monotonic())
-            while len(late) < len(kinds):
-                await anyio.sleep(0.01)
+            await all_handled.wait()
             listening.shutdown()
     return max(late)
 
