@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -386,7 +386,8 @@ def test_a_life(server: NatsServer, event: walnats.Event[int], backend: str) -> 
     conn.close()
     conn.close()
     assert conn.statistics().acknowledged == 1
-    for use in (conn.flush, conn.register, lambda: conn.emit(event, 1)):
+    uses: list[Callable[[], None]] = [conn.flush, conn.register, lambda: conn.emit(event, 1)]
+    for use in uses:
         with pytest.raises(walnats.ConnectionLostError, match="has been left"):
             use()
     assert "closed" in repr(conn)

@@ -87,6 +87,10 @@ class AsyncioBackend:
         _forget_cancellation()
 
     @property
+    def clock(self) -> Callable[[], float]:
+        return asyncio.get_running_loop().time
+
+    @property
     def call_from_thread(self) -> Callable[[Callable[[], None]], object]:
         return asyncio.get_running_loop().call_soon_threadsafe
 

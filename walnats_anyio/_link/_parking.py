@@ -94,6 +94,15 @@ class Backend(Protocol):
         ...
 
     @property
+    def clock(self) -> Callable[[], float]:
+        """The clock of the event loop that runs now; can be read in its callbacks as well.
+
+        `anyio.current_time` is for tasks: on asyncio it does not know the loop of a callback, such
+        as that of `loop.add_signal_handler`.
+        """
+        ...
+
+    @property
     def call_from_thread(self) -> Callable[[Callable[[], None]], object]:
         """Has the event loop that runs now call a plain function soon.
 

@@ -80,6 +80,10 @@ class TrioBackend:
         pass
 
     @property
+    def clock(self) -> Callable[[], float]:
+        return trio.current_time
+
+    @property
     def call_from_thread(self) -> Callable[[Callable[[], None]], object]:
         return trio.lowlevel.current_trio_token().run_sync_soon
 
