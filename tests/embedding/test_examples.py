@@ -54,7 +54,7 @@ def order(number: int) -> str:
 
 
 def test_a_trio_application_ends_at_its_deadline(start: Start) -> None:
-    with start("trio_app.py", "2.5") as program:
+    with start("trio_app.py", "3") as program:
         assert program.ends() == 0
         assert program.output.splitlines() == [
             "open", "receipt for order 1 sent to ada@example.com", "closed",
@@ -161,32 +161,26 @@ LINES = "".join(order(number) + "\n" for number in range(1000)).encode()
 
 
 def test_a_script_stores_everything_once(start: Start, server: NatsServer) -> None:
-    for _ in range(2):
-        with start("import_orders.py", text=LINES) as program:
-            assert program.ends() == 0, program.output
-            assert program.output == "all orders are stored\n"
-    assert last_sequence(server) == 1000
-
-
-def test_a_script_says_what_was_wrong(start: Start, server: NatsServer) -> None:
+    """It says what was wrong, and can be run again when that is put right."""
     with start("import_orders.py", text=LINES + b'{"id": "x"}\n') as program:
         assert program.ends() == 1
         assert program.output.startswith("import_orders: Expected `int`, got `str`")
+    with start("import_orders.py", text=LINES) as program:
+        assert program.ends() == 0, program.output
+        assert program.output == "all orders are stored\n"
     assert last_sequence(server) == 1000
 
 
 # Modules and frameworks
 
 
-@pytest.mark.parametrize("actors", [(), ("pack",)])
-def test_actors_of_several_modules(start: Start, actors: tuple[str, ...]) -> None:
-    with start("several_modules.py", *actors) as program:
-        program.says("listening: ")
+def test_actors_of_several_modules(start: Start) -> None:
+    with start("several_modules.py") as program:
+        program.says("listening: Actors('write-invoice', 'pack')")
         with start("import_orders.py", text=LINES.splitlines()[0]) as script:
             assert script.ends() == 0
-        program.says("order 0 packed", *([] if actors else ["invoice for order 0"]))
+        program.says("order 0 packed", "invoice for order 0")
         assert program.ends(signal.SIGTERM) == 0
-        assert ("invoice" in program.output) is not bool(actors)
 
 
 def test_two_frameworks(start: Start, server: NatsServer) -> None:

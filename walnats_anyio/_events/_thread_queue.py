@@ -48,6 +48,8 @@ class ThreadQueue(Generic[T]):
         """Whether the task waits for something to be put there."""
         self._closed: str | None = None
         """Why nothing can be put there any more."""
+        self._ended = False
+        """Whether nothing is taken any more."""
 
     @property
     def blocked(self) -> int:
@@ -89,10 +91,10 @@ class ThreadQueue(Generic[T]):
         """Put something of no size there, whatever room there is; for the event loop itself.
 
         Returns:
-            Whether it will be taken; not when the queue is closed.
+            Whether it will be taken; not when the queue has ended.
         """
         with self._lock:
-            if self._closed is not None:
+            if self._ended:
                 return False
             self._items.append(item)
             if self._asleep:
@@ -123,6 +125,7 @@ class ThreadQueue(Generic[T]):
         """Close it, and give what nobody is going to take."""
         self.close(why)
         with self._lock:
+            self._ended = True
             return self._take_all()
 
     def size(self) -> tuple[int, int]:
