@@ -145,8 +145,8 @@ class ForwardingEvents(ConnectedEvents):
         group: Group | None = None,
     ) -> None:
         """Check an event, encode it and put it into the queue."""
-        payload, headers = self._prepare(event, message, uid, trace_id, meta)
-        item = Emit(self._on_wire[event.name], payload, headers, event.dedup_window, group)
+        on_wire, payload, headers = self._prepare(event, message, uid, trace_id, meta)
+        item = Emit(on_wire, payload, headers, event.dedup_window, group)
         self.queue.put(item, len(payload) + len(headers))
 
     # in the event loop
