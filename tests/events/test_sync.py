@@ -420,20 +420,50 @@ def test_emits_of_other_threads_while_it_is_left(
 def test_a_callback_of_the_connection_cannot_wait_for_it(
     nats_server: NatsServer, event: walnats.Event[int], backend: str
 ) -> None:
+    """It runs in the thread that it would wait for. But it may emit."""
+    event = walnats.Event(event.name, int)  # the stream survives the restart
     errors: list[str] = []
 
     def on_reconnect() -> None:
-        for use in (own.flush, own.close, lambda: own.emit(event, 1, sync=True)):
+        uses: list[Callable[[], None]] = [
+            own.flush, own.close, lambda: own.emit(event, 0, sync=True)
+        ]  # fmt: skip
+        own.emit_many(event, range(1, 1500))
+        for use in uses:
             try:
                 use()
             except RuntimeError as error:
                 errors.append(str(error))
 
     with connected(nats_server, event, backend, reconnected_cb=on_reconnect) as own:
-        nats_server.kill()
         anyio.run(nats_server.restart)
         until_blocking(lambda: len(errors) == 3, lambda: errors)
+    assert anyio.run(count, nats_server, event) == 1499
     assert "would wait for itself" in errors[0]
+
+
+@pytest.mark.parametrize("backend", ["asyncio"])
+def test_a_signal_handler_may_emit(conn: SyncEvents, event: walnats.Event[int]) -> None:
+    """Also in the middle of an emit of its own thread."""
+    hits: list[int] = []
+
+    def on_alarm(*_: object) -> None:
+        conn.emit(event, 1)
+        hits.append(1)
+
+    before = signal.signal(signal.SIGALRM, on_alarm)
+    conn.emit(event, 1)
+    emitted = 1
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    try:
+        while len(hits) < 200:
+            conn.emit(event, 1)
+            emitted += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    conn.flush()
+    assert conn.statistics().acknowledged == emitted + len(hits)
 
 
 # Programs

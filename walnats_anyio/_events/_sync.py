@@ -254,15 +254,13 @@ class ForwardingEvents(ConnectedEvents):
     def statistics(self) -> EmitStatistics:
         """As of every connection; what is in the queue counts as emitted and outstanding."""
         sent = super().statistics()
-        waiting, size = self.queue.size()
-        for item in self._in_hand:
-            if isinstance(item, Emit):
-                waiting += 1
-                size += len(item.payload) + len(item.headers)
+        items = [*self._in_hand, *self.queue.waiting()]
+        emits = [item for item in items if isinstance(item, Emit)]
+        size = sum(len(emit.payload) + len(emit.headers) for emit in emits)
         return replace(
             sent,
-            emitted=sent.emitted + waiting,
-            outstanding=sent.outstanding + waiting,
+            emitted=sent.emitted + len(emits),
+            outstanding=sent.outstanding + len(emits),
             outstanding_bytes=sent.outstanding_bytes + size,
             waiting=self.queue.blocked,
         )
@@ -413,7 +411,8 @@ class SyncEvents:
         """Wait until every emitted event is acknowledged, and close the connection.
 
         Blocks as long as that takes, which is at most the `dedup_window` of the events. Can be
-        called again, and in a forked child, where it does nothing.
+        called again, and in a forked child, where it does nothing. Do not call it in a signal
+        handler, which interrupts an emit: raise `SystemExit` there.
 
         Raises:
             EmitError: an event was not accepted since the last `flush`.

@@ -37,10 +37,10 @@ class ThreadQueue(Generic[T]):
         self._spot = spot
         self._call_from_thread = call_from_thread
         self._loop_thread = threading.get_ident()
-        self._lock = threading.Lock()
+        # A signal handler or a finalizer may put something there while its thread does so already.
+        self._lock = threading.RLock()
         self._room = threading.Condition(self._lock)
         self._items: list[T] = []
-        self._count = 0
         self._bytes = 0
         self._blocked = 0
         """Threads that wait for room."""
@@ -71,17 +71,18 @@ class ThreadQueue(Generic[T]):
     def put(self, item: T, size: int) -> None:
         """Put something there. Blocks while 1,024 items or 4 MiB wait.
 
+        In the thread of the event loop it never blocks, as nobody else makes room: callbacks and
+        finalizers may emit there.
+
         Raises:
             ConnectionLostError: the queue is closed.
-            RuntimeError: there is no room, and this is the thread that would make some.
         """
         with self._lock:
-            if self._count >= MAX_ITEMS or self._bytes >= MAX_BYTES:
+            if len(self._items) >= MAX_ITEMS or self._bytes >= MAX_BYTES:
                 self._wait_for_room()
             if self._closed is not None:
                 raise ConnectionLostError(self._closed)
             self._items.append(item)
-            self._count += 1
             self._bytes += size
             if self._asleep:
                 self._asleep = False
@@ -128,23 +129,26 @@ class ThreadQueue(Generic[T]):
             self._ended = True
             return self._take_all()
 
-    def size(self) -> tuple[int, int]:
-        """How many items were `put` there and are not taken, and how many bytes they have."""
+    def waiting(self) -> list[T]:
+        """What is there."""
         with self._lock:
-            return self._count, self._bytes
+            return self._items.copy()
 
     def _take_all(self) -> list[T]:
         items, self._items = self._items, []
-        self._count = self._bytes = 0
+        self._bytes = 0
         if self._blocked:
             self._room.notify_all()
         return items
 
     def _wait_for_room(self) -> None:
-        self.check_thread()
+        if threading.get_ident() == self._loop_thread:
+            return
         self._blocked += 1
         try:
-            while self._closed is None and (self._count >= MAX_ITEMS or self._bytes >= MAX_BYTES):
+            while self._closed is None and (
+                len(self._items) >= MAX_ITEMS or self._bytes >= MAX_BYTES
+            ):
                 self._room.wait()
         finally:
             self._blocked -= 1
