@@ -466,15 +466,14 @@ class SyncEvents:
                 from.
         """
         connected = self._usable()
-        if connected.is_confirmed(event):
-            group = Group() if sync else None
-            connected.put(event, message, uid, trace_id, meta, group)
-            if group is not None:
-                self._call(connected.settle, group)
-        else:
-            group = Group()
-            connected.put(event, message, uid, trace_id, meta, group)
-            self._call(connected.confirm, group)
+        confirmed = connected.is_confirmed(event)
+        if confirmed and not sync:
+            connected.put(event, message, uid, trace_id, meta)
+            return
+        connected.queue.check_thread()
+        group = Group()
+        connected.put(event, message, uid, trace_id, meta, group)
+        self._call(connected.settle if confirmed else connected.confirm, group)
 
     def emit_many(
         self,
@@ -506,6 +505,8 @@ class SyncEvents:
         """
         connected = self._usable()
         group = Group() if sync else None
+        if sync:
+            connected.queue.check_thread()
         try:
             for message in messages:
                 unique = None if uid is None else uid(message)
