@@ -3,7 +3,6 @@
 import os
 import sys
 import time
-from functools import partial
 
 import anyio
 import walnats_anyio as walnats
@@ -24,11 +23,6 @@ async def main(count: int) -> None:
         for number in range(few):
             await events.emit(EVENT, number, sync=True)
         show("emit(sync=True), one after the other", few, time.monotonic() - began)
-        began = time.monotonic()
-        async with anyio.create_task_group() as tasks:
-            for number in range(few):
-                tasks.start_soon(partial(events.emit, EVENT, number, sync=True))
-        show("emit(sync=True), each in a task", few, time.monotonic() - began)
         began = time.monotonic()
         for number in range(count):
             await events.emit(EVENT, number)
