@@ -29,6 +29,7 @@ async def measure(where: walnats.ExecuteIn, jobs: int, rounds: int) -> tuple[flo
     event = walnats.Event(f"load.{os.getpid()}.{time.monotonic_ns()}", int, storage="memory")
     actor = walnats.Actor("compute", event, compute, execute_in=where)
     gaps: list[float] = []
+    took = 0.0
     async with (
         walnats.Events(event).connect() as events,
         walnats.Actors(actor).connect(events) as actors,
