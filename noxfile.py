@@ -24,6 +24,13 @@ LOWEST_TESTS = [
     "tests/link/test_event_loops.py",
     "tests/link/test_options.py",
     "tests/link/test_websocket.py",
+    "tests/middlewares/test_logs.py",
+    "tests/middlewares/test_opentelemetry_metrics.py",
+    "tests/middlewares/test_opentelemetry_trace.py",
+    "tests/middlewares/test_prometheus.py",
+    "tests/middlewares/test_sentry.py",
+    "tests/middlewares/test_statsd.py",
+    "tests/middlewares/test_zipkin.py",
     "tests/serializers/test_serializers.py",
     "tests/test_packaging.py",
 ]

@@ -67,7 +67,8 @@ def _show_as_public() -> None:
     # the one that people import it from, and not a file that may move.
     for module in (types, serializers, middlewares, dead_letters, sys.modules[__name__]):
         for name in module.__all__:
-            value = getattr(module, name)
+            # Not `getattr`: that would import what needs an optional package.
+            value = vars(module).get(name)
             if isinstance(value, type) and "._" in value.__module__:
                 value.__module__ = module.__name__
 
