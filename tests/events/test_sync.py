@@ -451,19 +451,42 @@ def test_a_signal_handler_may_emit(conn: SyncEvents, event: walnats.Event[int]) 
         conn.emit(event, 1)
         hits.append(1)
 
-    before = signal.signal(signal.SIGALRM, on_alarm)
+    before = signal.signal(signal.SIGVTALRM, on_alarm)
     conn.emit(event, 1)
     emitted = 1
-    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.0005, 0.0005)
     try:
         while len(hits) < 200:
             conn.emit(event, 1)
             emitted += 1
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
     conn.flush()
     assert conn.statistics().acknowledged == emitted + len(hits)
+
+
+@pytest.mark.parametrize("backend", ["asyncio"])
+def test_a_wait_that_is_interrupted_leaves_its_failure_to_flush(
+    nats_server: NatsServer, event: walnats.Event[int], backend: str
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise Own
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    with connected(nats_server, event, backend) as own:
+        refuse_more(nats_server, event)
+        own.emit(event, 1, sync=True)
+        nats_server.pause()
+        main = threading.main_thread().ident
+        assert main is not None
+        threading.Timer(0.2, signal.pthread_kill, (main, signal.SIGUSR1)).start()
+        with pytest.raises(Own):
+            own.emit(event, 2, sync=True)
+        signal.signal(signal.SIGUSR1, before)
+        nats_server.resume()
+        with pytest.raises(walnats.EmitError, match="maximum messages exceeded"):
+            own.flush()
 
 
 # Programs
