@@ -109,11 +109,14 @@ def bench(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Send 10,000 events through every fault; arguments go to `python -m tests.faults`.
 
-    Before that, 400 programs are interrupted at random moments.
+    Before that, 400 programs are interrupted at random moments, and workers that emit what follows
+    from 10,000 events are killed at random.
     """
     session.install("-e", ".[test]")
     interrupts = "tests/link/test_interrupts.py"
     session.run("python", "-m", "pytest", interrupts, env={"WALNATS_INTERRUPTS": "400"})
+    follow_ups = "tests/faults/test_follow_ups.py"
+    session.run("python", "-m", "pytest", follow_ups, env={"WALNATS_FOLLOW_UPS": "10000"})
     session.run("python", "-m", "tests.faults", *session.posargs)
 
 
