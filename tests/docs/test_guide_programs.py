@@ -16,7 +16,7 @@ from walnats_anyio.testing import NatsServer
 
 PROGRAMS = {
     "max_jobs.py": ("high_load", "150"),
-    "computing.py": ("high_load", "4"),
+    "computing.py": ("high_load", "8"),
     "emitting.py": ("high_load", "4000"),
     "pulling.py": ("high_load", "1000"),
     "cluster.py": ("high_load", "200"),
@@ -89,7 +89,7 @@ def test_who_waits_for_each_acknowledgement_is_slow(lines: list[list[float]]) ->
 @shows("lines", ["pulling.py"], indirect=True)
 def test_small_requests_cost_and_turns_delay(lines: list[list[float]]) -> None:
     assert lines[2][0] > 2 * lines[0][0]
-    assert lines[3][-1] > 0.05 > lines[5][-1]
+    assert lines[3][-1] > lines[5][-1]
 
 
 @shows("lines", ["cluster.py"], indirect=True)

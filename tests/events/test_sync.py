@@ -456,7 +456,7 @@ def test_a_signal_handler_may_emit(conn: SyncEvents, event: walnats.Event[int]) 
     emitted = 1
     signal.setitimer(signal.ITIMER_VIRTUAL, 0.0005, 0.0005)
     try:
-        while len(hits) < 200:
+        while len(hits) < 40:
             conn.emit(event, 1)
             emitted += 1
     finally:

@@ -11,7 +11,7 @@ from trio_app import serve
 @pytest.fixture
 def clock(autojump_clock: MockClock) -> MockClock:
     # The server answers in real time: jump only when nothing has happened for a moment.
-    autojump_clock.autojump_threshold = 0.01
+    autojump_clock.autojump_threshold = 0.05
     return autojump_clock
 
 
