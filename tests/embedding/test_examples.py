@@ -174,13 +174,15 @@ def test_a_script_stores_everything_once(start: Start, server: NatsServer) -> No
 # Modules and frameworks
 
 
-def test_actors_of_several_modules(start: Start) -> None:
+def test_actors_of_several_modules(start: Start, server: NatsServer) -> None:
     with start("several_modules.py") as program:
         program.says("listening: Actors('write-invoice', 'pack')")
         with start("import_orders.py", text=LINES.splitlines()[0]) as script:
             assert script.ends() == 0
         program.says("order 0 packed", "invoice for order 0")
-        assert program.ends(signal.SIGTERM) == 0
+        delete_consumer(server, "pack")
+        assert program.ends() == 1
+        assert "ConsumerConfigError" in program.output
 
 
 def test_two_frameworks(start: Start, server: NatsServer) -> None:

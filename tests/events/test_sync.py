@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import walnats_anyio as walnats
 from tests.events._in_process import DOUBLE, DOUBLED, NUMBER
 from tests.link._probe import change_stream, count, keep, stored, stream_info
 from tests.support.waiting import DEADLINE, until_blocking
+from walnats_anyio.middlewares import EmitContext, EmitMiddleware
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import EmitStatistics, SyncEvents
 
@@ -147,6 +148,29 @@ def test_it_hands_over_in_batches(conn: SyncEvents, event: walnats.Event[int]) -
         conn.emit(event, number)
     assert (time.monotonic() - began) / 6000 < one_by_one / 5
     conn.flush()
+
+
+class Stamp(EmitMiddleware):
+    """Says which thread emits."""
+
+    def around_emit(self, ctx: EmitContext, /) -> AbstractContextManager[None]:
+        ctx.headers["Thread"] = threading.current_thread().name
+        return nullcontext()
+
+
+def test_middlewares_are_called_in_the_thread_that_emits(
+    server: NatsServer, event: walnats.Event[int], backend: str
+) -> None:
+    """There the spans and the context variables of the caller are."""
+    events = walnats.Events(event, middlewares=(Stamp(),))
+    with events.connect_sync(server.url, backend=backend) as conn:
+        conn.register()
+        anyio.run(keep, server, event)
+        thread = threading.Thread(target=conn.emit, args=(event, 1), name="mine")
+        thread.start()
+        thread.join(DEADLINE)
+    [one] = anyio.run(stored, server, event)
+    assert one.headers == "Thread: mine\r\n\r\n"
 
 
 def test_leaving_waits_for_what_is_on_its_way(

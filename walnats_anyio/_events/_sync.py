@@ -184,10 +184,12 @@ class ForwardingEvents(ConnectedEvents):
         event, payload, headers, patience, group = item
         try:
             outgoing = self._hand_over(event, payload, headers, patience)
-        except WalnatsError as error:
+        except Exception as error:
             if isinstance(error, ConnectionLostError):
                 self.queue.close(str(error))
             self._give_up(item, error)
+            if not isinstance(error, WalnatsError):
+                raise  # a defect, which ends the connection
         else:
             if group is not None:
                 group.add(outgoing)
@@ -343,7 +345,7 @@ class SyncEvents:
             conn.emit(USER_CREATED, user)
 
     Every method can be called in any thread. The connection lives in a thread of its own, with an
-    event loop of its own; messages are encoded in the thread that calls.
+    event loop of its own. Messages are encoded, and middlewares called, in the thread that emits.
 
     No emit outlives its connection: leaving `with`, or `close`, waits for every acknowledgement and
     raises what failed. A program that ends without that waits for 4 seconds at most, and logs what
