@@ -95,6 +95,14 @@ class AsyncioBackend:
     def forget_cancellation(self) -> None:
         _forget_cancellation()
 
+    @property
+    def clock(self) -> Callable[[], float]:
+        return asyncio.get_running_loop().time
+
+    @property
+    def call_from_thread(self) -> Callable[[Callable[[], None]], object]:
+        return asyncio.get_running_loop().call_soon_threadsafe
+
     def cancelled_from_outside(self) -> bool:
         # A coroutine can also raise `CancelledError` by itself, such as by awaiting a future that
         # somebody cancelled, or cancel its own task. Then that is forgotten.

@@ -101,6 +101,23 @@ class Backend(Protocol):
         """Forget the native cancellations of this task."""
         ...
 
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The clock of the event loop that runs now; can be read in its callbacks as well.
+
+        `anyio.current_time` is for tasks: on asyncio it does not know the loop of a callback, such
+        as that of `loop.add_signal_handler`.
+        """
+        ...
+
+    @property
+    def call_from_thread(self) -> Callable[[Callable[[], None]], object]:
+        """Has the event loop that runs now call a plain function soon.
+
+        It may be called in any thread, and never blocks.
+        """
+        ...
+
 
 def is_trio() -> bool:
     """Whether the event loop that runs now is trio's."""

@@ -87,6 +87,14 @@ class TrioBackend:
     def forget_cancellation(self) -> None:
         pass
 
+    @property
+    def clock(self) -> Callable[[], float]:
+        return trio.current_time
+
+    @property
+    def call_from_thread(self) -> Callable[[Callable[[], None]], object]:
+        return trio.lowlevel.current_trio_token().run_sync_soon
+
     def cancelled_from_outside(self) -> bool:
         return True  # trio's cancellation always comes from a scope
 
