@@ -1,0 +1,259 @@
+"""Running the levels: rounds of settings, each with new processes, until all is known.
+
+A setting gets new processes in each round, which then run all its levels of that round. New ones,
+so that what piles up in a process is not taken for the effect of a level; the same ones for many
+levels, as importing the program takes longer than a level does. Levels and settings are in random
+order.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+import anyio
+
+from walnats_anyio.tune._bench import Bench
+from walnats_anyio.tune._errors import TuneError
+from walnats_anyio.tune._feed import Feed
+from walnats_anyio.tune._process import ProcessDiedError
+from walnats_anyio.tune._result import Setting
+from walnats_anyio.tune._run import Run, Sketch, Window
+from walnats_anyio.tune._sweep import Sweep
+
+WARM_UP = 0.25
+"""Seconds of a level that are not counted, at least."""
+
+LEAST = 0.3
+"""Seconds of a window at least."""
+
+MOST = 5.0
+"""Seconds of a window at most, however much time there is."""
+
+OVERHEAD = 0.4
+"""Seconds of a run in which nothing is measured: filling, connecting, stopping."""
+
+TIGHT = 0.03
+"""Half of the 95 % confidence interval of the throughput that is aimed at, as a share."""
+
+LOAD = 0.8
+"""Share of the throughput at which events come while the queueing is measured."""
+
+EXTRA_RUNS = 14
+"""Runs beside two of each level of the grid: levels in between, and repetitions."""
+
+FAST = 2000.0
+"""Jobs per second from which on a short window has enough of them."""
+
+SHORT = 0.6
+"""Seconds of that short window at most: each job of a longer one would have to be emitted."""
+
+JOBS_LONG = 2.0
+"""Durations of a job that a window has at least."""
+
+LONGEST = 10.0
+"""Seconds up to which a window is made longer for that."""
+
+MOST_QUEUEING = 1.0
+"""Seconds that the queueing is measured for at most."""
+
+IN_STOCK = 1.5
+"""How many times the events that a window should need are in the stream when it begins."""
+
+FIRST_GUESS = 1000.0
+"""Jobs per second that the first level may do, for all that is known."""
+
+MOST_GUESSED = 20_000.0
+"""Jobs per second that are expected of a level that was not measured, at most."""
+
+REFILLS = 3
+"""Times that a window is measured again because the stream ran empty."""
+
+DEATHS = 3
+"""Processes that may die before it is given up."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is going on; `tune` calls a function with it."""
+
+    setting: Setting
+    """The setting that is measured."""
+
+    max_jobs: int
+    """The level that is measured."""
+
+    runs: int
+    """Runs that are over."""
+
+    seconds: float
+    """How long it has taken so far."""
+
+    budget: float
+    """How long it may take."""
+
+    throughput: float | None
+    """Jobs per second of the run that is over now; None: a run begins."""
+
+
+Benches = Callable[[Setting], AbstractAsyncContextManager[Bench]]
+"""Makes a bench for one round of a setting."""
+
+
+class Engine:
+    """Runs levels, and keeps what was measured."""
+
+    def __init__(
+        self,
+        settings: Sequence[Setting],
+        levels: Sequence[int],
+        *,
+        refine: bool,
+        budget: float,
+        benches: Benches,
+        feed: Feed,
+        tell: Callable[[Progress], None],
+    ) -> None:
+        self.sweeps = {
+            setting: Sweep(levels, refine=refine, seed=number)
+            for number, setting in enumerate(settings)
+        }
+        """What was measured in each setting."""
+        self.complete = False
+        """Whether all is known."""
+        self._budget, self._benches, self._feed, self._tell = budget, benches, feed, tell
+        planned = (2 * len(levels) + (EXTRA_RUNS if refine else len(levels))) * len(settings)
+        spare = budget / planned - OVERHEAD - WARM_UP
+        self._most = min(MOST, max(LEAST, spare))
+        self._begin = time.monotonic()
+        self._random = random.Random(len(levels))
+        self._rates: dict[int, float] = {}
+        self._runs = self._deaths = 0
+
+    async def run(self) -> None:
+        """Run rounds until all is known or the budget is spent.
+
+        Raises:
+            TuneError: nothing can be measured.
+        """
+        waiting = list(self.sweeps)
+        while waiting:
+            self._random.shuffle(waiting)
+            for setting in list(waiting):
+                levels = self.sweeps[setting].next_round()
+                if not levels:
+                    waiting.remove(setting)
+                    continue
+                await self._round(setting, levels)
+                if self._seconds() >= self._budget:
+                    return
+        self.complete = True
+
+    async def _round(self, setting: Setting, levels: list[int]) -> None:
+        """Run some levels of a setting, in new processes."""
+        level = levels[0]
+        try:
+            async with self._benches(setting) as bench:
+                for level in levels:
+                    if self._runs and self._seconds() >= self._budget:
+                        return
+                    await self._level(bench, setting, level)
+        except ProcessDiedError as error:
+            self._deaths += 1
+            if self._deaths >= DEATHS or not self._runs:
+                raise TuneError(str(error)) from error
+            self.sweeps[setting].give_up(level)
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._begin
+
+    async def _level(self, bench: Bench, setting: Setting, level: int) -> None:
+        self._say(setting, level, None)
+        sweep = self.sweeps[setting]
+        run = await self._measured(bench, setting, level, first=level not in sweep.runs)
+        self._check(run.window)
+        sweep.add(level, run)
+        self._runs += 1
+        self._say(setting, level, run.window.throughput)
+
+    async def _measured(self, bench: Bench, setting: Setting, level: int, *, first: bool) -> Run:
+        slots = level * setting.workers
+        await self._feed.fill(2 * slots + int(self._rate_of(slots) * 2 * WARM_UP))
+        await bench.start(level, setting.batch)
+        try:
+            warm = await bench.measure(WARM_UP, WARM_UP, 0.0)
+            window = await self._window(bench, slots, warm)
+            self._rates[slots] = window.throughput
+            queueing = Sketch((), 0)
+            if first:
+                queueing = await self._queueing(bench, window.throughput)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._feed.empty()
+        await bench.stop()
+        return Run(window=window, queueing=queueing)
+
+    def _rate_of(self, slots: int) -> float:
+        """What so many slots may do, from what was measured: so much has to be in the stream."""
+        rates = (rate * max(1.0, slots / known) for known, rate in self._rates.items())
+        return min(MOST_GUESSED, max(rates, default=FIRST_GUESS))
+
+    async def _window(self, bench: Bench, slots: int, warm: Window) -> Window:
+        rate, usual = warm.throughput, warm.handling.latency()
+        most = min(self._most, SHORT) if rate > FAST else self._most
+        if usual is not None:  # of a handler that takes long, whole jobs are to be seen
+            most = max(most, min(JOBS_LONG * usual.p50, LONGEST))
+        count = int(IN_STOCK * rate * most)
+        window = warm
+        for _ in range(REFILLS):
+            await self._feed.fill(2 * slots + count)
+            window = await bench.measure(min(LEAST, most), most, TIGHT)
+            if await self._feed.waiting() > slots:
+                break
+            count *= 4  # with an empty stream it was the emitting that was measured
+        return window
+
+    async def _queueing(self, bench: Bench, rate: float) -> Sketch:
+        """How long events wait while there are fewer than could be handled."""
+        if rate <= 0:
+            return Sketch((), 0)
+        seconds = min(MOST_QUEUEING, self._most)
+        await self._feed.empty()
+        results: list[Sketch] = []
+        failures: list[ProcessDiedError] = []
+
+        async def listen(scope: anyio.CancelScope) -> None:
+            try:
+                results.append(await bench.queueing(seconds))
+            except ProcessDiedError as error:
+                failures.append(error)
+                scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listen, tasks.cancel_scope)
+            await self._feed.pace(LOAD * rate, seconds)
+        if failures:
+            raise failures[0]
+        return results[0]
+
+    def _check(self, window: Window) -> None:
+        """See whether anything was measured.
+
+        Raises:
+            TuneError: it was not.
+        """
+        if window.ended and window.failed == window.ended:
+            raise TuneError(
+                f"every job failed, the last one with {window.failure}: tune a handler that works, "
+                "with messages that it takes (messages=[...], --messages FILE)"
+            )
+        if not window.ended:
+            raise TuneError(
+                f"no job ended within {window.seconds:.0f} s, so there is nothing to measure"
+            )
+
+    def _say(self, setting: Setting, level: int, throughput: float | None) -> None:
+        self._tell(Progress(setting, level, self._runs, self._seconds(), self._budget, throughput))

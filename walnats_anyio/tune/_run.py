@@ -1,0 +1,174 @@
+"""One run of one level: what a process measures, and how the runs of a level become a point."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from walnats_anyio.tune._result import Latency, Point
+
+SKETCH = 200
+"""Quantiles that stand for all the times of one kind, so that those of several processes add up."""
+
+DISTURBED = 0.05
+"""Share of the time without a core from which on a run is not trusted, if another one is better."""
+
+
+class Sketch(msgspec.Struct, frozen=True):
+    """Many times, summed up."""
+
+    quantiles: tuple[float, ...]
+    """Evenly spaced ones, in seconds, rising."""
+
+    count: int
+    """How many times there were."""
+
+    @classmethod
+    def of(cls, times: Sequence[float]) -> Sketch:
+        """Sum up times, which are in any order."""
+        ordered = sorted(times)
+        if len(ordered) > SKETCH:
+            last = len(ordered) - 1
+            ordered = [ordered[round(i * last / (SKETCH - 1))] for i in range(SKETCH)]
+        return cls(tuple(ordered), len(times))
+
+    @classmethod
+    def together(cls, sketches: Iterable[Sketch]) -> Sketch:
+        """Those of several processes."""
+        parts = list(sketches)
+        merged = cls.of([time for part in parts for time in part.quantiles])
+        return cls(merged.quantiles, sum(part.count for part in parts))
+
+    def latency(self) -> Latency | None:
+        """Its percentiles; None if there is nothing."""
+        if not self.quantiles:
+            return None
+        last = len(self.quantiles) - 1
+        p50, p95, p99 = (self.quantiles[round(share * last)] for share in (0.5, 0.95, 0.99))
+        return Latency(p50=p50, p95=p95, p99=p99, count=self.count)
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """What one process measured in one window of time."""
+
+    seconds: float
+    """How long the window was."""
+
+    throughput: float
+    """Jobs per second that succeeded; parts of jobs are counted as parts."""
+
+    error: float
+    """Standard error of the throughput."""
+
+    ended: int
+    """Jobs that ended in the window."""
+
+    failed: int
+    """Jobs among them that failed."""
+
+    failure: str | None
+    """How the latest one failed, in words."""
+
+    handling: Sketch
+    """How long the handler took."""
+
+    cpu: float
+    """Cores that were busy."""
+
+    memory: int
+    """Resident memory in bytes."""
+
+    loop_lag: Sketch
+    """How late the event loop was."""
+
+    disturbed: float
+    """Share of the window in which the event loop's thread waited for a core."""
+
+    @classmethod
+    def together(cls, windows: Sequence[Window]) -> Window:
+        """What several processes measured at the same time."""
+        if len(windows) == 1:
+            return windows[0]
+        return cls(
+            seconds=max(each.seconds for each in windows),
+            throughput=sum(each.throughput for each in windows),
+            error=sum(each.error**2 for each in windows) ** 0.5,
+            ended=sum(each.ended for each in windows),
+            failed=sum(each.failed for each in windows),
+            failure=next((each.failure for each in windows if each.failure), None),
+            handling=Sketch.together(each.handling for each in windows),
+            cpu=sum(each.cpu for each in windows),
+            memory=sum(each.memory for each in windows),
+            loop_lag=Sketch.together(each.loop_lag for each in windows),
+            disturbed=max(each.disturbed for each in windows),
+        )
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of one level."""
+
+    window: Window
+    """With all slots busy."""
+
+    queueing: Sketch = Sketch((), 0)
+    """From the emit to the start of the handler, with slots to spare."""
+
+
+def trusted(runs: Sequence[Run]) -> list[Run]:
+    """The runs that others on the machine did not disturb; at least the one disturbed least."""
+    least = min(run.window.disturbed for run in runs)
+    limit = max(DISTURBED, least * 1.2)
+    return [run for run in runs if run.window.disturbed <= limit]
+
+
+def throughput(runs: Sequence[Run]) -> float:
+    """The median over the runs that can be trusted."""
+    return statistics.median(run.window.throughput for run in trusted(runs))
+
+
+def standard_error(runs: Sequence[Run]) -> float:
+    """That of the throughput: from what the runs differ by, or from within, where that is more."""
+    kept = trusted(runs)
+    within = statistics.median(run.window.error for run in kept) / len(kept) ** 0.5
+    if len(kept) == 1:
+        return within
+    between = statistics.stdev(run.window.throughput for run in kept) / len(kept) ** 0.5
+    return max(within, between)
+
+
+def point_of(max_jobs: int, runs: Sequence[Run]) -> Point:
+    """Medians over the runs that can be trusted."""
+    kept = [run.window for run in trusted(runs)]
+    value, error = throughput(runs), standard_error(runs)
+    ended = sum(each.ended for each in kept)
+    handling = _median_latency([each.handling for each in kept])
+    assert handling is not None  # a run without any job that ended is none
+    lag = _median_latency([each.loop_lag for each in kept])
+    return Point(
+        max_jobs=max_jobs,
+        throughput=value,
+        low=max(0.0, value - 1.96 * error),
+        high=value + 1.96 * error,
+        runs=len(runs),
+        handling=handling,
+        queueing=_median_latency([run.queueing for run in runs]),
+        cpu=statistics.median(each.cpu for each in kept),
+        memory=min(each.memory for each in kept),
+        loop_lag=lag or Latency(p50=0.0, p95=0.0, p99=0.0, count=0),
+        failed=sum(each.failed for each in kept) / ended if ended else 0.0,
+        disturbed=statistics.median(each.disturbed for each in kept),
+    )
+
+
+def _median_latency(sketches: Sequence[Sketch]) -> Latency | None:
+    found = [latency for sketch in sketches if (latency := sketch.latency())]
+    if not found:
+        return None
+    return Latency(
+        p50=statistics.median(each.p50 for each in found),
+        p95=statistics.median(each.p95 for each in found),
+        p99=statistics.median(each.p99 for each in found),
+        count=sum(each.count for each in found),
+    )
