@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import Signals
 from typing import Annotated, Any
 
 import anyio
@@ -124,7 +123,7 @@ class Request:
     ] = None
     choices: Choices = field(default=Choices())
     budget: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="How long it may take.")
+        float, typer.Option(min=1, metavar="SECONDS", help="About how long it may take.")
     ] = BUDGET
     chart: Annotated[
         Path | None,
@@ -157,6 +156,10 @@ def tune(request: Request) -> None:
     """
     with explained(request.debug):
         plan = _plan(request)
+        note(
+            f"tuning {plan.actor.name} for up to {plan.budget:g} s; Ctrl-C concludes from what was "
+            "measured until then"
+        )
         tuning = _measured(request, plan)
         report = msgspec.to_builtins(tuning)
         screen = out(for_program=to_standard_output(request.json))
@@ -236,26 +239,26 @@ def _measured(request: Request, plan: Plan) -> Tuning:
         typer.Exit: a signal came before there was anything.
     """
     results: list[Tuning] = []
-    scope = anyio.CancelScope()
     bar = Bar(out(for_program=True))
 
     async def body(stop: Stop) -> None:
+        scope = anyio.CancelScope()
+
         def conclude_now() -> None:
             note("ending: concluding from what was measured")
             scope.cancel()
 
         stop.graceful = conclude_now
-        with bar:
-            results.append(await run(plan, bar.tell, scope))
+        try:
+            with bar:
+                results.append(await run(plan, bar.tell, scope))
+        except TuneError:
+            if not scope.cancel_called:
+                raise
+            note("nothing was measured before the signal came")
 
-    try:
-        stop = anyio.run(stoppable, body, LAST_RESORT, backend=request.backend.value)
-    except TuneError as error:
-        if not scope.cancel_called:
-            raise
-        note(str(error))
-        raise typer.Exit(code_of_signal(Signals.SIGINT)) from error
+    stop = anyio.run(stoppable, body, LAST_RESORT, backend=request.backend.value)
     if not results:
-        assert stop.first is not None
+        assert stop.first is not None  # else there is a result, or an error was raised
         raise typer.Exit(code_of_signal(stop.second or stop.first))
     return results[0]

@@ -24,14 +24,28 @@ FAILING = 0.02
 """Share of failed jobs that is worth a word."""
 
 
-def curve_of(setting: Setting, points: list[Point], fit: Fit | None, noise: float) -> Curve:
-    """What follows from the points, and from the law where it describes them."""
+def curve_of(
+    setting: Setting,
+    points: list[Point],
+    measured: dict[int, float],
+    fit: Fit | None,
+    noise: float,
+) -> Curve:
+    """What follows from the points, and from the law where it describes them.
+
+    Args:
+        setting: what it was measured with.
+        points: what was measured.
+        measured: jobs per second by level; 0 at those that are no choice.
+        fit: the law.
+        noise: by how much the throughputs are uncertain, as a share.
+    """
     points = sorted(points, key=lambda point: point.max_jobs)
-    measured = {point.max_jobs: point.throughput for point in points}
     values = measured
     if fit is not None and fit.good:
         # The law is smoother than what was measured, and knows the levels in between.
-        levels = range(min(measured), max(measured) + 1)
+        right = [level for level, value in measured.items() if value > 0]
+        levels = range(min(right), max(right) + 1)
         values = {level: float(law(level, fit.a, fit.s, fit.k)) for level in levels}
         noise = 0.0
     recommended = _choice.recommended(values, noise)
@@ -86,8 +100,9 @@ def _beyond(curve: Curve, values: dict[int, float]) -> str | None:
             return None
         return f"it still rises at {top}, the highest level measured: try more"
     level = curve.peak_max_jobs
-    falling = [n for n, value in values.items() if n > level and value < FALLS * values[level]]
-    if falling:
+    if not values[top]:
+        return None
+    if values[top] < FALLS * values[level]:
         return f"beyond {level} the throughput falls, by {_loss(values, level)} at {top}"
     return "more jobs only wait for each other"
 

@@ -28,6 +28,12 @@ LONGER = 1.4
 TO_STOP = 5.0
 """Seconds that running jobs have at the end of a level."""
 
+LOOK_EVERY = 0.02
+"""Seconds between two looks at how far it is."""
+
+TO_WARM_UP = 10.0
+"""Seconds after which a level is warm, however few jobs have ended."""
+
 LATE = 1.0
 """Seconds after the last emit in which events may still arrive."""
 
@@ -39,6 +45,10 @@ class Bench(Protocol):
         """Start to listen; returns when the actor is receiving."""
         ...
 
+    async def warm_up(self, seconds: float, jobs: int) -> Window:
+        """Run until so many jobs have ended, and for so many seconds at least."""
+        ...
+
     async def measure(self, least: float, most: float, tight: float) -> Window:
         """Measure until the confidence interval is tight.
 
@@ -47,6 +57,10 @@ class Bench(Protocol):
             most: seconds that it takes at most, once a few jobs have ended.
             tight: half of the 95 % confidence interval, as a share of the throughput.
         """
+        ...
+
+    async def idle(self) -> None:
+        """Wait until no job is running."""
         ...
 
     async def queueing(self, seconds: float) -> Sketch:
@@ -122,18 +136,37 @@ class LocalBench:
             self._connected = None
             self._over.set()
 
-    async def measure(self, least: float, most: float, tight: float) -> Window:
-        """Measure until the confidence interval is tight, see `Bench`."""
+    async def warm_up(self, seconds: float, jobs: int) -> Window:
+        """Run until so many jobs have ended, see `Bench`."""
+        self._reset()
+        begin = time.perf_counter()
+        limit = max(TO_WARM_UP, self._actor.job_timeout)
+        while True:
+            await anyio.sleep(LOOK_EVERY)
+            end = time.perf_counter()
+            ended = len(self._recorder.notes)
+            patient = end - begin < (TO_WARM_UP if ended else limit)
+            if end - begin >= seconds and (ended >= jobs or not patient):
+                return self._window(begin, end, *self._throughput(begin, end))
+
+    def _reset(self) -> None:
         self._recorder.reset()
         self._usage.reset()
         self.lag.reset()
+
+    def _throughput(self, begin: float, end: float) -> tuple[float, float]:
+        return throughput(self._recorder.notes, self._recorder.running(), begin, end)
+
+    async def measure(self, least: float, most: float, tight: float) -> Window:
+        """Measure until the confidence interval is tight, see `Bench`."""
+        self._reset()
         begin = time.perf_counter()
         length = least
         while True:
             await anyio.sleep(max(0.0, begin + length - time.perf_counter()))
             end = time.perf_counter()
             ended = len(self._recorder.notes)
-            rate, error = throughput(self._recorder.notes, self._recorder.running(), begin, end)
+            rate, error = self._throughput(begin, end)
             exact = ended >= ENOUGH_JOBS and error * T_QUANTILE <= tight * rate
             over = end - begin >= most and ended >= FEWEST_JOBS
             if exact or over or end - begin >= most + self._actor.job_timeout:
@@ -153,8 +186,15 @@ class LocalBench:
             cpu=self._usage.cpu(),
             memory=self._usage.memory(),
             loop_lag=self.lag.sketch(),
+            busy=self._usage.busy(),
             disturbed=self._usage.disturbed(),
         )
+
+    async def idle(self) -> None:
+        """Wait until no job is running."""
+        give_up_at = time.perf_counter() + TO_STOP
+        while self._recorder.running() and time.perf_counter() < give_up_at:  # noqa: ASYNC110 - an event set by each job would be measured as well
+            await anyio.sleep(LOOK_EVERY)
 
     async def queueing(self, seconds: float) -> Sketch:
         """Note how long events wait, see `Bench`."""

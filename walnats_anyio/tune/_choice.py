@@ -1,7 +1,7 @@
 """Which level to recommend, from throughputs alone: pure functions.
 
 A level is good enough when no higher one is worth having: not one with 5 % more throughput, and not
-one of at least twice the jobs with 11 % more; in between the price rises with the jobs. The lowest
+one of at least twice the jobs with 15 % more; in between the price rises with the jobs. The lowest
 such level is recommended. A plain share of the peak would do neither for a handler that needs one
 job at a time (two jobs hide the way to the server and back, and so gain some per cent) nor for a
 pool of ten connections (whose ninth brings 10 %).
@@ -15,10 +15,10 @@ from collections.abc import Mapping
 LITTLE = 0.05
 """Gain that is never worth more jobs."""
 
-DOUBLED = 0.11
+DOUBLED = 0.15
 """Gain that is not worth twice the jobs, or more."""
 
-AT_PEAK = 0.02
+AT_PEAK = 0.03
 """How close to the highest throughput counts as having reached it."""
 
 STILL_RISING = 0.9

@@ -66,6 +66,7 @@ class Usage:
     def reset(self) -> None:
         """Start the clocks."""
         self._wall = time.perf_counter()
+        self._thread = time.thread_time()
         self._cpu = self._cpu_seconds()
         self._delay = _seconds_without_core()
 
@@ -73,6 +74,10 @@ class Usage:
         """Cores that were busy since then."""
         wall = time.perf_counter() - self._wall
         return max(0.0, self._cpu_seconds() - self._cpu) / wall
+
+    def busy(self) -> float:
+        """Share of the time since then in which this thread ran: 1.0 is all of it."""
+        return (time.thread_time() - self._thread) / (time.perf_counter() - self._wall)
 
     def disturbed(self) -> float:
         """Share of the time since then in which this thread could have run and had no core."""

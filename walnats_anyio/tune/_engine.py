@@ -8,6 +8,7 @@ order.
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -56,6 +57,9 @@ JOBS_LONG = 2.0
 
 LONGEST = 10.0
 """Seconds up to which a window is made longer for that."""
+
+EVENTS_QUEUED = 200
+"""Events by which the queueing is measured, if there is time for that."""
 
 MOST_QUEUEING = 1.0
 """Seconds that the queueing is measured for at most."""
@@ -129,6 +133,7 @@ class Engine:
         spare = budget / planned - OVERHEAD - WARM_UP
         self._most = min(MOST, max(LEAST, spare))
         self._begin = time.monotonic()
+        self._cores = os.cpu_count() or 1
         self._random = random.Random(len(levels))
         self._rates: dict[int, float] = {}
         self._runs = self._deaths = 0
@@ -148,7 +153,7 @@ class Engine:
                     waiting.remove(setting)
                     continue
                 await self._round(setting, levels)
-                if self._seconds() >= self._budget:
+                if self._spent():
                     return
         self.complete = True
 
@@ -158,7 +163,7 @@ class Engine:
         try:
             async with self._benches(setting) as bench:
                 for level in levels:
-                    if self._runs and self._seconds() >= self._budget:
+                    if self._spent():
                         return
                     await self._level(bench, setting, level)
         except ProcessDiedError as error:
@@ -169,6 +174,11 @@ class Engine:
 
     def _seconds(self) -> float:
         return time.monotonic() - self._begin
+
+    def _spent(self) -> bool:
+        # Without a run of each level there is nothing to compare: that much is always measured.
+        begun = all(sweep.begun for sweep in self.sweeps.values())
+        return begun and self._seconds() >= self._budget
 
     async def _level(self, bench: Bench, setting: Setting, level: int) -> None:
         self._say(setting, level, None)
@@ -184,8 +194,12 @@ class Engine:
         await self._feed.fill(2 * slots + int(self._rate_of(slots) * 2 * WARM_UP))
         await bench.start(level, setting.batch)
         try:
-            warm = await bench.measure(WARM_UP, WARM_UP, 0.0)
+            # Every slot has had a job: until then, jobs that wait for each other wait too little.
+            warm = await bench.warm_up(WARM_UP, level)
+            self._check(warm)
             window = await self._window(bench, slots, warm)
+            if setting.workers < self._cores:  # else it may be its own processes that take cores
+                window = window.undisturbed()
             self._rates[slots] = window.throughput
             queueing = Sketch((), 0)
             if first:
@@ -202,7 +216,9 @@ class Engine:
         return min(MOST_GUESSED, max(rates, default=FIRST_GUESS))
 
     async def _window(self, bench: Bench, slots: int, warm: Window) -> Window:
-        rate, usual = warm.throughput, warm.handling.latency()
+        # Those that fail are taken from the stream as well.
+        rate = max(warm.throughput, warm.ended / warm.seconds)
+        usual = warm.handling.latency()
         most = min(self._most, SHORT) if rate > FAST else self._most
         if usual is not None:  # of a handler that takes long, whole jobs are to be seen
             most = max(most, min(JOBS_LONG * usual.p50, LONGEST))
@@ -220,8 +236,9 @@ class Engine:
         """How long events wait while there are fewer than could be handled."""
         if rate <= 0:
             return Sketch((), 0)
-        seconds = min(MOST_QUEUEING, self._most)
+        seconds = min(MOST_QUEUEING, max(LEAST, EVENTS_QUEUED / (LOAD * rate)))
         await self._feed.empty()
+        await bench.idle()
         results: list[Sketch] = []
         failures: list[ProcessDiedError] = []
 

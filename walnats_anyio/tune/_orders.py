@@ -44,7 +44,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """One of the further lines: a method of the bench, and its arguments."""
 
     do: str
-    """`start`, `measure`, `queueing` or `stop`."""
+    """`start`, `warm_up`, `measure`, `idle`, `queueing` or `stop`."""
 
     arguments: tuple[Any, ...] = ()
     """In order."""

@@ -19,7 +19,7 @@ T = TypeVar("T")
 TO_LOAD = 120.0
 """Seconds in which a worker process must have imported the actor's module."""
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that an answer may take beyond what it has to: a handler may block the event loop."""
 
 _answers = msgspec.json.Decoder(Answer)
@@ -83,10 +83,19 @@ class RemoteBench:
         """Start to listen, see `Bench`."""
         await self._order("start", max_jobs, batch)
 
+    async def warm_up(self, seconds: float, jobs: int) -> Window:
+        """Run until so many jobs have ended, see `Bench`."""
+        answers = await self._order("warm_up", seconds, jobs, seconds=seconds)
+        return Window.together([each.window for each in answers if each.window])
+
     async def measure(self, least: float, most: float, tight: float) -> Window:
         """Measure until the confidence interval is tight, see `Bench`."""
         answers = await self._order("measure", least, most, tight, seconds=2 * most)
         return Window.together([each.window for each in answers if each.window])
+
+    async def idle(self) -> None:
+        """Wait until no job is running, see `Bench`."""
+        await self._order("idle")
 
     async def queueing(self, seconds: float) -> Sketch:
         """Note how long events wait, see `Bench`."""

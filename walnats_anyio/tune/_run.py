@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -12,7 +12,13 @@ from walnats_anyio.tune._result import Latency, Point
 SKETCH = 200
 """Quantiles that stand for all the times of one kind, so that those of several processes add up."""
 
-DISTURBED = 0.05
+MORE_FAILURES = 0.02
+"""Share of failed jobs, beyond that of other levels, up to which it may be chance."""
+
+LEAST_FREE = 0.05
+"""Share of a core below which nothing can be said of what would have been."""
+
+DISTURBED = 0.15
 """Share of the time without a core from which on a run is not trusted, if another one is better."""
 
 
@@ -83,8 +89,28 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     loop_lag: Sketch
     """How late the event loop was."""
 
+    busy: float
+    """Share of the window in which the event loop's thread ran."""
+
     disturbed: float
-    """Share of the window in which the event loop's thread waited for a core."""
+    """Share of the window in which it could have run, and had no core."""
+
+    def undisturbed(self) -> Window:
+        """What it would have been if others had not used the core.
+
+        An event loop that is busy all the time loses throughput in proportion to the time that it
+        is not let run; one that mostly waits loses next to nothing.
+        """
+        free = max(1 - self.disturbed, LEAST_FREE)
+        share = min(1.0, self.busy / free)
+        factor = 1 + share * (1 / free - 1)
+        return msgspec.structs.replace(
+            self,
+            throughput=self.throughput * factor,
+            error=self.error * factor,
+            disturbed=self.disturbed * (1 - share),
+            cpu=self.cpu * factor,
+        )
 
     @classmethod
     def together(cls, windows: Sequence[Window]) -> Window:
@@ -102,7 +128,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
             cpu=sum(each.cpu for each in windows),
             memory=sum(each.memory for each in windows),
             loop_lag=Sketch.together(each.loop_lag for each in windows),
-            disturbed=max(each.disturbed for each in windows),
+            busy=statistics.fmean(each.busy for each in windows),
+            disturbed=statistics.fmean(each.disturbed for each in windows),
         )
 
 
@@ -119,13 +146,28 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 def trusted(runs: Sequence[Run]) -> list[Run]:
     """The runs that others on the machine did not disturb; at least the one disturbed least."""
     least = min(run.window.disturbed for run in runs)
-    limit = max(DISTURBED, least * 1.2)
+    limit = max(DISTURBED, least * 1.5)
     return [run for run in runs if run.window.disturbed <= limit]
 
 
 def throughput(runs: Sequence[Run]) -> float:
     """The median over the runs that can be trusted."""
     return statistics.median(run.window.throughput for run in trusted(runs))
+
+
+def failed(runs: Sequence[Run]) -> float:
+    """Share of the jobs that failed."""
+    ended = sum(run.window.ended for run in runs)
+    return sum(run.window.failed for run in runs) / ended if ended else 0.0
+
+
+def throughputs(runs: Mapping[int, Sequence[Run]]) -> dict[int, float]:
+    """Jobs per second by level; 0 where more jobs fail than elsewhere, as nobody wants that."""
+    usual = min(map(failed, runs.values()), default=0.0)
+    return {
+        level: throughput(each) if failed(each) <= usual + MORE_FAILURES else 0.0
+        for level, each in sorted(runs.items())
+    }
 
 
 def standard_error(runs: Sequence[Run]) -> float:
@@ -142,7 +184,6 @@ def point_of(max_jobs: int, runs: Sequence[Run]) -> Point:
     """Medians over the runs that can be trusted."""
     kept = [run.window for run in trusted(runs)]
     value, error = throughput(runs), standard_error(runs)
-    ended = sum(each.ended for each in kept)
     handling = _median_latency([each.handling for each in kept])
     assert handling is not None  # a run without any job that ended is none
     lag = _median_latency([each.loop_lag for each in kept])
@@ -157,7 +198,7 @@ def point_of(max_jobs: int, runs: Sequence[Run]) -> Point:
         cpu=statistics.median(each.cpu for each in kept),
         memory=min(each.memory for each in kept),
         loop_lag=lag or Latency(p50=0.0, p95=0.0, p99=0.0, count=0),
-        failed=sum(each.failed for each in kept) / ended if ended else 0.0,
+        failed=failed(runs),
         disturbed=statistics.median(each.disturbed for each in kept),
     )
 

@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from walnats_anyio.tune import _choice
-from walnats_anyio.tune._run import Run, throughput, trusted
+from walnats_anyio.tune._run import Run, throughputs, trusted
 
 REPEATS = 2
 """Runs of each level that can be trusted."""
@@ -63,13 +63,18 @@ class Sweep:
         self._levels = sorted(set(levels))
         self._refine = refine
         self._random = random.Random(seed)
-        self._begun = False
+        self._asked = False
         self._hopeless: set[int] = set()
         self.runs: dict[int, list[Run]] = {}
         """What was measured, by level."""
 
+    @property
+    def begun(self) -> bool:
+        """Whether each level of the first round has been measured, or given up."""
+        return set(self._levels) <= self.runs.keys() | self._hopeless
+
     def add(self, level: int, run: Run) -> None:
-        """Add a run; one that a level is without any job that ended is left out."""
+        """Add a run."""
         self.runs.setdefault(level, []).append(run)
 
     def give_up(self, level: int) -> None:
@@ -78,8 +83,8 @@ class Sweep:
 
     def next_round(self) -> list[int]:
         """The levels to measure next, in order; none when all is known."""
-        if not self._begun:
-            self._begun = True
+        if not self._asked:
+            self._asked = True
             levels = list(self._levels)
         elif not self.runs:
             levels = []
@@ -92,9 +97,12 @@ class Sweep:
     def _next(self) -> list[int]:
         values, noise = self.throughputs(), self.noise()
         new = self._between(values, noise) if self._refine else set[int]()
-        wanted = dict.fromkeys([*self.runs, *self._levels], REPEATS)
-        if not new:
-            wanted |= dict.fromkeys(self._close(values, noise), CLOSE)
+        close = self._close(values, noise)
+        if new:  # first where it falls: time may be short
+            wanted = dict.fromkeys(close, REPEATS)
+        else:
+            wanted = dict.fromkeys([*self.runs, *self._levels], REPEATS)
+            wanted |= dict.fromkeys(close, CLOSE)
         again = {level for level, count in wanted.items() if self._missing(level, count)}
         return sorted(new | again)
 
@@ -124,7 +132,7 @@ class Sweep:
 
     def throughputs(self) -> dict[int, float]:
         """Jobs per second by level."""
-        return {level: throughput(runs) for level, runs in sorted(self.runs.items())}
+        return throughputs(self.runs)
 
     def noise(self) -> float:
         """By how much runs of one level differ, as a share: a standard deviation."""

@@ -27,7 +27,7 @@ from walnats_anyio.tune._plan import BUDGET, TOP, Plan, check_budget, check_leve
 from walnats_anyio.tune._prepare import measured_actor, measured_event
 from walnats_anyio.tune._remote import remote_bench
 from walnats_anyio.tune._result import Curve, Setting, Tuning
-from walnats_anyio.tune._run import point_of, standard_error, throughput
+from walnats_anyio.tune._run import point_of, standard_error
 from walnats_anyio.tune._sweep import Sweep
 from walnats_anyio.tune._target import choose, load
 from walnats_anyio.tune._window import Recorder
@@ -65,8 +65,8 @@ async def tune(
     order, and the Universal Scalability Law is fitted to the throughput. Streams of the actor's are
     never touched: those that are made have a namespace of their own, and are deleted at the end.
 
-    Blocks for `budget` seconds at most, and for the time that it takes to finish the level that is
-    measured then. Cancelled, it cleans up within 15 seconds, and nothing of it is left.
+    Blocks for about `budget` seconds, and longer where one run of each level takes longer: so much
+    is always measured. Cancelled, it cleans up within 15 seconds, and nothing of it is left.
 
     Args:
         actor: "MODULE:NAME" of an `Actors`, an `Actor`, or a function that returns one of them. It
@@ -81,7 +81,7 @@ async def tune(
         batch: values of `batch` of `listen` to compare. Default None.
         backends: event loops to compare, of "asyncio" and "trio". None: the one that runs.
         uvloop: `(False, True)` compares asyncio without and with uvloop. Default without.
-        budget: seconds that it takes at most. At least 1, default 60.
+        budget: seconds after which only the first round is finished. At least 1, default 60.
         max_threads: as of `listen`.
         max_processes: as of `listen`.
         progress: called when a level begins and when it is over, in the event loop.
@@ -94,8 +94,7 @@ async def tune(
         What was measured, and what is recommended.
 
     Raises:
-        TuneError: nothing could be measured: every job fails, its process dies, or the budget is
-            too small.
+        TuneError: nothing could be measured: every job fails, or its process dies.
         ValueError: an argument is out of its range, or no messages can be made from the schema.
         TypeError: an argument is of a wrong type.
         ModuleNotFoundError: SciPy is missing (extra `tune`), or what is to be compared.
@@ -270,7 +269,7 @@ def conclude(
     """
     curves = [_curve(setting, sweep) for setting, sweep in sweeps.items() if sweep.runs]
     if not curves:
-        raise TuneError(f"nothing was measured in {seconds:.1f} s: give it more time (budget)")
+        raise TuneError(f"nothing was measured within {seconds:.1f} s: no level came to its end")
     best = max(curves, key=lambda curve: throughput_at(curve, curve.recommended_max_jobs))
     advice = best.advice if len(sweeps) == 1 else f"{best.setting}: {best.advice}"
     return Tuning(
@@ -292,10 +291,8 @@ def conclude(
 
 def _curve(setting: Setting, sweep: Sweep) -> Curve:
     points = [point_of(level, runs) for level, runs in sweep.runs.items()]
-    fit = fit_law(
-        [
-            Measured(level, throughput(runs), standard_error(runs))
-            for level, runs in sweep.runs.items()
-        ]
-    )
-    return curve_of(setting, points, fit, sweep.noise())
+    values = sweep.throughputs()
+    measured = [
+        Measured(level, value, standard_error(sweep.runs[level])) for level, value in values.items()
+    ]
+    return curve_of(setting, points, values, fit_law(measured), sweep.noise())
