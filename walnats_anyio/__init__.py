@@ -14,6 +14,7 @@ from walnats_anyio._actors import (
     Reject,
     Retry,
     WorkerProcessError,
+    current_context,
 )
 from walnats_anyio._events import Event, Events, Limits
 from walnats_anyio._link import (
@@ -54,6 +55,7 @@ __all__ = [
     "StreamExistsError",
     "WalnatsError",
     "WorkerProcessError",
+    "current_context",
     "dead_letters",
     "middlewares",
     "serializers",

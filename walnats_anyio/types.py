@@ -12,7 +12,13 @@ from walnats_anyio._actors import (
 )
 from walnats_anyio._events import BaseEvent, ConnectedEvents, EmitStatistics
 from walnats_anyio._link import ConnectionStatistics
-from walnats_anyio.middlewares import BaseContext, Context, ErrorContext, OkContext
+from walnats_anyio.middlewares import (
+    BaseContext,
+    Context,
+    EmitContext,
+    ErrorContext,
+    OkContext,
+)
 
 __all__ = [
     "ActorStatistics",
@@ -23,6 +29,7 @@ __all__ = [
     "ConnectedEvents",
     "ConnectionStatistics",
     "Context",
+    "EmitContext",
     "EmitStatistics",
     "Ended",
     "ErrorContext",

@@ -254,3 +254,18 @@ def test_the_installed_command_finds_modules_of_the_current_directory(
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == ""
+
+
+def test_one_actor_of_several(shop: Shop, emit: Emit, nats_url: str) -> None:
+    options = ("--server", nats_url, "--actor")
+    with started(shop.directory, "run", "shop:ACTORS", *options, "nine") as command:
+        assert command.ends() == 2
+        assert "there is no actor 'nine': there is 'pack'" in command.output
+    shop.let_go()
+    with started(shop.directory, "run", "shop:ACTORS", *options, "pack") as command:
+        command.says(READY)
+        emit(range(2))
+        shop.until_started(2)
+        command.send(signal.SIGTERM)
+        assert command.ends() == 0
+    assert sorted(shop.noted("done")) == [0, 1]

@@ -37,8 +37,8 @@ async def test_hooks_are_called_in_order(url: str, event: Event[int], journal: C
         "first start",
         "second start",
         "handler 1",
-        "first success",
         "second success",
+        "first success",
     ]
 
 
@@ -51,7 +51,7 @@ async def test_hooks_of_a_failure(url: str, event: Event[int], journal: Calls) -
         await on.emit(7)
         await until(lambda: len(journal) == 4)
         await on.until_left(actor, 1)
-    assert told(journal) == ["first start", "second start", "first failure", "second failure"]
+    assert told(journal) == ["first start", "second start", "second failure", "first failure"]
     (context,) = {
         id(context): context for _, hook, context in journal if hook == "failure"
     }.values()
@@ -131,7 +131,7 @@ async def test_a_timeout_is_a_failure(url: str, event: Event[int], journal: Call
     async with running(url, actor) as on:
         await on.emit(7)
         await until(lambda: len(journal) == 4)
-    assert told(journal) == ["first start", "second start", "first failure", "second failure"]
+    assert told(journal) == ["first start", "second start", "second failure", "first failure"]
     context = journal[-1][2]
     assert isinstance(context, ErrorContext)
     assert isinstance(context.exception, TimeoutError)
@@ -146,7 +146,7 @@ async def test_what_cannot_be_decoded_is_a_failure(
     async with running(url, actor) as on:
         await on.emit_raw(b"{")
         await until(lambda: len(journal) == 2)
-    assert told(journal) == ["first failure", "second failure"]
+    assert told(journal) == ["second failure", "first failure"]
     context = journal[-1][2]
     assert isinstance(context, ErrorContext)
     assert context.message is None
@@ -162,7 +162,7 @@ async def test_a_rejection_is_a_failure(url: str, event: Event[int], journal: Ca
     async with running(url, actor) as on:
         await on.emit(1)
         await on.until_done(actor)
-    assert told(journal)[2:] == ["first failure", "second failure"]
+    assert told(journal)[2:] == ["second failure", "first failure"]
 
 
 async def test_nats_is_told_of_a_failure_after_the_hooks(
@@ -237,7 +237,7 @@ async def test_what_a_hook_raises_changes_nothing(
         await on.until_left(actor, 1)
     assert sorted(handled.messages) == [0, 2]
     for hook in ("on_start", "on_failure", "on_success"):
-        assert f"actor 'a': {hook} of 'Raising' raised" in caplog.text
+        assert f"event {event.name!r}: Raising: {hook} raised" in caplog.text
 
 
 @pytest.mark.parametrize("hook", ["on_start", "on_failure", "on_success"])

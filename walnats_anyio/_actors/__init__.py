@@ -5,6 +5,7 @@ from __future__ import annotations
 from walnats_anyio._actors._connection import ConnectedActors
 from walnats_anyio._actors._registry import Actors
 from walnats_anyio._actors._statistics import ActorStatistics, ListenStatistics
+from walnats_anyio._actors.declare import current_context
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._choices import ExecuteIn, Priority, Reject, Retry
 from walnats_anyio._actors.run import HandlerError, WorkerProcessError
@@ -25,4 +26,5 @@ __all__ = [
     "Retry",
     "Summary",
     "WorkerProcessError",
+    "current_context",
 ]

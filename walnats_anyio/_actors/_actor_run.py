@@ -43,7 +43,7 @@ class ActorRun:
         self._slots = min(actor.max_jobs, host.budget.total)
         self._link = link = host.link
         attempts = Attempts(self.on_server, link)
-        self.deliveries = Deliveries(link, attempts, self.counts)
+        self.deliveries = Deliveries(actor, link, attempts, self.counts, host.emitter)
         self.workers = workers = Workers(
             actor,
             host.scheduler,
@@ -114,8 +114,9 @@ class ActorRun:
     def release(self) -> None:
         """Forget the parts, and have them forget each other; see `Listening.release`."""
         workers = self.workers
-        for part in (workers.jobs, workers.conclusion, workers, self.consumer, self.deliveries):
+        for part in (workers.jobs, workers.conclusion, workers, self.consumer):
             vars(part).clear()
+        self.deliveries.release()
         vars(self).clear()
 
     def hand_back_all(self) -> None:

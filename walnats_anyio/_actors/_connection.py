@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,14 +14,16 @@ from anyio.abc import TaskStatus
 
 from walnats_anyio import _letters
 from walnats_anyio._actors._consumers import check_consumers, for_each, register_consumer
+from walnats_anyio._actors._lifespan import LifespanRun
 from walnats_anyio._actors._listen import Listening
 from walnats_anyio._actors._statistics import ActorStatistics, ListenStatistics
-from walnats_anyio._actors.declare._actor import on_server
+from walnats_anyio._actors.declare._actor import Actor, on_server
 from walnats_anyio._actors.pull import Options, Polls
 from walnats_anyio._actors.run import Executors
 from walnats_anyio._actors.settle import Summary, _attempts
 from walnats_anyio._events._arguments import check_count, check_seconds
 from walnats_anyio._link import (
+    Connected,
     ConnectionLostError,
     Link,
     Prefixes,
@@ -46,15 +48,14 @@ LEFT = (
 )
 
 
-class ConnectedActors:
+class ConnectedActors(Connected):
     """The actors of a registry, connected to NATS. Made by `Actors.connect`."""
 
-    __slots__ = ("_actors", "_last", "_link", "_listening", "_on_server", "_stop_first")
+    __slots__ = ("_actors", "_last", "_listening", "_stop_first")
 
     def __init__(self, actors: Actors, link: Link) -> None:
+        super().__init__(link)
         self._actors = actors
-        self._on_server = [on_server(actor, link.prefixes) for actor in actors]
-        self._link = link
         self._listening: Listening | None = None
         self._stop_first = False
         self._last = ListenStatistics(
@@ -73,15 +74,20 @@ class ConnectedActors:
         listening = ", listening" if self._listening is not None else ""
         return f"<ConnectedActors of {self._actors!r}, {self._link.state}{listening}>"
 
-    async def register(self) -> None:
-        """Make the consumers of all actors on the server what the actors declare.
+    async def register(self, actors: Iterable[str] | None = None) -> None:
+        """Make the consumers of the actors on the server what the actors declare.
 
         From then on the actors' events are kept for them. What it changes of a consumer that
         exists is logged as a warning. It also creates the stream of dead letters, and one for
         notes of what actors hand back, unless they are there. Blocks for two or three requests to
         the server for each actor. Can be called any number of times, by any number of processes.
 
+        Args:
+            actors: the names of those to register. None: all of them.
+
         Raises:
+            ValueError: there is no actor of such a name, or none is named.
+            TypeError: `actors` is not a list of names.
             StreamConfigError: there is no stream for an actor's event: register the event first.
                 Or the stream of that name belongs to another event.
             ConsumerConfigError: a consumer of an actor's name is of another kind, which NATS cannot
@@ -90,8 +96,9 @@ class ConnectedActors:
                 has no JetStream.
             ExceptionGroup: more than one actor failed; holds these errors.
         """
-        await for_each(self._on_server, register_consumer, self._link)
-        await self._create_streams()
+        chosen = self._actors.only(actors)
+        await for_each(self._named_on_server(chosen), register_consumer, self._link)
+        await self._create_streams(chosen)
 
     async def listen(
         self,
@@ -104,6 +111,7 @@ class ConnectedActors:
         max_processes: int | None = None,
         max_threads: int | None = None,
         shutdown_timeout: float | None = None,
+        actors: Iterable[str] | None = None,
         task_status: TaskStatus[None] = TASK_STATUS_IGNORED,
     ) -> Summary:
         """Handle events, until it is cancelled or `shutdown` is called.
@@ -129,7 +137,10 @@ class ConnectedActors:
             max_threads: worker threads at once, for `ExecuteIn.THREAD`. None: 4 more than there are
                 cores, at most 32.
             shutdown_timeout: seconds that running jobs have after `shutdown`; then they are
-                cancelled. None: as long as they take.
+                cancelled. None: as long as they take. Entering and leaving the `lifespan` is cut
+                short by then as well; leaving it has 2 seconds at least, if the timeout is no
+                shorter.
+            actors: the names of those to run. None: all of them.
             task_status: for `task_group.start`.
 
         Returns:
@@ -137,7 +148,7 @@ class ConnectedActors:
             back. The log has it as well, at level INFO, however `listen` ends.
 
         Raises:
-            ValueError: an argument is out of its range.
+            ValueError: an argument is out of its range, or there is no actor of such a name.
             TypeError: an argument is of a wrong type.
             ConsumerConfigError: an actor is not registered, or with the consumer on the server its
                 events would not come as they should. What differs and breaks no promise is logged
@@ -146,6 +157,7 @@ class ConnectedActors:
             RuntimeError: this connection is listening already; or the main program has no guard,
                 and runs again in a worker process.
             ConnectionLostError: the connection is closed for good, or was left while it listened.
+            Exception: what the `lifespan` raised.
             ExceptionGroup: more than one thing broke while listening; holds these errors.
         """
         refuse_again("listen()")
@@ -160,31 +172,50 @@ class ConnectedActors:
             poll_delay = 2.0 if burst else 30.0
         # A request that never waits makes sense only where nothing there means the end.
         check_seconds("poll_delay", poll_delay, 0.0 if burst else 0.05)
+        chosen = self._actors.only(actors)
         if self._listening is not None:
             raise RuntimeError("this connection is listening already: connect once more")
-        executors = Executors(max_threads, max_processes)
         self._listening = listening = Listening(
             self._link,
-            self._actors,
+            chosen,
             options=Options(burst, batch, poll_delay),
             max_jobs=max_jobs,
             polls=Polls(max_polls),
-            executors=executors,
+            executors=Executors(max_threads, max_processes),
+            lifespan=LifespanRun(chosen.lifespan, shutdown_timeout),
         )
         try:
-            listening.work_with(await check_consumers(self._link, self._on_server))
-            await self._look_for_streams()
-            if self._stop_first:
-                listening.stop()
-            try:
-                async with executors:
-                    await listening.run(shutdown_timeout, task_status)
-            finally:
-                summary = listening.summary()
-                logger.info("listened: %s", summary)
-            return summary
+            return await self._listen(listening, chosen, shutdown_timeout, task_status)
         finally:
             self._end(listening)
+
+    async def _listen(
+        self,
+        listening: Listening,
+        chosen: Actors,
+        shutdown_timeout: float | None,
+        task_status: TaskStatus[None],
+    ) -> Summary:
+        on_server = self._named_on_server(chosen)
+        listening.work_with(await check_consumers(self._link, on_server))
+        await self._look_for_streams(chosen)
+        if self._stop_first:
+            listening.stop()
+
+        async def work() -> None:
+            async with listening.executors:
+                await listening.run(shutdown_timeout, task_status)
+
+        try:
+            await listening.lifespan.around(self, listening.keep_state, work)
+            listening.raise_failure()  # the lifespan may have been cut short for it
+        finally:
+            summary = listening.summary()
+            logger.info("listened: %s", summary)
+        return summary
+
+    def _named_on_server(self, actors: Actors) -> list[Actor[Any, Any]]:
+        return [on_server(actor, self._link.prefixes) for actor in actors]
 
     def _end(self, listening: Listening) -> None:
         listening.over.set()
@@ -193,16 +224,16 @@ class ConnectedActors:
         listening.release()
         self._stop_first = False
 
-    async def _create_streams(self) -> None:
+    async def _create_streams(self, actors: Actors) -> None:
         # As safe as the safest of the events.
-        replicas = max(actor.event.replicas for actor in self._actors)
+        replicas = max(actor.event.replicas for actor in actors)
         await _attempts.create_stream(self._link, replicas)
-        if any(actor.dead_letters for actor in self._actors):
+        if any(actor.dead_letters for actor in actors):
             await _letters.create_stream(self._link, replicas)
 
-    async def _look_for_streams(self) -> None:
+    async def _look_for_streams(self, actors: Actors) -> None:
         try:
-            await self._create_streams()
+            await self._create_streams(actors)
         except ServerError as error:
             # A worker's user may not be allowed to look. What happens without them loses nothing.
             logger.warning(

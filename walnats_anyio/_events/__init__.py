@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from walnats_anyio._events._connection import ConnectedEvents
+from walnats_anyio._events._current import current_job
 from walnats_anyio._events._event import BaseEvent, Event, in_namespace
 from walnats_anyio._events._headers import HEADER_ACTOR, HEADER_ID, HEADER_TRACE
+from walnats_anyio._events._held import Encoded, HeldEmitter, check_event
 from walnats_anyio._events._limits import Limits
+from walnats_anyio._events._middleware import EmitContext, EmitMiddleware
 from walnats_anyio._events._registry import Events
 from walnats_anyio._events._rules import Action, Difference, Rule, compare, show
 from walnats_anyio._events._statistics import EmitStatistics
@@ -19,13 +22,19 @@ __all__ = [
     "BaseEvent",
     "ConnectedEvents",
     "Difference",
+    "EmitContext",
+    "EmitMiddleware",
     "EmitStatistics",
+    "Encoded",
     "Event",
     "Events",
+    "HeldEmitter",
     "Limits",
     "Rule",
+    "check_event",
     "check_owner",
     "compare",
+    "current_job",
     "in_namespace",
     "raise_all",
     "show",

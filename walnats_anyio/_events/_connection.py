@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from anyio.lowlevel import checkpoint
 
+from walnats_anyio._events._current import trace_of
 from walnats_anyio._events._emitter import (
     Emitter,
     EventOnWire,
@@ -21,12 +22,13 @@ from walnats_anyio._events._emitter import (
 )
 from walnats_anyio._events._event import BaseEvent, in_namespace
 from walnats_anyio._events._headers import header_block
+from walnats_anyio._events._held import check_event, check_size, encode
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import register_streams
 from walnats_anyio._link import (
+    Connected,
     EmitError,
     Link,
-    MessageTooLargeError,
     Prefixes,
     Server,
     open_link,
@@ -50,7 +52,7 @@ LEAVE_WITHIN = 2.0
 """Seconds that a connection still waits for acknowledgements when its body has failed."""
 
 
-class ConnectedEvents:
+class ConnectedEvents(Connected):
     """The events of a registry, connected to NATS. Made by `Events.connect`.
 
     Emitting is safe from any number of tasks. No emit outlives its connection: leaving
@@ -60,18 +62,19 @@ class ConnectedEvents:
     """
 
     __slots__ = (
-        "_breathed_at", "_check_cancelled", "_emitter", "_events", "_hand_over", "_link",
+        "_breathed_at", "_check_cancelled", "_emitter", "_events", "_hand_over", "_middlewares",
         "_on_server", "_on_wire", "_registry", "_until_checkpoint",
     )  # fmt: skip
 
     def __init__(self, events: Events, link: Link) -> None:
+        super().__init__(link)
         self._registry = events
+        self._middlewares = events.middlewares
         self._events = {event.name: event for event in events}
         self._on_server = [in_namespace(event, link.prefixes) for event in events]
         self._on_wire = {
             event.name: EventOnWire.of(event, link.prefixes.domain) for event in self._on_server
         }
-        self._link = link
         self._emitter = Emitter(link)
         self._hand_over = link.backend.atomic(self._emitter.send)
         self._check_cancelled = link.backend.checkpoint_if_cancelled
@@ -152,7 +155,8 @@ class ConnectedEvents:
             message: of the event's schema.
             uid: what identifies this message. The stream drops a second one with the same `uid`
                 within the event's `dedup_window`. None: nothing is dropped.
-            trace_id: the trace this belongs to; middlewares of the actors see it.
+            trace_id: the trace this belongs to; contexts and middlewares of the actors see it.
+                None: that of the job that emits it, where a handler does. An empty text: none.
             meta: further headers. They reach middlewares, not the handler.
             sync: wait for the stream's acknowledgement.
 
@@ -273,7 +277,7 @@ class ConnectedEvents:
     ) -> Outgoing:
         known = self._events.get(getattr(event, "name", ""))
         if known is None or (known is not event and known != event):
-            _check_event(event)
+            check_event(event)
             raise ValueError(
                 f"event {event.name!r} is not in the registry this connection was made from: "
                 "add it to Events(...)"
@@ -281,12 +285,17 @@ class ConnectedEvents:
         self._until_checkpoint -= 1
         if not self._until_checkpoint or monotonic() - self._breathed_at > CHECKPOINT_AFTER:
             await self._let_others_run()
-        payload = event.encode(message)
-        if uid is None and trace_id is None and meta is None:
-            headers = b""
+        if not trace_id:
+            trace_id = trace_of(trace_id)
+        if self._middlewares:
+            payload, headers = encode(event, message, uid, trace_id, meta, self._middlewares)
         else:
-            headers = header_block(uid, trace_id, meta)
-        self._check_size(event, len(payload) + len(headers))
+            payload = event.encode(message)
+            if uid is None and trace_id is None and meta is None:
+                headers = b""
+            else:
+                headers = header_block(uid, trace_id, meta)
+        check_size(event, self._link, len(payload) + len(headers))
         emitter = self._emitter
         if emitter.full:
             await emitter.room()
@@ -296,17 +305,6 @@ class ConnectedEvents:
         await checkpoint()
         self._until_checkpoint = CHECKPOINT_EVERY
         self._breathed_at = monotonic()
-
-    def _check_size(self, event: BaseEvent[Any], size: int) -> None:
-        most = self._link.max_payload
-        limit = event.limits.message_size
-        if limit is not None and limit < most:
-            most = limit
-        if size > most:
-            raise MessageTooLargeError(
-                f"event {event.name!r}: the message is {size} bytes with its headers, and at most "
-                f"{most} are accepted: send less, or a reference to it"
-            )
 
     async def leave(self, left: BaseException | None) -> None:
         """Wait for what is on its way; how long depends on how the body ended.
@@ -353,11 +351,6 @@ def _also(left: BaseException, error: EmitError) -> None:
     """Say an error that cannot be raised, as the body's own exception comes out."""
     left.add_note(f"{type(error).__name__}: {error}")
     logger.error("a connection was left after %s: %s", type(left).__name__, error)
-
-
-def _check_event(event: object) -> None:
-    if not isinstance(event, BaseEvent):
-        raise TypeError(f"emit takes an event of the registry first, not {event!r}")
 
 
 @asynccontextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from walnats_anyio._events._connection import ConnectedEvents, connect_events
 from walnats_anyio._events._event import BaseEvent, in_namespace
-from walnats_anyio._link import Prefixes, Server, check_connect
+from walnats_anyio._events._middleware import EmitMiddleware, check_middlewares
+from walnats_anyio._link import Server, check_connect, prefixes_for
 
 MAX_SHOWN = 10
 """How many events a registry shows of itself."""
@@ -22,17 +23,24 @@ class Events:
 
     An event given twice is kept once. Iterating gives the events in the order they were given.
 
+    Args:
+        events: the events.
+        middlewares: surround each emit of a connection, the first one outermost.
+
     Raises:
-        TypeError: something given is not an event.
+        TypeError: something given is not an event, or not an `EmitMiddleware`.
         ValueError: no event is given, two events of one name differ, or two names belong to one
             stream.
     """
 
-    __slots__ = ("_events",)
+    __slots__ = ("_events", "middlewares")
 
     _events: dict[str, BaseEvent[Any]]
 
-    def __init__(self, *events: BaseEvent[Any]) -> None:
+    middlewares: tuple[EmitMiddleware, ...]
+    """Surround each emit of a connection."""
+
+    def __init__(self, *events: BaseEvent[Any], middlewares: Sequence[EmitMiddleware] = ()) -> None:
         if not events:
             raise ValueError("Events() needs at least one event")
         self._events = {}
@@ -46,6 +54,8 @@ class Events:
                     " rename one, or declare the event once and share it"
                 )
         self._check_streams()
+        check_middlewares("Events()", middlewares)
+        self.middlewares = tuple(middlewares)
 
     def get(self, name: str) -> BaseEvent[Any] | None:
         """Find an event by its name; None if there is none of that name."""
@@ -71,9 +81,11 @@ class Events:
         when it is cancelled, for a few seconds at most.
 
         Args:
-            server: a URL, a list of URLs, or (on asyncio) a connected `nats.NATS`. None: the value
-                of the environment variable `NATS_SERVER`, else `nats://localhost:4222`.
-            close: close a `nats.NATS` of yours on leaving. A connection made here is always closed.
+            server: a URL, a list of URLs, a `ConnectedActors` or `ConnectedEvents` whose connection
+                is shared, or (on asyncio) a connected `nats.NATS`. None: the value of the
+                environment variable `NATS_SERVER`, else `nats://localhost:4222`.
+            close: close a `nats.NATS` of yours on leaving. A connection made here is always closed,
+                one that is shared never.
             domain: the JetStream domain of the streams, such as that of a leafnode. None: that of
                 the server.
             js_prefix: what the subjects of JetStream's API begin with, where an account imports
@@ -92,9 +104,10 @@ class Events:
             ValueError: a URL that is none, credentials that are not there, both `domain` and
                 `js_prefix`, or one of the last three that NATS does not take before
                 the names.
+            ConnectionLostError: on entering: the connection to be shared is closed for good.
         """
         check_connect(server, options)
-        prefixes = Prefixes.of(domain, js_prefix, namespace)
+        prefixes = prefixes_for(server, domain, js_prefix, namespace)
         for event in self:
             in_namespace(event, prefixes)
         return connect_events(self, server, close, prefixes, options)

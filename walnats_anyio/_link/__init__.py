@@ -36,6 +36,7 @@ from walnats_anyio._link._options import Server, check_connect
 from walnats_anyio._link._parking import Backend, ParkingSpot, cancelled_from_outside
 from walnats_anyio._link._pending import PayloadTooLargeError, PendingRequest
 from walnats_anyio._link._prefixes import NO_PREFIXES, Prefixes
+from walnats_anyio._link._sharing import Connected, prefixes_for
 from walnats_anyio._link._statistics import ConnectionStatistics
 from walnats_anyio._link.protocol import (
     HeaderError,
@@ -56,6 +57,7 @@ __all__ = [
     "ActorError",
     "Backend",
     "ConnectError",
+    "Connected",
     "ConnectionLostError",
     "ConnectionStatistics",
     "ConsumerConfigError",
@@ -94,6 +96,7 @@ __all__ = [
     "one_or_group",
     "open_link",
     "parse_headers",
+    "prefixes_for",
     "pub",
     "stream_config",
     "update_stream",

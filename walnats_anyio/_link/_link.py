@@ -43,6 +43,7 @@ from walnats_anyio._link._outbox import Outbox
 from walnats_anyio._link._parking import Backend, ParkingSpot, current_backend
 from walnats_anyio._link._pending import PendingRequest, PendingRequests, Request
 from walnats_anyio._link._prefixes import NO_PREFIXES, Prefixes
+from walnats_anyio._link._sharing import Connected, link_of
 from walnats_anyio._link._statistics import ConnectionStatistics, Uptime
 from walnats_anyio._link.protocol import Err, Event, Message, ServerInfo, pub, sub, unsub
 from walnats_anyio._link.protocol._refusals import Meaning, Refusal, refusal_of
@@ -544,15 +545,20 @@ async def open_link(
     """Connect to NATS; blocks until connected.
 
     Args:
-        server: a URL, several, or (on asyncio) a connected client of the caller's. None: what
-            `$NATS_SERVER` says, else `nats://localhost:4222`.
+        server: a URL, several, (on asyncio) a connected client of the caller's, or what has a
+            connection to share, which is left to its owner. None: what `$NATS_SERVER` says, else
+            `nats://localhost:4222`.
         close: close a caller's client at the end; a connection made here is always closed.
         options: see `ConnectOptions`.
         prefixes: where JetStream's API is, and what goes before the names.
 
     Raises:
         ConnectError: no server could be reached within seconds.
+        ConnectionLostError: the connection to be shared is closed for good.
     """
+    if isinstance(server, Connected):
+        yield _shared(server)
+        return
     if server is None:
         server = os.environ.get("NATS_SERVER") or "nats://localhost:4222"
     chosen = ConnectOptions.of(_options_of(server) if is_client(server) else options or {})
@@ -583,6 +589,13 @@ async def open_link(
         raise link.interrupt
     if body is not None:
         raise body
+
+
+def _shared(connected: Connected) -> Link:
+    link = link_of(connected)
+    if link.closed is not None:
+        raise ConnectionLostError(f"the connection to be shared is closed: {link.closed}")
+    return link
 
 
 def _options_of(client: Server) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from walnats_anyio._link._option_rules import (
     check_value,
     plain,
 )
+from walnats_anyio._link._sharing import Connected
 
 __all__ = [
     "ConnectOptions",
@@ -48,8 +49,9 @@ class NATSClient(Protocol):
         ...
 
 
-Server: TypeAlias = str | Sequence[str] | NATSClient
-"""A URL, several URLs (in a list, or in one text with commas), or a connected `nats.NATS`."""
+Server: TypeAlias = str | Sequence[str] | NATSClient | Connected
+"""A URL, several URLs (in a list, or in one text with commas), a connected `nats.NATS`, or a
+`ConnectedActors` or `ConnectedEvents` whose connection is shared."""
 
 Text: TypeAlias = str | Callable[[], str]
 """A text, or a plain function that returns it at each attempt to connect. It must not block."""
@@ -219,11 +221,12 @@ def check_connect(server: object, options: Mapping[str, Any]) -> None:
         ValueError: a URL that is none, an empty list, an option that is out of range, options
             that exclude each other, a file that is not there.
     """
-    if is_client(server):
+    if is_client(server) or isinstance(server, Connected):
         if options:
+            where = "where it was made" if isinstance(server, Connected) else "to nats.connect"
             raise TypeError(
                 f"options {sorted(options)} have no effect on a client that is connected already: "
-                "pass them to nats.connect"
+                f"pass them {where}"
             )
         return
     addresses = () if server is None else parse_servers(server)  # type: ignore[arg-type]  # it is checked there

@@ -49,6 +49,15 @@ class Plan:
     ]
     connection: Connection = field(default=Connection())
     backend: BackendOption = Backend.ASYNCIO
+    actors: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--actor",
+            metavar="NAME",
+            help="Run this actor only; may be given several times.",
+            show_default="all of them",
+        ),
+    ] = None
     workers: Annotated[
         int, typer.Option(min=1, metavar="N", help="Processes; each one runs all actors.")
     ] = 1

@@ -20,7 +20,7 @@ from walnats_anyio.cli._logs import logger
 from walnats_anyio.cli._plan import Plan
 from walnats_anyio.cli._report import write_report
 from walnats_anyio.cli._supervisor import Supervisor
-from walnats_anyio.cli._target import load_actors
+from walnats_anyio.cli._target import chosen, load_actors
 
 
 def run(plan: Plan) -> None:
@@ -49,7 +49,7 @@ def _run(plan: Plan, pipe: HeartbeatPipe | None) -> None:
     write_report(plan.json, {"state": "starting", "pid": os.getpid()}, last=False)
     try:
         plan.logs.set_up_before_actors()
-        actors = load_actors(plan.target)
+        actors = chosen(load_actors(plan.target), plan.actors)
         plan.logs.set_up_after_actors(several=pipe is not None)
         plan.connection_arguments()  # what is wrong with them is said before anything is done
     except Exception as error:

@@ -49,6 +49,18 @@ def load_actors(target: str) -> Actors:
     return _actors_of(_resolve(target, module_name, path), target)
 
 
+def chosen(actors: Actors, names: list[str] | None) -> Actors:
+    """Give the actors of these names; without names, all.
+
+    Raises:
+        TargetProblem: there is no actor of such a name.
+    """
+    try:
+        return actors.only(names or None)
+    except ValueError as error:
+        raise TargetProblem(str(error)) from error
+
+
 def _resolve(target: str, module_name: str, path: str) -> Any:
     try:
         return pkgutil.resolve_name(target)

@@ -9,7 +9,14 @@ from typing import Any
 
 from walnats_anyio._events import BaseEvent, Limits
 from walnats_anyio._letters import DeadLetter, Reason
-from walnats_anyio._link import Link, Prefixes, Server, check_connect, open_link
+from walnats_anyio._link import (
+    Link,
+    Prefixes,
+    Server,
+    check_connect,
+    open_link,
+    prefixes_for,
+)
 from walnats_anyio._link._again import refuse_again
 from walnats_anyio.dead_letters._errors import (
     LetterNotFoundError,
@@ -65,9 +72,11 @@ class DeadLetters:
         Entering blocks until connected.
 
         Args:
-            server: a URL, a list of URLs, or (on asyncio) a connected `nats.NATS`. None: the value
-                of the environment variable `NATS_SERVER`, else `nats://localhost:4222`.
-            close: close a `nats.NATS` of yours on leaving. A connection made here is always closed.
+            server: a URL, a list of URLs, a `ConnectedActors` or `ConnectedEvents` whose connection
+                is shared, or (on asyncio) a connected `nats.NATS`. None: the value of the
+                environment variable `NATS_SERVER`, else `nats://localhost:4222`.
+            close: close a `nats.NATS` of yours on leaving. A connection made here is always closed,
+                one that is shared never.
             domain: the JetStream domain of the streams, such as that of a leafnode. None: that of
                 the server.
             js_prefix: what the subjects of JetStream's API begin with, where an account imports
@@ -84,9 +93,11 @@ class DeadLetters:
             TypeError: `server` or an option is of no use.
             ValueError: a URL that is none, credentials that are not there, both `domain` and
                 `js_prefix`, or one of the last three that NATS does not take.
+            ConnectionLostError: on entering: the connection to be shared is closed for good.
         """
         check_connect(server, options)
-        return _connect(server, close, Prefixes.of(domain, js_prefix, namespace), options)
+        prefixes = prefixes_for(server, domain, js_prefix, namespace)
+        return _connect(server, close, prefixes, options)
 
     def __aiter__(self) -> AsyncIterator[DeadLetter]:
         return self.letters()

@@ -9,5 +9,14 @@ from walnats_anyio._actors.declare import (
     Middleware,
     OkContext,
 )
+from walnats_anyio._events import EmitContext, EmitMiddleware
 
-__all__ = ["BaseContext", "Context", "ErrorContext", "Middleware", "OkContext"]
+__all__ = [
+    "BaseContext",
+    "Context",
+    "EmitContext",
+    "EmitMiddleware",
+    "ErrorContext",
+    "Middleware",
+    "OkContext",
+]

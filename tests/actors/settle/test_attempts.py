@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -16,6 +16,7 @@ from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event
 from walnats_anyio._actors.settle import Counts, Deliveries, Delivery
 from walnats_anyio._actors.settle._attempts import Attempts
+from walnats_anyio._events import HeldEmitter
 from walnats_anyio._link import NO_PREFIXES, Message
 from walnats_anyio.middlewares import Middleware
 from walnats_anyio.testing import NatsServer
@@ -112,7 +113,7 @@ async def test_a_failure_whose_hook_is_cut_short_is_an_attempt(url: str, event: 
 
     notes, handler = Recorder(), Patient()
     handler.fails = True
-    actor = Actor("a", event, handler, max_attempts=2, retry_delay=(), middlewares=(notes, Slow()))
+    actor = Actor("a", event, handler, max_attempts=2, retry_delay=(), middlewares=(Slow(), notes))
     async with stage(url, actor) as on:
         await on.emit(1)
         async with listening(on.actors) as tasks:
@@ -145,10 +146,11 @@ def test_reply_subjects_of_all_servers_are_read(
         pass
 
     link: Any = SimpleNamespace(post=None, prefixes=NO_PREFIXES)  # not asked
-    attempts = Attempts(Actor(consumer, event, handle), link)
+    actor = Actor(consumer, event, handle)
+    attempts = Attempts(actor, link)
     assert attempts.is_first(reply) == (delivered == 1)
     assert reply.startswith(attempts.first) == (delivered == 1)
-    deliveries = Deliveries(link, attempts, Counts())
+    deliveries = Deliveries(actor, link, attempts, Counts(), cast("HeldEmitter", None))
     delivery = Delivery(deliveries, Message(b"", b"", reply, b""), 0)
     subject = f"walnats.attempts.{stream}.{consumer}.{number}-{stored}"
     if delivered > 1:

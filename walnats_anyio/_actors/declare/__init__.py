@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._choices import ExecuteIn, Priority, Reject, Retry
-from walnats_anyio._actors.declare._contexts import BaseContext, Context, ErrorContext, OkContext
+from walnats_anyio._actors.declare._contexts import (
+    BaseContext,
+    Context,
+    ErrorContext,
+    OkContext,
+    current_context,
+)
 from walnats_anyio._actors.declare._middleware import Middleware
 
 __all__ = [
@@ -18,4 +24,5 @@ __all__ = [
     "Priority",
     "Reject",
     "Retry",
+    "current_context",
 ]

@@ -1,15 +1,45 @@
-"""What a middleware is told about a job."""
+"""What handlers, hooks and decorators are told about a job."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from walnats_anyio._events import HEADER_TRACE
+from walnats_anyio._events import HEADER_TRACE, BaseEvent, current_job
 from walnats_anyio._link import HeaderError, Message, Metadata
 
 if TYPE_CHECKING:
     from walnats_anyio._actors.declare._actor import Actor
+
+
+class Job(Protocol):
+    """The job that a context tells of, as long as it runs."""
+
+    @property
+    def trace_id(self) -> str | None:
+        """The `trace_id` of its event."""
+        ...
+
+    @property
+    def state(self) -> Any:
+        """What the lifespan of `listen` yielded."""
+        ...
+
+    def context(self) -> Context:
+        """What it is told."""
+        ...
+
+    def hold(
+        self,
+        event: BaseEvent[Any],
+        message: Any,
+        uid: str | None,
+        trace_id: str | None,
+        meta: Mapping[str, str] | None,
+    ) -> None:
+        """Keep an emit until the handler has returned."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +57,16 @@ class BaseContext:
 
     Runs that a stop cut short and gave back to the server are not counted.
     """
+
+    _: dataclasses.KW_ONLY
+
+    _job: Job = dataclasses.field(repr=False, compare=False)
+    """What it tells of."""
+
+    @property
+    def event(self) -> BaseEvent[Any]:
+        """The event that is handled: the declaration."""
+        return self.actor.event
 
     @property
     def metadata(self) -> Metadata:
@@ -51,13 +91,78 @@ class BaseContext:
         except HeaderError:
             return {}
 
+    @property
+    def state(self) -> Any:
+        """What the `lifespan` of the `Actors` has yielded; None without a lifespan."""
+        return self._job.state
+
+    @property
+    def idempotency_key(self) -> str:
+        """What identifies this delivery for other systems: the same in all of its attempts.
+
+        Made of stream, sequence, the time at which the stream stored the event, and actor. An event
+        that is emitted or requeued once more has another one.
+        """
+        metadata = self.metadata
+        stored = f"{metadata.timestamp:%Y%m%dT%H%M%S.%f}"
+        return f"{metadata.stream}:{metadata.sequence.stream}:{stored}:{metadata.consumer}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Context(BaseContext):
-    """A job starts."""
+    """A job starts, or runs."""
 
     message: Any
-    """The decoded message."""
+    """The decoded message; None where it could not be decoded, and in its hooks."""
+
+    async def emit(
+        self,
+        event: BaseEvent[Any],
+        message: Any,
+        *,
+        uid: str | None = None,
+        trace_id: str | None = None,
+        meta: Mapping[str, str] | None = None,
+    ) -> None:
+        """Emit an event once this attempt has succeeded, and once for all attempts.
+
+        The message is encoded now and held. When the handler has returned, all that it emitted here
+        is sent, in order, and acknowledged by the streams; then the event that it handled is. An
+        attempt that fails sends nothing. The stream drops what an earlier attempt has sent already,
+        as a second attempt repeats the same `uid`s, if that is within the `dedup_window` of the
+        event emitted. That needs the same emits in the same order in every attempt: give `uid`
+        where the order changes.
+
+        Never blocks. The event needs no registry and is registered elsewhere; where it is not, or
+        its stream refuses the message, the attempt fails with an `EmitError`.
+
+        Args:
+            event: the event to emit.
+            message: of the event's schema.
+            uid: what identifies this message. None: `idempotency_key` and a running number.
+            trace_id: the trace this belongs to. None: that of the event that is handled. An empty
+                text: none.
+            meta: further headers.
+
+        Raises:
+            TypeError: the message is not of the event's schema, or `event` is not an event.
+            ValueError: a header cannot be sent.
+            MessageTooLargeError: the encoded message is larger than the server takes.
+            RuntimeError: the job has ended.
+        """
+        self._job.hold(event, message, uid, trace_id, meta)
+
+    def emit_nowait(
+        self,
+        event: BaseEvent[Any],
+        message: Any,
+        *,
+        uid: str | None = None,
+        trace_id: str | None = None,
+        meta: Mapping[str, str] | None = None,
+    ) -> None:
+        """The same as `emit`, for plain functions: also from the thread of a handler."""
+        self._job.hold(event, message, uid, trace_id, meta)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +175,9 @@ class ErrorContext(BaseContext):
     exception: BaseException
     """What the handler raised, or a `TimeoutError` where the job took too long."""
 
+    duration: float = 0.0
+    """Seconds that the handler took; 0 where it was not run."""
+
 
 @dataclasses.dataclass(frozen=True)
 class OkContext(BaseContext):
@@ -80,3 +188,22 @@ class OkContext(BaseContext):
 
     duration: float
     """Seconds that the handler took."""
+
+
+def current_context() -> Context:
+    """Give the context of the job that runs.
+
+    Works in handlers with `ExecuteIn.MAIN` and `THREAD`, in what they call and in tasks that they
+    start, in hooks of middlewares and in decorators. Never blocks; each call makes a new object.
+
+    Raises:
+        LookupError: no job runs here: it is called outside of a handler, or in a handler with
+            `ExecuteIn.PROCESS`.
+    """
+    job = current_job.get()
+    if job is None:
+        raise LookupError(
+            "there is no current context, as no job of an actor runs here: call current_context() "
+            "in a handler (with ExecuteIn.MAIN or THREAD), a hook or a decorator"
+        )
+    return cast("Job", job).context()

@@ -15,6 +15,7 @@ from walnats_anyio._actors.run._job import Stopped
 from walnats_anyio._actors.run._pace import BUDGET
 from walnats_anyio._actors.settle import Ack, Delivery, JobResult, Outcome, decide
 from walnats_anyio._actors.settle._steps import BLOCKING
+from walnats_anyio._events import current_job
 
 if TYPE_CHECKING:
     from walnats_anyio._actors.run._workers import Workers
@@ -42,8 +43,8 @@ class Worker:
     """
 
     __slots__ = (
-        "_left_over", "_spoilt", "_spot", "_workers", "active", "called", "context", "current",
-        "is_first", "message",
+        "_left_over", "_spoilt", "_spot", "_workers", "active", "began", "called", "context",
+        "current", "is_first", "message",
     )  # fmt: skip
 
     def __init__(self, workers: Workers, delivery: Delivery | None) -> None:
@@ -56,6 +57,8 @@ class Worker:
         self.message: Any = None
         """The message of the job that waits; see `Running`."""
         self.context: ContextVars | None = None
+        self.began = 0.0
+        """When its handler began, where somebody is told how long it took; 0 before."""
         self.is_first = True
         """Whether no other job can have done what is found: none has run in the scope that is
         entered, and the task is not cancelled by itself."""
@@ -79,6 +82,7 @@ class Worker:
         makes anyio raise where that task ends, and cancels whatever else that task awaits.
         """
         workers = self._workers
+        current_job.set(None)  # that of whoever has called this worker
         try:
             await self._run_in_own_task()
             if self._left_over is not None and self.current is not None:
@@ -142,6 +146,8 @@ class Worker:
         delivery = self.current
         assert delivery is not None
         self.message = self.context = None
+        self.began = 0.0
+        current_job.set(None)  # as in `_start_time`
         if self._spoilt:
             self._left_over = result
             return False
@@ -208,7 +214,8 @@ class Worker:
     def _timed_out(self, result: JobResult | None) -> JobResult:
         timeout = self._workers.actor.job_timeout
         error = TimeoutError(f"the job took longer than job_timeout={timeout:g} s")
-        return JobResult(Outcome.TIMED_OUT, error, self.message, context=self.context)
+        duration = monotonic() - self.began if self.began else 0.0
+        return JobResult(Outcome.TIMED_OUT, error, self.message, duration, self.context)
 
     async def _jobs(  # noqa: C901, PLR0912 - the hot loop: each call more costs 2 %
         self, scope: anyio.CancelScope
@@ -266,12 +273,15 @@ class Worker:
 
     def _start_time(self, scope: anyio.CancelScope) -> float:
         """Have the next jobs end in time; gives now, on the clock of `time.monotonic`."""
+        # asyncio keeps the context in which a deadline was set, even when that is called off.
+        current_job.set(None)
         scope.deadline = anyio.current_time() + self._workers.actor.job_timeout
         return monotonic()
 
     async def _look_up(self, delivery: Delivery, scope: anyio.CancelScope) -> JobResult | None:
         """Find out which attempt it is. Not None: it is not to be run."""
         scope.deadline = math.inf
+        current_job.set(None)  # as in `_start_time`
         workers = self._workers
         workers.suspending()
         workers.counts.redelivered += 1
@@ -299,6 +309,7 @@ class Worker:
         scope.deadline = math.inf
         if not self._workers.park(self):
             return False
+        current_job.set(None)  # or a worker that has nothing to do would keep it alive
         try:
             await self._spot.wait()
         except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -79,6 +80,9 @@ class Conclusion:
 
         Cancelled in the middle of it, a failed job still counts as an attempt.
         """
+        if result.outcome is Outcome.RETURNED and delivery.emits:
+            result = await self._send_held(delivery, result)
+        delivery.emits = ()  # what a failed attempt, or a task that goes on, emits is not sent
         if result.outcome is Outcome.RETURNED:
             await self._succeeded(delivery, result)
             return
@@ -94,6 +98,19 @@ class Conclusion:
             self._settle(delivery, Nak(0.0))
             raise
         self._settle(delivery, final)
+
+    async def _send_held(self, delivery: Delivery, result: JobResult) -> JobResult:
+        """Send what the handler emitted with its job; the attempt fails if a stream refuses it.
+
+        The delivery is held meanwhile, so it is prolonged. A stop in the middle hands it back, and
+        the next attempt repeats the same `uid`s.
+        """
+        emits, delivery.emits = delivery.emits, ()
+        try:
+            await self._deliveries.emitter.send(emits or ())
+        except WalnatsError as error:
+            return replace(result, outcome=Outcome.RAISED, error=error)
+        return result
 
     async def _succeeded(self, delivery: Delivery, result: JobResult) -> None:
         if self._actor.ack != "confirmed":

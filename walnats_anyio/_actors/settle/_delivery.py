@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from heapq import heappop, heappush
 from time import monotonic
+from typing import Any
 
 import msgspec
 
+from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.declare._contexts import Context
 from walnats_anyio._actors.settle._attempts import Attempts
 from walnats_anyio._actors.settle._summary import Counts
 from walnats_anyio._actors.settle._verdict import Ack, Final, HandBack, Nak, Term, to_wire
+from walnats_anyio._events import (
+    HEADER_TRACE,
+    BaseEvent,
+    EmitMiddleware,
+    Encoded,
+    HeldEmitter,
+    check_event,
+)
 from walnats_anyio._link import HeaderError, Link, Message, ServerError, pub
 
 CONFIRM_WITHIN = 30.0
@@ -55,6 +66,12 @@ class Delivery(msgspec.Struct, eq=False):
     place: tuple[str, int] | None = None
     """What identifies the event, and how often it was delivered; known once that was asked for."""
 
+    decoded: Any = None
+    """The decoded message, once its job has begun."""
+
+    emits: list[Encoded] | tuple[()] | None = None
+    """What the handler has emitted, to be sent when it has returned; a tuple when that is over."""
+
     def __repr__(self) -> str:
         state = "held" if self.settled is None else f"settled: {self.settled}"
         try:
@@ -77,11 +94,71 @@ class Delivery(msgspec.Struct, eq=False):
         self.settled = verdict
         self.deliveries.on_settled(self, verdict)
 
+    # what the job is told, see `Job`
+
+    @property
+    def trace_id(self) -> str | None:
+        """The `trace_id` that the event was emitted with."""
+        try:
+            return self.message.headers.get(HEADER_TRACE)
+        except HeaderError:
+            return None
+
+    @property
+    def state(self) -> Any:
+        """What the lifespan of `listen` yielded."""
+        return self.deliveries.state
+
+    def context(self) -> Context:
+        """What `current_context` gives."""
+        actor = self.deliveries.actor
+        return Context(actor, self.message, self.attempt, self.decoded, _job=self)
+
+    def hold(
+        self,
+        event: BaseEvent[Any],
+        message: Any,
+        uid: str | None,
+        trace_id: str | None,
+        meta: Mapping[str, str] | None,
+    ) -> None:
+        """Keep an emit until the handler has returned; see `Context.emit`."""
+        check_event(event)
+        if self.settled is not None or isinstance(self.emits, tuple):
+            raise RuntimeError(
+                f"event {event.name!r} cannot be emitted with a job that has ended: emit it before "
+                "the handler returns, or at once with ConnectedEvents.emit"
+            )
+        if self.emits is None:
+            self.emits = []
+        if uid is None:
+            uid = f"{self.context().idempotency_key}:{len(self.emits) + 1}"
+        trace = self.trace_id if trace_id is None else trace_id or None
+        deliveries = self.deliveries
+        self.emits.append(
+            deliveries.emitter.encode(event, message, uid, trace, meta, deliveries.around_emit)
+        )
+
 
 class Deliveries:
     """The deliveries that one actor holds, waiting or running."""
 
-    def __init__(self, link: Link, attempts: Attempts, counts: Counts) -> None:
+    def __init__(
+        self,
+        actor: Actor[Any, Any],
+        link: Link,
+        attempts: Attempts,
+        counts: Counts,
+        emitter: HeldEmitter,
+    ) -> None:
+        self.actor = actor
+        self.state: Any = None
+        """What the lifespan of `listen` yielded."""
+        self.emitter = emitter
+        """Sends what handlers emit with their jobs."""
+        self.around_emit = tuple(
+            middleware for middleware in actor.middlewares if isinstance(middleware, EmitMiddleware)
+        )
         self.held: dict[Delivery, object] = {}
         """In the order in which they came."""
         self.released: Callable[[], None]
@@ -94,6 +171,12 @@ class Deliveries:
         self._post = link.post
         self._parked: list[float] = []
         """When the events come again that were given back with a delay: a heap."""
+
+    def release(self) -> None:
+        """Forget all but what a context that outlives its job tells."""
+        actor, state = self.actor, self.state
+        vars(self).clear()
+        self.actor, self.state = actor, state
 
     @property
     def parked(self) -> int:

@@ -12,7 +12,6 @@ import anyio
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._contexts import (
     BaseContext,
-    Context,
     ErrorContext,
     OkContext,
 )
@@ -28,7 +27,7 @@ class Hooks:
     """Calls the hooks of one actor's middlewares. What one raises is logged, and changes nothing.
 
     They run in the context of the job, so what one of them sets in a context variable is seen by
-    the handler and by the later hooks, and by no other job.
+    the handler and by the later hooks, and by no other job. Those of the end run in reverse order.
     """
 
     def __init__(self, actor: Actor[Any, Any], suspending: Callable[[], None]) -> None:
@@ -38,10 +37,9 @@ class Hooks:
         self._suspending = suspending
         self._cancelled = anyio.get_cancelled_exc_class()
 
-    async def start(self, delivery: Delivery, message: Any, context: ContextVars) -> None:
+    async def start(self, delivery: Delivery, context: ContextVars) -> None:
         """A job starts."""
-        told = Context(self._actor, delivery.message, delivery.attempt, message)
-        await self._run("on_start", told, context)
+        await self._run("on_start", delivery.context(), context)
 
     async def end(self, delivery: Delivery, result: JobResult) -> None:
         """A job has come to its end."""
@@ -50,16 +48,21 @@ class Hooks:
         actor, message, attempt = self._actor, delivery.message, delivery.attempt
         context = result.context or ContextVars()
         if result.outcome is Outcome.RETURNED:
-            told = OkContext(actor, message, attempt, result.message, result.duration)
+            told = OkContext(
+                actor, message, attempt, result.message, result.duration, _job=delivery
+            )
             await self._run("on_success", told, context)
         else:
             error = result.error or RuntimeError(result.outcome.value)
-            failed = ErrorContext(actor, message, attempt, result.message, error)
+            failed = ErrorContext(
+                actor, message, attempt, result.message, error, result.duration, _job=delivery
+            )
             await self._run("on_failure", failed, context)
 
     async def _run(self, hook: str, told: BaseContext, context: ContextVars) -> None:
-        name = self._actor.name
-        for middleware in self._actor.middlewares:
+        name, event = self._actor.name, self._actor.event.name
+        middlewares = self._actor.middlewares
+        for middleware in middlewares if hook == "on_start" else reversed(middlewares):
             try:
                 pending = context.run(getattr(middleware, hook), told)
                 if pending is None:
@@ -68,13 +71,22 @@ class Hooks:
                 with anyio.move_on_after(self._actor.job_timeout) as scope:
                     await _in_context(pending, context)
                 if scope.cancelled_caught:
-                    logger.error("actor %r: %s took longer than job_timeout", name, hook)
+                    logger.error(
+                        "actor %r: event %r: %s: %s took longer than job_timeout",
+                        name, event, type(middleware).__name__, hook,
+                    )  # fmt: skip
             except Exception:
-                logger.exception("actor %r: %s of %r raised", name, hook, type(middleware).__name__)
+                logger.exception(
+                    "actor %r: event %r: %s: %s raised",
+                    name, event, type(middleware).__name__, hook,
+                )  # fmt: skip
             except self._cancelled:
                 if cancelled_from_outside():
                     raise
-                logger.exception("actor %r: %s cancelled itself", name, hook)
+                logger.exception(
+                    "actor %r: event %r: %s: %s cancelled itself",
+                    name, event, type(middleware).__name__, hook,
+                )  # fmt: skip
 
 
 async def _in_context(awaitable: Any, context: ContextVars) -> None:
