@@ -185,7 +185,8 @@ BOTH = walnats.Actors(ACTOR, DIES)
 async def in_directory(directory: Path, target: str, url: str, **settings: Any) -> Tuning:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
-        return await tune(target, url, **({"max_jobs": [1, 4], "budget": 4} | settings))
+        given: dict[str, Any] = {"max_jobs": [1, 4], "budget": 4}
+        return await tune(target, url, **(given | settings))
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from rich.text import Text
 from walnats_anyio.tune import Curve, Fit, Latency, Point, Tuning
 from walnats_anyio.tune import Progress as Step
 
+LEGEND = "handling, queueing: median and 95th percentile; lag of the event loop: 95th; all in ms"
+
 
 class Bar:
     """What is going on. Where there is no terminal, a line for each run."""
@@ -62,6 +64,7 @@ def show(tuning: Tuning, screen: Console) -> None:
         if several:
             screen.print(Text(f"\n{curve.setting}", "bold"))
         screen.print(_table(curve))
+        screen.print(Text(LEGEND, "dim"), soft_wrap=True)
         screen.print(_law_in_words(curve), soft_wrap=True, highlight=False)
         if several and curve.setting != tuning.setting:
             screen.print(Text(curve.advice), soft_wrap=True)
@@ -75,7 +78,7 @@ def show(tuning: Tuning, screen: Console) -> None:
 
 def _table(curve: Curve) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("max_jobs", "jobs/s", "+-", "handling ms", "queueing ms", "CPU", "MB", "lag ms"):
+    for name in ("max_jobs", "jobs/s", "+-", "handling", "queueing", "CPU", "MB", "lag"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for point in curve.points:
@@ -103,7 +106,7 @@ def _marks(point: Point, curve: Curve) -> str:
     if point.failed:
         return f"{point.failed:.0%} failed"
     marks = {
-        "<- take": curve.recommended_max_jobs,
+        "take": curve.recommended_max_jobs,
         "knee": curve.knee_max_jobs,
         "peak": curve.peak_max_jobs,
     }

@@ -167,9 +167,11 @@ def _draw_latency(axis: Any, curve: Curve) -> None:
     _draw_times(axis, curve, "queueing", ORANGE)
     axis.axvline(curve.recommended_max_jobs, color=ORANGE, linewidth=2, alpha=0.5)
     axis.set_yscale("log")
+    low, high = axis.get_ylim()
+    axis.set_ylim(low, high * (high / low) ** 0.25)  # room for the legend
     axis.set_ylabel("milliseconds")
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
-    _finish(axis)
+    _finish(axis, loc="upper center", ncols=4)
 
 
 def _draw_times(axis: Any, curve: Curve, which: str, colour: str) -> None:
@@ -199,8 +201,8 @@ def _name_levels(axis: Any, curve: Curve) -> None:
     axis.set_xlim(min(levels) / 1.15, max(levels) * 1.15)
 
 
-def _finish(axis: Any) -> None:
-    axis.legend(fontsize=8, frameon=False)
+def _finish(axis: Any, **legend: Any) -> None:
+    axis.legend(fontsize=8, frameon=False, **legend)
     axis.grid(alpha=0.25)
     axis.tick_params(labelsize=8)
     for side in ("top", "right"):

@@ -48,7 +48,7 @@ def recommended(throughputs: Throughputs, noise: float = 0.0) -> int:
 
 def _allowed(jobs: float) -> float:
     """How much more throughput so many times the jobs may bring without being worth them."""
-    price = (1 + DOUBLED) ** min(1.0, math.log2(jobs))
+    price = math.pow(1 + DOUBLED, min(1.0, math.log2(jobs)))
     return max(1 + LITTLE, price)
 
 

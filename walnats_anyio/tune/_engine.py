@@ -199,7 +199,7 @@ class Engine:
             self._check(warm)
             window = await self._window(bench, slots, warm)
             if setting.workers < self._cores:  # else it may be its own processes that take cores
-                window = window.undisturbed()
+                window = window.undisturbed(slots)
             self._rates[slots] = window.throughput
             queueing = Sketch((), 0)
             if first:

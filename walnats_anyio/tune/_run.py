@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,6 +12,9 @@ from walnats_anyio.tune._result import Latency, Point
 
 SKETCH = 200
 """Quantiles that stand for all the times of one kind, so that those of several processes add up."""
+
+QUICK = 20
+"""One job of so many is a quick one."""
 
 MORE_FAILURES = 0.02
 """Share of failed jobs, beyond that of other levels, up to which it may be chance."""
@@ -95,15 +99,19 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     disturbed: float
     """Share of the window in which it could have run, and had no core."""
 
-    def undisturbed(self) -> Window:
+    def undisturbed(self, slots: int) -> Window:
         """What it would have been if others had not used the core.
 
         An event loop that is busy all the time loses throughput in proportion to the time that it
-        is not let run; one that mostly waits loses next to nothing.
+        is not let run; one that mostly waits loses next to nothing. Whatever it lost: so many slots
+        cannot do more than one job each in the time of the quickest ones (Little's law).
         """
         free = max(1 - self.disturbed, LEAST_FREE)
         share = min(1.0, self.busy / free)
         factor = 1 + share * (1 / free - 1)
+        if self.handling.quantiles and self.throughput > 0:
+            quick = self.handling.quantiles[len(self.handling.quantiles) // QUICK]
+            factor = min(factor, max(1.0, slots / max(quick, 1e-9) / self.throughput))
         return msgspec.structs.replace(
             self,
             throughput=self.throughput * factor,
@@ -173,10 +181,10 @@ def throughputs(runs: Mapping[int, Sequence[Run]]) -> dict[int, float]:
 def standard_error(runs: Sequence[Run]) -> float:
     """That of the throughput: from what the runs differ by, or from within, where that is more."""
     kept = trusted(runs)
-    within = statistics.median(run.window.error for run in kept) / len(kept) ** 0.5
+    within = statistics.median(run.window.error for run in kept) / math.sqrt(len(kept))
     if len(kept) == 1:
         return within
-    between = statistics.stdev(run.window.throughput for run in kept) / len(kept) ** 0.5
+    between = statistics.stdev(run.window.throughput for run in kept) / math.sqrt(len(kept))
     return max(within, between)
 
 

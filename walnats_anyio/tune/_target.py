@@ -5,7 +5,7 @@ from __future__ import annotations
 import pkgutil
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from walnats_anyio._actors import Actor, Actors
 
@@ -36,7 +36,7 @@ def load(target: str, name: str | None) -> tuple[Actors, Actor[Any, Any]]:
         found = found()
     if not isinstance(found, Actors | Actor):
         raise TypeError(f"{target} is no Actor and no Actors, but {type(found).__name__}")
-    actors = Actors(cast("Actor[Any, Any]", found)) if isinstance(found, Actor) else found
+    actors = found if isinstance(found, Actors) else Actors(found)
     return actors, choose(actors, name)
 
 
