@@ -1,6 +1,7 @@
 """Sessions for developers: `nox` runs tests, lint, types and docs.
 
-`nox -s bench` measures, `nox -s faults` and `nox -s soak` break things for minutes.
+`nox -s bench` measures, `nox -s faults` and `nox -s soak` break things for minutes, `nox -s tune`
+tunes handlers whose best `max_jobs` is known.
 """
 
 from __future__ import annotations
@@ -115,3 +116,13 @@ def soak(session: nox.Session) -> None:
     """Run a mixed load with random faults; arguments go to `python -m tests.faults.soak`."""
     session.install("-e", ".[test]")
     session.run("python", "-m", "tests.faults.soak", *session.posargs)
+
+
+@nox.session
+def tune(session: nox.Session) -> None:
+    """Tune handlers whose best `max_jobs` is known, ten times each; half an hour.
+
+    Arguments go to `python -m tests.tune`.
+    """
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.tune", *session.posargs)

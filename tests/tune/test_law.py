@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.tune._curves import pool, service
+from tests.tune._curves import Throughput, pool, service
 from walnats_anyio.tune._law import Measured, fit_law, law
 
 LEVELS = (1, 2, 4, 8, 16, 24, 32, 48, 64)
@@ -64,8 +64,7 @@ def test_the_peak_is_where_gunther_has_it() -> None:
 
 
 @pytest.mark.parametrize("curve", [pool, service])
-def test_what_has_a_corner_does_not_fit(curve: object) -> None:
-    assert callable(curve)
+def test_what_has_a_corner_does_not_fit(curve: Throughput) -> None:
     fit = fit_law([Measured(n, curve(n), 0.01 * curve(n)) for n in (*LEVELS, 10, 30)])
     assert fit is not None
     assert not fit.good

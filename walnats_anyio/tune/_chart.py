@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from walnats_anyio.tune._optional import optional
 from walnats_anyio.tune._result import Curve, Latency, Tuning
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -24,7 +25,7 @@ def check_chart(path: Path) -> None:
     """
     if path.suffix not in SUFFIXES:
         raise ValueError(f"a chart's name must end in {', '.join(SUFFIXES)}, not {str(path)!r}")
-    _require()
+    optional("matplotlib.figure")
 
 
 def draw(tuning: Tuning, path: str | Path) -> None:
@@ -41,11 +42,8 @@ def draw(tuning: Tuning, path: str | Path) -> None:
     """
     path = Path(path)
     check_chart(path)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 7), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = optional("matplotlib.figure").Figure(figsize=(8, 7), layout="constrained")
+    optional("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     curve = tuning.curve()
     others = [each for each in tuning.curves if each.setting != tuning.setting]
@@ -55,17 +53,6 @@ def draw(tuning: Tuning, path: str | Path) -> None:
     _name_levels(below, curve)
     figure.supxlabel(_folded(tuning.advice), fontsize=9)
     figure.savefig(path, dpi=120)
-
-
-def _require() -> None:
-    try:
-        import matplotlib.figure  # noqa: F401 - an optional package, imported when it is used
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"a chart needs {error.name}, which is not installed: "
-            "pip install 'walnats-anyio[tune]'",
-            name=error.name,
-        ) from error
 
 
 def _folded(text: str, width: int = 95) -> str:
@@ -107,9 +94,7 @@ def _draw_throughput(axis: Any, curve: Curve, others: list[Curve]) -> None:
     _mark(axis, curve)
     axis.set_ylabel("jobs per second")
     axis.set_ylim(bottom=0)
-    axis.yaxis.set_major_formatter(
-        lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:g}"
-    )
+    axis.yaxis.set_major_formatter(_number)
     _finish(axis)
 
 
@@ -170,7 +155,7 @@ def _draw_latency(axis: Any, curve: Curve) -> None:
     low, high = axis.get_ylim()
     axis.set_ylim(low, high * (high / low) ** 0.25)  # room for the legend
     axis.set_ylabel("milliseconds")
-    axis.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+    axis.yaxis.set_major_formatter(_number)
     _finish(axis, loc="upper center", ncols=4)
 
 
@@ -196,9 +181,13 @@ def _draw_times(axis: Any, curve: Curve, which: str, colour: str) -> None:
 def _name_levels(axis: Any, curve: Curve) -> None:
     axis.set_xscale("log", base=2)
     axis.set_xlabel("max_jobs")
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.xaxis.set_major_formatter(_number)
     levels = [point.max_jobs for point in curve.points]
     axis.set_xlim(min(levels) / 1.15, max(levels) * 1.15)
+
+
+def _number(value: float, _place: int) -> str:
+    return f"{value:,g}"
 
 
 def _finish(axis: Any, **legend: Any) -> None:

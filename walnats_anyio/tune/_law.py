@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from walnats_anyio.tune._optional import optional
 from walnats_anyio.tune._result import Band, Fit
 
 FEWEST_LEVELS = 4
@@ -51,13 +52,7 @@ def require() -> None:
     Raises:
         ModuleNotFoundError: it is not.
     """
-    try:
-        import scipy.optimize  # noqa: F401 - an optional package, imported when it is used
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"tuning needs {error.name}, which is not installed: pip install 'walnats-anyio[tune]'",
-            name=error.name,
-        ) from error
+    optional("scipy.optimize")
 
 
 def fit_law(points: Sequence[Measured]) -> Fit | None:
@@ -65,9 +60,7 @@ def fit_law(points: Sequence[Measured]) -> Fit | None:
     points = [point for point in points if point.throughput > 0]
     if len({point.max_jobs for point in points}) < FEWEST_LEVELS:
         return None
-    import numpy as np
-    from scipy.optimize import OptimizeWarning, curve_fit
-
+    np, optimize = optional("numpy"), optional("scipy.optimize")
     n = np.array([point.max_jobs for point in points], dtype=float)
     x = np.array([point.throughput for point in points], dtype=float)
     # Relative weights: 3 % of 10 jobs/s count as much as 3 % of 1,000. What repeats more exactly
@@ -77,8 +70,8 @@ def fit_law(points: Sequence[Measured]) -> Fit | None:
     bounds = ((0.0, 0.0, 0.0), (np.inf, 1.0, 1.0))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", OptimizeWarning)
-            found, covariance = curve_fit(
+            warnings.simplefilter("ignore", optimize.OptimizeWarning)
+            found, covariance = optimize.curve_fit(
                 law, n, x, p0=start, sigma=sigma, bounds=bounds, absolute_sigma=False, maxfev=20_000
             )
     except RuntimeError:
@@ -87,8 +80,7 @@ def fit_law(points: Sequence[Measured]) -> Fit | None:
 
 
 def _fit_of(found: Any, covariance: Any, n: Any, x: Any) -> Fit:
-    import numpy as np
-
+    np = optional("numpy")
     if not np.all(np.isfinite(covariance)):  # a parameter the points say nothing about
         covariance = np.zeros((3, 3))
     a, s, k = (float(value) for value in found)
@@ -124,8 +116,7 @@ def _peak(s: float, k: float, top: float) -> float | None:
 
 def _peak_interval(found: Any, covariance: Any, top: float) -> tuple[float | None, float | None]:
     """The middle 95 % of the peaks of parameters drawn from their joint distribution."""
-    import numpy as np
-
+    np = optional("numpy")
     random = np.random.default_rng(1)
     drawn = random.multivariate_normal(found, covariance, DRAWS, check_valid="ignore")
     s, k = np.clip(drawn[:, 1], 0, 1), np.clip(drawn[:, 2], 1e-12, None)
@@ -139,9 +130,7 @@ def _peak_interval(found: Any, covariance: Any, top: float) -> tuple[float | Non
 
 def _band(found: Any, covariance: Any, n: Any) -> list[Band]:
     """The law and its confidence band, by the delta method."""
-    import numpy as np
-    from scipy.stats import t
-
+    np, t = optional("numpy"), optional("scipy.stats").t
     levels = sorted(
         {
             *(int(level) for level in n),
@@ -162,8 +151,7 @@ def _band(found: Any, covariance: Any, n: Any) -> list[Band]:
 
 def _gradient(n: float, found: Any) -> Any:
     """The law's derivatives by its three parameters."""
-    import numpy as np
-
+    np = optional("numpy")
     a, s, k = found
     below = 1 + s * (n - 1) + k * n * (n - 1)
     return np.array([n / below, -a * n * (n - 1) / below**2, -a * n * n * (n - 1) / below**2])

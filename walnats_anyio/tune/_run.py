@@ -104,21 +104,28 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
         An event loop that is busy all the time loses throughput in proportion to the time that it
         is not let run; one that mostly waits loses next to nothing. Whatever it lost: so many slots
-        cannot do more than one job each in the time of the quickest ones (Little's law).
+        cannot do more than one job each in the time that a quick one needs (Little's law).
         """
         free = max(1 - self.disturbed, LEAST_FREE)
-        share = min(1.0, self.busy / free)
-        factor = 1 + share * (1 / free - 1)
-        if self.handling.quantiles and self.throughput > 0:
-            quick = self.handling.quantiles[len(self.handling.quantiles) // QUICK]
-            factor = min(factor, max(1.0, slots / max(quick, 1e-9) / self.throughput))
+        lost = 1 / free - 1
+        if not (lost and self.throughput and self.ended):
+            return self
+        made_good = min(1.0, self.busy / free) * lost
+        bound = slots / self._quick_job() / self.throughput - 1
+        made_good = max(0.0, min(made_good, bound))
         return msgspec.structs.replace(
             self,
-            throughput=self.throughput * factor,
-            error=self.error * factor,
-            disturbed=self.disturbed * (1 - share),
-            cpu=self.cpu * factor,
+            throughput=self.throughput * (1 + made_good),
+            error=self.error * (1 + made_good),
+            disturbed=self.disturbed * (1 - made_good / lost),
+            cpu=self.cpu * (1 + made_good),
         )
+
+    def _quick_job(self) -> float:
+        """Seconds that a quick job needs, without those in which the event loop had no core."""
+        each = self.seconds / self.ended
+        quick = self.handling.quantiles[len(self.handling.quantiles) // QUICK]
+        return max(self.busy * each, quick - self.disturbed * each, 1e-6)
 
     @classmethod
     def together(cls, windows: Sequence[Window]) -> Window:

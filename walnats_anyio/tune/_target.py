@@ -5,7 +5,7 @@ from __future__ import annotations
 import pkgutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from walnats_anyio._actors import Actor, Actors
 
@@ -34,10 +34,15 @@ def load(target: str, name: str | None) -> tuple[Actors, Actor[Any, Any]]:
     found: Any = pkgutil.resolve_name(target)
     if callable(found) and not isinstance(found, type):
         found = found()
-    if not isinstance(found, Actors | Actor):
+    if _is_actor(found):
+        found = Actors(found)
+    if not isinstance(found, Actors):
         raise TypeError(f"{target} is no Actor and no Actors, but {type(found).__name__}")
-    actors = found if isinstance(found, Actors) else Actors(found)
-    return actors, choose(actors, name)
+    return found, choose(found, name)
+
+
+def _is_actor(found: object) -> TypeGuard[Actor[Any, Any]]:
+    return isinstance(found, Actor)
 
 
 def choose(actors: Actors, name: str | None) -> Actor[Any, Any]:
