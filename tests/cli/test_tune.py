@@ -33,9 +33,9 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_it_ends_with_a_recommendation(directory: Path, backend: str) -> None:
+def test_it_ends_with_a_recommendation(directory: Path) -> None:
     (directory / "numbers.jsonl").write_text("1\n2\n")
-    words = ("pooled:ACTOR", *LEVELS, "--budget", "6", "--backend", backend)
+    words = ("pooled:ACTOR", *LEVELS, "--budget", "6", "--backend", "trio")
     files = ("--messages", "numbers.jsonl", "--json", "out.json", "--chart", "chart.png")
     with started(directory, "tune", *words, *files, COLUMNS="80") as command:
         assert command.ends() == 0, command.output
@@ -46,7 +46,7 @@ def test_it_ends_with_a_recommendation(directory: Path, backend: str) -> None:
         assert command.left_behind() == []
     report = json.loads((directory / "out.json").read_text())
     assert report["recommended_max_jobs"] == 4
-    assert report["setting"]["backend"] == backend
+    assert report["setting"]["backend"] == "trio"
     assert [point["max_jobs"] for point in report["points"]] == [1, 4, 8]
     assert (directory / "chart.png").read_bytes().startswith(b"\x89PNG")
 
@@ -76,10 +76,8 @@ def test_a_signal_before_there_is_a_result_ends_it(directory: Path) -> None:
     ("words", "complaint"),
     [
         (("pooled:BOTH",), "several actors are there"),
-        (("pooled:BOTH", "--actor", "third"), "there is no actor 'third'"),
         (("pooled:ACTOR", "--chart", "chart.txt"), "must end in .png"),
         (("pooled:ACTOR", "--messages", "pooled.py"), "pooled.py:2: "),
-        (("nowhere:ACTOR",), "there is no module 'nowhere'"),
     ],
     ids=str,
 )

@@ -47,15 +47,15 @@ async def block(number: int) -> None:
 class Pool:
     """Ten connections."""
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, size: int, job: float = JOB) -> None:
+        self._size, self._job = size, job
         self._pool: anyio.CapacityLimiter | None = None
 
     async def __call__(self, number: int) -> None:
         if self._pool is None:
             self._pool = anyio.CapacityLimiter(self._size)
         async with self._pool:
-            await anyio.sleep(JOB)
+            await anyio.sleep(self._job)
 
 
 class Service:

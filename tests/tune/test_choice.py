@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tune._curves import BEST, Throughput
@@ -39,6 +39,7 @@ def test_just_below_a_top_that_is_higher_means_the_top() -> None:
     assert _choice.recommended({60: 100, 64: 98}) == 60
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.dictionaries(st.integers(1, 1000), st.floats(0.1, 1e6), min_size=1, max_size=20),
     st.floats(0, 0.04),

@@ -23,7 +23,7 @@ def points_of(a: float, s: float, k: float, noise: float, seed: int) -> list[Mea
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     a=st.floats(1, 10_000),
     s=st.floats(0.01, 0.3),
@@ -43,7 +43,7 @@ def test_a_known_law_is_found_in_noisy_points(a: float, s: float, peak: float, s
         assert band.low <= band.throughput <= band.high
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(a=st.floats(1, 10_000), s=st.floats(0.0, 0.9), seed=st.integers(0, 1000))
 def test_without_coherency_there_is_no_peak_within_the_levels(
     a: float, s: float, seed: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tune._curves import run_of
@@ -15,6 +15,7 @@ def window(throughput: float, **changes: float | Sketch | int) -> Window:
     return msgspec.structs.replace(run_of(throughput).window, **changes)
 
 
+@settings(max_examples=50, deadline=None)
 @given(slots=st.integers(1, 64), core=st.floats(0.1, 1), job=st.floats(0.001, 0.1))
 def test_a_handler_that_computes_gets_back_what_others_took(
     slots: int, core: float, job: float
@@ -30,6 +31,7 @@ def test_a_handler_that_computes_gets_back_what_others_took(
     assert measured.undisturbed(slots).throughput == pytest.approx(1 / job, rel=0.1)
 
 
+@settings(max_examples=50, deadline=None)
 @given(slots=st.integers(1, 64), disturbed=st.floats(0, 0.3), busy=st.floats(0.01, 0.3))
 def test_a_handler_that_waits_gets_no_more_than_its_slots_can_do(
     slots: int, disturbed: float, busy: float

@@ -16,7 +16,7 @@ def concluded(sweep: Sweep) -> int:
 
 
 @pytest.mark.parametrize("curve", BEST, ids=lambda curve: curve.__name__)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(noise=st.floats(0, 0.02), seed=st.integers(0, 10**6))
 def test_the_best_level_is_found_within_15_per_cent(
     curve: Throughput, noise: float, seed: int
@@ -66,6 +66,7 @@ def test_levels_come_in_random_order() -> None:
     assert {tuple(sorted(order)) for order in orders} == {grid(64)}
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.integers(1, 5000))
 def test_the_grid_reaches_from_one_to_the_top(top: int) -> None:
     levels = grid(top)

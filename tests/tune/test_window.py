@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from walnats_anyio.tune._window import Note, throughput
@@ -19,9 +19,10 @@ def jobs(slots: int, duration: float, until: float) -> tuple[list[Note], list[fl
     return notes, [start] * slots
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     slots=st.integers(1, 50),
-    duration=st.floats(0.001, 0.45),
+    duration=st.floats(0.005, 0.45),
     begin=st.floats(0.5, 1),
     length=st.floats(0.5, 2),
 )

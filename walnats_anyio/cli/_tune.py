@@ -28,8 +28,9 @@ from walnats_anyio.cli._target import load_actors
 from walnats_anyio.cli._tune_view import Bar, show
 from walnats_anyio.tune import TuneError, Tuning, draw
 from walnats_anyio.tune._chart import check_chart
+from walnats_anyio.tune._entry import BUDGET, TOP
 from walnats_anyio.tune._messages import read_messages
-from walnats_anyio.tune._plan import BUDGET, TOP, Plan, check_levels, settings_of
+from walnats_anyio.tune._plan import Plan, check_levels, settings_of
 from walnats_anyio.tune._target import choose
 from walnats_anyio.tune._tune import check, messages_for, run
 

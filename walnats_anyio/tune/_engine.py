@@ -13,7 +13,6 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 
 import anyio
 
@@ -21,7 +20,7 @@ from walnats_anyio.tune._bench import Bench
 from walnats_anyio.tune._errors import TuneError
 from walnats_anyio.tune._feed import Feed
 from walnats_anyio.tune._process import ProcessDiedError
-from walnats_anyio.tune._result import Setting
+from walnats_anyio.tune._result import Progress, Setting
 from walnats_anyio.tune._run import Run, Sketch, Window
 from walnats_anyio.tune._sweep import Sweep
 
@@ -80,29 +79,6 @@ DEATHS = 3
 """Processes that may die before it is given up."""
 
 
-@dataclass(frozen=True)
-class Progress:
-    """What is going on; `tune` calls a function with it."""
-
-    setting: Setting
-    """The setting that is measured."""
-
-    max_jobs: int
-    """The level that is measured."""
-
-    runs: int
-    """Runs that are over."""
-
-    seconds: float
-    """How long it has taken so far."""
-
-    budget: float
-    """How long it may take."""
-
-    throughput: float | None
-    """Jobs per second of the run that is over now; None: a run begins."""
-
-
 Benches = Callable[[Setting], AbstractAsyncContextManager[Bench]]
 """Makes a bench for one round of a setting."""
 
@@ -137,6 +113,7 @@ class Engine:
         self._random = random.Random(len(levels))
         self._rates: dict[int, float] = {}
         self._runs = self._deaths = 0
+        self._failure = ""
 
     async def run(self) -> None:
         """Run rounds until all is known or the budget is spent.
@@ -153,6 +130,7 @@ class Engine:
                     waiting.remove(setting)
                     continue
                 await self._round(setting, levels)
+                self._check(setting)
                 if self._spent():
                     return
         self.complete = True
@@ -172,6 +150,18 @@ class Engine:
                 raise TuneError(str(error)) from error
             self.sweeps[setting].give_up(level)
 
+    def _check(self, setting: Setting) -> None:
+        """See after a round whether jobs succeed at some level at least.
+
+        Raises:
+            TuneError: they do not.
+        """
+        if not any(self.sweeps[setting].throughputs().values()):
+            raise TuneError(
+                f"{self._failure}, at every level: tune a handler that works, with messages that "
+                "it takes (messages=[...], --messages FILE)"
+            )
+
     def _seconds(self) -> float:
         return time.monotonic() - self._begin
 
@@ -184,9 +174,14 @@ class Engine:
         self._say(setting, level, None)
         sweep = self.sweeps[setting]
         run = await self._measured(bench, setting, level, first=level not in sweep.runs)
-        self._check(run.window)
-        sweep.add(level, run)
         self._runs += 1
+        if not run.window.ended:
+            self._failure = f"no job ended within {run.window.seconds:.0f} s"
+            sweep.give_up(level)
+            return
+        if run.window.failed == run.window.ended:
+            self._failure = f"every job failed, the last one with {run.window.failure}"
+        sweep.add(level, run)
         self._say(setting, level, run.window.throughput)
 
     async def _measured(self, bench: Bench, setting: Setting, level: int, *, first: bool) -> Run:
@@ -196,7 +191,8 @@ class Engine:
         try:
             # Every slot has had a job: until then, jobs that wait for each other wait too little.
             warm = await bench.warm_up(WARM_UP, level)
-            self._check(warm)
+            if warm.failed == warm.ended:  # or none has ended at all
+                return Run(window=warm)
             window = await self._window(bench, slots, warm)
             if setting.workers < self._cores:  # else it may be its own processes that take cores
                 window = window.undisturbed(slots)
@@ -256,21 +252,14 @@ class Engine:
             raise failures[0]
         return results[0]
 
-    def _check(self, window: Window) -> None:
-        """See whether anything was measured.
-
-        Raises:
-            TuneError: it was not.
-        """
-        if window.ended and window.failed == window.ended:
-            raise TuneError(
-                f"every job failed, the last one with {window.failure}: tune a handler that works, "
-                "with messages that it takes (messages=[...], --messages FILE)"
-            )
-        if not window.ended:
-            raise TuneError(
-                f"no job ended within {window.seconds:.0f} s, so there is nothing to measure"
-            )
-
     def _say(self, setting: Setting, level: int, throughput: float | None) -> None:
-        self._tell(Progress(setting, level, self._runs, self._seconds(), self._budget, throughput))
+        self._tell(
+            Progress(
+                setting=setting,
+                max_jobs=level,
+                runs=self._runs,
+                seconds=self._seconds(),
+                budget=self._budget,
+                throughput=throughput,
+            )
+        )

@@ -14,12 +14,6 @@ from walnats_anyio._events._arguments import check_count, check_seconds
 from walnats_anyio.tune._result import Setting
 from walnats_anyio.tune._sweep import grid
 
-TOP = 128
-"""The highest level unless something else is asked for."""
-
-BUDGET = 60.0
-"""Seconds that it takes at most unless something else is asked for."""
-
 BACKENDS = ("asyncio", "trio")
 
 

@@ -147,6 +147,28 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         return ", ".join(parts)
 
 
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """What is going on; `tune` calls a function with it."""
+
+    setting: Setting
+    """The setting that is measured."""
+
+    max_jobs: int
+    """The level that is measured."""
+
+    runs: int
+    """Runs that are over."""
+
+    seconds: float
+    """How long it has taken so far."""
+
+    budget: float
+    """How long it may take."""
+
+    throughput: float | None
+    """Jobs per second of the run that is over now; None: a run begins."""
+
+
 class Curve(msgspec.Struct, frozen=True, kw_only=True):
     """The throughput over `max_jobs` in one setting, and what follows from it."""
 

@@ -13,6 +13,12 @@ from walnats_anyio.tune._result import Latency, Point
 SKETCH = 200
 """Quantiles that stand for all the times of one kind, so that those of several processes add up."""
 
+WAITS = 0.4
+"""Share of the time that it is let run, up to which an event loop mostly waits."""
+
+COMPUTES = 0.9
+"""Share of that time from which on it is busy all the time."""
+
 QUICK = 20
 """One job of so many is a quick one."""
 
@@ -110,7 +116,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         lost = 1 / free - 1
         if not (lost and self.throughput and self.ended):
             return self
-        made_good = min(1.0, self.busy / free) * lost
+        share = (self.busy / free - WAITS) / (COMPUTES - WAITS)
+        made_good = min(1.0, max(0.0, share)) * lost
         bound = slots / self._quick_job() / self.throughput - 1
         made_good = max(0.0, min(made_good, bound))
         return msgspec.structs.replace(

@@ -1,4 +1,4 @@
-"""`tune`: find the `max_jobs` that suits a handler."""
+"""What `tune` does: measure with an engine, and conclude."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from walnats_anyio._link._parking import is_trio
 from walnats_anyio.tune import _law
 from walnats_anyio.tune._advice import curve_of, throughput_at
 from walnats_anyio.tune._bench import Bench, local_bench
-from walnats_anyio.tune._engine import Engine, Progress
+from walnats_anyio.tune._engine import Engine
 from walnats_anyio.tune._errors import TuneError
 from walnats_anyio.tune._feed import feed
 from walnats_anyio.tune._law import Measured, fit_law
 from walnats_anyio.tune._machine import machine
 from walnats_anyio.tune._messages import check_messages, make_messages
 from walnats_anyio.tune._orders import Assignment
-from walnats_anyio.tune._plan import BUDGET, TOP, Plan, check_budget, check_levels, settings_of
+from walnats_anyio.tune._plan import Plan, check_budget, check_levels, settings_of
 from walnats_anyio.tune._prepare import measured_actor, measured_event
 from walnats_anyio.tune._remote import remote_bench
-from walnats_anyio.tune._result import Curve, Setting, Tuning
+from walnats_anyio.tune._result import Curve, Progress, Setting, Tuning
 from walnats_anyio.tune._run import point_of, standard_error
 from walnats_anyio.tune._sweep import Sweep
 from walnats_anyio.tune._target import choose, load
@@ -35,93 +35,45 @@ from walnats_anyio.tune._window import Recorder
 Tell = Callable[[Progress], None]
 
 
-async def tune(
+def plan_of(
     actor: Actor[Any, Any] | str,
-    server: str | Sequence[str] | None = None,
+    name: str | None,
     *,
-    name: str | None = None,
-    messages: Iterable[Any] | None = None,
-    max_jobs: int | Sequence[int] = TOP,
-    workers: Sequence[int] = (1,),
-    batch: Sequence[int | None] = (None,),
-    backends: Sequence[str] | None = None,
-    uvloop: Sequence[bool] = (False,),
-    budget: float = BUDGET,
-    max_threads: int | None = None,
-    max_processes: int | None = None,
-    progress: Tell | None = None,
-    domain: str | None = None,
-    js_prefix: str | None = None,
-    namespace: str | None = None,
-    **options: Any,
-) -> Tuning:
-    """Find the `max_jobs` that suits an actor's handler, by running it.
-
-        tuning = await tune("shop.workers:SEND_EMAIL")
-        print(tuning.advice)
-
-    The handler is really run, thousands of times: give messages, and an environment, with which it
-    may. Its jobs are run at several levels of `max_jobs`, each of them several times in random
-    order, and the Universal Scalability Law is fitted to the throughput. Streams of the actor's are
-    never touched: those that are made have a namespace of their own, and are deleted at the end.
-
-    Blocks for about `budget` seconds, and longer where one run of each level takes longer: so much
-    is always measured. Cancelled, it cleans up within 15 seconds, and nothing of it is left.
-
-    Args:
-        actor: "MODULE:NAME" of an `Actors`, an `Actor`, or a function that returns one of them. It
-            is run in processes of its own, with what its module makes. Or the `Actor` itself: it
-            is run in this process and in this event loop, with what the handler finds there.
-        server: a URL, or a list of URLs. None: a server is started (extra `server`).
-        name: the name of the actor, where `actor` names several.
-        messages: what the handler gets, again and again. None: made from the event's schema.
-        max_jobs: the highest level; levels below it are chosen. Or a list of the levels. Default
-            128.
-        workers: numbers of processes to compare. Default 1.
-        batch: values of `batch` of `listen` to compare. Default None.
-        backends: event loops to compare, of "asyncio" and "trio". None: the one that runs.
-        uvloop: `(False, True)` compares asyncio without and with uvloop. Default without.
-        budget: seconds after which only the first round is finished. At least 1, default 60.
-        max_threads: as of `listen`.
-        max_processes: as of `listen`.
-        progress: called when a level begins and when it is over, in the event loop.
-        domain: as of `Actors.connect`.
-        js_prefix: as of `Actors.connect`.
-        namespace: comes before the namespace that is made up.
-        options: as of `Actors.connect`; for processes they must be texts, numbers or bools.
-
-    Returns:
-        What was measured, and what is recommended.
+    messages: Iterable[Any] | None,
+    max_jobs: int | Sequence[int],
+    workers: Sequence[int],
+    batch: Sequence[int | None],
+    backends: Sequence[str] | None,
+    uvloop: Sequence[bool],
+    budget: float,
+    connect: dict[str, Any],
+    listen: dict[str, Any],
+) -> Plan:
+    """What the arguments of `tune` mean, checked.
 
     Raises:
-        TuneError: nothing could be measured: every job fails, or its process dies.
-        ValueError: an argument is out of its range, or no messages can be made from the schema.
-        TypeError: an argument is of a wrong type.
-        ModuleNotFoundError: SciPy is missing (extra `tune`), or what is to be compared.
-        ConnectError: no server could be reached.
+        Exception: what `tune` says of wrong arguments.
     """
-    target = actor if isinstance(actor, str) else None
     if isinstance(actor, str):
         actors, chosen = load(actor, name)
     else:
         actors = Actors(actor)
         chosen = choose(actors, name)
     levels, refine = check_levels(max_jobs)
-    names = {"domain": domain, "js_prefix": js_prefix, "namespace": namespace}
     plan = Plan(
         actors=actors,
         actor=chosen,
-        target=target,
+        target=actor if isinstance(actor, str) else None,
         messages=messages_for(chosen, messages),
         levels=levels,
         refine=refine,
         settings=settings_of(backends or (_backend(),), uvloop, workers, batch),
         budget=budget,
-        connect={"server": server, **names, **options},
-        listen={"max_threads": max_threads, "max_processes": max_processes},
+        connect=connect,
+        listen=listen,
     )
     check(plan)
-    return await run(plan, progress or (lambda _: None), anyio.CancelScope())
+    return plan
 
 
 def messages_for(actor: Actor[Any, Any], messages: Iterable[Any] | None) -> tuple[Any, ...]:
@@ -267,9 +219,15 @@ def conclude(
     Raises:
         TuneError: there are none.
     """
-    curves = [_curve(setting, sweep) for setting, sweep in sweeps.items() if sweep.runs]
+    curves = [
+        _curve(setting, sweep)
+        for setting, sweep in sweeps.items()
+        if any(sweep.throughputs().values())
+    ]
     if not curves:
-        raise TuneError(f"nothing was measured within {seconds:.1f} s: no level came to its end")
+        raise TuneError(
+            f"nothing was measured within {seconds:.1f} s: no level came to its end with jobs that succeed"
+        )
     best = max(curves, key=lambda curve: throughput_at(curve, curve.recommended_max_jobs))
     advice = best.advice if len(sweeps) == 1 else f"{best.setting}: {best.advice}"
     return Tuning(
