@@ -146,6 +146,7 @@ class Engine:
                     await self._level(bench, setting, level)
         except ProcessDiedError as error:
             self._deaths += 1
+            self._failure = str(error)
             if self._deaths >= DEATHS or not self._runs:
                 raise TuneError(str(error)) from error
             self.sweeps[setting].give_up(level)

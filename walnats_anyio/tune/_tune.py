@@ -225,9 +225,7 @@ def conclude(
         if any(sweep.throughputs().values())
     ]
     if not curves:
-        raise TuneError(
-            f"nothing was measured within {seconds:.1f} s: no level came to its end with jobs that succeed"
-        )
+        raise TuneError(f"no level came to its end within {seconds:.1f} s with jobs that succeed")
     best = max(curves, key=lambda curve: throughput_at(curve, curve.recommended_max_jobs))
     advice = best.advice if len(sweeps) == 1 else f"{best.setting}: {best.advice}"
     return Tuning(
