@@ -58,10 +58,10 @@ def test_processes_are_added_up() -> None:
 
 
 def test_levels_where_more_jobs_fail_are_no_choice() -> None:
-    runs = {1: [run_of(10)], 2: [run_of(20, failed=1)], 4: [run_of(30, failed=10)]}
+    runs = {1: [run_of(10)], 2: [run_of(20, failed=1)], 4: [run_of(30, failed=20)]}
     assert throughputs(runs) == {1: 10, 2: 20, 4: 0}
-    everywhere = {1: [run_of(10, failed=10)], 2: [run_of(20, failed=11)]}
-    assert throughputs(everywhere) == {1: 10, 2: 20}
+    by_chance = {1: [run_of(10, failed=40)], 2: [run_of(20, failed=50)]}
+    assert throughputs(by_chance) == {1: 10, 2: 20}
 
 
 def test_a_point_has_the_median_of_its_runs() -> None:

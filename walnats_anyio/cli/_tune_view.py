@@ -12,7 +12,7 @@ from rich.text import Text
 from walnats_anyio.tune import Curve, Fit, Latency, Point, Tuning
 from walnats_anyio.tune import Progress as Step
 
-LEGEND = "handling, queueing: median and 95th percentile; lag of the event loop: 95th; all in ms"
+LEGEND = "handling, queueing: median and 95th percentile; lag: 95th; all in ms"
 
 
 class Bar:
@@ -59,21 +59,22 @@ class Bar:
 
 def show(tuning: Tuning, screen: Console) -> None:
     """Print the points of each setting, the law, and the recommendation."""
+    wide = not screen.is_terminal  # else words would be broken where the terminal ends
     several = len(tuning.curves) > 1
     for curve in tuning.curves:
         if several:
             screen.print(Text(f"\n{curve.setting}", "bold"))
         screen.print(_table(curve))
-        screen.print(Text(LEGEND, "dim"), soft_wrap=True)
-        screen.print(_law_in_words(curve), soft_wrap=True, highlight=False)
+        screen.print(Text(LEGEND, "dim"), soft_wrap=wide)
+        screen.print(_law_in_words(curve), soft_wrap=wide, highlight=False)
         if several and curve.setting != tuning.setting:
-            screen.print(Text(curve.advice), soft_wrap=True)
+            screen.print(Text(curve.advice), soft_wrap=wide)
     if not tuning.complete:
         screen.print(
             Text("Not all was measured: more --budget makes it more certain.", "yellow"),
-            soft_wrap=True,
+            soft_wrap=wide,
         )
-    screen.print(Text(f"\n{tuning.advice}", "bold green"), soft_wrap=True)
+    screen.print(Text(f"\n{tuning.advice}", "bold green"), soft_wrap=wide)
 
 
 def _table(curve: Curve) -> Table:
@@ -133,7 +134,7 @@ def _law_in_words(curve: Curve) -> Text:
         return Text("There are too few levels for a law.", "dim")
     if not fit.good:
         return Text(
-            f"The Universal Scalability Law does not describe it (off by {fit.residual:.0%}): the "
+            f"The Universal Scalability Law does not describe it (off by {fit.residual:.1%}): the "
             "recommendation is from the points.",
             "dim",
         )

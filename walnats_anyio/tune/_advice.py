@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import msgspec
 
+from walnats_anyio._actors import ExecuteIn
 from walnats_anyio.tune import _choice
 from walnats_anyio.tune._law import law
 from walnats_anyio.tune._result import Curve, Fit, Point, Setting
@@ -11,8 +14,8 @@ from walnats_anyio.tune._result import Curve, Fit, Point, Setting
 BUSY = 0.85
 """Share of a core from which on the process has none left."""
 
-BLOCKED = 0.5
-"""Event-loop lag, in durations of the handler, from which on the handler is what blocks it."""
+BLOCKED = 0.25
+"""Median lag of the event loop, in durations of the handler, from which on it is blocked by it."""
 
 SHORTEST_BLOCK = 0.002
 """Seconds of lag below which nothing is blocked."""
@@ -30,6 +33,7 @@ def curve_of(
     measured: dict[int, float],
     fit: Fit | None,
     noise: float,
+    execute_in: ExecuteIn,
 ) -> Curve:
     """What follows from the points, and from the law where it describes them.
 
@@ -39,6 +43,7 @@ def curve_of(
         measured: jobs per second by level; 0 at those that are no choice.
         fit: the law.
         noise: by how much the throughputs are uncertain, as a share.
+        execute_in: where the handler runs.
     """
     points = sorted(points, key=lambda point: point.max_jobs)
     values = measured
@@ -58,7 +63,7 @@ def curve_of(
         points=tuple(points),
         fit=fit,
     )
-    return msgspec.structs.replace(curve, advice=_sentence(curve, values))
+    return msgspec.structs.replace(curve, advice=_sentence(curve, values, execute_in))
 
 
 def throughput_at(curve: Curve, level: int) -> float:
@@ -68,8 +73,9 @@ def throughput_at(curve: Curve, level: int) -> float:
     return curve.point(level).throughput
 
 
-def _sentence(curve: Curve, values: dict[int, float]) -> str:
-    parts = [_main(curve, values), _beyond(curve, values), _failing(curve)]
+def _sentence(curve: Curve, values: dict[int, float], execute_in: ExecuteIn) -> str:
+    beyond = _busy(curve, execute_in) or _beyond(curve, values)
+    parts = [_main(curve, values), beyond, _failing(curve)]
     return "; ".join(part for part in parts if part)
 
 
@@ -92,11 +98,10 @@ def _rate(value: float) -> str:
 
 def _beyond(curve: Curve, values: dict[int, float]) -> str | None:
     """What happens with more jobs than that."""
-    if (reason := _busy_loop(curve)) is not None:
-        return reason
     top = max(values)
     if curve.recommended_max_jobs == top:
-        if top == 1:
+        lower = max((level for level in values if level < top), default=None)
+        if lower is None or values[top] <= values[lower]:
             return None
         return f"it still rises at {top}, the highest level measured: try more"
     level = curve.peak_max_jobs
@@ -111,20 +116,23 @@ def _loss(values: dict[int, float], level: int) -> str:
     return f"{1 - values[max(values)] / values[level]:.0%}".replace("%", " %")
 
 
-def _busy_loop(curve: Curve) -> str | None:
-    """Whether the event loop is what more jobs would wait for."""
-    point = curve.point(curve.recommended_max_jobs)
-    workers = curve.setting.workers
-    handler = point.handling.p50
-    blocked = point.loop_lag.p95 > max(SHORTEST_BLOCK, BLOCKED * handler)
+def _busy(curve: Curve, execute_in: ExecuteIn) -> str | None:
+    """Whether it is the event loop, or the cores, that more jobs would wait for."""
     if curve.recommended_max_jobs == max(each.max_jobs for each in curve.points) > 1:
         return None
-    if point.cpu >= BUSY * workers:
+    point = curve.point(curve.recommended_max_jobs)
+    cores = os.cpu_count() or 1
+    if point.cpu >= BUSY * cores and cores > curve.setting.workers:
+        return f"all {cores} cores are busy: another machine brings more, more jobs do not"
+    if execute_in is not ExecuteIn.MAIN:
+        return None
+    share = point.cpu / curve.setting.workers
+    if share >= BUSY:
         return (
-            f"the handler keeps its core busy ({point.cpu / workers:.0%}): more processes bring "
-            "more (--workers, ExecuteIn.PROCESS), more jobs do not"
+            f"the handler keeps its core busy ({share:.0%}): more processes bring more "
+            "(--workers, ExecuteIn.PROCESS), more jobs do not"
         ).replace("%", " %")
-    if blocked:
+    if point.loop_lag.p50 > max(SHORTEST_BLOCK, BLOCKED * point.handling.p50):
         return (
             "the handler blocks the event loop while it waits: run it with ExecuteIn.THREAD, or "
             "await what it waits for"

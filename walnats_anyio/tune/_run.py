@@ -23,7 +23,7 @@ QUICK = 20
 """One job of so many is a quick one."""
 
 MORE_FAILURES = 0.02
-"""Share of failed jobs, beyond that of other levels, up to which it may be chance."""
+"""Share of failed jobs, beyond that of the lowest level, that does not matter."""
 
 LEAST_FREE = 0.05
 """Share of a core below which nothing can be said of what would have been."""
@@ -184,12 +184,27 @@ def failed(runs: Sequence[Run]) -> float:
 
 
 def throughputs(runs: Mapping[int, Sequence[Run]]) -> dict[int, float]:
-    """Jobs per second by level; 0 where more jobs fail than elsewhere, as nobody wants that."""
-    usual = min(map(failed, runs.values()), default=0.0)
+    """Jobs per second by level; 0 where more jobs fail than at the lowest one.
+
+    Nobody wants those, however many others succeed beside them.
+    """
+    lowest = runs[min(runs)] if runs else ()
     return {
-        level: throughput(each) if failed(each) <= usual + MORE_FAILURES else 0.0
+        level: throughput(each) if not _fails_more(each, lowest) else 0.0
         for level, each in sorted(runs.items())
     }
+
+
+def _fails_more(runs: Sequence[Run], others: Sequence[Run]) -> bool:
+    """Whether more of the jobs fail, and that is no chance: three standard errors apart."""
+    chance = math.sqrt(_variance(runs) + _variance(others))
+    return failed(runs) > failed(others) + MORE_FAILURES + 3 * chance
+
+
+def _variance(runs: Sequence[Run]) -> float:
+    """That of the share of failed jobs."""
+    share = failed(runs)
+    return share * (1 - share) / max(1, sum(run.window.ended for run in runs))
 
 
 def standard_error(runs: Sequence[Run]) -> float:

@@ -220,7 +220,7 @@ def conclude(
         TuneError: there are none.
     """
     curves = [
-        _curve(setting, sweep)
+        _curve(plan, setting, sweep)
         for setting, sweep in sweeps.items()
         if any(sweep.throughputs().values())
     ]
@@ -245,10 +245,11 @@ def conclude(
     )
 
 
-def _curve(setting: Setting, sweep: Sweep) -> Curve:
+def _curve(plan: Plan, setting: Setting, sweep: Sweep) -> Curve:
     points = [point_of(level, runs) for level, runs in sweep.runs.items()]
     values = sweep.throughputs()
     measured = [
         Measured(level, value, standard_error(sweep.runs[level])) for level, value in values.items()
     ]
-    return curve_of(setting, points, values, fit_law(measured), sweep.noise())
+    fit = fit_law(measured)
+    return curve_of(setting, points, values, fit, sweep.noise(), plan.actor.execute_in)
