@@ -27,6 +27,8 @@ LOWEST_TESTS = [
     "tests/link/test_websocket.py",
     "tests/serializers/test_serializers.py",
     "tests/test_packaging.py",
+    "tests/tune/test_law.py",
+    "tests/tune/test_tune.py",
 ]
 """Tests that between them use every dependency, and see what its older versions do otherwise."""
 

@@ -233,7 +233,9 @@ class Engine:
         """How long events wait while there are fewer than could be handled."""
         if rate <= 0:
             return Sketch((), 0)
-        seconds = min(MOST_QUEUEING, max(LEAST, EVENTS_QUEUED / (LOAD * rate)))
+        # Where time is short, the throughput is what it is for.
+        most = min(MOST_QUEUEING, self._most)
+        seconds = min(most, max(LEAST, EVENTS_QUEUED / (LOAD * rate)))
         await self._feed.empty()
         await bench.idle()
         results: list[Sketch] = []
