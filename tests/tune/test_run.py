@@ -65,6 +65,7 @@ def test_levels_where_more_jobs_fail_are_no_choice() -> None:
 
 
 def test_a_point_has_the_median_of_its_runs() -> None:
+    assert throughputs({1: [run_of(40), run_of(90)]}) == {1: 90}
     runs = [run_of(90), run_of(100), run_of(140), run_of(10, disturbed=0.9)]
     point = point_of(4, runs)
     assert (point.max_jobs, point.throughput, point.runs) == (4, 100, 4)

@@ -60,6 +60,16 @@ def test_a_level_that_was_given_up_is_not_asked_for_again() -> None:
     assert 4 not in sweep.runs
 
 
+def test_what_decides_is_undecided_until_it_was_measured_twice() -> None:
+    sweep = Sweep((1, 8, 16), refine=False)
+    for level in sweep.next_round():
+        sweep.add(level, run_of(pool(level)))
+    assert sorted(sweep.undecided()) == [8, 16]
+    for level in (8, 16):
+        sweep.add(level, run_of(pool(level)))
+    assert sweep.undecided() == []
+
+
 def test_levels_come_in_random_order() -> None:
     orders = {tuple(Sweep(grid(64), seed=seed).next_round()) for seed in range(10)}
     assert len(orders) > 5

@@ -8,6 +8,7 @@ order.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -104,6 +105,7 @@ class Engine:
         """What was measured in each setting."""
         self.complete = False
         """Whether all is known."""
+        self._told_budget = budget
         self._budget, self._benches, self._feed, self._tell = budget, benches, feed, tell
         planned = (2 * len(levels) + (EXTRA_RUNS if refine else len(levels))) * len(settings)
         spare = budget / planned - OVERHEAD - WARM_UP
@@ -132,8 +134,16 @@ class Engine:
                 await self._round(setting, levels)
                 self._check(setting)
                 if self._spent():
+                    await self._decide()
                     return
         self.complete = True
+
+    async def _decide(self) -> None:
+        """Measure once more what decides: a single run may be anything."""
+        self._budget = math.inf
+        for setting, sweep in self.sweeps.items():
+            if levels := sweep.undecided():
+                await self._round(setting, levels)
 
     async def _round(self, setting: Setting, levels: list[int]) -> None:
         """Run some levels of a setting, in new processes."""
@@ -262,7 +272,7 @@ class Engine:
                 max_jobs=level,
                 runs=self._runs,
                 seconds=self._seconds(),
-                budget=self._budget,
+                budget=self._told_budget,
                 throughput=throughput,
             )
         )

@@ -94,6 +94,13 @@ class Sweep:
         self._random.shuffle(levels)
         return levels
 
+    def undecided(self) -> list[int]:
+        """The levels that decide and were measured once only, in random order."""
+        close = self._close(self.throughputs(), self.noise())
+        levels = [level for level in close if self._missing(level, REPEATS)]
+        self._random.shuffle(levels)
+        return levels
+
     def _next(self) -> list[int]:
         values, noise = self.throughputs(), self.noise()
         new = self._between(values, noise) if self._refine else set[int]()
@@ -116,7 +123,7 @@ class Sweep:
         level = _choice.recommended(values, noise)
         below = _choice.gap_below(values, level)
         peak = _choice.peak(values, noise)
-        return [each for each in (level, below, peak) if each is not None]
+        return list({each for each in (level, below, peak) if each is not None})
 
     def _between(self, values: Mapping[int, float], noise: float) -> set[int]:
         level, peak = _choice.recommended(values, noise), _choice.peak(values, noise)
