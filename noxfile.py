@@ -25,6 +25,13 @@ LOWEST_TESTS = [
     "tests/link/test_event_loops.py",
     "tests/link/test_options.py",
     "tests/link/test_websocket.py",
+    "tests/middlewares/test_logs.py",
+    "tests/middlewares/test_opentelemetry_metrics.py",
+    "tests/middlewares/test_opentelemetry_trace.py",
+    "tests/middlewares/test_prometheus.py",
+    "tests/middlewares/test_sentry.py",
+    "tests/middlewares/test_statsd.py",
+    "tests/middlewares/test_zipkin.py",
     "tests/serializers/test_serializers.py",
     "tests/test_packaging.py",
     "tests/tune/test_law.py",
@@ -105,11 +112,14 @@ def bench(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Send 10,000 events through every fault; arguments go to `python -m tests.faults`.
 
-    Before that, 400 programs are interrupted at random moments.
+    Before that, 400 programs are interrupted at random moments, and workers that emit what follows
+    from 10,000 events are killed at random.
     """
     session.install("-e", ".[test]")
     interrupts = "tests/link/test_interrupts.py"
     session.run("python", "-m", "pytest", interrupts, env={"WALNATS_INTERRUPTS": "400"})
+    follow_ups = "tests/faults/test_follow_ups.py"
+    session.run("python", "-m", "pytest", follow_ups, env={"WALNATS_FOLLOW_UPS": "10000"})
     session.run("python", "-m", "tests.faults", *session.posargs)
 
 

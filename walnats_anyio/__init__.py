@@ -71,7 +71,8 @@ def _show_as_public() -> None:
     tuning = sys.modules["walnats_anyio.tune"]
     for module in (types, serializers, middlewares, dead_letters, tuning, sys.modules[__name__]):
         for name in module.__all__:
-            value = getattr(module, name)
+            # Not `getattr`: that would import what needs an optional package.
+            value = vars(module).get(name)
             if isinstance(value, type) and "._" in value.__module__:
                 value.__module__ = module.__name__
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from anyio.lowlevel import checkpoint
 
-from walnats_anyio._events._current import trace_of
+from walnats_anyio._events._current import current_job
 from walnats_anyio._events._emitter import (
     Emitter,
     EventOnWire,
@@ -22,7 +22,7 @@ from walnats_anyio._events._emitter import (
 )
 from walnats_anyio._events._event import BaseEvent, in_namespace
 from walnats_anyio._events._headers import header_block
-from walnats_anyio._events._held import check_event, check_size, encode
+from walnats_anyio._events._held import check_event, encode, refuse_size
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import register_streams
 from walnats_anyio._link import (
@@ -168,7 +168,11 @@ class ConnectedEvents(Connected):
             ConnectionLostError: the connection is closed for good.
         """
         await self._check_cancelled()
-        outgoing = await self._send(event, message, uid, trace_id, meta)
+        self._until_checkpoint -= 1
+        late = monotonic() - self._breathed_at > CHECKPOINT_AFTER
+        if late or not self._until_checkpoint or self._emitter.full:
+            await self._make_way()
+        outgoing = self._send(event, message, uid, trace_id, meta)
         if event.name not in self._emitter.confirmed:
             await self._emitter.confirm(outgoing)
         elif sync:
@@ -208,12 +212,7 @@ class ConnectedEvents(Connected):
 
         async def emit_one(message: T) -> None:
             unique = None if uid is None else uid(message)
-            outgoing = await self._send(event, message, unique, trace_id, meta)
-            if sync:
-                outgoing.keep_error()
-                waited.append(outgoing)
-            elif event.name not in self._emitter.confirmed:
-                await self._emitter.confirm(outgoing)
+            waited.extend(await self._emit_one(event, message, unique, trace_id, meta, sync))
 
         await checkpoint()
         try:
@@ -231,6 +230,28 @@ class ConnectedEvents(Connected):
             raise
         if errors:
             raise one_error(errors, len(errors))
+
+    async def _emit_one(
+        self,
+        event: BaseEvent[T],
+        message: T,
+        uid: str | None,
+        trace_id: str | None,
+        meta: Mapping[str, str] | None,
+        sync: bool,
+    ) -> tuple[Outgoing, ...]:
+        """One of many; gives what is to be waited for."""
+        self._until_checkpoint -= 1
+        late = monotonic() - self._breathed_at > CHECKPOINT_AFTER
+        if late or not self._until_checkpoint or self._emitter.full:
+            await self._make_way()
+        outgoing = self._send(event, message, uid, trace_id, meta)
+        if sync:
+            outgoing.keep_error()
+            return (outgoing,)
+        if event.name not in self._emitter.confirmed:
+            await self._emitter.confirm(outgoing)
+        return ()
 
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until every event emitted so far is acknowledged.
@@ -267,7 +288,7 @@ class ConnectedEvents(Connected):
         """
         return self._emitter.statistics()
 
-    async def _send(
+    def _send(
         self,
         event: BaseEvent[T],
         message: T,
@@ -282,11 +303,8 @@ class ConnectedEvents(Connected):
                 f"event {event.name!r} is not in the registry this connection was made from: "
                 "add it to Events(...)"
             )
-        self._until_checkpoint -= 1
-        if not self._until_checkpoint or monotonic() - self._breathed_at > CHECKPOINT_AFTER:
-            await self._let_others_run()
-        if not trace_id:
-            trace_id = trace_of(trace_id)
+        if trace_id is None and (job := current_job.get()) is not None:
+            trace_id = job.trace_id
         if self._middlewares:
             payload, headers = encode(event, message, uid, trace_id, meta, self._middlewares)
         else:
@@ -295,14 +313,16 @@ class ConnectedEvents(Connected):
                 headers = b""
             else:
                 headers = header_block(uid, trace_id, meta)
-        check_size(event, self._link, len(payload) + len(headers))
-        emitter = self._emitter
-        if emitter.full:
-            await emitter.room()
-        return self._hand_over(self._on_wire[event.name], payload, headers, event.dedup_window)
+        on_wire, size = self._on_wire[event.name], len(payload) + len(headers)
+        if size > on_wire.largest or size > self._link.info.max_payload:
+            refuse_size(event, self._link, size)
+        return self._hand_over(on_wire, payload, headers, event.dedup_window)
 
-    async def _let_others_run(self) -> None:
+    async def _make_way(self) -> None:
+        """Let other tasks run, and wait until not too many events are on their way."""
         await checkpoint()
+        if self._emitter.full:
+            await self._emitter.room()
         self._until_checkpoint = CHECKPOINT_EVERY
         self._breathed_at = monotonic()
 

@@ -17,15 +17,3 @@ class InTrace(Protocol):
 
 current_job: ContextVar[InTrace | None] = ContextVar("walnats_anyio.job", default=None)
 """The job whose handler, hook or decorator runs; None outside of any."""
-
-
-def trace_of(trace_id: str | None) -> str | None:
-    """The trace that an emit belongs to: what it says, else that of the job around it.
-
-    Args:
-        trace_id: what the emit says. None: nothing. An empty text: none at all.
-    """
-    if trace_id is None:
-        job = current_job.get()
-        return None if job is None else job.trace_id
-    return trace_id or None

@@ -59,17 +59,27 @@ NOBODY = "no stream takes it: register the event first, and check that JetStream
 class Outgoing(Publication):
     """One event on its way."""
 
-    __slots__ = ("_emitter", "_kept", "_refused_since", "_spot", "batch", "error", "event")
+    _emitter: Emitter
+    event: EventOnWire
+    batch: Batch
+    error: EmitError | None = None
+    _kept: bool = False
+    _refused_since: float = math.inf
+    _spot: ParkingSpot | None = None
 
-    def __init__(self, emitter: Emitter, event: EventOnWire, batch: Batch) -> None:
-        super().__init__(emitter.link, event.stream, event.acknowledgement)
-        self.event = event
-        self.batch = batch
-        self.error: EmitError | None = None
-        self._kept = False
-        self._refused_since = math.inf
-        self._emitter = emitter
-        self._spot: ParkingSpot | None = None
+    def answered(self, message: Message) -> None:
+        data = message.data
+        # As in `Publication`; nearly always it is the acknowledgement, and nobody waits for it.
+        if (
+            self._spot is None
+            and data.startswith(self._acknowledgement)
+            and b'"error":{' not in data
+        ):
+            size = len(self.command)
+            self.command = b""
+            self._emitter.acknowledged(self.batch, size)
+        else:
+            super().answered(message)
 
     def failed(self, reason: Exception) -> None:
         if isinstance(reason, PayloadTooLargeError):
@@ -164,14 +174,10 @@ class Outgoing(Publication):
 class Look(PendingRequest):
     """Asks whether the stream of an event is there, for events that nobody takes."""
 
-    __slots__ = ("_emitter", "_event", "waiting")
-
-    def __init__(self, emitter: Emitter, event: EventOnWire) -> None:
-        super().__init__()
-        self.waiting: set[Outgoing] = set()
-        """Events that are given up if there is no stream."""
-        self._emitter = emitter
-        self._event = event
+    _emitter: Emitter
+    _event: EventOnWire
+    waiting: set[Outgoing] = msgspec.field(default_factory=set["Outgoing"])
+    """Events that are given up if there is no stream."""
 
     def answered(self, message: Message) -> None:
         if not is_no_responders(message) and not is_answer(message):
@@ -237,12 +243,16 @@ class EventOnWire:
     stream: str
     acknowledgement: bytes
     """What the acknowledgement of its stream begins with, nearly always."""
+    largest: float
+    """Bytes of payload and headers that its stream takes at most."""
 
     @classmethod
     def of(cls, event: BaseEvent[Any], domain: str | None) -> EventOnWire:
         """Work out what its publications need, once for a connection."""
         stream = event.stream_name
-        return cls(event.name, event.subject_name.encode(), stream, begins(stream, domain))
+        acknowledgement = begins(stream, domain)
+        largest = math.inf if event.limits.message_size is None else event.limits.message_size
+        return cls(event.name, event.subject_name.encode(), stream, acknowledgement, largest)
 
 
 class Batch:
@@ -261,10 +271,9 @@ class Batch:
                 self._all_acknowledged = anyio.Event()
             await self._all_acknowledged.wait()
 
-    def finished(self) -> None:
-        """One of them is not on its way any more."""
-        self.count -= 1
-        if not self.count and self._all_acknowledged is not None:
+    def none_left(self) -> None:
+        """None of them is on its way any more."""
+        if self._all_acknowledged is not None:
             self._all_acknowledged.set()
 
 
@@ -306,17 +315,14 @@ class Emitter:
         """
         if self.left:
             raise ConnectionLostError("the connection has been left")
-        batch = self._batch
-        outgoing = Outgoing(self, event, batch)
-        link = self.link
-        outgoing.reply = reply = link.new_reply()
-        outgoing.command = command = pub(event.subject, payload, reply, headers)
-        link.send(outgoing)
+        batch, link = self._batch, self.link
+        outgoing = Outgoing(link, event.stream, event.acknowledgement, self, event, batch)
+        link.publish(outgoing, event.subject, payload, headers)
         outgoing.expires_at = outgoing.sent_at + patience
         self.outstanding += 1
         self._emitted += 1
         batch.count += 1
-        self._bytes += len(command)
+        self._bytes += len(outgoing.command)
         self.full = self.outstanding >= MAX_OUTSTANDING or self._bytes >= MAX_OUTSTANDING_BYTES
         return outgoing
 
@@ -342,12 +348,20 @@ class Emitter:
         self.confirmed.add(outgoing.event.name)
 
     def finished(self, batch: Batch, size: int, error: EmitError | None) -> None:
-        self.outstanding -= 1
-        batch.finished()
-        self._bytes -= size
+        """One event is not on its way any more."""
         if error is not None:
             self.failed(error)
-        self.full = self.outstanding >= MAX_OUTSTANDING or self._bytes >= MAX_OUTSTANDING_BYTES
+        self.acknowledged(batch, size)
+
+    def acknowledged(self, batch: Batch, size: int) -> None:
+        """One event is not on its way any more, and its failure, if there is one, is kept."""
+        self.outstanding -= 1
+        self._bytes -= size
+        batch.count -= 1
+        if not batch.count:
+            batch.none_left()
+        if self.full:
+            self.full = self.outstanding >= MAX_OUTSTANDING or self._bytes >= MAX_OUTSTANDING_BYTES
         # Whoever waits for room is woken at three quarters: a wake-up serves many emits, not one.
         if self._waiting and self._roomy():
             for waiter in self._waiting:

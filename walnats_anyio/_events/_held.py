@@ -5,10 +5,11 @@ What cannot be sent is refused at the call, and what is sent later is what the m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from walnats_anyio._events._emitter import Emitter, EventOnWire, Outgoing
 from walnats_anyio._events._event import BaseEvent, in_namespace
@@ -59,7 +60,9 @@ class HeldEmitter:
             on_wire = EventOnWire.of(in_namespace(event, prefixes), prefixes.domain)
             self._on_wire[event] = on_wire
         payload, headers = encode(event, message, uid, trace_id, meta, middlewares)
-        check_size(event, self._link, len(payload) + len(headers))
+        size = len(payload) + len(headers)
+        if size > on_wire.largest or size > self._link.max_payload:
+            refuse_size(event, self._link, size)
         return Encoded(on_wire, payload, headers, event.dedup_window)
 
     async def send(self, messages: Sequence[Encoded]) -> None:
@@ -129,18 +132,14 @@ def check_event(event: object) -> None:
         raise TypeError(f"emit takes an event first, not {event!r}")
 
 
-def check_size(event: BaseEvent[Any], link: Link, size: int) -> None:
+def refuse_size(event: BaseEvent[Any], link: Link, size: int) -> NoReturn:
     """Refuse a message that is larger than the server, or the event, takes.
 
     Raises:
-        MessageTooLargeError: it is.
+        MessageTooLargeError: in any case.
     """
-    most = link.max_payload
-    limit = event.limits.message_size
-    if limit is not None and limit < most:
-        most = limit
-    if size > most:
-        raise MessageTooLargeError(
-            f"event {event.name!r}: the message is {size} bytes with its headers, and at most "
-            f"{most} are accepted: send less, or a reference to it"
-        )
+    most = min(link.max_payload, event.limits.message_size or math.inf)
+    raise MessageTooLargeError(
+        f"event {event.name!r}: the message is {size} bytes with its headers, and at most "
+        f"{most} are accepted: send less, or a reference to it"
+    )

@@ -12,6 +12,7 @@ from __future__ import annotations
 from time import monotonic
 
 import anyio
+import msgspec
 
 from walnats_anyio._events._answers import RETRYABLE_CODES, Answer, read_answer
 from walnats_anyio._link import (
@@ -22,7 +23,6 @@ from walnats_anyio._link import (
     PendingRequest,
     ServerError,
     is_no_responders,
-    pub,
 )
 
 ACKNOWLEDGED_WITHIN = 5.0
@@ -44,13 +44,9 @@ class Publication(PendingRequest):
         acknowledgement: what the acknowledgement begins with, nearly always; see `begins`.
     """
 
-    __slots__ = ("_acknowledgement", "_stream", "link")
-
-    def __init__(self, link: Link, stream: str, acknowledgement: bytes) -> None:
-        super().__init__()
-        self.link = link
-        self._stream = stream
-        self._acknowledgement = acknowledgement
+    link: Link
+    _stream: str
+    _acknowledgement: bytes
 
     def finish(self, reason: str | None, code: int | None = None) -> None:
         """Called once, when the stream has the message, or does not take it.
@@ -101,13 +97,9 @@ class Publication(PendingRequest):
 class _Awaited(Publication):
     """A publication that one task waits for."""
 
-    __slots__ = ("_done", "_error", "_give_up_at")
-
-    def __init__(self, link: Link, stream: str) -> None:
-        super().__init__(link, stream, begins(stream, link.prefixes.domain))
-        self._give_up_at = monotonic() + NOBODY_WITHIN
-        self._done = anyio.Event()
-        self._error: Exception | None = None
+    _give_up_at: float
+    _done: anyio.Event = msgspec.field(default_factory=anyio.Event)
+    _error: Exception | None = None
 
     def finish(self, reason: str | None, code: int | None = None) -> None:
         self._end(None if reason is None else ServerError(reason, code))
@@ -153,10 +145,9 @@ async def publish(link: Link, stream: str, subject: str, payload: bytes, headers
             not sent again; a server that read it before may have stored it.
         ConnectionLostError: the link is closed for good.
     """
-    publication = _Awaited(link, stream)
-    publication.reply = link.new_reply()
-    publication.command = pub(subject, payload, publication.reply, headers)
-    link.send(publication)
+    acknowledgement = begins(stream, link.prefixes.domain)
+    publication = _Awaited(link, stream, acknowledgement, monotonic() + NOBODY_WITHIN)
+    link.publish(publication, subject.encode(), payload, headers)
     try:
         with anyio.fail_after(ACKNOWLEDGED_WITHIN):
             await publication.wait()

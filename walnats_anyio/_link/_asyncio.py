@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import anyio
-from anyio.lowlevel import checkpoint_if_cancelled
+from anyio.lowlevel import current_token
 
 from walnats_anyio._link._parking import Task
 
@@ -64,7 +64,11 @@ class AsyncioBackend:
 
     new_spot = AsyncioSpot
     readable = AsyncioReadable
-    checkpoint_if_cancelled = staticmethod(checkpoint_if_cancelled)
+
+    def __init__(self) -> None:
+        # Through `anyio.lowlevel` it is found out at each call which event loop runs, which takes
+        # a twentieth of an emit.
+        self.checkpoint_if_cancelled = current_token().backend_class.checkpoint_if_cancelled
 
     def protect(self, task: Task) -> Task:
         return partial(_persistent, task)

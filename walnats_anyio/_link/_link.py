@@ -141,11 +141,27 @@ class Link:
             ConnectionLostError: the link is closed for good.
             ServerError: this user may not have answers.
         """
+        if self.closed is not None or self._inbox_refusal is not None:
+            self._raise_unable()
+        self._pending.send(request)
+
+    def publish(
+        self, request: PendingRequest, subject: bytes, payload: bytes, headers: bytes
+    ) -> None:
+        """Publish a message, and send it until it is answered. Never blocks.
+
+        Raises:
+            ConnectionLostError: the link is closed for good.
+            ServerError: this user may not have answers.
+        """
+        if self.closed is not None or self._inbox_refusal is not None:
+            self._raise_unable()
+        self._pending.publish(request, subject, payload, headers)
+
+    def _raise_unable(self) -> None:
         if self.closed is not None:
             raise ConnectionLostError(str(self.closed)) from self.closed
-        if self._inbox_refusal is not None:
-            raise ServerError(str(self._inbox_refusal))
-        self._pending.send(request)
+        raise ServerError(str(self._inbox_refusal))
 
     async def request(
         self,

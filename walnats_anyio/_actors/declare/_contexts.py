@@ -81,7 +81,7 @@ class BaseContext:
     @property
     def trace_id(self) -> str | None:
         """The `trace_id` that the event was emitted with."""
-        return self.headers.get(HEADER_TRACE)
+        return self.headers.get(HEADER_TRACE) or None
 
     @property
     def headers(self) -> dict[str, str]:

@@ -22,6 +22,13 @@ class Middleware:
 
     __slots__ = ()
 
+    reports_failures: bool = False
+    """Whether it brings failures to an error tracker.
+
+    The log's line about a failure of such an actor has the field `reported`: a tracker that reads
+    the log as well, as Sentry does, leaves that line out.
+    """
+
     def around(self, ctx: Context, /) -> AbstractAsyncContextManager[Any]:
         """Gives an async context manager around the handler: a span, a session of a database.
 

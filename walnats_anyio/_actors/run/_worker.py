@@ -244,7 +244,9 @@ class Worker:
                 # Jobs that never wait share a deadline that is at most so much too early.
                 now = began = self._start_time(scope)
             begun = jobs.begin(self, delivery, scope)
-            if isinstance(begun, JobResult):
+            if begun is None and delivery.settled is None:  # else by the end of `listen`
+                delivery.settle(RETURNED)
+            elif isinstance(begun, JobResult):
                 # To leave the scope would cost a third of a retry, and nothing is awaited here.
                 if not workers.conclusion.conclude_at_once(delivery, begun):
                     return begun
@@ -253,8 +255,6 @@ class Worker:
                 result = await begun
                 jobs.say_if_late(delivery, result, monotonic() - now)
                 return result
-            elif delivery.settled is None:  # else by the end of `listen`
-                delivery.settle(RETURNED)
             self.current = None
             self.is_first = False
             before, now = now, monotonic()

@@ -100,7 +100,7 @@ class Delivery(msgspec.Struct, eq=False):
     def trace_id(self) -> str | None:
         """The `trace_id` that the event was emitted with."""
         try:
-            return self.message.headers.get(HEADER_TRACE)
+            return self.message.headers.get(HEADER_TRACE) or None
         except HeaderError:
             return None
 
@@ -133,7 +133,7 @@ class Delivery(msgspec.Struct, eq=False):
             self.emits = []
         if uid is None:
             uid = f"{self.context().idempotency_key}:{len(self.emits) + 1}"
-        trace = self.trace_id if trace_id is None else trace_id or None
+        trace = self.trace_id if trace_id is None else trace_id
         deliveries = self.deliveries
         self.emits.append(
             deliveries.emitter.encode(event, message, uid, trace, meta, deliveries.around_emit)

@@ -43,6 +43,8 @@ def report_failure(
     fields = fields_of(actor, delivery)
     fields["outcome"] = result.outcome.value
     fields["next"] = what_next(actor, verdict)
+    if any(middleware.reports_failures for middleware in actor.middlewares):
+        fields["reported"] = True
     most = f" of {actor.max_attempts}" if actor.max_attempts is not None else ""
     shows_trace = delivery.attempt == 1 or given_up
     logger.log(
