@@ -9,6 +9,7 @@ from tests.tune._curves import run_of
 from walnats_anyio import ExecuteIn
 from walnats_anyio.tune import Curve, Latency, Point, Setting
 from walnats_anyio.tune._advice import curve_of
+from walnats_anyio.tune._law import Measured, fit_law, law
 from walnats_anyio.tune._run import point_of
 
 
@@ -69,6 +70,17 @@ BLOCKS = (
 )
 def test_the_sentence(points: list[Point], what: str, why: str | None) -> None:
     assert curve(*points).advice == (what if why is None else f"{what}; {why}")
+
+
+def test_the_peak_is_that_of_the_law_where_it_is_certain() -> None:
+    levels = (1, 2, 4, 8, 16, 32, 64, 128)
+    rising = [Measured(n, float(law(n, 45, 0.03, 0.0003)), 0.1) for n in levels]
+    points = [point(each.max_jobs, each.throughput) for each in rising]
+    values = {each.max_jobs: each.throughput for each in rising}
+    found = curve_of(Setting(), points, values, fit_law(rising), 0.0, ExecuteIn.MAIN)
+    assert found.peak_max_jobs == 57
+    assert 25 < found.recommended_max_jobs < 45
+    assert "of its latency" in found.advice
 
 
 def test_a_handler_in_a_thread_does_not_block_the_event_loop() -> None:

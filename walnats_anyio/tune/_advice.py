@@ -57,13 +57,24 @@ def curve_of(
     curve = Curve(
         setting=setting,
         recommended_max_jobs=recommended,
-        peak_max_jobs=max(recommended, _choice.peak(values, noise)),
+        peak_max_jobs=max(recommended, _peak(fit, values, noise)),
         knee_max_jobs=_choice.knee(values),
         advice="",
         points=tuple(points),
         fit=fit,
     )
     return msgspec.structs.replace(curve, advice=_sentence(curve, values, execute_in))
+
+
+def _peak(fit: Fit | None, values: dict[int, float], noise: float) -> int:
+    """The peak of the law, if it is certain that it has one among the levels; else of the values.
+
+    Where the throughput only levels off the law may have a peak anywhere, which means nothing.
+    """
+    if fit is None or not fit.good or fit.peak is None:
+        return _choice.peak(values, noise)
+    certain = fit.k > 2 * fit.k_error and fit.peak <= max(values)
+    return round(fit.peak) if certain else _choice.peak(values, noise)
 
 
 def throughput_at(curve: Curve, level: int) -> float:
