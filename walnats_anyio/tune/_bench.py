@@ -109,6 +109,7 @@ class LocalBench:
         self._usage = Usage()
         self._connected: ConnectedActors | None = None
         self._over = anyio.Event()
+        self._started = 0.0
         self.lag = LoopLag()
         """How late the event loop is; its task is the caller's."""
 
@@ -117,6 +118,9 @@ class LocalBench:
         self._recorder.forget_running()
         actor = measured_actor(self._actor, self._event, max_jobs, self._top, self._recorder)
         self._over = anyio.Event()
+        # From now on, as jobs that fail at once may be over before anybody looks.
+        self._reset()
+        self._started = time.perf_counter()
         await self._tasks.start(self._listen, actor, batch)
 
     async def _listen(self, actor: Actor[Any, Any], batch: int | None, *, task_status: Any) -> None:
@@ -138,8 +142,7 @@ class LocalBench:
 
     async def warm_up(self, seconds: float, jobs: int) -> Window:
         """Run until so many jobs have ended, see `Bench`."""
-        self._reset()
-        begin = time.perf_counter()
+        begin = self._started
         limit = max(TO_WARM_UP, self._actor.job_timeout)
         while True:
             await anyio.sleep(LOOK_EVERY)

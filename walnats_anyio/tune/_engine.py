@@ -200,22 +200,26 @@ class Engine:
         await self._feed.fill(2 * slots + int(self._rate_of(slots) * 2 * WARM_UP))
         await bench.start(level, setting.batch)
         try:
-            # Every slot has had a job: until then, jobs that wait for each other wait too little.
-            warm = await bench.warm_up(WARM_UP, level)
-            if warm.failed == warm.ended:  # or none has ended at all
-                return Run(window=warm)
-            window = await self._window(bench, slots, warm)
-            if setting.workers < self._cores:  # else it may be its own processes that take cores
-                window = window.undisturbed(slots)
-            self._rates[slots] = window.throughput
-            queueing = Sketch((), 0)
-            if first:
-                queueing = await self._queueing(bench, window.throughput)
+            run = await self._run_of(bench, setting, level, first=first)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._feed.empty()
         await bench.stop()
-        return Run(window=window, queueing=queueing)
+        return run
+
+    async def _run_of(self, bench: Bench, setting: Setting, level: int, *, first: bool) -> Run:
+        slots = level * setting.workers
+        # Every slot has had a job: until then, jobs that wait for each other wait too little.
+        warm = await bench.warm_up(WARM_UP, level)
+        if warm.failed == warm.ended:  # or none has ended at all
+            return Run(window=warm)
+        window = await self._window(bench, slots, warm)
+        if setting.workers < self._cores:  # else it may be its own processes that take cores
+            window = window.undisturbed(slots)
+        self._rates[slots] = window.throughput
+        if not first:
+            return Run(window=window)
+        return Run(window=window, queueing=await self._queueing(bench, window.throughput))
 
     def _rate_of(self, slots: int) -> float:
         """What so many slots may do, from what was measured: so much has to be in the stream."""
