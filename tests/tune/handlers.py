@@ -78,7 +78,7 @@ SLEEP = walnats.Actor("sleep", NUMBERS, sleep)
 LOCK = walnats.Actor("lock", NUMBERS, Lock())
 BURN = walnats.Actor("burn", NUMBERS, burn)
 BLOCK = walnats.Actor("block", NUMBERS, block)
-POOL = walnats.Actor("pool", NUMBERS, Pool(10))
+POOL = walnats.Actor("pool", NUMBERS, Pool(10, job=0.05))
 SERVICE = walnats.Actor("service", NUMBERS, Service(30))
 
 BEST = {"SLEEP": 64, "LOCK": 1, "BURN": 1, "BLOCK": 1, "POOL": 10, "SERVICE": 30}

@@ -70,6 +70,11 @@ def test_what_has_a_corner_does_not_fit(curve: Throughput) -> None:
     assert not fit.good
 
 
+def test_the_law_is_that_of_gunther() -> None:
+    assert law(1, 100, 0.1, 0.001) == 100
+    assert law(10, 100, 0.1, 0.001) == pytest.approx(1000 / (1 + 0.9 + 0.09))
+
+
 def test_three_levels_are_too_few() -> None:
     assert fit_law(points_of(100, 0.1, 0.001, 0.0, 1)[:3]) is None
 

@@ -45,6 +45,11 @@ def test_a_handler_that_waits_gets_no_more_than_its_slots_can_do(
         assert measured.undisturbed(slots).throughput == pytest.approx(right, rel=0.05)
 
 
+def test_what_is_made_good_ends_where_the_slots_do() -> None:
+    measured = window(790, ended=790, busy=0.6, disturbed=0.35, handling=Sketch.of([0.02] * 20))
+    assert measured.undisturbed(16).throughput == pytest.approx(800, rel=0.05)
+
+
 def test_what_was_not_disturbed_stays_as_it_is() -> None:
     measured = window(100, disturbed=0.0, busy=1.0)
     assert measured.undisturbed(4) == measured

@@ -177,7 +177,7 @@ async def lifespan(connected):
     yield anyio.CapacityLimiter(4)
 
 async def handle(number):
-    print("what handlers print is in nobody's way")
+    print("{what handlers print is in nobody's way")
     async with walnats.current_context().state:
         await anyio.sleep(0.01)
 
@@ -191,7 +191,7 @@ import anyio
 import walnats_anyio as walnats
 
 async def handle(number):
-    print("what handlers print is in nobody's way")
+    print("{what handlers print is in nobody's way")
     await anyio.sleep(0.01)
 
 def die(number):

@@ -44,6 +44,12 @@ def test_long_jobs_that_begin_and_end_together_make_no_jumps() -> None:
     assert error < 1
 
 
+def test_jobs_that_are_running_count_by_the_part_that_is_done() -> None:
+    notes, running = jobs(16, 0.4, 1.9)
+    seen = [note for note in notes if note.ended >= 0.9]
+    assert throughput(seen, running, 0.9, 1.9)[0] == pytest.approx(40)
+
+
 def test_failed_jobs_count_for_nothing() -> None:
     notes = [Note(0.1 * n, 0.1 * n + 0.05, succeeded=n % 2 == 0) for n in range(10)]
     assert throughput(notes, [], 0.0, 1.0)[0] == pytest.approx(5)

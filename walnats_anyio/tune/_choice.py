@@ -1,6 +1,6 @@
 """Which level to recommend, from throughputs alone: pure functions.
 
-A level is good enough when no higher one is worth having: not one with 5 % more throughput, and not
+A level is good enough when no higher one is worth having: not one with 7 % more throughput, and not
 one of at least twice the jobs with 15 % more; in between the price rises with the jobs. The lowest
 such level is recommended. A plain share of the peak would do neither for a handler that needs one
 job at a time (two jobs hide the way to the server and back, and so gain some per cent) nor for a
@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-LITTLE = 0.05
+LITTLE = 0.07
 """Gain that is never worth more jobs."""
 
 DOUBLED = 0.15
