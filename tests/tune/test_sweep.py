@@ -16,7 +16,7 @@ def concluded(sweep: Sweep) -> int:
 
 
 @pytest.mark.parametrize("curve", BEST, ids=lambda curve: curve.__name__)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(noise=st.floats(0, 0.02), seed=st.integers(0, 10**6))
 def test_the_best_level_is_found_within_15_per_cent(
     curve: Throughput, noise: float, seed: int

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 
 NUMBERS = walnats.Event("numbers", int)
 
-SETTINGS: dict[str, Any] = {"max_jobs": (1, 4, 8), "budget": 5}
+SETTINGS: dict[str, Any] = {"max_jobs": (1, 4, 8), "budget": 3}
 """A few levels and little time: what is right is for `python -m tests.tune` to see."""
 
 
@@ -103,7 +103,7 @@ async def test_cancelling_it_leaves_nothing(url: str) -> None:
 @pytest.mark.filterwarnings("ignore:.*deprecated - use:DeprecationWarning")
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_what_it_gives_is_json_and_a_chart(url: str, tmp_path: Path) -> None:
-    tuning = await tune(pool_of(4), url, max_jobs=[1, 2, 4, 8], budget=8)
+    tuning = await tune(pool_of(4), url, max_jobs=[1, 2, 4, 8], budget=3)
     assert msgspec.json.decode(msgspec.json.encode(tuning), type=Tuning) == tuning
     report = msgspec.to_builtins(tuning)
     assert {"recommended_max_jobs", "peak_max_jobs", "points", "fit"} <= report.keys()
@@ -153,7 +153,7 @@ async def test_jobs_that_fail_do_not_count(url: str) -> None:
             busy -= 1
 
     actor = walnats.Actor("limited", NUMBERS, fail_when_busy)
-    tuning = await tune(actor, url, max_jobs=[1, 4, 8], budget=4)
+    tuning = await tune(actor, url, max_jobs=[1, 4, 8], budget=3)
     assert tuning.recommended_max_jobs == 4
     assert [point.failed > 0 for point in tuning.points] == [False, False, True]
     assert "jobs fail from max_jobs=8 on" in tuning.advice
@@ -206,7 +206,7 @@ BOTH = walnats.Actors(ACTOR, DIES)
 async def in_directory(directory: Path, target: str, url: str, **settings: Any) -> Tuning:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
-        given: dict[str, Any] = {"max_jobs": [1, 4], "budget": 4}
+        given: dict[str, Any] = {"max_jobs": [1, 4], "budget": 2}
         return await tune(target, url, **(given | settings))
 
 
@@ -220,7 +220,7 @@ def module(tmp_path: Path) -> str:
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_settings_are_compared_in_processes(url: str, module: str, tmp_path: Path) -> None:
     tuning = await in_directory(
-        tmp_path, f"{module}:ACTOR", url, workers=(1, 2), max_jobs=[4], budget=6
+        tmp_path, f"{module}:ACTOR", url, workers=(1, 2), max_jobs=[4], budget=3
     )
     one, two = tuning.curves
     assert (one.setting.workers, two.setting.workers) == (1, 2)
