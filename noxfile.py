@@ -132,7 +132,7 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 def tune(session: nox.Session) -> None:
-    """Tune handlers whose best `max_jobs` is known, ten times each; half an hour.
+    """Tune handlers whose best `max_jobs` is known, ten times each; 40 minutes.
 
     Arguments go to `python -m tests.tune`.
     """

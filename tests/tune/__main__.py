@@ -31,7 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.tune", description=__doc__)
     parser.add_argument("handlers", nargs="*", metavar="HANDLER", help=", ".join(BEST))
     parser.add_argument("--times", type=int, default=10, help="how often each one is tuned")
-    parser.add_argument("--budget", type=float, default=30.0, help="seconds for each")
+    parser.add_argument("--budget", type=float, default=40.0, help="seconds for each")
     parser.add_argument("--backend", choices=("asyncio", "trio", "both"), default="both")
     arguments = parser.parse_args()
     backends = ["asyncio", "trio"] if arguments.backend == "both" else [arguments.backend]
