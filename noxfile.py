@@ -1,6 +1,7 @@
 """Sessions for developers: `nox` runs tests, lint, types and docs.
 
-`nox -s bench` measures, `nox -s faults` and `nox -s soak` break things for minutes.
+`nox -s bench` measures, `nox -s faults` and `nox -s soak` break things for minutes, `nox -s tune`
+tunes handlers whose best `max_jobs` is known.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ LOWEST_TESTS = [
     "tests/middlewares/test_zipkin.py",
     "tests/serializers/test_serializers.py",
     "tests/test_packaging.py",
+    "tests/tune/test_law.py",
+    "tests/tune/test_tune.py",
 ]
 """Tests that between them use every dependency, and see what its older versions do otherwise."""
 
@@ -125,3 +128,13 @@ def soak(session: nox.Session) -> None:
     """Run a mixed load with random faults; arguments go to `python -m tests.faults.soak`."""
     session.install("-e", ".[test]")
     session.run("python", "-m", "tests.faults.soak", *session.posargs)
+
+
+@nox.session
+def tune(session: nox.Session) -> None:
+    """Tune handlers whose best `max_jobs` is known, ten times each; 40 minutes.
+
+    Arguments go to `python -m tests.tune`.
+    """
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.tune", *session.posargs)

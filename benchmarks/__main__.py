@@ -19,9 +19,10 @@ from benchmarks._benchmarks import BENCHMARKS, Benchmark
 from benchmarks._candidates import Candidate
 from benchmarks._chart import draw
 from benchmarks._harness import Plan, measure, server_at
-from benchmarks._machine import machine, versions
+from benchmarks._machine import versions
 from benchmarks._report import footer, show, write_markdown
 from benchmarks._results import Results, judge
+from walnats_anyio.tune._machine import machine
 
 QUICK = Plan(rounds=1, scale=0.1, window=5)
 

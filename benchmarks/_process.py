@@ -10,20 +10,14 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
-import anyio
 import msgspec
-from anyio.abc import Process
-from anyio.streams.buffered import BufferedByteReceiveStream
 
 from benchmarks.workers._job import Figures, Job
+from walnats_anyio.tune._process import ProcessDiedError, started
 
 ROOT = Path(__file__).resolve().parent.parent
 """Where a worker finds these benchmarks and the ``walnats_anyio`` of this checkout."""
-
-TIME_TO_STOP = 10.0
-"""Seconds a worker gets to shut down before it is killed."""
 
 
 class RunError(Exception):
@@ -60,43 +54,11 @@ async def run_worker(
     """
     order = msgspec.json.encode(job).decode()
     command = [sys.executable, "-m", f"benchmarks.workers.{worker}", order]
-    with tempfile.TemporaryFile() as stderr:
-        # With -m, Python looks into the folder that it is started in first.
-        async with await anyio.open_process(command, cwd=root, stderr=stderr) as process:
-            try:
-                with anyio.fail_after(time_limit):
-                    figures = await read_figures(process)
-                await check()
-            except (TimeoutError, anyio.IncompleteRead) as error:
-                complaint = f"{worker} {job.task} died, or took longer than {time_limit:.0f} s"
-                raise RunError(f"{complaint}\n{end_of(stderr)}") from error
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await stop(process)
+    # With -m, Python looks into the folder that it is started in first.
+    async with started(command, f"{worker} {job.task}", cwd=root) as process:
+        try:
+            figures = msgspec.json.decode(await process.answer(time_limit), type=Figures)
+        except ProcessDiedError as error:
+            raise RunError(str(error)) from error
+        await check()
     return figures
-
-
-def end_of(stderr: IO[bytes]) -> str:
-    """The last lines a worker wrote to standard error."""
-    stderr.seek(0)
-    return stderr.read().decode(errors="replace").strip()[-2000:]
-
-
-async def read_figures(process: Process) -> Figures:
-    """The first line on standard output that is a JSON object; a library may print other things."""
-    assert process.stdout is not None  # for the type checker: ``open_process`` pipes it
-    lines = BufferedByteReceiveStream(process.stdout)
-    line = b""
-    while not line.startswith(b"{"):
-        line = await lines.receive_until(b"\n", 65536)
-    return msgspec.json.decode(line, type=Figures)
-
-
-async def stop(process: Process) -> None:
-    """Let the worker go, and wait until it has gone; it is killed when it takes too long."""
-    assert process.stdin is not None  # for the type checker: ``open_process`` pipes it
-    await process.stdin.aclose()  # the end of its standard input is what it waits for
-    with anyio.move_on_after(TIME_TO_STOP):
-        await process.wait()
-    if process.returncode is None:
-        process.kill()

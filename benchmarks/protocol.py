@@ -26,7 +26,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks._machine import machine
+from walnats_anyio.tune._machine import machine
 
 CHUNK = 64 * 1024
 """Bytes read at once."""

@@ -29,6 +29,7 @@ from walnats_anyio._link import (
     StreamExistsError,
     WalnatsError,
 )
+from walnats_anyio.tune import tune
 
 __version__ = "0.1.0"
 
@@ -58,6 +59,7 @@ __all__ = [
     "dead_letters",
     "middlewares",
     "serializers",
+    "tune",
     "types",
 ]
 
@@ -65,7 +67,9 @@ __all__ = [
 def _show_as_public() -> None:
     # Tracebacks, logs, dead letters, help() and pickles name the module of a class. It should be
     # the one that people import it from, and not a file that may move.
-    for module in (types, serializers, middlewares, dead_letters, sys.modules[__name__]):
+    # The room `tune` has the name of its function, which hides it.
+    tuning = sys.modules["walnats_anyio.tune"]
+    for module in (types, serializers, middlewares, dead_letters, tuning, sys.modules[__name__]):
         for name in module.__all__:
             # Not `getattr`: that would import what needs an optional package.
             value = vars(module).get(name)

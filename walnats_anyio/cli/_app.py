@@ -12,6 +12,7 @@ from walnats_anyio.cli._demo import demo
 from walnats_anyio.cli._groups import grouped
 from walnats_anyio.cli._run import run
 from walnats_anyio.cli._server import server
+from walnats_anyio.cli._tune import tune
 
 app = typer.Typer(
     name="walnats-anyio",
@@ -45,4 +46,5 @@ def _options(
 app.command("demo")(grouped(demo))
 app.command("server")(grouped(server))
 app.command("run")(grouped(run))
+app.command("tune")(grouped(tune))
 app.add_typer(dead, name="dead")
