@@ -1,6 +1,7 @@
 """Sessions for developers: `nox` runs tests, lint, types and docs.
 
-`nox -s bench` measures, `nox -s faults` and `nox -s soak` break things for minutes.
+`nox -s bench` measures, `nox -s faults` and `nox -s soak` break things for minutes, and
+`nox -s mutants` breaks the library to see whether a test notices.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def _lowest_versions() -> list[str]:
     project = nox.project.load_toml("pyproject.toml")["project"]
     extras = project["optional-dependencies"]
     declared = list(project["dependencies"])
-    for name in extras.keys() - {"lint", "types", "docs", "dev"}:
+    for name in extras.keys() - {"lint", "mutants", "types", "docs", "dev"}:
         declared += extras[name]
     requirements = [Requirement(each) for each in declared]
     return sorted(
@@ -125,3 +126,10 @@ def soak(session: nox.Session) -> None:
     """Run a mixed load with random faults; arguments go to `python -m tests.faults.soak`."""
     session.install("-e", ".[test]")
     session.run("python", "-m", "tests.faults.soak", *session.posargs)
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Try hundreds of small changes to the library; arguments go to `python -m tests.mutants`."""
+    session.install("-e", ".[test,mutants]")
+    session.run("python", "-m", "tests.mutants", *(session.posargs or ["run"]))
