@@ -120,6 +120,18 @@ async def test_what_cannot_run_stays_for_others(url: str, event: Event[int]) -> 
     assert len(handled.messages) == 46
 
 
+async def test_workers_are_used_again(url: str, event: Event[int]) -> None:
+    """However many jobs there were, no more tasks are kept than have run at once."""
+    handled = Handled()
+    async with running(url, Actor("a", event, handled, max_jobs=2)) as on:
+        tasks: list[int] = []
+        for number in range(30):
+            await on.emit(number)
+            await handled.come(number + 1)
+            tasks.append(len(anyio.get_running_tasks()))
+    assert max(tasks[10:]) <= max(tasks[:10]) + 2
+
+
 async def test_no_more_is_taken_after_many_jobs(url: str, event: Event[int]) -> None:
     """Each event that is done with makes room for one other."""
     gate, handled = Gate(), Handled()
