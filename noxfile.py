@@ -1,7 +1,8 @@
 """Sessions for developers: `nox` runs tests, lint, types and docs.
 
 `nox -s bench` measures, `nox -s faults` and `nox -s soak` break things for minutes, `nox -s tune`
-tunes handlers whose best `max_jobs` is known.
+tunes handlers whose best `max_jobs` is known, and `nox -s mutants` breaks the library to see
+whether a test notices.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _lowest_versions() -> list[str]:
     project = nox.project.load_toml("pyproject.toml")["project"]
     extras = project["optional-dependencies"]
     declared = list(project["dependencies"])
-    for name in extras.keys() - {"lint", "types", "docs", "dev"}:
+    for name in extras.keys() - {"lint", "mutants", "types", "docs", "dev"}:
         declared += extras[name]
     requirements = [Requirement(each) for each in declared]
     return sorted(
@@ -138,3 +139,10 @@ def tune(session: nox.Session) -> None:
     """
     session.install("-e", ".[test]")
     session.run("python", "-m", "tests.tune", *session.posargs)
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Try hundreds of small changes to the library; arguments go to `python -m tests.mutants`."""
+    session.install("-e", ".[test,mutants]")
+    session.run("python", "-m", "tests.mutants", *(session.posargs or ["run"]))

@@ -108,6 +108,22 @@ async def test_it_waits_for_the_first_event(url: str, event: Event[int]) -> None
     assert 1 in handled.messages
 
 
+async def test_a_short_ack_wait_does_not_shorten_the_wait(url: str, event: Event[int]) -> None:
+    """Each request is over within `ack_wait`, and another one follows until `poll_delay`."""
+    handled = Handled()
+    actor = Actor("a", event, handled, ack_wait=0.4)
+    async with stage(url, actor) as on, anyio.create_task_group() as tasks:
+        asked = await on.overhear(f"$JS.API.CONSUMER.MSG.NEXT.{event.stream_name}.>")
+
+        async def burst() -> None:
+            await on.actors.listen(burst=True, poll_delay=DEADLINE)
+
+        tasks.start_soon(burst)
+        await until(lambda: len(asked) >= 3)
+        await on.emit(1)
+    assert handled.messages == [1]
+
+
 async def test_a_burst_can_be_repeated(url: str, event: Event[int]) -> None:
     handled = Handled()
     actor = Actor("a", event, handled)
@@ -138,6 +154,23 @@ async def test_handlers_that_always_fail(url: str, event: Event[int]) -> None:
     counts = Counter(tried)
     assert set(counts) == set(range(5))
     assert max(counts.values()) <= 2
+
+
+async def test_the_only_event_fails(url: str, event: Event[int]) -> None:
+    """With one slot, each request is over as soon as the event has come."""
+    tried: list[int] = []
+
+    async def handle(message: int) -> None:
+        tried.append(message)
+        raise ValueError
+
+    actor = Actor("a", event, handle, retry_delay=(), max_jobs=1)
+    async with stage(url, actor) as on:
+        await on.emit(1)
+        with anyio.fail_after(DEADLINE):
+            await on.actors.listen(burst=True, poll_delay=0.2)
+        await on.until_left(actor, 1)
+    assert len(tried) <= 2
 
 
 async def test_a_failure_with_a_delay_is_for_the_next_burst(url: str, event: Event[int]) -> None:

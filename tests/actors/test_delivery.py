@@ -7,7 +7,7 @@ from collections import Counter
 import anyio
 import pytest
 
-from tests.actors._stage import listening, running, stage
+from tests.actors._stage import consumer_of, listening, running, stage
 from tests.support.recorders import Gate, Handled
 from walnats_anyio import Actor, Actors, Event, ExecuteIn
 
@@ -120,6 +120,37 @@ async def test_what_cannot_run_stays_for_others(url: str, event: Event[int]) -> 
     assert len(handled.messages) == 46
 
 
+async def test_workers_are_used_again(url: str, event: Event[int]) -> None:
+    """However many jobs there were, no more tasks are kept than have run at once."""
+    handled = Handled()
+    async with running(url, Actor("a", event, handled, max_jobs=2)) as on:
+        tasks: list[int] = []
+        for number in range(30):
+            await on.emit(number)
+            await handled.come(number + 1)
+            tasks.append(len(anyio.get_running_tasks()))
+    assert max(tasks[10:]) <= max(tasks[:10]) + 2
+
+
+async def test_no_more_is_taken_after_many_jobs(url: str, event: Event[int]) -> None:
+    """Each event that is done with makes room for one other."""
+    gate, handled = Gate(), Handled()
+
+    async def handle(message: int) -> None:
+        await (handled if message < 20 else gate)(message)
+
+    actor = Actor("a", event, handle, max_jobs=4)
+    async with running(url, actor) as on:
+        await on.emit(*range(20))
+        await on.until_done(actor)
+        await on.emit(*range(20, 60))
+        await gate.come(4)
+        consumer = await on.consumer(actor)
+        assert (consumer.taken, consumer.waiting) == (4, 36)
+        gate.open()
+        await on.until_done(actor)
+
+
 @pytest.mark.parametrize("batch", [None, 1, 3])
 async def test_a_free_slot_is_used_at_once(url: str, event: Event[int], batch: int | None) -> None:
     """One job takes for ever, the others go by it."""
@@ -169,15 +200,19 @@ async def test_receiving_when_started(url: str, event: Event[int]) -> None:
     actors = [Actor(f"a{number}", event, Handled()) for number in range(20)]
     async with stage(url, *actors) as on, anyio.create_task_group() as tasks:
         await tasks.start(on.actors.listen)
-        requested = [(await on.consumer(actor)).requested for actor in actors]
+        # Over another connection, so that the question cannot wait behind the requests; and the
+        # last one first.
+        link = on.events._link
+        requested = [(await consumer_of(link, actor)).requested for actor in reversed(actors)]
         assert requested == [1] * 20
         on.actors.shutdown()
 
 
+@pytest.mark.parametrize("fails", [False, True], ids=["succeeds", "fails"])
 async def test_a_handler_that_never_waits_leaves_others_their_turn(
-    url: str, event: Event[int]
+    url: str, event: Event[int], fails: bool
 ) -> None:
-    """Another task runs while a backlog of plain jobs, failing ones too, is worked off."""
+    """Another task runs while a backlog of plain jobs is worked off."""
     handled: list[int] = []
     longest = 0
 
@@ -186,7 +221,7 @@ async def test_a_handler_that_never_waits_leaves_others_their_turn(
         while anyio.current_time() < end:
             pass
         handled.append(message)
-        if message % 2:
+        if fails and message % 2:
             raise ValueError
 
     actor = Actor("a", event, handle, max_jobs=200, retry_delay=(3600,))

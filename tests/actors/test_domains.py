@@ -123,11 +123,13 @@ async def test_an_acknowledgement_of_another_domain_does_not_count(
             async with events.connect(leafnode.hub, domain="edge") as conn:
                 with pytest.raises(walnats.EmitError, match="register the event first"):
                     await conn.emit(event, "kept in the hub only")
-                assert "domain 'hub' takes it as well" in caplog.text
                 await conn.register()
-                await conn.emit(event, "kept in both", sync=True)
+                for _ in range(5):
+                    await conn.emit(event, "kept in both", sync=True)
+                # Said once, however often it answers.
+                assert caplog.text.count("domain 'hub' takes it as well") == 1
             info = await api(edge, f"STREAM.INFO.{event.stream_name}")
-            assert info["state"]["last_seq"] == 1
+            assert info["state"]["last_seq"] == 5
         finally:
             await api(hub, f"STREAM.DELETE.{event.stream_name}")
 

@@ -63,6 +63,22 @@ async def test_listening_goes_on_after_a_server_restarts(
     assert Counter(handled.messages) == Counter([*range(60), 1000])
 
 
+async def test_an_idle_actor_has_its_next_event_soon_after_a_restart(
+    url: str, nats_server: NatsServer
+) -> None:
+    """It asks anew at the reconnect, not when the request that was lost would have expired."""
+    handled = Handled()
+    actor = Actor("a", EVENT, handled, ack_wait=LONG)
+    async with running(url, actor, poll_delay=30) as on:
+        nats_server.kill()
+        await until(lambda: not on.link.connected)
+        await nats_server.start()
+        await until(lambda: on.link.connected)
+        await emit_again(url, 1)
+        await until(lambda: handled.messages == [1], within=5)
+        await on.until_done(actor)
+
+
 async def test_a_backlog_is_worked_off_through_restarts(url: str, nats_server: NatsServer) -> None:
     """At least once each: an acknowledgement may be lost with the connection."""
     handled: list[int] = []

@@ -175,3 +175,21 @@ async def test_an_actor_of_few_slots_beside_one_of_many(url: str, event: Event[i
         await on.until_done(*actors)
     assert gates[0].most == 1
     assert gates[1].most <= 10
+
+
+async def test_slots_that_another_actor_leaves_are_used(url: str, event: Event[int]) -> None:
+    """Also by one that asked for nothing as there was no room, and whose own jobs go on."""
+    other = Event(f"{event.name}-other", int, storage="memory")
+    long, short = Gate(), Gate()
+    stays, leaves = Actor("stays", event, long), Actor("leaves", other, short)
+    async with running(url, stays, leaves, max_jobs=3) as on:
+        await on.emit(1)
+        await long.come(1)
+        await on.emit(1, 2, event=other)
+        await short.come(2)
+        await on.emit(2, 3, 4)
+        short.open()
+        await long.come(3)
+        assert long.finished == []
+        long.open()
+        await on.until_done(stays, leaves)

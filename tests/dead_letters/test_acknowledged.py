@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -10,41 +10,17 @@ import pytest
 
 import walnats_anyio as walnats
 from tests.dead_letters._office import PLACED, Office, a_letter, office, register
+from tests.support.answering import answering, refusal
 from tests.support.waiting import until
 from walnats_anyio._events import _publication
 from walnats_anyio._letters import STREAM, create_stream
-from walnats_anyio._link import Message, api, open_link, pub
+from walnats_anyio._link import Message, api
 from walnats_anyio.dead_letters import DeadLetter
 from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio
 
 ACKNOWLEDGED = b'{"stream":"shop-placed","seq":1}'
-
-
-def refusal(code: int) -> bytes:
-    return b'{"error":{"code":503,"err_code":%d,"description":"not now"}}' % code
-
-
-@asynccontextmanager
-async def answering(
-    url: str, subject: str, answer: Callable[[int], bytes | None]
-) -> AsyncIterator[list[Message]]:
-    """Answer what is published, as a stream would that is not on this server; gives what came."""
-    came: list[Message] = []
-    async with open_link(url) as other:
-
-        def take(message: Message) -> None:
-            came.append(message)
-            said = answer(len(came))
-            if said is not None:
-                other.post(pub(message.reply, said))
-
-        mailbox = other.subscribe_to(subject, take)
-        await other.flush()
-        yield came
-        other.forget(mailbox)
-        await other.flush()
 
 
 @asynccontextmanager

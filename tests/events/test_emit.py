@@ -639,6 +639,15 @@ def allowed(permissions: str) -> str:
     )
 
 
+async def test_no_stream_and_no_right_to_look_for_one() -> None:
+    """As far as this user knows there is none: it is said at once, and not after `GONE_AFTER`."""
+    config = allowed('publish: {deny: ["$JS.API.STREAM.INFO.*"]}')
+    with NatsServer(config=config) as server, anyio.fail_after(DEADLINE):
+        async with walnats.Events(NUMBER).connect(server.url, user="kim", password="p") as conn:
+            with pytest.raises(walnats.EmitError, match="no stream takes it"):
+                await conn.emit(NUMBER, 1, sync=True)
+
+
 async def test_an_emit_that_is_not_allowed() -> None:
     other = walnats.Event("Upper.Case", int)
     events = walnats.Events(NUMBER, other)

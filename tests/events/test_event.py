@@ -282,6 +282,10 @@ def test_a_bad_argument_is_refused(
         Event(**(defaults | arguments))
 
 
+def test_a_description_may_be_as_long_as_nats_takes_it() -> None:
+    assert len(Event("users", int, description="é" * 2048).description or "") == 2048
+
+
 def test_streams_are_configured_by_keyword_only() -> None:
     with pytest.raises(TypeError, match="positional"):
         Event("users", User, None, None, Limits(), 3)  # type: ignore[call-arg]  # what is tested  # pyright: ignore[reportCallIssue]

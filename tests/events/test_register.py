@@ -299,10 +299,12 @@ async def test_an_account_without_jetstream() -> None:
                 await conn.emit(EVENT, 1)
 
 
-async def test_a_user_that_may_not_register() -> None:
+@pytest.mark.parametrize("denied", ["$JS.API.STREAM.*.*", "$JS.API.STREAM.CREATE.*"])
+async def test_a_user_that_may_not_register(denied: str) -> None:
+    """It is no error of the configuration: nobody has looked at that."""
     config = (
         "authorization { users = [{user: kim, password: p, permissions: "
-        '{publish: {deny: ["$JS.API.STREAM.*.*"]}}}] }'
+        f'{{publish: {{deny: ["{denied}"]}}}}}}] }}'
     )
     with NatsServer(config=config) as server, anyio.fail_after(DEADLINE):
         async with walnats.Events(EVENT).connect(server.url, user="kim", password="p") as conn:

@@ -197,3 +197,57 @@ async def test_info_that_changes_at_any_time(nats_server: NatsServer) -> None:
     with BadServer(serve) as server:
         async with open_link(server.url) as link:
             await until(lambda: link.max_payload == 49)
+
+
+class Speaking:
+    """Says its first word at once, and PONG after some seconds; None: never."""
+
+    def __init__(self, pong_after: float | None) -> None:
+        self._pong_after = pong_after
+
+    def __call__(self, connection: socket.socket) -> None:
+        info = {"server_id": "slow", "version": "2.15.1", "headers": True, "max_payload": 1048576}
+        connection.sendall(b"INFO %b\r\n" % json.dumps(info).encode())
+        said = b""
+        while b"PING\r\n" not in said:
+            said += connection.recv(65536)
+        if self._pong_after is not None:
+            time.sleep(self._pong_after)
+            connection.sendall(b"PONG\r\n")
+            answering(connection, said.partition(b"PING\r\n")[2])
+        while connection.recv(65536):
+            pass
+
+
+async def test_one_that_is_slow_in_the_handshake_is_waited_for() -> None:
+    """`connect_timeout` is the time until its first word."""
+    with BadServer(Speaking(pong_after=1.0)) as server:
+        async with open_link(server.url, options={"connect_timeout": 0.3}) as link:
+            assert link.connected
+        assert len(server.accepted) == 1
+
+
+async def test_one_that_hangs_in_the_handshake_is_passed_by(nats_server: NatsServer) -> None:
+    with BadServer(Speaking(pong_after=None)) as server:
+        servers = [server.url, nats_server.url]
+        with anyio.fail_after(DEADLINE):
+            async with open_link(servers, options={"dont_randomize": True}) as link:
+                assert link.statistics().server == nats_server.url
+        assert len(server.accepted) == 1
+
+
+def say_nothing(connection: socket.socket) -> None:
+    while connection.recv(65536):
+        pass
+
+
+async def test_one_that_says_nothing_is_given_up_at_each_attempt(nats_server: NatsServer) -> None:
+    """Also at a reconnect, for which there is no other limit."""
+    with BadServer(say_nothing) as silent:
+        options = {"dont_randomize": True, "connect_timeout": 0.3}
+        async with open_link([nats_server.url, silent.url], options=options) as link:
+            nats_server.kill()
+            await until(lambda: "no word within 0.3 s" in link.trouble)
+            await nats_server.start()
+            await until(lambda: link.connected)
+            assert link.statistics().server == nats_server.url

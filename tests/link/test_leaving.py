@@ -12,6 +12,7 @@ import pytest
 import walnats_anyio as walnats
 from tests.support.leftovers import Leftovers
 from tests.support.waiting import DEADLINE, until
+from walnats_anyio._link import _link, open_link
 from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio
@@ -212,3 +213,33 @@ async def test_in_a_task_group_that_fails(nats_url: str) -> None:
     assert [type(error) for error in caught.value.exceptions] == [OwnError]
     del caught
     await leftovers.none()
+
+
+async def test_a_body_that_does_not_end_keeps_the_connection_for_a_while_only(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled, it may still say its last words; it must not keep all of the link alive."""
+    monkeypatch.setattr(_link, "LEAVE_WITHIN", 0.3)
+    with anyio.CancelScope() as scope:
+        async with open_link(nats_server.url) as link:
+            scope.cancel()
+            with anyio.CancelScope(shield=True), anyio.fail_after(DEADLINE):
+                await link.flush()
+                await until(lambda: not link.connected)
+    assert scope.cancel_called
+
+
+async def test_an_error_in_the_clean_up_of_a_cancelled_body(nats_server: NatsServer) -> None:
+    """It comes out, as it would without a connection around it."""
+
+    async def body() -> None:
+        with anyio.CancelScope() as scope:
+            async with open_link(nats_server.url):
+                scope.cancel()
+                try:
+                    await anyio.sleep_forever()
+                finally:
+                    raise OwnError
+
+    with pytest.raises(OwnError):
+        await body()

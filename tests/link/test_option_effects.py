@@ -197,6 +197,15 @@ async def test_callbacks(nats_server: NatsServer, kind: str) -> None:
     assert said == ["disconnected", "reconnected", "disconnected", "closed"]
 
 
+async def test_a_connection_that_was_lost_is_said_once(nats_server: NatsServer) -> None:
+    """Not once more as it is left."""
+    said: list[str] = []
+    async with EVENTS.connect(nats_server.url, disconnected_cb=lambda: said.append("lost")):
+        nats_server.kill()
+        await until(lambda: said == ["lost"])
+    assert said == ["lost"]
+
+
 async def test_a_callback_that_raises_is_logged(
     nats_server: NatsServer, caplog: pytest.LogCaptureFixture
 ) -> None:

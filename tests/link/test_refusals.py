@@ -113,6 +113,10 @@ def test_what_is_not_in_the_table(text: str) -> None:
     assert "server's log" in str(found)
 
 
+def test_quotes_around_nothing() -> None:
+    assert refusal_of("''").text == ""
+
+
 def test_what_is_fatal_before_the_first_connection_stood() -> None:
     fatal = {meaning for meaning in Meaning if meaning.fatal_at_first}
     assert fatal == {Meaning.AUTHORIZATION, Meaning.NOT_A_SERVER, Meaning.TLS}

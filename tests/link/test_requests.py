@@ -5,15 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any
 
 import anyio
 import pytest
 
 import walnats_anyio as walnats
+from tests.faults._proxy import Proxy
 from tests.link._probe import connections
+from tests.support.answering import answering
 from tests.support.waiting import DEADLINE, until
-from walnats_anyio._link import Link, Message, Refusal, api, open_link, parse_headers, pub
+from walnats_anyio._link import (
+    Link,
+    Message,
+    Refusal,
+    _jetstream,
+    _pending,
+    api,
+    open_link,
+    parse_headers,
+    pub,
+    stream_config,
+)
+from walnats_anyio._link._pending import RETRY_AFTER
 from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio
@@ -119,6 +134,24 @@ async def test_a_user_that_may_not_have_an_inbox() -> None:
                     pytest.fail("connected")
             async with linked(server, user="u", password="p", inbox_prefix="_MINE") as link:
                 await link.request(INFO)
+
+
+async def test_a_cluster_that_elects_a_leader_is_waited_for(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is about something with replicas may take longer than what one server answers."""
+    monkeypatch.setattr(_jetstream, "ANSWER_WITHIN", 0.2)
+    async with linked(nats_server) as link, anyio.create_task_group() as tasks:
+        nats_server.pause()
+
+        async def resume() -> None:
+            await anyio.sleep(0.6)
+            nats_server.resume()
+
+        with pytest.raises(walnats.ServerError, match=r"within 0\.2 s"):
+            await stream_config(link, "none")
+        tasks.start_soon(resume)
+        assert await stream_config(link, "none", replicas=3) is None
 
 
 # Across a lost connection
@@ -252,14 +285,17 @@ async def test_a_callback_that_raises_ends_the_link(nats_server: NatsServer) -> 
         raise Fault("in the machinery")
 
     async def ask(link: Link) -> None:
-        with pytest.raises(walnats.ConnectionLostError):
+        # The cancellation that follows must not be what ends it.
+        with anyio.CancelScope(shield=True), pytest.raises(walnats.ConnectionLostError):
             await link.request("nobody.answers", timeout=DEADLINE)
         ended.append("request")
 
     async def break_it() -> None:
         async with linked(nats_server) as link, anyio.create_task_group() as tasks:
+            link.subscribe_to("nobody.answers", lambda _: None)
             mailbox = link.subscribe(deliver)
             tasks.start_soon(ask, link)
+            await until(lambda: link.statistics().pending == 1)
             link.post(pub(mailbox.subject, b""))
             try:
                 await anyio.sleep_forever()
@@ -268,7 +304,7 @@ async def test_a_callback_that_raises_ends_the_link(nats_server: NatsServer) -> 
 
     with anyio.fail_after(DEADLINE), pytest.raises(Fault, match="in the machinery"):
         await break_it()
-    assert "body" in ended
+    assert sorted(ended) == ["body", "request"]
 
 
 # Closed for good
@@ -297,3 +333,102 @@ async def test_a_link_that_gives_up(nats_server: NatsServer, options: dict[str, 
         with pytest.raises(walnats.ConnectionLostError):
             await link.request(INFO)
         link.post(pub("x", b""))  # which does nothing, and raises nothing
+
+
+# Requests that are let go
+
+
+@pytest.mark.parametrize("how", ["timed out", "cancelled"])
+async def test_a_request_that_is_let_go_is_not_repeated(nats_server: NatsServer, how: str) -> None:
+    """Neither by the clock nor by a reconnect: nobody waits for it any more."""
+    came: list[bytes] = []
+    async with linked(nats_server) as witness:
+        witness.subscribe_to("question", lambda message: came.append(message.data))
+        await witness.flush()
+        with Proxy(nats_server.port) as proxy:
+            async with open_link(proxy.url) as link:
+                if how == "timed out":
+                    with pytest.raises(walnats.ServerError, match=r"within 0\.1 s"):
+                        await link.request("question", b"let go", timeout=0.1)
+                else:
+                    with anyio.move_on_after(0.1):
+                        await link.request("question", b"let go", timeout=DEADLINE)
+                assert link.statistics().pending == 0
+                proxy.cut()
+                await until(lambda: not link.connected)
+                await until(lambda: link.connected)
+                link.post(pub("question", b"later"))
+                await until(lambda: b"later" in came)
+    assert came == [b"let go", b"later"]
+
+
+async def test_what_is_under_way_is_repeated_at_once_after_a_reconnect(
+    nats_server: NatsServer,
+) -> None:
+    """The reconnect repeats it, long before the clock would."""
+    async with linked(nats_server) as link:
+        nats_server.pause()
+        answers: list[Message] = []
+
+        async def ask() -> None:
+            answers.append(await link.request(INFO, timeout=DEADLINE))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            await until(lambda: link.statistics().pending == 1)
+            nats_server.kill()
+            await nats_server.start()
+            await until(lambda: link.connected)
+            await until(lambda: len(answers) == 1, within=RETRY_AFTER * 0.75)
+
+
+async def test_what_is_never_answered_is_sent_again(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Again and again, but not before it is known that the server has read it."""
+    monkeypatch.setattr(_pending, "RETRY_AFTER", 0.4)
+    async with (
+        answering(
+            nats_server.url, "question", lambda number: b"yes" if number == 3 else None
+        ) as came,
+        linked(nats_server) as link,
+    ):
+        began = monotonic()
+        assert (await link.request("question", timeout=DEADLINE)).data == b"yes"
+        took = monotonic() - began
+    assert len(came) == 3
+    # Each time the server is asked first, and then has as long again.
+    assert 4 * 0.4 <= took < 8 * 0.4
+
+
+async def test_no_two_answers_go_to_the_same_place(nats_server: NatsServer) -> None:
+    replies: list[bytes] = []
+    async with (
+        linked(nats_server) as witness,
+        walnats.Events(EVENT).connect(nats_server.url) as conn,
+    ):
+        await conn.register()
+        for subject in ("user-created", "question"):
+            witness.subscribe_to(subject, lambda message: replies.append(message.reply))
+        await witness.flush()
+        for number in range(5):
+            await conn.emit(EVENT, number)
+            with anyio.move_on_after(0.02):
+                await conn._link.request("question", timeout=DEADLINE)
+        await until(lambda: len(replies) == 10)
+    assert len(set(replies)) == 10
+
+
+async def test_a_callback_that_raises_at_an_answer_ends_the_link(nats_server: NatsServer) -> None:
+    """Whoever waits for that answer hears of it as well."""
+
+    def accepts(_message: Message) -> bool:
+        raise Fault("in the machinery")
+
+    async def break_it() -> None:
+        async with linked(nats_server) as link:
+            with anyio.CancelScope(shield=True), pytest.raises(walnats.ConnectionLostError):
+                await link.request(INFO, timeout=DEADLINE, accepts=accepts)
+
+    with anyio.fail_after(DEADLINE), pytest.raises(Fault, match="in the machinery"):
+        await break_it()

@@ -10,6 +10,7 @@ import pytest
 import walnats_anyio as walnats
 from tests.link._probe import keep
 from tests.support.waiting import until
+from walnats_anyio._link import _dialer, open_link
 from walnats_anyio.dead_letters import DeadLetters
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import ConnectedEvents, ConnectionStatistics
@@ -74,6 +75,32 @@ async def test_an_outage_while_it_lasts_and_afterwards(nats_server: NatsServer) 
         await until(lambda: conn.statistics().connection.pending == 0)
         await nats_server.restart()
         await until(lambda: conn.statistics().connection.reconnects == 2)
+
+
+@pytest.mark.parametrize("every", [10.0, 0.2])
+async def test_what_is_logged_of_an_outage(
+    nats_server: NatsServer,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    every: float,
+) -> None:
+    """Its beginning, its end, and now and then that it goes on."""
+    monkeypatch.setattr(_dialer, "SAY_EVERY", every)
+    errors: list[Exception] = []
+    began = monotonic()
+    async with open_link(nats_server.url, options={"error_cb": errors.append}):
+        nats_server.kill()
+        # Each attempt that failed is told to the program.
+        await until(lambda: len(errors) >= 4)
+        if every < 1:
+            await until(lambda: "still not connected after" in caplog.text)
+        await nats_server.start()
+        await until(lambda: "connected again after" in caplog.text)
+    said = [record.getMessage() for record in caplog.records if record.name.endswith(".link")]
+    assert [f"{nats_server.url}: connection lost" in each for each in said].count(True) == 1
+    (again,) = (each for each in said if "connected again after" in each)
+    assert float(again.rpartition("after ")[2].removesuffix(" s")) <= monotonic() - began + 0.1
+    assert (len(said) > 2) == (every < 1), said
 
 
 async def test_closed_for_good(nats_server: NatsServer) -> None:

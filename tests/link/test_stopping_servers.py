@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import anyio
 import pytest
 
 import walnats_anyio as walnats
 from tests.link._probe import Emitting, count, keep
+from tests.support.answering import answering
 from tests.support.waiting import DEADLINE, until
+from walnats_anyio._link import open_link
 from walnats_anyio.testing import NatsCluster, NatsServer
 
 pytestmark = pytest.mark.anyio
@@ -51,6 +54,49 @@ async def test_a_connection_moves_before_it_is_cut(
     assert "is about to stop" in caplog.text
 
 
+async def test_a_connection_moves_to_the_only_other_server(nats_server: NatsServer) -> None:
+    with NatsServer() as other:
+        servers = [nats_server.url, other.url]
+        told: list[str] = []
+        options: dict[str, Any] = {
+            "dont_randomize": True,
+            "lame_duck_mode_cb": lambda: told.append("lame duck"),
+        }
+        async with open_link(servers, options=options) as link:
+            assert link.statistics().server == nats_server.url
+            nats_server.lame_duck()
+            await until(lambda: link.statistics().server == other.url)
+            await until(lambda: told == ["lame duck"])
+            assert not link.info.ldm
+    nats_server.kill()  # it would take half a minute
+
+
+async def test_what_is_under_way_is_answered_before_a_connection_moves(
+    nats_server: NatsServer,
+) -> None:
+    """On the other server nobody would answer it."""
+    answers: list[bytes] = []
+    with NatsServer() as other:
+        servers = [nats_server.url, other.url]
+        async with (
+            answering(nats_server.url, "question", lambda _: None) as came,
+            open_link(servers, options={"dont_randomize": True}) as link,
+            anyio.create_task_group() as tasks,
+        ):
+
+            async def ask() -> None:
+                answers.append((await link.request("question", timeout=DEADLINE)).data)
+
+            tasks.start_soon(ask)
+            await until(lambda: len(came) == 1)
+            nats_server.lame_duck()
+            await until(lambda: link.info.ldm)
+            came.say(came[0], b"yes")
+            await until(lambda: link.statistics().server == other.url)
+    nats_server.kill()  # it would take half a minute
+    assert answers == [b"yes"]
+
+
 async def test_emits_to_a_single_server_that_stops_are_tried_again(nats_server: NatsServer) -> None:
     """JetStream is gone at once, while connections stay: no answer is not "no stream"."""
     event: walnats.Event[int] = walnats.Event("numbers", int)
@@ -58,8 +104,12 @@ async def test_emits_to_a_single_server_that_stops_are_tried_again(nats_server: 
         await conn.register()
         await keep(nats_server, event)
         await conn.emit(event, 0, uid="0", sync=True)
+        connection = conn._link._connection
         nats_server.lame_duck()
         await until(lambda: conn._link.info.ldm)
+        # There is no other one to move to, and nothing under way to wait for.
+        await conn._link.flush()
+        assert conn._link._connection is connection
         for number in range(1, 50):
             await conn.emit(event, number, uid=str(number))
         with anyio.move_on_after(2):

@@ -12,7 +12,7 @@ import nkeys  # type: ignore[import-untyped]  # it is not typed
 import pytest
 
 import walnats_anyio as walnats
-from tests.actors._stage import running
+from tests.actors._stage import listening, running, stage
 from tests.link.test_credentials import Realm, make_key
 from tests.support.recorders import Handled
 from tests.support.waiting import DEADLINE, until
@@ -266,6 +266,25 @@ async def test_what_a_reload_denies_ends_listen_with_its_name(denied: str) -> No
                         await conn.emit(EVENT, number, sync=True)
     assert isinstance(errors[0], walnats.WalnatsError)
     assert denied.removesuffix(".>") in str(errors[0])
+
+
+async def test_a_denied_subscription_of_others_ends_no_listen(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is not what the actor lives on."""
+    handled = Handled()
+    permissions = {"subscribe": {"deny": ["secret.>"]}}
+    users = [{"user": "kim", "password": "kimspw", "permissions": permissions}]
+    actor = walnats.Actor("a", EVENT, handled)
+    async with (
+        NatsServer(config={"authorization": {"users": users}}) as server,
+        stage(server.url, actor, user="kim", password="kimspw") as on,
+        listening(on.actors),
+    ):
+        on.link.subscribe_to("secret.plans", print)
+        await until(lambda: 'Subscription to "secret.plans"' in caplog.text)
+        await on.emit(1)
+        await handled.come(1)
 
 
 async def test_an_emit_that_a_reload_denies() -> None:

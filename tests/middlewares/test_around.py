@@ -196,3 +196,21 @@ async def test_what_a_hook_sets_the_handler_sees(
         await on.emit(*range(10))
         await on.until_done(actor)
     assert sorted(seen) == [(number, f"session {number}") for number in range(10)]
+
+
+async def test_what_was_never_run_inside_of_it_is_a_failure(url: str, event: Event[int]) -> None:
+    """A handler that returns work still to be done has not done it."""
+    recorder = Recorder()
+
+    def handle(message: int) -> object:
+        return (each for each in (message,))
+
+    middlewares = Around("one", []), recorder
+    actor = Actor("a", event, handle, middlewares=middlewares, retry_delay=(3600,))
+    async with running(url, actor) as on:
+        await on.emit(1)
+        await until(lambda: bool(recorder.failed))
+        await on.until_left(actor, 1)
+    (error,) = recorder.errors
+    assert isinstance(error, TypeError)
+    assert "generator" in str(error)

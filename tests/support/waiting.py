@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -11,7 +12,7 @@ import anyio
 
 T = TypeVar("T")
 
-DEADLINE = 30.0
+DEADLINE = float(os.environ.get("WALNATS_TEST_DEADLINE", "30"))
 """Seconds for what takes milliseconds on a machine that has nothing else to do."""
 
 

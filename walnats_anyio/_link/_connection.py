@@ -45,6 +45,7 @@ class Connection:
         outbox: Outbox,
         subscriptions: dict[bytes, Deliver],
         on_control: Callable[[Event], None],
+        on_defect: Callable[[Exception], None],
     ) -> None:
         self.server = established.server
         self.reason = ""
@@ -57,6 +58,7 @@ class Connection:
         self._outbox = outbox
         self._subscriptions = subscriptions
         self._on_control = on_control
+        self._on_defect = on_defect
         self._pongs = 0
         self._messages = 0
         self._scopes: list[anyio.CancelScope] = []
@@ -94,7 +96,12 @@ class Connection:
         with anyio.CancelScope(shield=True) as scope:
             self._scopes.append(scope)
             if not self.reason:
-                await work()
+                try:
+                    await work()
+                except Exception as exc:
+                    # Whoever waits for an answer hears of it, before all is cancelled.
+                    self._on_defect(exc)
+                    raise
         self._scopes.remove(scope)
         self._working -= 1
         self.end("")

@@ -91,8 +91,10 @@ class ServerDialer:
         give_up_at = monotonic() + patience
         failures: list[HandshakeError] = []
         while len(failures) < FIRST_CONNECT_TRIES * count and monotonic() < give_up_at:
+            # One that speaks and then hangs leaves the others the time for their first word.
+            others = max(0, count - 1 - len(failures))
             try:
-                established = await self._next(give_up_at)
+                established = await self._next(give_up_at - others * self._options.connect_timeout)
             except HandshakeError as exc:
                 failures.append(exc)
                 if sum(failure.final for failure in failures) >= count:

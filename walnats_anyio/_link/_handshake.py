@@ -173,6 +173,9 @@ class _Handshake:
 
     async def _info(self) -> ServerInfo:
         event = await self._next()
+        # It is there, so a slow line is no reason to give it up.
+        self._spoke = True
+        self._patience.renew(max(HANDSHAKE_WITHIN, self._options.connect_timeout))
         if not isinstance(event, ServerInfo):
             raise ProtocolError(f"a NATS server begins with INFO, not {type(event).__name__}")
         return event

@@ -350,8 +350,11 @@ class Link:
                 if not self._left.is_set():
                     await task()
         except Exception as exc:
-            self._close(ConnectionLostError("the connection to NATS is broken"), exc)
+            self._on_defect(exc)
             raise
+
+    def _on_defect(self, error: Exception) -> None:
+        self._close(ConnectionLostError("the connection to NATS is broken"), error)
 
     async def _outlast(self) -> None:
         """Cancelled with the body, give that the time to leave; then end the other tasks."""
@@ -393,7 +396,9 @@ class Link:
                 self._close(exc)
                 return
             self._established = None
-            connection = Connection(established, self._outbox, self._delivers, self._on_control)
+            connection = Connection(
+                established, self._outbox, self._delivers, self._on_control, self._on_defect
+            )
             self._connection = connection
             self._on_connect(established)
             await connection.serve(self._tasks, self._options, self.backend)
@@ -594,10 +599,10 @@ async def open_link(
     except BaseException as exc:
         await dialer.close()
         failures = failures_of(exc)
-        if not failures:
-            raise  # cancelled from outside
         if body is not None and failures_of(body):
             failures.insert(0, body)
+        if not failures:
+            raise  # cancelled from outside
         raise one_or_group("the connection to NATS failed", failures) from None
     await dialer.close()
     link.release()

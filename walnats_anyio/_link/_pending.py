@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import monotonic
 
 import anyio
@@ -158,7 +158,8 @@ class PendingRequests:
         self._outbox = outbox
         self._open: dict[bytes, PendingRequest] = {}
         self._serial = 0
-        self._later: deque[PendingRequest] = deque()
+        self._later: deque[tuple[PendingRequest, float]] = deque()
+        """What is to be sent again later, and when it was answered with "not now"."""
         self._later_spot = new_spot()
         self._watch_spot = new_spot()
 
@@ -220,7 +221,7 @@ class PendingRequests:
         """Ignore an answer that says "not now"; send it again in `RETRY_LATER_AFTER` seconds."""
         request.sent_at = monotonic()
         self._open[request.reply] = request
-        self._later.append(request)
+        self._later.append((request, request.sent_at))
         self._later_spot.wake()
 
     def on_reply(self, message: Message) -> None:
@@ -238,7 +239,7 @@ class PendingRequests:
         """Post every request, once, as the connection that they were sent on is gone."""
         now = monotonic()
         self._outbox.drop({id(request.command) for request in self._open.values()})
-        for request in list(self._open.values()):
+        for request in self._still_open():
             size = payload_size(request.command)
             if size > max_payload:
                 self._fail(request, PayloadTooLargeError(size, max_payload))
@@ -256,14 +257,14 @@ class PendingRequests:
         """Fail what was sent to a subject that the user may not publish to."""
         target = subject.encode()
         why = f"this user may not publish to {subject!r}: {remedy}"
-        for request in list(self._open.values()):
+        for request in self._still_open():
             if request.command.split(b" ", 2)[1] == target:
                 self._fail(request, PermissionError(why))
 
     def fail_all(self, reason: Exception) -> None:
         """Fail all of them; nothing that is left behind is sent later."""
         self._later.clear()
-        for request in list(self._open.values()):
+        for request in self._still_open():
             self._fail(request, reason)
 
     async def watch(self) -> None:
@@ -279,15 +280,20 @@ class PendingRequests:
         while True:
             while not self._later:
                 await self._later_spot.wait()
-            request = self._later[0]
-            await anyio.sleep(max(0.0, request.sent_at + RETRY_LATER_AFTER - monotonic()))
-            if self._later and self._later[0] is request:
+            request, since = later = self._later[0]
+            await anyio.sleep(max(0.0, since + RETRY_LATER_AFTER - monotonic()))
+            if self._later and self._later[0] is later:
                 self._later.popleft()
             # A reconnect in the meantime has sent it already; a drop has ended it.
-            unsent = monotonic() - request.sent_at >= RETRY_LATER_AFTER / 2
-            if unsent and self._open.get(request.reply) is request:
+            if request.sent_at == since and self._open.get(request.reply) is request:
                 request.sent_at = monotonic()
                 self._outbox.post(request.command)
+
+    def _still_open(self) -> Iterator[PendingRequest]:
+        """Each of them, but those that the end of an earlier one has ended."""
+        for request in list(self._open.values()):
+            if self._open.get(request.reply) is request:
+                yield request
 
     def _fail(self, request: PendingRequest, reason: Exception) -> None:
         self._open.pop(request.reply, None)
@@ -297,7 +303,7 @@ class PendingRequests:
         now = monotonic()
         read_long_ago = now - self._read_at >= RETRY_AFTER
         overdue = False
-        for request in list(self._open.values()):
+        for request in self._still_open():
             if now >= request.expires_at:
                 self._fail(request, TimeoutError("not acknowledged in time"))
             elif request.sent_at < self._read_before:

@@ -92,11 +92,55 @@ def test_the_terms_are_within_what_the_server_does(fields: dict[str, Any]) -> No
     assert all(terms.ack_wait * SECOND <= wait for wait in waits if wait)
 
 
+def test_the_terms_of_a_consumer() -> None:
+    """In seconds; what the server leaves out, or has as 0, is no limit."""
+    limits = {"max_batch": 5, "max_expires": 2_500_000_000, "max_bytes": 1000}
+    assert terms_of({"ack_wait": 16 * SECOND} | limits) == Terms(16.0, 5, 2.5, 1000)
+    assert terms_of({"ack_wait": 16 * SECOND} | dict.fromkeys(limits, 0)) == Terms(16.0)
+    assert terms_of({}) == Terms(30.0)
+    assert terms_of({"ack_wait": 0, "backoff": [0, 3 * SECOND]}) == Terms(3.0)
+
+
+@pytest.mark.parametrize("filters", [{"filter_subject": "e.v"}, {"filter_subjects": ["e.v"]}])
+def test_a_filter_that_lets_every_event_through_is_none(filters: dict[str, Any]) -> None:
+    assert differences_of(DECLARED, DECLARED | filters, "e.v") == []
+
+
+@pytest.mark.parametrize(
+    ("expires", "refused"), [(0, False), (0.001, True), (0.049, True), (0.05, False), (1, False)]
+)
+def test_requests_that_may_wait_hardly_any_time(expires: float, refused: bool) -> None:
+    actual = DECLARED | {"max_expires": round(expires * SECOND)}
+    assert bool(broken(differences_of(DECLARED, actual, "e.v"))) == refused
+
+
+@pytest.mark.parametrize(
+    ("ack_wait", "period"), [(60, 2.5), (10, 2.5), (8, 2.0), (1, 0.25), (0.08, 0.02), (0.01, 0.02)]
+)
+def test_the_clock_goes_round_some_times_within_ack_wait(ack_wait: float, period: float) -> None:
+    assert period_of(Terms(ack_wait)) == period
+
+
+@pytest.mark.parametrize(
+    ("poll_delay", "heartbeat", "silence"),
+    [(30, 5.0, 10.0), (10, 5.0, 10.0), (2, 1.0, 2.0), (1, 0.5, 1.0), (0.9, 0.0, 2.9)],
+)
+def test_a_server_that_falls_silent_is_noticed_in_time(
+    poll_delay: float, heartbeat: float, silence: float
+) -> None:
+    """It says something twice before it counts as silent, where there is time for that."""
+    options = Options(False, None, poll_delay)
+    assert (options.heartbeat, options.silence) == (heartbeat, silence)
+    burst = Options(True, None, poll_delay)
+    assert (burst.heartbeat, burst.silence) == (0.0, poll_delay + 2)
+
+
 def test_options_are_kept_within_the_terms() -> None:
     options = Options(burst=False, batch=None, poll_delay=30)
     assert within(options, Terms(60)) == options
     assert within(options, Terms(60, 5, 2.0)) == Options(burst=False, batch=5, poll_delay=2.0)
     assert within(Options(False, 3, 1), Terms(60, 5, 2.0)) == Options(False, 3, 1)
+    assert within(options, Terms(1)).poll_delay == 0.5
 
 
 @given(
@@ -115,7 +159,9 @@ def test_no_request_outlives_ack_wait(
     assert delay == 0.05 or delay + 2 * period_of(terms) <= ack_wait * 1.000001
 
 
-@pytest.mark.parametrize(("limit", "batch"), [(None, None), (10_000, 10), (500, 1), (10**9, None)])
+@pytest.mark.parametrize(
+    ("limit", "batch"), [(None, None), (10_000, 10), (500, 1), (32_000_000, None), (10**9, None)]
+)
 def test_requests_need_not_name_bytes(limit: int | None, batch: int | None) -> None:
     options = Options(False, None, 1, max_bytes=32_000_000, largest=1000)
     kept = within(options, Terms(60, max_bytes=limit))

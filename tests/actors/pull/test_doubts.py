@@ -49,11 +49,20 @@ def test_what_is_odd_in_a_status(doubts: Doubts, meaning: Meaning) -> None:
 
 def test_an_unknown_status_ends_it_in_time(doubts: Doubts) -> None:
     doubts.status(Meaning.UNKNOWN, "499", "New")
-    assert doubts.tick(UNKNOWN_FOR / 2) is None
+    assert doubts.tick(UNKNOWN_FOR - 0.5) is None
     doubts.status(Meaning.UNKNOWN, "499", "New")
-    problem = doubts.tick(UNKNOWN_FOR / 2)
+    problem = doubts.tick(0.5)
     assert "499 New" in str(problem)
     assert UNKNOWN_FOR < 60
+
+
+def test_each_odd_status_is_said_once(doubts: Doubts, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        doubts.status(Meaning.LATER, "409", "Exceeded MaxWaiting")
+        doubts.status(Meaning.UNKNOWN, "499", "New")
+    said = [record.getMessage().partition(": ")[2] for record in caplog.records]
+    told = "the server does not take its requests for now: "
+    assert said == [told + "409 Exceeded MaxWaiting", told + "499 New"]
 
 
 @pytest.mark.parametrize("known", [each for each in Meaning if each not in (*ODD, Meaning.NOTHING)])

@@ -115,6 +115,28 @@ def test_asking_for_more_than_there_are_slots_is_refused(count: int) -> None:
         intake.ask(count)
 
 
+def test_what_is_held_leaves_fewer_slots() -> None:
+    intake = Intake(4)
+    intake.ask(4)
+    assert [intake.take() for _ in range(3)] == [True] * 3
+    with pytest.raises(ValueError, match="cannot ask for 1: 1 asked, 3 held, 4 slots"):
+        intake.ask(1)
+
+
+@pytest.mark.parametrize("meaning", [Meaning.LATER, Meaning.UNKNOWN])
+def test_a_server_that_wants_no_requests_gets_none_for_a_while(meaning: Meaning) -> None:
+    intake = Intake(4)
+    intake.ask(4)
+    intake.status(meaning, None)
+    assert (intake.asked, intake.room()) == (0, 0)
+    intake.resume()
+    assert intake.room() == 4
+
+
+def test_one_slot_is_asked_for_as_well() -> None:
+    assert Intake(1).room() == 1
+
+
 def test_letting_go_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="no event is held"):
         Intake(4).let_go()

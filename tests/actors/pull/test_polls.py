@@ -77,6 +77,17 @@ def test_who_has_a_turn_may_ask_again() -> None:
     assert polls.take(other)
 
 
+def test_who_declines_its_turn_passes_it_on() -> None:
+    polls = Polls(1)
+    first, declines, last = Actor(polls), Actor(polls), Actor(polls)
+    for actor in (first, declines, last):
+        actor.request()
+    declines.wants = False
+    first.answered()
+    assert not declines.asking
+    assert last.asking
+
+
 def test_giving_back_what_one_has_not_changes_nothing() -> None:
     polls = Polls(1)
     first, second = Actor(polls), Actor(polls)

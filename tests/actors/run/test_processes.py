@@ -25,6 +25,7 @@ from walnats_anyio import (
     Retry,
     WorkerProcessError,
 )
+from walnats_anyio._actors.run._channel import END_WITHIN
 from walnats_anyio.dead_letters import DeadLetter, DeadLetters
 from walnats_anyio.middlewares import ErrorContext, Middleware
 
@@ -284,6 +285,20 @@ async def test_an_idle_process_that_died_costs_no_attempt(
     assert notes.messages() == [0, 1, 2]
     assert len({line[1] for line in notes.lines()}) == 3
     assert failures.errors == []
+
+
+async def test_an_idle_process_is_kept(url: str, event: Event[int], tmp_path: Path) -> None:
+    """For the next job, however long that takes to come; it ends with its parent only."""
+    failures = Failures()
+    notes = Note(str(tmp_path / "notes"))
+    actor = in_process(event, notes, failures)
+    async with running(url, actor, max_processes=1) as stage:
+        for message in (1, 2):
+            await stage.emit(message)
+            await stage.until_done(actor)
+            # Longer than a process goes on whose parent has died.
+            await anyio.sleep(2 * END_WITHIN)
+    assert len({line[1] for line in notes.lines()}) == 1
 
 
 async def test_what_a_killed_job_started_is_killed(

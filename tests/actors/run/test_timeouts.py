@@ -154,6 +154,47 @@ async def test_without_middlewares_too(
     assert "attempt 1 timed out" in caplog.text
 
 
+async def test_each_job_has_its_own_time(url: str, event: Event[int]) -> None:
+    """Also one that starts in the middle of another one's, and a second attempt."""
+    took: dict[int, list[float]] = {0: [], 1: []}
+
+    async def handle(message: int) -> None:
+        began = time.monotonic()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            took[message].append(time.monotonic() - began)
+
+    actor = Actor("a", event, handle, job_timeout=0.6, retry_delay=(0, 3600), max_jobs=2)
+    async with running(url, actor) as on:
+        await on.emit(0)
+        await anyio.sleep(0.3)
+        await on.emit(1)
+        await until(lambda: [len(each) for each in took.values()] == [2, 2])
+    assert all(0.59 < each < 0.85 for each in took[0] + took[1]), took
+
+
+async def test_a_job_that_cleans_up_costs_nothing_meanwhile(url: str, event: Event[int]) -> None:
+    """It is cancelled once, and not again in each turn of the event loop."""
+    outcomes = Recorder()
+    spent: list[float] = []
+
+    async def handle(message: int) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            before = time.process_time()
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.6)
+            spent.append(time.process_time() - before)
+
+    actor = Actor("a", event, handle, job_timeout=0.1, retry_delay=(3600,), middlewares=(outcomes,))
+    async with running(url, actor) as on:
+        await on.emit(1)
+        await until(lambda: bool(outcomes.failed))
+    assert spent[0] < 0.3
+
+
 async def test_a_job_that_catches_its_cancellation_and_returns(url: str, event: Event[int]) -> None:
     """Its work is done, if late: an event handled is not run again."""
     outcomes = Recorder()
@@ -260,17 +301,23 @@ async def test_jobs_that_end_at_their_deadline(url: str, event: Event[int]) -> N
 
 async def test_time_spent_before_the_first_await_counts(url: str, event: Event[int]) -> None:
     outcomes = Recorder()
+    waited: list[float] = []
 
     async def handle(message: int) -> None:
-        time.sleep(0.3)  # noqa: ASYNC251 - it is what a handler should not do
-        await anyio.sleep_forever()
+        time.sleep(0.7)  # noqa: ASYNC251 - it is what a handler should not do
+        began = time.monotonic()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            waited.append(time.monotonic() - began)
 
-    actor = Actor("a", event, handle, job_timeout=0.2, retry_delay=(3600,), middlewares=(outcomes,))
+    actor = Actor("a", event, handle, job_timeout=0.8, retry_delay=(3600,), middlewares=(outcomes,))
     async with running(url, actor) as on:
         await on.emit(1)
         await until(lambda: bool(outcomes.failed))
     ((_, error),) = outcomes.failed
     assert isinstance(error, TimeoutError)
+    assert waited[0] < 0.5
 
 
 async def test_a_thread_is_given_up_and_counts_until_it_returns(

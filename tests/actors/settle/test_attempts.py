@@ -102,6 +102,39 @@ async def test_what_died_with_its_worker_is_an_attempt(url: str, event: Event[in
     assert (letter.reason, letter.attempts) == ("exhausted", 3)
 
 
+async def test_a_note_for_each_failure_and_no_other(url: str, event: Event[int]) -> None:
+    """To which delivery, how many attempts, and how many of them died."""
+    handler = Patient()
+    handler.fails = True
+    actor = Actor("a", event, handler, max_attempts=3, retry_delay=())
+    async with stage(url, actor) as on:
+        notes = await on.overhear(f"walnats.attempts.{event.stream_name}.>")
+        asked = await on.overhear("$JS.API.DIRECT.GET.walnats-attempts.>")
+        await on.emit(1)
+        async with listening(on.actors):
+            await on.until_done(actor)
+    assert notes == [b"1 1 0", b"2 2 0"]
+    assert asked == [], "the process knows what it has given back itself"
+
+
+async def test_a_run_alone_is_noted_before_it_begins(url: str, event: Event[int]) -> None:
+    """If it dies as well, the note shows that it was this event that killed the process."""
+    notes: list[bytes] = []
+    noted_before: list[list[bytes]] = []
+
+    def handle(message: int) -> None:
+        noted_before.append(list(notes))
+
+    actor = Actor("a", event, handle, max_attempts=2, ack_wait=0.3)
+    async with stage(url, actor) as on:
+        notes = await on.overhear(f"walnats.attempts.{event.stream_name}.>")
+        await on.emit(1)
+        await take_and_vanish(on, actor)
+        async with listening(on.actors):
+            await on.until_done(actor)
+    assert noted_before == [[b"2 2 2"]]
+
+
 async def test_a_failure_whose_hook_is_cut_short_is_an_attempt(url: str, event: Event[int]) -> None:
     hooked = anyio.Event()
 

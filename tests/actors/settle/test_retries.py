@@ -73,11 +73,23 @@ async def test_a_function_that_raises(
     def delay(attempt: int) -> float:
         raise KeyError(attempt)
 
-    actor = Actor("a", event, Fails(1), retry_delay=delay)
+    recorder = Recorder()
+    actor = Actor("a", event, Fails(1), retry_delay=delay, middlewares=(recorder,))
     async with running(url, actor) as on:
         await on.emit(1)
         await on.until_done(actor)
     assert "retry_delay failed for attempt 1" in caplog.text
+    # Not at once, or a mistake of this kind would keep the process busy.
+    assert min(recorder.pauses) >= 0.99
+
+
+async def test_without_delays_it_comes_again_at_once(url: str, event: Event[int]) -> None:
+    recorder = Recorder()
+    actor = Actor("a", event, Fails(2), retry_delay=(), middlewares=(recorder,))
+    async with running(url, actor) as on:
+        await on.emit(1)
+        await on.until_done(actor)
+    assert max(recorder.pauses) < 0.9
 
 
 async def test_retry_with_a_delay(url: str, event: Event[int]) -> None:

@@ -71,6 +71,16 @@ def test_the_last_attempt_that_fails(
     assert decide(outcome, error, attempt, Policy(DELAYS, 2)) == DeadLetterVerdict(Reason.EXHAUSTED)
 
 
+def test_how_long_an_event_waits_that_could_not_be_taken_or_given_up() -> None:
+    assert decide(Outcome.REFUSED) == HandBack(1.0)
+    assert decide(Outcome.UNWRITTEN) == Nak(30.0)
+
+
+def test_without_a_policy_nothing_is_put_off() -> None:
+    assert decide(Outcome.RAISED, ERROR) == Nak(0.0)
+    assert decide(Outcome.RAISED, ERROR, 1, Policy(DELAYS)) == Nak(0.5)
+
+
 def test_the_last_attempt_may_end_well_or_be_stopped() -> None:
     policy = Policy(DELAYS, 2)
     assert decide(Outcome.RETURNED, None, 2, policy) == Ack()

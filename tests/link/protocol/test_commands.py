@@ -68,6 +68,7 @@ def test_connect_is_one_line_of_json() -> None:
         b"", b"PUB", b"PUB\r\n", b"PUB \r\n\r\n", b"PUB a\r\n\r\n", b"PUB a x\r\nhi\r\n",
         b"PUB a 2\r\nhi",
         b"PUB a 2\r\nhiyo\r\n", b"PUB a 3\r\nhi\r\n", b"PUB a -2\r\n\r\n", b"PUB a b c 2\r\nhi\r\n",
+        b"MSG a 2\r\nhi\r\n",
         b"HPUB a 2\r\nhi\r\n", b"HPUB a 3 2\r\nhi\r\n", b"HPUB a -1 2\r\nhi\r\n", b"SUB a 1\r\n",
         PING,
         b"PUB a 2\r\nhi\r\nPING\r\n",

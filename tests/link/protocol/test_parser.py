@@ -173,6 +173,7 @@ def test_whitespace_that_a_server_takes_in_a_subject_separates_nothing(white: by
     ],
 )
 def test_what_is_no_size(digits: bytes) -> None:
+    assert error_of(b"HMSG a 1 %b %b\r\n" % (digits, digits)).startswith("malformed: b")
     twenty = b"x" * 20
     for data in (
         b"MSG a 1 %b\r\n" % digits,
