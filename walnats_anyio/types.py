@@ -10,7 +10,7 @@ from walnats_anyio._actors import (
     ListenStatistics,
     Summary,
 )
-from walnats_anyio._events import BaseEvent, ConnectedEvents, EmitStatistics
+from walnats_anyio._events import BaseEvent, ConnectedEvents, EmitStatistics, SyncEvents
 from walnats_anyio._link import ConnectionStatistics
 from walnats_anyio.middlewares import (
     BaseContext,
@@ -36,4 +36,5 @@ __all__ = [
     "ListenStatistics",
     "OkContext",
     "Summary",
+    "SyncEvents",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import Context as Variables
+from functools import partial
 from typing import Any
 
 import anyio
@@ -14,6 +16,7 @@ from tests.actors._stage import Stage, listening, stage
 from tests.support.recorders import Gate, Handled
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, ConnectionLostError, Event, Events, current_context
+from walnats_anyio._link._parking import current_backend
 from walnats_anyio.middlewares import Context, Middleware
 from walnats_anyio.types import ConnectedActors, Ended, Summary
 
@@ -278,3 +281,27 @@ async def test_what_gives_no_context_manager_is_refused(url: str, event: Event[i
     async with connected(url, actors) as on:
         with pytest.raises(TypeError, match=r"gave 7: decorate"):
             await on.actors.listen()
+
+
+@pytest.mark.parametrize("moving", [True, False])
+async def test_a_callback_of_the_event_loop_may_stop_it(
+    url: str, event: Event[int], moving: bool
+) -> None:
+    """As `loop.add_signal_handler(SIGTERM, actors.shutdown)` does, outside of any task."""
+    entered = anyio.Event()
+
+    @asynccontextmanager
+    async def lifespan(conn: ConnectedActors) -> AsyncIterator[None]:
+        entered.set()
+        if moving:
+            await anyio.sleep_forever()
+        yield
+
+    actors = Actors(Actor("a", event, Handled()), lifespan=lifespan)
+    async with connected(url, actors) as on, anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(on.actors.listen, shutdown_timeout=0.1))
+        await entered.wait()
+        with anyio.fail_after(DEADLINE):
+            # A program that `asyncio.run` has started has no context variable of anyio's.
+            Variables().run(current_backend().call_from_thread, on.actors.shutdown)
+            await until(lambda: not on.actors.statistics().listening)

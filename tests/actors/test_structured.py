@@ -8,6 +8,8 @@ import time
 import weakref
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from itertools import groupby
+from time import monotonic
 from typing import Any
 
 import anyio
@@ -17,7 +19,7 @@ import trio.testing
 from anyio.lowlevel import checkpoint
 
 import walnats_anyio as walnats
-from tests.actors._stage import listening, stage
+from tests.actors._stage import listening, running, stage
 from tests.support.recorders import Gate, Handled, Recorder
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event, Events
@@ -437,3 +439,70 @@ async def test_emits_let_others_run(url: str, size: int) -> None:
                     longest = max(longest, time.monotonic() - began)
             assert turns >= 9
             tasks.cancel_scope.cancel()
+
+
+async def test_handlers_that_waited_for_the_same_let_others_run(
+    url: str, event: Event[int]
+) -> None:
+    """The event loop resumes all of them in one turn; they go on in many."""
+    jobs = 200
+    go, arrived, journal = anyio.Event(), 0, list[str]()
+
+    async def handle(message: int) -> None:
+        nonlocal arrived
+        arrived += 1
+        await go.wait()
+        ends_at = monotonic() + 0.001
+        while monotonic() < ends_at:
+            pass
+        journal.append("handler")
+
+    async def application() -> None:
+        while True:
+            await checkpoint()
+            journal.append("application")
+
+    actor = Actor("a", event, handle, max_jobs=jobs)
+    async with running(url, actor, max_jobs=jobs) as on:
+        await on.emit(*range(jobs))
+        await until(lambda: arrived == jobs)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(application)
+            go.set()
+            await until(lambda: journal.count("handler") == jobs)
+            tasks.cancel_scope.cancel()
+    runs = [len(list(run)) for name, run in groupby(journal) if name == "handler"]
+    assert max(runs) < jobs / 4
+
+
+async def test_what_a_handler_waited_for_is_not_lost_while_it_stands_in_line(
+    url: str, event: Event[int]
+) -> None:
+    """Cancelled in the line, each has what it received, or has left it where it was."""
+    jobs = 100
+    send, receive = anyio.create_memory_object_stream[int](jobs)
+    arrived, taken = 0, list[int]()
+
+    async def handle(message: int) -> None:
+        nonlocal arrived
+        arrived += 1
+        got = await receive.receive()
+        taken.append(got)
+        ends_at = monotonic() + 0.001
+        while monotonic() < ends_at:
+            pass
+        await anyio.sleep_forever()
+
+    actor = Actor("a", event, handle, max_jobs=jobs)
+    with send, receive:
+        async with stage(url, actor) as on:
+            await on.emit(*range(jobs))
+            async with listening(on.actors, max_jobs=jobs) as tasks:
+                await until(lambda: arrived == jobs)
+                await anyio.wait_all_tasks_blocked()
+                for number in range(jobs):
+                    send.send_nowait(number)
+                await until(lambda: len(taken) > 5)
+                tasks.cancel_scope.cancel()
+        left = receive.statistics().current_buffer_used
+        assert len(taken) + left == jobs

@@ -56,7 +56,9 @@ class ActorRun:
             interrupted=host.stop_all,
         )
         hooks = Hooks(actor, workers.suspending)
-        workers.jobs = Jobs(actor, host.executors, hooks, link.backend, workers.suspending)
+        workers.jobs = Jobs(
+            actor, host.executors, hooks, link.backend, workers.suspending, host.pace
+        )
         workers.conclusion = Conclusion(
             self.on_server, link, self.deliveries, hooks, burst=host.options.burst
         )

@@ -182,7 +182,7 @@ class ConnectedActors(Connected):
             max_jobs=max_jobs,
             polls=Polls(max_polls),
             executors=Executors(max_threads, max_processes),
-            lifespan=LifespanRun(chosen.lifespan, shutdown_timeout),
+            lifespan=LifespanRun(chosen.lifespan, shutdown_timeout, self._link.backend.clock),
         )
         try:
             return await self._listen(listening, chosen, shutdown_timeout, task_status)

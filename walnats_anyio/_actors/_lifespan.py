@@ -56,11 +56,17 @@ class LifespanRun:
     connection is left.
     """
 
-    def __init__(self, lifespan: Lifespan | None, shutdown_timeout: float | None) -> None:
+    def __init__(
+        self,
+        lifespan: Lifespan | None,
+        shutdown_timeout: float | None,
+        clock: Callable[[], float],
+    ) -> None:
         self.cut_short = False
         """Whether entering or leaving it took too long after `shutdown`."""
         self._lifespan = lifespan
         self._shutdown_timeout = shutdown_timeout
+        self._clock = clock
         self._stopped_at = math.inf
         self._failed = False
         """Whether the run of `listen` has failed."""
@@ -71,7 +77,7 @@ class LifespanRun:
     def stop(self) -> None:
         """`shutdown` was called."""
         if self._stopped_at == math.inf:
-            self._stopped_at = anyio.current_time()
+            self._stopped_at = self._clock()
             if self._moving:
                 self._set_deadline()
 
@@ -131,7 +137,7 @@ class LifespanRun:
         self._moving = True
         if self._shutdown_timeout is None or self._stopped_at == math.inf:
             return
-        least = anyio.current_time() + min(LEAVE_WITHIN, self._shutdown_timeout)
+        least = self._clock() + min(LEAVE_WITHIN, self._shutdown_timeout)
         self._scope.deadline = max(self._stopped_at + self._shutdown_timeout, least)
 
 

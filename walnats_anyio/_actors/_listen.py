@@ -111,11 +111,14 @@ class Listening:
             async with anyio.create_task_group() as tasks:
                 clock = self.link.backend.protect(self._keep_time)
                 tasks.start_soon(clock, tasks, name="walnats/clock")
+                go_on = self.link.backend.protect(self.pace.let_go_on)
+                tasks.start_soon(go_on, name="walnats/pace")
                 try:
                     await self._work(shutdown_timeout, task_status)
                 finally:
                     await self._close()
                     self._clock.cancel()
+                    self.pace.stop()
                 # The server may not have taken the last acknowledgements.
                 self.raise_failure()
         except BaseExceptionGroup as group:
@@ -127,8 +130,6 @@ class Listening:
     async def _work(self, shutdown_timeout: float | None, task_status: TaskStatus[None]) -> None:
         async with anyio.create_task_group() as workers:
             self._workers = workers
-            go_on = self.link.backend.uninterrupted(self.pace.let_go_on)
-            workers.start_soon(go_on, name="walnats/pace")
             try:
                 for run in self.runs:
                     run.consumer.start()

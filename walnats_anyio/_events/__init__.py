@@ -13,6 +13,7 @@ from walnats_anyio._events._registry import Events
 from walnats_anyio._events._rules import Action, Difference, Rule, compare, show
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import check_owner, raise_all
+from walnats_anyio._events._sync import SyncEvents
 
 __all__ = [
     "HEADER_ACTOR",
@@ -31,6 +32,7 @@ __all__ = [
     "HeldEmitter",
     "Limits",
     "Rule",
+    "SyncEvents",
     "check_event",
     "check_owner",
     "compare",

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+C = TypeVar("C", bound="ConnectedEvents")
+
 logger = logging.getLogger("walnats_anyio.events")
 
 CHECKPOINT_EVERY = 32
@@ -267,8 +269,7 @@ class ConnectedEvents(Connected):
             TimeoutError: some of them are still on their way after `timeout` seconds; they stay so.
             ValueError: `timeout` is negative.
         """
-        if timeout is not None and not timeout >= 0:
-            raise ValueError(f"timeout must be None or seconds of at least 0, not {timeout!r}")
+        check_timeout(timeout)
         await checkpoint()
         batches = self._emitter.on_their_way()
         try:
@@ -277,7 +278,7 @@ class ConnectedEvents(Connected):
                     await batch.acknowledged()
         except TimeoutError:
             left = sum(batch.count for batch in batches)
-            raise TimeoutError(f"{left} events not acknowledged within {timeout} s") from None
+            raise late(left, timeout) from None
         self._emitter.raise_failures()
 
     def statistics(self) -> EmitStatistics:
@@ -296,6 +297,18 @@ class ConnectedEvents(Connected):
         trace_id: str | None,
         meta: Mapping[str, str] | None,
     ) -> Outgoing:
+        on_wire, payload, headers = self._prepare(event, message, uid, trace_id, meta)
+        return self._hand_over(on_wire, payload, headers, event.dedup_window)
+
+    def _prepare(
+        self,
+        event: BaseEvent[T],
+        message: T,
+        uid: str | None,
+        trace_id: str | None,
+        meta: Mapping[str, str] | None,
+    ) -> tuple[EventOnWire, bytes, bytes]:
+        """Check what is to be emitted, and build payload and headers; safe in any thread."""
         known = self._events.get(getattr(event, "name", ""))
         if known is None or (known is not event and known != event):
             check_event(event)
@@ -316,7 +329,7 @@ class ConnectedEvents(Connected):
         on_wire, size = self._on_wire[event.name], len(payload) + len(headers)
         if size > on_wire.largest or size > self._link.info.max_payload:
             refuse_size(event, self._link, size)
-        return self._hand_over(on_wire, payload, headers, event.dedup_window)
+        return on_wire, payload, headers
 
     async def _make_way(self) -> None:
         """Let other tasks run, and wait until not too many events are on their way."""
@@ -367,6 +380,21 @@ class ConnectedEvents(Connected):
             )
 
 
+def check_timeout(timeout: float | None) -> None:
+    """Refuse a time that `flush` cannot wait.
+
+    Raises:
+        ValueError: it is negative, or not a number.
+    """
+    if timeout is not None and not timeout >= 0:
+        raise ValueError(f"timeout must be None or seconds of at least 0, not {timeout!r}")
+
+
+def late(left: int, timeout: float | None) -> TimeoutError:
+    """What `flush` raises when so many events are left on their way."""
+    return TimeoutError(f"{left} events not acknowledged within {timeout} s")
+
+
 def _also(left: BaseException, error: EmitError) -> None:
     """Say an error that cannot be raised, as the body's own exception comes out."""
     left.add_note(f"{type(error).__name__}: {error}")
@@ -380,11 +408,12 @@ async def connect_events(
     close: bool,
     prefixes: Prefixes,
     options: dict[str, Any],
-) -> AsyncIterator[ConnectedEvents]:
+    kind: Callable[[Events, Link], C],
+) -> AsyncIterator[C]:
     """What `Events.connect` documents."""
     refuse_again("Events.connect()")
     async with open_link(server, close=close, options=options, prefixes=prefixes) as link:
-        connected = ConnectedEvents(events, link)
+        connected = kind(events, link)
         left: BaseException | None = None
         try:
             yield connected

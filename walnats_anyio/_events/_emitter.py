@@ -373,6 +373,12 @@ class Emitter:
         if len(self._errors) < MAX_ERRORS:
             self._errors.append(error)
 
+    def not_sent(self, event: str, reason: object) -> None:
+        """Count an event that was accepted from the program and cannot be sent as failed."""
+        self._emitted += 1
+        self.not_accepted += 1
+        self.failed(EmitError(f"event {event!r} was not accepted: {reason}"))
+
     def look_for_stream(self, outgoing: Outgoing) -> None:
         """Find out whether there is a stream for an event; give the event up if there is none."""
         event = outgoing.event

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 from walnats_anyio._events._connection import ConnectedEvents, connect_events
 from walnats_anyio._events._event import BaseEvent, in_namespace
 from walnats_anyio._events._middleware import EmitMiddleware, check_middlewares
-from walnats_anyio._link import Server, check_connect, prefixes_for
+from walnats_anyio._events._sync import SyncEvents, check_sync, connect_forwarding
+from walnats_anyio._link import Prefixes, Server, check_connect, prefixes_for
 
 MAX_SHOWN = 10
 """How many events a registry shows of itself."""
@@ -110,7 +112,51 @@ class Events:
         prefixes = prefixes_for(server, domain, js_prefix, namespace)
         for event in self:
             in_namespace(event, prefixes)
-        return connect_events(self, server, close, prefixes, options)
+        return connect_events(self, server, close, prefixes, options, ConnectedEvents)
+
+    def connect_sync(
+        self,
+        server: str | Sequence[str] | None = None,
+        *,
+        domain: str | None = None,
+        js_prefix: str | None = None,
+        namespace: str | None = None,
+        backend: str = "asyncio",
+        **options: Any,
+    ) -> SyncEvents:
+        """Connect to NATS from a program without an event loop, to emit these events.
+
+            with events.connect_sync() as conn:
+                conn.register()
+                conn.emit(USER_CREATED, user)
+
+        Nothing is connected before `with`, or `open()`, which blocks until connected. Leaving
+        `with`, or `close()`, blocks until every emitted event is acknowledged.
+
+        Args:
+            server: a URL or a list of URLs. None: the value of the environment variable
+                `NATS_SERVER`, else `nats://localhost:4222`.
+            domain: see `connect`.
+            js_prefix: see `connect`.
+            namespace: see `connect`.
+            backend: the event loop in the thread of the connection: "asyncio" or "trio".
+            options: see `connect`. Callbacks are called in the thread of the connection.
+
+        Raises:
+            ConnectError: on entering: no server could be reached within seconds.
+            EmitError: on leaving: an event was not accepted by its stream.
+            TypeError: `server` or an option is of no use. What is connected already belongs to
+                another event loop, and cannot be used here.
+            ValueError: as of `connect`, or there is no such backend.
+            ImportError: the backend is not installed.
+        """
+        check_sync(server, backend)
+        check_connect(server, options)
+        prefixes = Prefixes.of(domain, js_prefix, namespace)
+        for event in self:
+            in_namespace(event, prefixes)
+        connect = functools.partial(connect_forwarding, self, server, prefixes, options)
+        return SyncEvents(connect, backend)
 
     def __iter__(self) -> Iterator[BaseEvent[Any]]:
         return iter(self._events.values())

@@ -32,6 +32,11 @@ class AsyncioSpot:
         finally:
             self._future = None
 
+    async def wait_on(self) -> None:
+        # anyio cancels no task whose future is done, and this one takes the place of such a future.
+        with anyio.CancelScope(shield=True):
+            await self.wait()
+
     def wake(self) -> None:
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
@@ -89,6 +94,14 @@ class AsyncioBackend:
 
     def forget_cancellation(self) -> None:
         _forget_cancellation()
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        return asyncio.get_running_loop().time
+
+    @property
+    def call_from_thread(self) -> Callable[[Callable[[], None]], object]:
+        return asyncio.get_running_loop().call_soon_threadsafe
 
     def cancelled_from_outside(self) -> bool:
         # A coroutine can also raise `CancelledError` by itself, such as by awaiting a future that

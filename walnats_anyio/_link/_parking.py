@@ -25,6 +25,14 @@ class ParkingSpot(Protocol):
         """Wait until `wake` is called."""
         ...
 
+    async def wait_on(self) -> None:
+        """Wait until `wake` is called, in place of a step whose own wait is over already.
+
+        No scope cancels it, as a wait that is over cannot be cancelled any more: what was waited
+        for would be lost.
+        """
+        ...
+
     def wake(self) -> None:
         """Wake the task that waits; nothing if none does."""
         ...
@@ -91,6 +99,23 @@ class Backend(Protocol):
 
     def forget_cancellation(self) -> None:
         """Forget the native cancellations of this task."""
+        ...
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The clock of the event loop that runs now; can be read in its callbacks as well.
+
+        `anyio.current_time` is for tasks: on asyncio it does not know the loop of a callback, such
+        as that of `loop.add_signal_handler`.
+        """
+        ...
+
+    @property
+    def call_from_thread(self) -> Callable[[Callable[[], None]], object]:
+        """Has the event loop that runs now call a plain function soon.
+
+        It may be called in any thread, and never blocks.
+        """
         ...
 
 

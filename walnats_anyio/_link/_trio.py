@@ -26,6 +26,10 @@ class TrioSpot:
         self._task = trio.lowlevel.current_task()
         await trio.lowlevel.wait_task_rescheduled(self._abort)
 
+    async def wait_on(self) -> None:
+        self._task = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(_go_on)
+
     def wake(self) -> None:
         task, self._task = self._task, None
         if task is not None:
@@ -34,6 +38,10 @@ class TrioSpot:
     def _abort(self, _: Any) -> trio.lowlevel.Abort:
         self._task = None
         return trio.lowlevel.Abort.SUCCEEDED
+
+
+def _go_on(_: Any) -> trio.lowlevel.Abort:
+    return trio.lowlevel.Abort.FAILED  # whoever waits is woken in another way
 
 
 class TrioReadable:
@@ -78,6 +86,14 @@ class TrioBackend:
 
     def forget_cancellation(self) -> None:
         pass
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        return trio.current_time
+
+    @property
+    def call_from_thread(self) -> Callable[[Callable[[], None]], object]:
+        return trio.lowlevel.current_trio_token().run_sync_soon
 
     def cancelled_from_outside(self) -> bool:
         return True  # trio's cancellation always comes from a scope

@@ -20,6 +20,7 @@ from walnats_anyio._actors.declare._choices import ExecuteIn
 from walnats_anyio._actors.declare._handler import check_result
 from walnats_anyio._actors.declare._middleware import Middleware
 from walnats_anyio._actors.run._executors import Executors
+from walnats_anyio._actors.run._pace import Pace
 from walnats_anyio._actors.settle import Delivery, Hooks, JobResult, Outcome
 from walnats_anyio._actors.settle._reports import report_late
 from walnats_anyio._actors.settle._steps import BLOCKING, Steps
@@ -61,8 +62,10 @@ class Jobs:
         hooks: Hooks,
         backend: Backend,
         suspending: Callable[[], None],
+        pace: Pace,
     ) -> None:
         self.actor = actor
+        self._pace = pace
         self._cancelled = anyio.get_cancelled_exc_class()
         self._executors = executors
         self._hooks = hooks
@@ -219,7 +222,7 @@ class Jobs:
         run: Callable[..., Any] = context.run
         if self._backend.interruptible is not None:
             run = partial(self._backend.interruptible, run)
-        steps = Steps(coroutine, run, yielded, self._cancels)
+        steps = Steps(coroutine, run, yielded, self._cancels, self._pace)
         # Its first step may have cancelled the task, unless another job can have done so.
         steps.cancelled_itself = running.is_first and self.is_cancelled()
         try:
