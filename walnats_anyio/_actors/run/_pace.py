@@ -37,9 +37,9 @@ class Pace:
     def __init__(self, new_spot: Callable[[], ParkingSpot]) -> None:
         self.began = monotonic()
         """When the budget that is used now began."""
-        self._used = 0.0
+        self._used: float = 0.0
         """Seconds that steps of handlers which have waited took in this turn."""
-        self._average = 0.0
+        self._average: float = 0.0
         """Seconds that one of them takes."""
         self._asked = False
         """Whether it is to be noticed that a turn is over."""
@@ -61,7 +61,7 @@ class Pace:
         """A step of a handler has ended, and took so many seconds."""
         # One that takes much longer than those before was perhaps interrupted by another process.
         took = min(took, 4 * self._average + LIGHT)
-        self._average += (took - self._average) / 8
+        self._average = self._average + (took - self._average) / 8
         if took < LIGHT:
             return
         self._used += took
