@@ -145,13 +145,13 @@ async def test_lines_in_structlog(
 ) -> None:
     output = io.StringIO()
     middleware = TextLogMiddleware(make(output))
-    actor = Actor("a%s", event, log_and_fail, middlewares=(middleware,), max_attempts=1)
+    actor = Actor("a", event, log_and_fail, middlewares=(middleware,), max_attempts=1)
     async with running(url, actor) as on:
         await on.emit(1, 2)
         await on.until_done(actor)
         await until(lambda: output.getvalue().count("\n") == 4)
     shown = output.getvalue()
-    assert f'{{"event": "job started: actor=a%s event={event.name} sequence=1 attempt=1"}}' in shown
+    assert f'{{"event": "job started: actor=a event={event.name} sequence=1 attempt=1"}}' in shown
     assert r"error=\"ValueError: no 2\"" in shown
 
 
