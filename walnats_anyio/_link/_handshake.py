@@ -16,6 +16,7 @@ from anyio.streams.tls import TLSStream
 
 from walnats_anyio._link._credentials import credentials
 from walnats_anyio._link._errors import ConnectError
+from walnats_anyio._link._in_process import connect_to
 from walnats_anyio._link._options import ConnectOptions, ServerAddress
 from walnats_anyio._link._patience import Patience
 from walnats_anyio._link._transport import LOST, Transport, transport_over
@@ -134,9 +135,7 @@ class _Handshake:
     async def run(self) -> None:
         """Everything that takes time."""
         server = self._server
-        tcp = await anyio.connect_tcp(server.host, server.port)
-        self.stream, self._opened = tcp, True
-        _send_at_once(tcp)
+        self.stream, self._opened = await _open_stream(server), True
         if server.websocket:
             await self._open_websocket()
         elif self._options.tls_handshake_first:
@@ -229,6 +228,14 @@ class _Handshake:
         if options.name is not None:
             fields["name"] = options.name
         return fields | credentials(options, self._server, info.nonce)
+
+
+async def _open_stream(server: ServerAddress) -> ByteStream:
+    if server.in_process:
+        return connect_to(server.host)
+    tcp = await anyio.connect_tcp(server.host, server.port)
+    _send_at_once(tcp)
+    return tcp
 
 
 def _send_at_once(stream: SocketStream) -> None:
