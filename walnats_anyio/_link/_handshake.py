@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import anyio
@@ -68,14 +69,17 @@ class Established:
 
 
 async def dial(
-    server: ServerAddress, options: ConnectOptions, at_most: float = math.inf
+    server: ServerAddress,
+    options: ConnectOptions,
+    at_most: float = math.inf,
+    now: Callable[[], float] = monotonic,
 ) -> Established:
-    """Connect to one server, until the time `at_most` of the monotonic clock.
+    """Connect to one server, until the time `at_most` of the server's clock `now`.
 
     Raises:
         HandshakeError: it cannot be reached in time, or refuses.
     """
-    patience = Patience(options.connect_timeout, at_most=at_most)
+    patience = Patience(options.connect_timeout, at_most=at_most, now=now)
     handshake = _Handshake(server, options, patience)
     try:
         await patience.wait_for(handshake.run)
