@@ -171,8 +171,8 @@ class Stream:
         if 0 <= config.max_msgs <= len(store) and not full_subject:
             raise ApiError(503, 10077, "maximum messages exceeded")
         size = store.size_of(publish.subject, publish.header, payload)
-        size -= store.oldest_of(publish.subject).size if full_subject else 0
-        if 0 <= config.max_bytes < store.bytes + size:
+        makes_room = full_subject and store.oldest_of(publish.subject).size >= size
+        if 0 <= config.max_bytes < store.bytes + size and not makes_room:
             raise ApiError(503, 10077, "maximum bytes exceeded")
 
     def _wanted(self, subject: str) -> bool:
@@ -282,8 +282,12 @@ class Stream:
             chosen = [seq for seq in chosen if seq < before]
         elif keep:
             chosen = chosen[:-keep]
+        one_by_one = self.config.storage == "memory" and (filters or (keep and not before))
         for seq in chosen:
-            self.store.remove(seq)
+            if one_by_one and len(chosen) == 1:
+                self.remove(seq)
+            else:
+                self.store.remove(seq)
         if before > self.store.last and not filters:
             self.store.move_to(before)
         self._tell_of_purge(filters)
