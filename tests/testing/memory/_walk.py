@@ -105,7 +105,7 @@ class Walk:
         headers = {}
         if choice([True, False, False]):
             headers["Nats_Msg_Id"] = str(choice([self._serial, self._serial - 1, 1]))
-        if choice([True] + [False] * 9):
+        if self._serial > 1 and choice([True] + [False] * 9):
             headers["Nats_Expected_Last_Sequence"] = str(self._serial)
         payload = b"%d" % self._serial + b"." * choice([0, 0, 30, 100])
         reply = choice(["inbox.p", "inbox.p", ""]) if self._serial > 1 else "inbox.p"

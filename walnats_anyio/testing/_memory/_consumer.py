@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
@@ -31,6 +31,9 @@ INACTIVE_AFTER = 5 * SECOND
 
 NOT_BEFORE = SECOND // 100
 """Nanoseconds that nothing comes again after a nak with a delay, however short."""
+
+Floor: TypeAlias = tuple[int, int]
+"""A delivery, and the number of its message."""
 
 DELETED = "Unacknowledged message was deleted"
 
@@ -65,8 +68,10 @@ class Consumer:
         self._after_list = stream.store.last + 1
         self._start_listed()
         # The last that was delivered, and below which all is acknowledged: (delivery, message).
-        self._delivered = (0, self._next_seq - 1)
-        self._floor = (0, self._next_seq - 1)
+        self._delivered: Floor = (0, self._next_seq - 1)
+        self._floor: Floor = (0, self._next_seq - 1)
+        # What nats-server shows does not count what was given up.
+        self._shown_floor = self._floor
         self._unread = len(self._listed) or stream.store.count(config.filters, self._next_seq)
         self._again: OrderedDict[int, None] = OrderedDict()
         self._repeats: dict[int, int] = {}
@@ -169,6 +174,7 @@ class Consumer:
         if not self.pending:
             self._repeats.clear()
             self._floor = self._delivered
+        self._shown_floor = self._floor
         # nats-server forgets what waited for its redelivery until its time is up once more.
         self._again.clear()
         self._watch_pending()
@@ -417,7 +423,7 @@ class Consumer:
         self._last_delivery = self._active_at = now
         self._delivered = (number, max(self._delivered[1], stored.seq))
         if self.config.ack_policy == "none":
-            self._floor = (number, stored.seq)
+            self._floor = self._shown_floor = (number, stored.seq)
         elif stored.seq in self.pending:
             self.pending[stored.seq].time = now
         else:
@@ -472,7 +478,7 @@ class Consumer:
                 if delivery <= self._floor[0] or seq <= self._floor[1]:
                     return True
                 done = sorted({each for each in self.pending if each <= seq} | {seq})
-                self._floor = (delivery, seq)
+                self._floor = self._shown_floor = (delivery, seq)
             case _:
                 return self.stream.config.retention != "limits"
         stalled = self._stalled
@@ -502,23 +508,24 @@ class Consumer:
         self._repeats.pop(seq, None)
         self._again.pop(seq, None)
         if entry is not None:
-            self._move_floor(entry.delivery, seq)
+            self._floor = self._moved(self._floor, entry.delivery, seq)
+            self._shown_floor = self._moved(self._shown_floor, entry.delivery, seq)
 
     def _give_up(self, seq: int) -> None:
         """Deliver a message no more; it stays in the stream."""
         entry = self.pending.pop(seq, None)
         if entry is not None:
-            self._move_floor(entry.delivery, seq)
+            self._floor = self._moved(self._floor, entry.delivery, seq)
 
-    def _move_floor(self, delivery: int, seq: int) -> None:
+    def _moved(self, floor: Floor, delivery: int, seq: int) -> Floor:
+        """Where a floor is after a delivery is done with."""
         if not self.pending:
-            self._floor = self._delivered
-        elif delivery == self._floor[0] + 1:
-            self._floor = (delivery, seq)
-            # In the order of first deliveries.
-            later = next(iter(self.pending))
-            if later > seq:
-                self._floor = (self.pending[later].delivery - 1, later - 1)
+            return self._delivered
+        if delivery != floor[0] + 1:
+            return floor
+        # In the order of first deliveries.
+        later = next(iter(self.pending))
+        return (self.pending[later].delivery - 1, later - 1) if later > seq else (delivery, seq)
 
     def _unrepeat(self, seq: int) -> None:
         left = self._repeats.get(seq, 0) - 1
@@ -563,19 +570,26 @@ class Consumer:
     def _on_pending_due(self) -> None:
         self._timer = None
         now = self._timers.now
-        for seq in sorted(self.pending):
-            if seq in self._again or self._due(seq) > now:
-                continue
-            count = self._deliveries(seq)
-            if 0 < self.config.max_deliver <= count:
-                if count == self.config.max_deliver:
-                    self._advise_exceeded(seq, count)
-                self._give_up(seq)
-                self._repeats[seq] = count
-            else:
-                self._again[seq] = None
+        late = [seq for seq in self.pending if seq not in self._again and self._due(seq) <= now]
+        over = [seq for seq in sorted(late) if not self._is_used_up(seq)]
+        # From now on it counts anew; those that follow keep their distance.
+        shift = now - self.pending[over[0]].time if over else 0
+        for seq in over:
+            self.pending[seq].time += shift
+            self._again[seq] = None
         self.wake()
         self._watch_pending()
+
+    def _is_used_up(self, seq: int) -> bool:
+        """Whether a message had all its deliveries; then it is given up."""
+        count = self._deliveries(seq)
+        if not 0 < self.config.max_deliver <= count:
+            return False
+        if count == self.config.max_deliver:
+            self._advise_exceeded(seq, count)
+        self._give_up(seq)
+        self._repeats[seq] = count
+        return True
 
     def _watch_pause(self) -> None:
         if self._pause_timer is not None:
@@ -648,7 +662,7 @@ class Consumer:
             "created": show_time(self.created),
             "config": self.config.as_dict(),
             "delivered": _sequence(delivered, self._last_delivery),
-            "ack_floor": _sequence(self._floor, self._last_ack),
+            "ack_floor": _sequence(self._shown_floor, self._last_ack),
             "num_ack_pending": len(self.pending),
             "num_redelivered": repeated,
             "num_waiting": len(self.waiting),
