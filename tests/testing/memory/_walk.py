@@ -72,7 +72,9 @@ class Walk:
         choice = self._chance.choice
         config: dict[str, Any] = {
             "durable_name": name,
-            "ack_policy": "explicit" if self._retention == "workqueue" else choice(["explicit", "explicit", "explicit", "all", "none"]),
+            "ack_policy": "explicit"
+            if self._retention == "workqueue"
+            else choice(["explicit", "explicit", "explicit", "all", "none"]),
             "max_deliver": choice([-1, -1, 2, 3]),
         }
         if config["ack_policy"] != "none":

@@ -213,10 +213,10 @@ class Api:
 
     def _stream_info(self, names: list[str], publish: Publish) -> Body:
         try:
-            body = json.loads(publish.payload or b"{}")
+            body: Any = json.loads(publish.payload or b"{}")
         except (ValueError, RecursionError):
             body = {}
-        asked: Body = body if isinstance(body, dict) else {}
+        asked: Body = dict[str, Any](body) if isinstance(body, dict) else {}
         stream = self._stream(names[0])
         shown: Body = {"total": 0, "offset": 0, "limit": 0} | self._shown(stream)
         wanted = asked.get("subjects_filter")

@@ -100,7 +100,7 @@ class Consumer:
                 first = store.since(config.start_time)
             case "last_per_subject":
                 first = next(iter(store.newest_of_each(config.filters)), last)
-            case "new":
+            case _:
                 first = last + 1
         return max(min(first, last + 1), store.first, 1)
 
