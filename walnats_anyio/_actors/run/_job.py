@@ -35,6 +35,8 @@ REMEDY = (
     "with execute_in=ExecuteIn.THREAD or ExecuteIn.PROCESS"
 )
 
+COROUTINE: Any = CoroutineType
+"""Without its type: a type checker would know less of what is of it, not more."""
 
 Begun: TypeAlias = tuple[Coroutine[Any, Any, Any], Any]
 """What is left of a handler that waits: its coroutine, and what it has yielded."""
@@ -344,19 +346,19 @@ def _first_step(
 ) -> Begun | None:
     """Call a handler, and run it up to where it waits; None if it has returned."""
     coroutine: Coroutine[Any, Any, Any] | None = None
+    begun: Coroutine[Any, Any, Any]
     try:
         result: Any = run(handler, message)
         if result is None:
             return None
-        kind: type[Any] = type(result)
-        if kind is CoroutineType:
-            coroutine = result
+        if type(result) is COROUTINE:
+            coroutine = begun = result
         elif isinstance(result, Awaitable):
-            coroutine = _await(result)
+            coroutine = begun = _await(result)
         else:
             check_result(result)
             return None
-        return coroutine, run(coroutine.send, None)
+        return begun, run(begun.send, None)
     except GeneratorExit as error:
         raise RuntimeError("the handler raised GeneratorExit") from error
     except StopIteration as stop:
