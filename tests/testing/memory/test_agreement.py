@@ -30,7 +30,7 @@ def real() -> Iterator[NatsServer]:
 Scene: TypeAlias = Callable[Concatenate[Pair, P], None]
 
 
-def scene(play_it: Scene[P]) -> Callable[Concatenate[NatsServer, P], None]:
+def scene(play_it: Scene[P]) -> Callable[..., None]:
     """A test that plays a scene to the fixture `real` and to an engine."""
 
     def test(real: NatsServer, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -190,27 +190,27 @@ def test_pull_requests(pair: Pair) -> None:
     create(pair, "s", allow_direct=True, max_msgs_per_subject=1)
     limits = {"max_waiting": 3, "max_batch": 10, "max_expires": 20 * SECOND, "max_bytes": 1000}
     consume(pair, "s", "c", {"durable_name": "c", **EXPLICIT, **limits})
-    subject = "CONSUMER.MSG.NEXT.s.c"
+    next_one = "CONSUMER.MSG.NEXT.s.c"
     for body in ({"batch": "a"}, {"batch": 11}, {"batch": 1, "expires": 30 * SECOND},
                  {"batch": 1, "max_bytes": 2000}, {"batch": 2, "no_wait": True},
                  {"batch": 2, "expires": SECOND // 2, "idle_heartbeat": SECOND // 3}):  # fmt: skip
-        pair.pull(subject, body)
+        pair.pull(next_one, body)
     for payload, name in ((b"x" * 100, "s.b"), (b"y" * 100, "s.c"), (b"y" * 100, "s.d")):
         pair.publish(name, payload)
-    pair.pull(subject, {"batch": 5, "expires": int(0.3 * SECOND), "max_bytes": 300})
+    pair.pull(next_one, {"batch": 5, "expires": int(0.3 * SECOND), "max_bytes": 300})
     pair.publish("s.e", b"z" * 100)
     pair.publish("s.f", b"z" * 100)
     pair.sleep(0.5)
-    pair.pull(subject, {"batch": 5, "expires": int(0.3 * SECOND), "max_bytes": 50})
+    pair.pull(next_one, {"batch": 5, "expires": int(0.3 * SECOND), "max_bytes": 50})
     pair.publish("s.g", b"z" * 100)
-    pair.pull(subject, {"batch": 2, "expires": int(0.3 * SECOND), "no_wait": True})
+    pair.pull(next_one, {"batch": 2, "expires": int(0.3 * SECOND), "no_wait": True})
     pair.sleep(0.5)
     for asked in ({"seq": 5}, {"last_by_subj": "s.*"}, {"next_by_subj": "s.*", "seq": 4}, {}, None):
         pair.api("DIRECT.GET.s", asked)
-    for asked in ("s.b", "s.nope", "s.*"):
-        pair.api(f"DIRECT.GET.s.{asked}")
+    for subject in ("s.b", "s.nope", "s.*"):
+        pair.api(f"DIRECT.GET.s.{subject}")
     for _ in range(4):
-        pair.pull(subject, {"batch": 1, "expires": 2 * SECOND})
+        pair.pull(next_one, {"batch": 1, "expires": 2 * SECOND})
     look(pair, "s", "c")
     pair.api("CONSUMER.DELETE.s.c")
 
