@@ -147,7 +147,7 @@ def memory(session: nox.Session) -> None:
     session.install("-e", ".[test]")
     more = {"WALNATS_WALKS": "0:200", "WALNATS_FUZZ": "1000"}
     session.run("python", "-m", "pytest", "-n", "5", "tests/testing/memory", env=more)
-    behaviour = session.posargs or ["tests/actors", "tests/middlewares"]
+    behaviour = session.posargs or ["tests/actors", "tests/events", "tests/middlewares"]
     session.run("python", "-m", "pytest", "-n", "5", "--memory", *behaviour)
 
 

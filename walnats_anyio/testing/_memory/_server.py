@@ -106,14 +106,18 @@ class MemoryServer:
             self._drop_client(client)
         self._flush()
 
-    async def stop(self) -> None:
-        """Close all connections and refuse new ones, until `start`.
+    def kill(self) -> None:
+        """Close all connections and refuse new ones, until `start`. Never blocks.
 
         Streams with `storage="memory"` are lost, all others stay with their consumers.
         """
         self.disconnect_all()
         self._engine.restart()
         self._stopped = True
+
+    async def stop(self) -> None:
+        """The same as `kill`, as for `NatsServer`."""
+        self.kill()
         await checkpoint()
 
     async def start(self) -> None:
