@@ -96,12 +96,13 @@ def own_nodes(nodes: Sequence[ast.AST]) -> Iterator[ast.AST]:
             left.extend(ast.iter_child_nodes(node))
 
 
+_IMPORTS = (ast.Import, ast.ImportFrom)
 _LATER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef, ast.GeneratorExp)
 
 
 def _check_swallowing(body: list[ast.stmt], scope: Scope) -> Iterator[Problem]:
     """Find where `Retry` and `Reject` do not come out of the handler."""
-    only = body[1:] if _is_text(body[0]) else body
+    only = [each for each in body if not (_is_text(each) or isinstance(each, _IMPORTS))]
     for node in own_nodes(body):
         whole = only == [node]
         if isinstance(node, ast.Try):
