@@ -32,13 +32,14 @@ def lines_with(source: str) -> list[int]:
         "# it is checked elsewhere  # noqa: WNS0",
     ],
 )
-def test_a_comment_excuses_a_statement(comment: str) -> None:
+def test_a_comment_excuses_its_line(comment: str) -> None:
     assert lines_with(f"w.Event('', int)  {comment}") == []
-    assert lines_with(f"w.Event(\n  '',\n  int,\n)  {comment}\nw.Event('', int)") == [6]
-    assert lines_with(f"w.Event(  {comment}\n  '',\n  int,\n)") == []
+    assert lines_with(f"w.Event(\n  '',  {comment}\n  int,\n)\nw.Event('', int)") == [6]
+    assert lines_with(f'w.Event("""\n""" * 0, int)  {comment}\nw.Event("", int)') == [4]
     assert lines_with(f"if x:\n  w.Event('', int)  {comment}\n  w.Event('', int)") == [4]
     assert lines_with(f"{comment}\nw.Event('', int)") == [3]
     assert lines_with(f"w.Event('', int)\n{comment}") == [2]
+    assert lines_with(f"w.Event(\n  '',\n  int,\n)  {comment}") == [3]
 
 
 @pytest.mark.parametrize("comment", ["# noqa: E501", "# noqa: WNS002", "# no qa", "# n: WNS001"])

@@ -68,7 +68,7 @@ def lint(request: Request) -> None:
     """Find mistakes in programs that use this library. Nothing is run or imported.
 
     Prints a line for each: path, line, column, code and what to do about it. A comment `# noqa:
-    CODE` in the statement excuses it. The guide "Linter" has all codes, with examples.
+    CODE` in its line excuses it. The guide "Linter" has all codes, with examples.
 
     Exit codes: 0 nothing was found; 1 something was found; 2 a path or a code is wrong.
     """

@@ -84,7 +84,7 @@ CODES = {
         Code(WITHOUT_END, "actor retries for ever", by_default=False),
         Code(TIMEOUT_ABOVE_ACK_WAIT, "job_timeout is above ack_wait without pulse"),
         Code(NOT_IMPORTABLE, "handler cannot be imported by a worker process"),
-        Code(NO_MAIN_GUARD, "script has no `__main__` guard"),
+        Code(NO_MAIN_GUARD, "script has no guard"),
     )
 }
 """Every code by its name. A code is never used for anything else, also when it is gone."""

@@ -22,9 +22,9 @@ NOQA = re.compile(
 def check_source(source: bytes | str) -> list[Finding]:
     """Find the mistakes in the text of a Python file, those of all codes.
 
-    What a comment `# noqa: CODE` excuses is left out; it applies to the whole statement that it
-    stands in, over all of its lines. A file that has to do with this library and is not Python is
-    one finding: `WNS000`.
+    What a comment `# noqa: CODE` excuses is left out; it applies to the line that it stands in, and
+    to all lines of a string that ends there, as it does in flake8. A file that has to do with this
+    library and is not Python is one finding: `WNS000`.
 
     Args:
         source: the file as it is, with its own encoding, or as text.
@@ -70,22 +70,16 @@ def _not_excused(found: list[Finding], text: str) -> Iterator[Finding]:
 def _excuses(text: str) -> dict[int, tuple[str, ...]]:
     """The codes that are excused in each line; an empty text stands for all of them."""
     excuses: dict[int, tuple[str, ...]] = {}
-    first: int | None = None  # the line in which the statement begins
+    first: int | None = None  # a string may begin some lines before the line ends
     codes: list[str] = []
     for token in _tokens(text):
-        match token.type:
-            case tokenize.COMMENT:
-                codes += _codes_in(token.string)
-            case tokenize.NEWLINE:
-                lines = range(first or token.start[0], token.end[0] + 1)
-                excuses |= dict.fromkeys(lines, tuple(codes))
-                first, codes = None, []
-            case tokenize.NL if first is None:
-                codes = []  # a comment in a line of its own
-            case tokenize.NL | tokenize.INDENT | tokenize.DEDENT:
-                pass
-            case _:
-                first = first or token.start[0]
+        if token.type == tokenize.COMMENT:
+            codes += _codes_in(token.string)
+        if token.type not in (tokenize.DEDENT, tokenize.ENDMARKER):
+            first = first or token.start[0]
+        if token.type in (tokenize.NEWLINE, tokenize.NL):
+            excuses |= dict.fromkeys(range(first or 1, token.end[0] + 1), tuple(codes))
+            first, codes = None, []
     return excuses
 
 
