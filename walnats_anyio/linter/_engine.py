@@ -14,7 +14,7 @@ from walnats_anyio.linter._declarations import Problem, check_limits, check_text
 from walnats_anyio.linter._handlers import check_handler
 from walnats_anyio.linter._scopes import Names, names_of
 from walnats_anyio.linter._scripts import check_script
-from walnats_anyio.linter._values import called, function_of, is_ours
+from walnats_anyio.linter._values import Function, called, function_of, is_ours
 
 PACKAGE = "walnats_anyio"
 """A file that does not have this word in it has none of these mistakes."""
@@ -35,6 +35,7 @@ def check_tree(module: ast.Module, lines: Sequence[str]) -> list[Finding]:
 
 
 def _problems(names: Names) -> Iterator[Problem]:
+    handlers: set[tuple[Function, bool]] = set()
     for call, scope in names.calls:
         full = called(call, scope)
         if is_ours(full, "Event"):
@@ -45,16 +46,19 @@ def _problems(names: Names) -> Iterator[Problem]:
             actor = arguments_of(call, scope, ACTOR)
             yield from check_texts(actor, ACTOR_CODES)
             yield from check_actor(actor)
-            yield from _handler_problems(actor, names)
+            handlers |= _handler(actor)
+    for function, in_loop in handlers:
+        yield from check_handler(function, names, in_loop=in_loop)
 
 
-def _handler_problems(actor: Arguments, names: Names) -> Iterator[Problem]:
+def _handler(actor: Arguments) -> set[tuple[Function, bool]]:
+    """The handler of an actor, if it is in this file, and whether it runs in the event loop."""
     handler = actor.given.get("handler")
     function = None if handler is None else function_of(handler, actor.scope)
     if function is None:
-        return
+        return set()
     asynchronous = isinstance(function.node, ast.AsyncFunctionDef)
-    yield from check_handler(function, names, in_loop=asynchronous or runs_in(actor) == MAIN)
+    return {(function, asynchronous or runs_in(actor) == MAIN)}
 
 
 def _finding(node: ast.AST, code: str, message: str, lines: Sequence[str]) -> Finding:

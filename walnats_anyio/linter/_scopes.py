@@ -47,11 +47,14 @@ class Scope:
 
     node: ScopeNode
     parent: Scope | None
-    bindings: dict[str, list[Binding]] = field(default_factory=dict[str, list[Binding]])
+    bindings: dict[str, Binding] = field(default_factory=dict[str, Binding])
 
     def bind(self, name: str, binding: Binding) -> None:
-        """Note what one statement binds a name to."""
-        self.bindings.setdefault(name, []).append(binding)
+        """Note what one statement binds a name to.
+
+        The same import in two branches is one; other names that are bound twice may be anything.
+        """
+        self.bindings[name] = binding if self.bindings.get(name, binding) == binding else None
 
     @property
     def for_walrus(self) -> Scope:

@@ -51,9 +51,7 @@ def find(name: str, scope: Scope) -> tuple[Binding, Scope] | None:
     while around is not None:
         hidden = around is not scope and isinstance(around.node, ast.ClassDef)
         if not hidden and name in around.bindings:
-            bindings = around.bindings[name]
-            # The same import in two branches, say, is one.
-            return (bindings[0] if len({*bindings}) == 1 else None), around
+            return around.bindings[name], around
         if around.parent is None and "*" in around.bindings:
             return None, around  # it may come from there
         around = around.parent
@@ -203,7 +201,7 @@ class _Evaluation:
         node, scope = origin(node, scope)
         match node:
             case ast.Constant(value=value):
-                return value
+                return _bounded(value) if isinstance(value, int) else value
             case ast.UnaryOp(op=op, operand=operand):
                 return _apply(_UNARY.get(type(op)), self.of(operand, scope))
             case ast.BinOp(left=left, op=op, right=right):
@@ -224,9 +222,9 @@ def _apply(op: Callable[..., Any] | None, *values: Any) -> Any:
 def _bounded(value: Any) -> Any:
     if isinstance(value, str | bytes):
         return value if len(value) <= MAX_TEXT else UNKNOWN
-    if isinstance(value, int | float):
+    if isinstance(value, int):
         return value if abs(value) <= MAX_NUMBER else UNKNOWN
-    return UNKNOWN
+    return value if isinstance(value, float) else UNKNOWN
 
 
 def _times(left: Any, right: Any) -> Any:
