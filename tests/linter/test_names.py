@@ -27,6 +27,7 @@ FOUND = {
     "in a lambda": "import walnats_anyio as w\nf = lambda a=w.Event('', int): 1",
     "in a default": "import walnats_anyio as w\ndef f(a=w.Event('', int)): ...",
     "in a decorator": "import walnats_anyio as w\n@d(w.Event('', int))\nclass A: ...",
+    "in one of a function": "import walnats_anyio as w\n@d(w.Event('', int))\ndef f(): ...",
     "a constant": "import walnats_anyio as w\nNAME = ''\nw.Event(NAME, int)",
     "an annotated constant": "import walnats_anyio as w\nNAME: str = ''\nw.Event(NAME, int)",
     "constants put together": "import walnats_anyio as w\nA = ''\nB = A + ''\nw.Event(B, int)",

@@ -11,7 +11,7 @@ from walnats_anyio.linter import _codes as codes
 from walnats_anyio.linter._arguments import LIMITS, Arguments
 from walnats_anyio.linter._values import UNKNOWN, dotted, origin
 
-Problem = tuple[ast.AST, str, str]
+Problem = tuple[ast.expr | ast.ExceptHandler, str, str]
 """Where, which code, and what to say."""
 
 LONGEST_NAME = 64

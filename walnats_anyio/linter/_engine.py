@@ -61,10 +61,11 @@ def _handler(actor: Arguments) -> set[tuple[Function, bool]]:
     return {(function, asynchronous or runs_in(actor) == MAIN)}
 
 
-def _finding(node: ast.AST, code: str, message: str, lines: Sequence[str]) -> Finding:
-    line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
-    if line <= len(lines):
-        column = len(
-            lines[line - 1].encode(errors="surrogatepass")[:column].decode(errors="replace")
-        )
-    return Finding(line, column + 1, code, message)
+def _finding(
+    node: ast.expr | ast.ExceptHandler, code: str, message: str, lines: Sequence[str]
+) -> Finding:
+    column = node.col_offset
+    if node.lineno <= len(lines):
+        before = lines[node.lineno - 1].encode(errors="surrogatepass")[:column]
+        column = len(before.decode(errors="replace"))
+    return Finding(node.lineno, column + 1, code, message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from walnats_anyio import __version__
@@ -27,7 +27,7 @@ class Flake8Plugin:
     _named: ClassVar[frozenset[str]] = frozenset()
     """The codes that somebody has named in full, in options or configuration."""
 
-    def __init__(self, tree: ast.Module, lines: list[str]) -> None:
+    def __init__(self, tree: ast.Module, lines: Sequence[str]) -> None:
         self._tree = tree
         self._lines = lines
 

@@ -105,6 +105,7 @@ def _check_swallowing(body: list[ast.stmt], scope: Scope) -> Iterator[Problem]:
     only = [each for each in body if not (_is_text(each) or isinstance(each, _IMPORTS))]
     for node in own_nodes(body):
         whole = only == [node]
+        where: ast.ExceptHandler | ast.Call | None
         if isinstance(node, ast.Try):
             where = _swallowing_clause(node, scope, whole)
         elif isinstance(node, ast.With):
@@ -117,7 +118,7 @@ def _check_swallowing(body: list[ast.stmt], scope: Scope) -> Iterator[Problem]:
             yield where, codes.SWALLOWED_VERDICT, f"{text}: {remedy}"
 
 
-def _swallowing_clause(node: ast.Try, scope: Scope, whole: bool) -> ast.AST | None:
+def _swallowing_clause(node: ast.Try, scope: Scope, whole: bool) -> ast.ExceptHandler | None:
     for clause in node.handlers:
         caught = _caught(clause.type, scope)
         if any(is_ours(full, "Retry", "Reject") for full in caught):
@@ -138,7 +139,7 @@ def _caught(kind: ast.expr | None, scope: Scope) -> list[str | None]:
     return [dotted(each, scope) for each in (kind.elts if isinstance(kind, ast.Tuple) else [kind])]
 
 
-def _suppressing_item(node: ast.With, scope: Scope, whole: bool) -> ast.AST | None:
+def _suppressing_item(node: ast.With, scope: Scope, whole: bool) -> ast.Call | None:
     for item in node.items:
         call = item.context_expr
         if not isinstance(call, ast.Call) or dotted(call.func, scope) != "contextlib.suppress":
