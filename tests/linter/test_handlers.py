@@ -85,6 +85,7 @@ def test_a_handler_is_found_wherever_it_is(source: str) -> None:
     "source",
     [
         f"@in_thread\nasync def do(m): {SLEEP}\nActor('a', EVENT, do)",
+        f"class A:\n  @in_thread\n  async def do(self, m): {SLEEP}\nActor('a', EVENT, A().do)",
         f"@w.anything\nasync def do(m): {SLEEP}\nActor('a', EVENT, do)",
         f"if x:\n  async def do(m): {SLEEP}\nelse:\n  from y import do\nActor('a', EVENT, do)",
         f"@wrapped\nclass A:\n  async def do(self, m): {SLEEP}\nActor('a', EVENT, A().do)",
@@ -127,6 +128,10 @@ LETTING_OUT = [
     "with suppress(Exception):\n  await send()",
     "import contextlib\nwith contextlib.suppress(ValueError):\n  raise Retry",
     "try:\n  await send()\nfinally:\n  pass",
+    "try:\n  return await send()\nexcept Exception:\n  return 0",
+    "for i in x:\n  try:\n    raise Retry\n  except Exception:\n    continue\nraise Retry",
+    "try:\n  await send()\nexcept Exception:\n  pass\nfinally:\n  raise Reject('')",
+    "import contextlib as c\nwith c.suppress(Exception):\n  raise Retry\nraise Reject('late')",
 ]
 
 

@@ -112,10 +112,19 @@ def _check_swallowing(body: list[ast.stmt], scope: Scope) -> Iterator[Problem]:
             where = _suppressing_item(node, scope, whole)
         else:
             continue
-        if where is not None:
+        if where is not None and not _raises_later(body, node):
             text = "Retry and Reject end here, and the event counts as handled"
             remedy = "catch them first and raise them again, or catch less"
             yield where, codes.SWALLOWED_VERDICT, f"{text}: {remedy}"
+
+
+def _raises_later(body: list[ast.stmt], after: ast.Try | ast.With) -> bool:
+    """Whether something is raised after a statement: what was caught there may come out then."""
+    last = after.finalbody if isinstance(after, ast.Try) else []
+    raised = [each for each in own_nodes(body) if isinstance(each, ast.Raise)]
+    return any(isinstance(each, ast.Raise) for each in own_nodes(last)) or any(
+        each.lineno > (after.end_lineno or after.lineno) for each in raised
+    )
 
 
 def _swallowing_clause(node: ast.Try, scope: Scope, whole: bool) -> ast.ExceptHandler | None:
@@ -156,7 +165,12 @@ def _is_text(node: ast.stmt) -> bool:
 
 def _does_nothing(node: ast.stmt) -> bool:
     match node:
-        case ast.Pass() | ast.Continue() | ast.Break() | ast.Return(value=None | ast.Constant()):
+        case (
+            ast.Pass()
+            | ast.Continue()
+            | ast.Break()
+            | ast.Return(value=None | ast.Constant(value=None))
+        ):
             return True
         case _:
             return _is_text(node)

@@ -21,11 +21,20 @@ def check_script(names: Names) -> Iterator[Problem]:
 
     A worker process imports the script where the handler is in it, so only such actors count.
     """
+    if any(_asks_for_name(each) for each in names.module.body):
+        return  # there is a guard, or another way out
     for call in _unguarded_calls(names.module.body):
         if _listens(call, names):
             text = "a worker process imports this file, and would come here again"
             remedy = 'put it under `if __name__ == "__main__":`, or the handler into another file'
             yield call, codes.NO_MAIN_GUARD, f"{text}: {remedy}"
+
+
+def _asks_for_name(node: ast.stmt) -> bool:
+    """Whether it is an `if` that depends on `__name__`."""
+    return isinstance(node, ast.If) and any(
+        isinstance(each, ast.Name) and each.id == "__name__" for each in ast.walk(node.test)
+    )
 
 
 def _unguarded_calls(body: list[ast.stmt]) -> Iterator[ast.Call]:
