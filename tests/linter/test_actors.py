@@ -138,6 +138,8 @@ def test_a_script_without_a_guard(source: str) -> None:
         ACTORS + "import anyio" + MAIN + "if '__main__' == __name__:\n  anyio.run(main)",
         ACTORS + "def main(): ACTORS.run()",
         ACTORS + MAIN + "register(main)",
+        ACTORS + "import anyio" + MAIN.replace("ACTORS", "OTHERS") + "anyio.run(main)",
+        ACTORS + "import anyio" + MAIN.replace("listen", "register") + "anyio.run(main)",
         ACTORS + "import anyio\nasync def main(): await anyio.sleep(1)\nanyio.run(main)",
         ACTORS.replace("PROCESS", "THREAD") + "ACTORS.run()",
         ACTORS + "Actors(Actor('b', EVENT, do)).run()",

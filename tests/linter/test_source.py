@@ -81,6 +81,7 @@ def test_what_cannot_be_read_is_one_finding(source: str | bytes) -> None:
 def test_it_says_why_a_file_cannot_be_read() -> None:
     [found] = check_source(f"# coding: rot13\n{WRONG}".encode())
     assert "not a text encoding" in found.message
+    assert (found.line, found.column) == (1, 1)
 
 
 def test_what_has_nothing_to_do_with_the_library_is_not_read() -> None:
