@@ -48,7 +48,9 @@ class MemoryServer:
             ...
 
     What it cannot do: other processes, other event loops (no `connect_sync`), a `nats.NATS`, TLS,
-    authentication, clusters, mirrors, sources, schedules, priority groups, flow control.
+    authentication, clusters, mirrors, sources, schedules, priority groups, flow control. Consumers
+    may have `sample_freq` and `replay_policy`, which have no effect, and there are no advisories of
+    the API.
 
     Args:
         seed: where chance begins; 0 by default.
