@@ -11,7 +11,7 @@ from walnats_anyio._events._arguments import check_seconds
 from walnats_anyio._events._limits import MIN_SECONDS, NO_LIMITS, Limits
 from walnats_anyio._link._names import check_in_namespace, check_name
 from walnats_anyio._link._prefixes import NO_PREFIXES, Prefixes
-from walnats_anyio.serializers import DecodeError, EncodeError, Serializer, get_serializer
+from walnats_anyio.serializers import Codec, DecodeError, EncodeError, get_serializer
 from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class BaseEvent(Generic[T]):
     schema: TypeForm[T]
     """The type of the messages: a msgspec Struct, a dataclass, `list[int]`, `str | None`, ... """
 
-    serializer: Serializer[T] | None = None
+    serializer: Codec[T] | None = None
     """What turns messages into bytes and back.
 
     None: `bytes` as they are, everything else as JSON.
@@ -79,7 +79,7 @@ class BaseEvent(Generic[T]):
     is shorter than 120 seconds, a window of 120 means as long as `limits.age`.
     """
 
-    _codec: Serializer[T] = dataclasses.field(init=False, repr=False, compare=False)
+    _codec: Codec[T] = dataclasses.field(init=False, repr=False, compare=False)
     """The serializer in use, made once."""
 
     _prefixes: Prefixes = dataclasses.field(
@@ -187,11 +187,11 @@ class BaseEvent(Generic[T]):
             config["description"] = self.description
         return config
 
-    def _make_codec(self) -> Serializer[T]:
+    def _make_codec(self) -> Codec[T]:
         if self.serializer is None:
             try:
                 return get_serializer(self.schema)
-            except TypeError as error:
+            except LookupError as error:
                 raise TypeError(f"event {self.name!r}: {error}") from error
         _check_serializer(self.name, self.serializer)
         return self.serializer

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
 from msgspec import inspect
 
+from walnats_anyio.serializers._base import Serializer
 from walnats_anyio.serializers._schema import describe, inspect_schema
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from typing_extensions import TypeForm
 
 T = TypeVar("T", bound=date)
 
 
 @dataclasses.dataclass(frozen=True)
-class DatetimeSerializer(Generic[T]):
+class DatetimeSerializer(Serializer[T]):
     """Sends a `datetime` or a `date` as ISO 8601 text without quotes, as walnats does.
 
     It reads what `fromisoformat` of the class reads, and the same as JSON text, with quotes. Any
@@ -38,6 +41,14 @@ class DatetimeSerializer(Generic[T]):
 
     _zoned: bool | None = dataclasses.field(init=False, repr=False, compare=False)
     """Whether a message must have a time zone; None: as it likes."""
+
+    content_type: ClassVar[str] = "text/plain"
+
+    @classmethod
+    def new(cls, schema: TypeForm[Any], /) -> Self | None:
+        """Make the serializer of a `datetime` or a `date`. None: the schema is something else."""
+        info = inspect_schema(schema)
+        return cls(schema) if isinstance(info, inspect.DateTimeType | inspect.DateType) else None
 
     def __post_init__(self) -> None:
         info = inspect_schema(self.schema)

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import msgspec
+from msgspec import inspect
 
+from walnats_anyio.serializers._base import Serializer
 from walnats_anyio.serializers._difference import difference
 from walnats_anyio.serializers._exact import exact_test, never
+from walnats_anyio.serializers._json_schema import REF_TEMPLATE
 from walnats_anyio.serializers._schema import classes_of, describe, inspect_schema
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from typing_extensions import TypeForm
 
 T = TypeVar("T")
 
+_BYTES_LIKE = (inspect.BytesType, inspect.ByteArrayType, inspect.MemoryViewType)
+
 
 @dataclasses.dataclass(frozen=True)
-class MsgspecSerializer(Generic[T]):
+class MsgspecSerializer(Serializer[T]):
     """Messages as JSON: Structs, dataclasses, attrs classes, containers, dates and the like.
 
     Decoding validates: types, `msgspec.Meta` constraints, required fields. Encoding promises that
@@ -36,8 +43,7 @@ class MsgspecSerializer(Generic[T]):
         TypeError: msgspec cannot write the schema as JSON and read it back.
     """
 
-    schema: TypeForm[T]
-    """The type of the messages."""
+    content_type: ClassVar[str] = "application/json"
 
     check: bool = True
     """Whether to make sure that every message arrives as it is.
@@ -68,6 +74,22 @@ class MsgspecSerializer(Generic[T]):
         object.__setattr__(self, "_decode", decoder.decode)
         # In place of the method below, without a call in between: 2 % of the way of an event.
         object.__setattr__(self, "decode", decoder.decode)
+
+    @classmethod
+    def new(cls, schema: TypeForm[Any], /) -> Self:
+        """Make a serializer for a schema.
+
+        Raises:
+            TypeError: msgspec cannot write it as JSON and read it back; or it is `bytearray` or
+                `memoryview`, or `bytes` of a limited length. As JSON they would be base64, which
+                nobody expects beside `bytes` that go as they are.
+        """
+        if isinstance(inspect_schema(schema), _BYTES_LIKE):
+            raise TypeError(
+                f"no serializer for the schema {describe(schema)}: use plain `bytes`,"
+                " with `limits` for its size, or pass `serializer=`"
+            )
+        return cls(schema)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # msgspec's decoders cannot be pickled: the other side makes its own.
@@ -102,3 +124,16 @@ class MsgspecSerializer(Generic[T]):
             ValueError: it is not JSON, or does not fit the schema; the message says where.
         """
         return self._decode(data)
+
+    def json_schema(self) -> dict[str, Any] | None:
+        """Describe the messages, as msgspec does it.
+
+        None: msgspec has no description of a part of the schema.
+        """
+        try:
+            [described], parts = msgspec.json.schema_components(
+                [self.schema], ref_template=REF_TEMPLATE
+            )
+        except TypeError:
+            return None
+        return described | ({"$defs": parts} if parts else {})

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from msgspec import inspect
-
+from walnats_anyio.serializers._base import Serializer
 from walnats_anyio.serializers._bytes import BytesSerializer
 from walnats_anyio.serializers._datetime import DatetimeSerializer
 from walnats_anyio.serializers._msgspec import MsgspecSerializer
-from walnats_anyio.serializers._schema import describe, inspect_schema
+from walnats_anyio.serializers._optional import OPTIONAL, load
+from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
 
-    from walnats_anyio.serializers._base import Serializer
-
 T = TypeVar("T")
 
-_BYTES_LIKE = (inspect.BytesType, inspect.ByteArrayType, inspect.MemoryViewType)
+_BUILT_IN: tuple[type[Serializer[Any]], ...] = (
+    BytesSerializer,
+    DatetimeSerializer,
+    MsgspecSerializer,
+)
+"""In the order in which they are asked; the first that takes the schema is used."""
 
 
 def get_serializer(schema: TypeForm[T]) -> Serializer[T]:
@@ -28,17 +33,38 @@ def get_serializer(schema: TypeForm[T]) -> Serializer[T]:
     JSON.
 
     Raises:
-        TypeError: there is none; the message names the schema and what to do.
+        LookupError: there is none; the message names the schema, what would work and the extra that
+            it needs.
     """
-    info = inspect_schema(schema)
-    if info == inspect.BytesType():
-        return cast("Serializer[Any]", BytesSerializer())
-    if isinstance(info, inspect.DateTimeType | inspect.DateType):
-        return cast("Serializer[Any]", DatetimeSerializer(cast("Any", schema)))
-    if isinstance(info, _BYTES_LIKE):
-        # As JSON they would be base64, which nobody expects beside `bytes` that go as they are.
-        raise TypeError(
-            f"no serializer for the schema {describe(schema)}: use plain `bytes`,"
-            " with `limits` for its size, or pass `serializer=`"
-        )
-    return MsgspecSerializer(schema)
+    reason: TypeError | None = None
+    try:
+        for kind in _candidates():
+            serializer = kind.new(schema)
+            if serializer is not None:
+                return cast("Serializer[T]", serializer)
+    except TypeError as error:
+        reason = error
+    raise LookupError(f"{reason or _unknown(schema)}. {_what_works()}") from reason
+
+
+def _unknown(schema: object) -> str:
+    return f"no serializer for the schema {describe(schema)}: pass `serializer=`"
+
+
+def _what_works() -> str:
+    optional = "; ".join(
+        f"{needs.schemas} with pip install 'walnats-anyio[{needs.extra}]'"
+        for needs in OPTIONAL.values()
+    )
+    return (
+        "What works: msgspec Structs, dataclasses, attrs classes, TypedDict, numbers, text, bytes,"
+        f" dates, enums, and lists, dicts and unions of these; {optional}"
+    )
+
+
+def _candidates() -> Iterator[type[Serializer[Any]]]:
+    # Whoever has a schema of an optional package has imported the package.
+    for name, needs in OPTIONAL.items():
+        if needs.package in sys.modules:
+            yield load(name)
+    yield from _BUILT_IN
