@@ -148,12 +148,20 @@ class _Adapter:
     def _union(self, options: tuple[Any, ...]) -> Any:
         kinds = [_class_of(option) for option in options]
         objects = [kind for kind in kinds if is_object_class(kind)]
-        others = [kind for kind in kinds if kind in _MAPPINGS or hasattr(kind, "__struct_fields__")]
+        others = [kind for kind in kinds if _is_other_object(kind)]
         if not objects or len(objects) + len(others) < 2:
-            return typing.Union[options]
+            return _union_of(options)
         choice = Choice.of(tuple(option for option in options if option is not types.NoneType))
         self.choices.append(choice)
-        return typing.Union[choice, None] if types.NoneType in options else choice
+        return _union_of((choice, None)) if types.NoneType in options else choice
+
+
+def _is_other_object(kind: Any) -> bool:
+    return hasattr(kind, "__struct_fields__") or any(kind is mapping for mapping in _MAPPINGS)
+
+
+def _union_of(options: tuple[Any, ...]) -> Any:
+    return typing.Union[options]  # noqa: UP007 - of a tuple; some types have no `|`
 
 
 def _class_of(option: Any) -> Any:

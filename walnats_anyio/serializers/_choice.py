@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 import msgspec
 from msgspec import inspect
@@ -30,7 +30,9 @@ class Option:
         """
         if not isinstance(found, dict):
             return 0
-        return sys.maxsize if self.fields is None else len(self.fields ^ found.keys())
+        if self.fields is None:
+            return sys.maxsize
+        return len(self.fields.symmetric_difference(cast("dict[str, Any]", found)))
 
 
 class _ChoiceMeta(type):
@@ -66,10 +68,7 @@ class Choice(metaclass=_ChoiceMeta):
             Option(
                 each,
                 _fields_of(each),
-                {
-                    wire: wire.library.Decoder(each, dec_hook=hook)
-                    for wire, hook in hooks.items()
-                },
+                {wire: wire.library.Decoder(each, dec_hook=hook) for wire, hook in hooks.items()},
             )
             for each in cls.types
         )

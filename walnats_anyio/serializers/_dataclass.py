@@ -24,8 +24,8 @@ T = TypeVar("T")
 class DataclassSerializer(MsgspecSerializer[T]):
     """Messages as JSON objects: dataclasses, attrs classes, TypedDicts, and unions of them.
 
-    It is a `MsgspecSerializer` for these alone, and keeps the same promise. Fields may be dataclasses
-    themselves, or unions of them; all is validated when it is decoded.
+    It is a `MsgspecSerializer` for these alone, and keeps the same promise. Fields may be
+    dataclasses themselves, or unions of them; all is validated when it is decoded.
 
     Nothing in the JSON names the class. In a union, an object is of the class that has its fields;
     where several have, of the first whose types fit. A message that would arrive as one of another
@@ -39,8 +39,8 @@ class DataclassSerializer(MsgspecSerializer[T]):
     def __post_init__(self) -> None:
         if not _is_of_objects(self.schema):
             raise TypeError(
-                "DataclassSerializer takes dataclasses, attrs classes, TypedDicts and unions of them,"
-                f" not {describe(self.schema)}: use MsgspecSerializer"
+                "DataclassSerializer takes dataclasses, attrs classes, TypedDicts and unions of"
+                f" them, not {describe(self.schema)}: use MsgspecSerializer"
             )
         super().__post_init__()
 

@@ -35,8 +35,11 @@ class DatetimeSerializer(Serializer[T]):
     """
 
     schema: TypeForm[T]
-    """`datetime`, `date`, or a subclass. `Annotated[datetime, Meta(tz=True)]` takes only moments with a time
-    zone, `Meta(tz=False)` only those without."""
+    """`datetime`, `date`, or a subclass.
+
+    `Annotated[datetime, Meta(tz=True)]` takes only moments with a time zone, `Meta(tz=False)` only
+    those without.
+    """
 
     _class: type[T] = dataclasses.field(init=False, repr=False, compare=False)
     """What a message must be, and nothing derived from it."""

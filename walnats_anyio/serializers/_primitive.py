@@ -36,8 +36,8 @@ class PrimitiveSerializer(MsgspecSerializer[T]):
     def __post_init__(self) -> None:
         if not _is_primitive(self.schema):
             raise TypeError(
-                "PrimitiveSerializer takes str, int, float, bool, None, list, dict and subclasses of"
-                f" them, not {describe(self.schema)}: use MsgspecSerializer"
+                "PrimitiveSerializer takes str, int, float, bool, None, list, dict and subclasses"
+                f" of them, not {describe(self.schema)}: use MsgspecSerializer"
             )
         super().__post_init__()
 

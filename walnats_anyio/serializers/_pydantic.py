@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pydantic
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from walnats_anyio.serializers._annotations import annotated_bases, annotations_of, has_fields
 from walnats_anyio.serializers._base import Serializer
@@ -94,9 +95,7 @@ class PydanticSerializer(Serializer[T]):
         """
         try:
             # Fields of a wrong type are found by decoding them.
-            data = self._adapter.dump_json(
-                message, by_alias=True, round_trip=True, warnings=False
-            )
+            data = self._adapter.dump_json(message, by_alias=True, round_trip=True, warnings=False)
         except pydantic.ValidationError as error:
             raise ValueError(_told(error)) from None
         if self.check:
@@ -127,10 +126,19 @@ class PydanticSerializer(Serializer[T]):
         """
         try:
             return self._adapter.json_schema(
-                by_alias=True, ref_template=REF_TEMPLATE.format(name="{model}")
+                by_alias=True,
+                ref_template=REF_TEMPLATE.format(name="{model}"),
+                schema_generator=_Describer,
             )
         except pydantic.PydanticUserError:
             return None
+
+
+class _Describer(GenerateJsonSchema):
+    """Describes what can be described, and keeps quiet about the rest."""
+
+    def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
+        """Called with what is left out: a default that is no JSON, an option of a union."""
 
 
 def _adapter_of(schema: Any) -> pydantic.TypeAdapter[Any]:
@@ -149,9 +157,7 @@ def _told(error: pydantic.ValidationError) -> str:
 
 
 def _path(location: Sequence[int | str]) -> str:
-    return "$" + "".join(
-        f"[{part}]" if isinstance(part, int) else f".{part}" for part in location
-    )
+    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
 
 
 class _Search:
