@@ -122,7 +122,8 @@ class _ByMsgspec(Serializer[T]):
     def json_schema(self) -> dict[str, Any] | None:
         """Describe the messages, as msgspec does it.
 
-        None: msgspec has no description of a part of the schema.
+        None: msgspec has no description of a part of the schema, such as a default that cannot be
+        written.
         """
         with self._adapted.in_place():
             return described(self._adapted.schema)
