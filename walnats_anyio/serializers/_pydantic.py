@@ -12,9 +12,9 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from walnats_anyio.serializers._annotations import annotated_bases, annotations_of, has_fields
 from walnats_anyio.serializers._base import Serializer
-from walnats_anyio.serializers._classes import describe
 from walnats_anyio.serializers._difference import difference
 from walnats_anyio.serializers._json_schema import REF_TEMPLATE
+from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing import Self

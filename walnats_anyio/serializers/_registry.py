@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from walnats_anyio.serializers._base import Serializer
 from walnats_anyio.serializers._bytes import BytesSerializer
-from walnats_anyio.serializers._classes import describe
 from walnats_anyio.serializers._dataclass import DataclassSerializer
 from walnats_anyio.serializers._datetime import DatetimeSerializer
 from walnats_anyio.serializers._msgspec import MsgspecSerializer
 from walnats_anyio.serializers._optional import OPTIONAL, load
 from walnats_anyio.serializers._primitive import PrimitiveSerializer
+from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
