@@ -34,7 +34,7 @@ def get_serializer(schema: TypeForm[T]) -> Serializer[T]:
     """Pick the serializer for a schema.
 
     `bytes` travel as they are, `datetime` and `date` as plain ISO 8601 text, everything else as
-    JSON.
+    JSON: by pydantic if there is something of it in the schema, otherwise by msgspec.
 
     Raises:
         LookupError: there is none; the message names the schema, what would work and the extra that
