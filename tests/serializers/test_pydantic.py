@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, Literal
 
@@ -130,6 +131,11 @@ def with_token(person: Person, token: int) -> Person:
         (Address, Address.model_construct(street=1), r"valid string - at `\$.street`"),
         (Numbered, Numbered(ratio=float("nan")), r"valid number - at `\$.ratio`"),
         (Stripped, Stripped.model_construct(text=" a"), r"another str - at `\$.text`"),
+        (
+            Person,
+            Person.model_construct(name="a", home=HOME, queue=deque([True])),
+            r"bool would arrive as an? int - at `\$.queue\[0\]`",
+        ),
         (Secrets, Secrets(word=pydantic.SecretStr("hush")), r"another SecretStr - at `\$.word`"),
         (Hidden, Hidden(shown=1, hidden=2), r"another int - at `\$.hidden`"),
         (OutOnly, OutOnly(one=1), r"Field required - at `\$.one`"),

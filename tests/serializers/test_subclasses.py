@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.serializers._models import Blob, Cents, Day, Email, Invoice, Moment, Prices
+from tests.serializers._models import Blob, Cents, Circle, Day, Email, Invoice, Moment, Prices
 from walnats_anyio import Event
 from walnats_anyio.serializers import (
     DecodeError,
@@ -113,6 +113,16 @@ def test_what_would_arrive_otherwise_is_refused(schema: Any, message: Any, told:
         Event("x", schema).encode(message)
 
 
+def test_a_subclass_may_be_in_a_union() -> None:
+    event = Event("x", list[Email | Cents | int | Circle | None])
+    message = [Email("a@b"), Cents(1), Circle(1.0), None]
+    assert [type(each) for each in event.decode(event.encode(message))] == list(map(type, message))
+    with pytest.raises(EncodeError, match=r"this int would arrive as a Cents - at `\$\[0\]`"):
+        event.encode([1])
+    with pytest.raises(DecodeError, match=r"none of the union \(Email: an address has an @; Cents"):
+        event.decode(b'["nobody"]')
+
+
 def test_attributes_would_be_lost() -> None:
     counted = Counted({"a": 1})
     counted.count = 7
@@ -149,6 +159,13 @@ def test_a_plain_value_costs_no_more_than_before() -> None:
 def test_the_function_of_a_defaultdict_would_be_lost() -> None:
     with pytest.raises(LookupError, match="defaultdict cannot be written as JSON"):
         get_serializer(defaultdict[str, int])
+
+
+def test_a_number_of_a_subclass_is_no_key_of_json() -> None:
+    with pytest.raises(TypeError, match=r"a JSON object cannot be a Cents .MessagePackSerializer"):
+        Event("x", dict[Cents, int])
+    event = Event("x", dict[Cents, int], MessagePackSerializer(dict[Cents, int]))
+    assert [type(key) for key in event.decode(event.encode({Cents(1): 2}))] == [Cents]
 
 
 @pytest.mark.parametrize("kind", [MsgspecSerializer, MessagePackSerializer])

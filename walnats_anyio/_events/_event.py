@@ -43,7 +43,7 @@ class BaseEvent(Generic[T]):
     """
 
     schema: TypeForm[T]
-    """The type of the messages: a msgspec Struct, a pydantic model, a dataclass, `list[int]`, ..."""
+    """The type of the messages: a Struct, a pydantic model, a dataclass, `list[int]`, ..."""
 
     serializer: Codec[T] | None = None
     """What turns messages into bytes and back: any object with `encode` and `decode`.
