@@ -153,7 +153,8 @@ class ConnectedEvents(Connected):
         Blocks only while 4,096 events or 16 MiB are on their way, at the first emit of an event
         that this connection has not registered (its acknowledgement tells that there is a stream),
         and with `sync`. Each call looks for a cancellation; one of 128, and the first after a
-        millisecond, lets other tasks run. Cancelling it does not take an event back that was handed over.
+        millisecond, lets other tasks run. Cancelling it does not take an event back that was
+        handed over.
 
         Args:
             event: an event of the registry.
