@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from walnats_anyio.services._flow import Flow, schema_name
-from walnats_anyio.services._names import UniqueNames, clean
+from walnats_anyio.services._names import UniqueNames
 
 _CLASSES = (
     "classes: {",
@@ -30,18 +30,18 @@ def _lines(flow: Flow, direction: str, colors: bool) -> Iterator[str]:
     for service in flow.services:
         name = names.give(f"service_{service.name}", service.name)
         yield f"{name}: {_quoted(service.name)} {{"
-        yield from _style("service", service.description, colors)
+        yield from _style("service", colors)
         for actor in service.actors:
             own = names.give(f"actor_{actor.name}", (actor.event.name, actor.name))
             yield f"  {own}: {_quoted(actor.name)} {{"
-            yield from (f"  {line}" for line in _style("actor", actor.description, colors))
+            yield from (f"  {line}" for line in _style("actor", colors))
             yield "  }"
         yield "}"
     for event in flow.events:
         name = names.give(f"event_{event.name}", (event.name,))
         yield f"{name}: {_quoted(event.name)} {{"
         yield "  shape: oval"
-        yield from _style("event", event.description, colors)
+        yield from _style("event", colors)
         yield "}"
         for service in flow.emitters(event):
             source = names.give("", service.name)
@@ -51,15 +51,11 @@ def _lines(flow: Flow, direction: str, colors: bool) -> Iterator[str]:
             yield f"{name} -> {target}"
 
 
-def _style(kind: str, description: str | None, colors: bool) -> Iterator[str]:
+def _style(kind: str, colors: bool) -> Iterator[str]:
     if colors:
         yield f"  class: {kind}"
-    if description:
-        yield f"  tooltip: {_quoted(description)}"
 
 
 def _quoted(text: str) -> str:
-    escaped = clean(text).replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
-    # Splitting knows all line ends of Unicode; the control characters that are left are no text.
-    lines = ("".join(c if c.isprintable() else " " for c in line) for line in escaped.splitlines())
-    return '"' + "\\n".join(lines) + '"'
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    return f'"{escaped}"'

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from walnats_anyio.serializers._schema import describe
-from walnats_anyio.services._names import clean
 
 if TYPE_CHECKING:
     from walnats_anyio._actors import Actor, Actors
@@ -69,7 +68,9 @@ class Flow:
 
 
 def schema_name(event: BaseEvent[Any]) -> str:
-    """The type of an event's messages, as people read it: without the modules of classes."""
+    """The type of an event's messages in one line, as people read it: without modules."""
     if isinstance(event.schema, type) and not get_args(event.schema):
-        return clean(event.schema.__name__)
-    return clean(_MODULES.sub("", describe(event.schema)))
+        shown = event.schema.__name__
+    else:
+        shown = _MODULES.sub("", describe(event.schema))
+    return "".join(char if char.isprintable() else "?" for char in shown)

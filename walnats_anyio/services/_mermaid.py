@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from walnats_anyio.services._flow import Flow, schema_name
-from walnats_anyio.services._names import UniqueNames, clean
+from walnats_anyio.services._names import UniqueNames
 
 _DIRECTIONS = {"right": "LR", "left": "RL", "down": "TB", "up": "BT"}
 
@@ -56,12 +56,5 @@ def _lines(flow: Flow, direction: str, colors: bool) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    lines = (_SPECIAL.sub(lambda found: f"#{ord(found[0])};", line) for line in _lines_of(text))
-    return '"' + "<br>".join(lines) + '"'
-
-
-def _lines_of(text: str) -> list[str]:
-    printable = (
-        "".join(c if c.isprintable() else " " for c in x) for x in clean(text).splitlines()
-    )
-    return list(printable)
+    escaped = _SPECIAL.sub(lambda found: f"#{ord(found[0])};", text)
+    return f'"{escaped}"'

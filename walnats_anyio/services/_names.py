@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Hashable
 
 
@@ -27,7 +28,9 @@ class UniqueNames:
         """Give the name of the thing, a new one made from the text for a new thing."""
         if thing in self._given:
             return self._given[thing]
-        base = self._unsafe.sub("_", text)
+        # `ü` becomes `u`: letters and their accents are apart in this form.
+        letters = (c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+        base = self._unsafe.sub("_", "".join(letters))
         if self._lower:
             base = base.lower()
         name, number = base, 1

@@ -129,12 +129,12 @@ class _Page:
             tag("h1", info["title"]),
             tag("p", f"Version {info['version']}", class_="soft"),
             _text(info.get("description")),
-            join(tag("h4", "Servers"), _list(servers)) if servers else join(),
+            join(tag("p", "Servers:", class_="soft"), _list(servers)) if servers else join(),
         )
 
     def _picture(self) -> Markup:
         drawing = picture(self._flow, self._id)
-        return tag("div", drawing, class_="wide", tabindex="0", role="region", aria_label="Flow")
+        return tag("div", drawing, class_="wide", tabindex="0", role="region", aria_label="Diagram")
 
     def _service(self, service: Service) -> Markup:
         emits = [self._link("event", event.name) for event in service.events]

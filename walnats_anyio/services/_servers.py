@@ -28,7 +28,7 @@ def check_servers(servers: object) -> dict[str, Any]:
             f"{{'production': 'nats://one.example.com:4222'}}, not {type(servers).__name__}"
         )
     described: dict[str, Any] = {}
-    for name, urls in cast("Mapping[Any, Any]", servers).items():
+    for name, urls in cast("dict[Any, Any]", servers).items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ValueError(
                 f"servers has the name {name!r}: take letters of ASCII, digits, '-' and '_'"

@@ -50,10 +50,10 @@ p { margin: .5rem 0; }
 .card.service { border-left-color: var(--service-line); }
 .card.event { border-left-color: var(--event-line); }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .95rem; overflow-wrap: normal; }
+table { border-collapse: collapse; width: 100%; font-size: .95rem; }
 th, td { padding: .35rem .75rem .35rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); }
-thead th { font-weight: 600; color: var(--soft); }
+thead th { font-weight: 600; color: var(--soft); overflow-wrap: normal; }
 tbody th { font-weight: 400; }
 td { white-space: pre-line; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem .9rem; margin: .5rem 0; }
