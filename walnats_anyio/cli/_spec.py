@@ -11,7 +11,7 @@ import typer
 
 from walnats_anyio._actors import Actor, Actors
 from walnats_anyio._events import BaseEvent, Events
-from walnats_anyio.cli._choices import DebugOption, JsonOption, absolute
+from walnats_anyio.cli._choices import DebugOption, absolute
 from walnats_anyio.cli._endings import explained
 from walnats_anyio.cli._report import (
     STANDARD_OUTPUT,
@@ -95,7 +95,16 @@ class Request:
         list[str] | None,
         typer.Option(metavar="NAME", help="Only this service, and others given so."),
     ] = None
-    json: JsonOption = None
+    json: Annotated[
+        Path | None,
+        typer.Option(
+            "--json",
+            metavar="FILE",
+            dir_okay=False,
+            callback=absolute,
+            help="Also write the AsyncAPI document to this file, as JSON; - is standard output.",
+        ),
+    ] = None
     debug: DebugOption = False
 
 

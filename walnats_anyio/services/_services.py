@@ -1,4 +1,8 @@
-"""The services of a system: who emits which events, and who handles them."""
+"""The services of a system: who emits which events, and who handles them.
+
+What writes documents, diagrams and pages is imported when it is used: programs that only emit or
+listen need not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,8 @@ from walnats_anyio._actors import Actor, Actors
 from walnats_anyio._actors.declare._actor import on_server
 from walnats_anyio._events import BaseEvent, Events, in_namespace
 from walnats_anyio._link import Prefixes
-from walnats_anyio.services._async_api import document
-from walnats_anyio.services._d2 import d2
 from walnats_anyio.services._flow import Flow, Service
-from walnats_anyio.services._mermaid import mermaid
 from walnats_anyio.services._names import clean
-from walnats_anyio.services._page import page
 from walnats_anyio.services._servers import check_servers
 
 Direction = Literal["right", "left", "down", "up"]
@@ -145,6 +145,8 @@ class Services:
         Raises:
             ValueError: there is no such direction.
         """
+        from walnats_anyio.services._d2 import d2
+
         _check_direction(direction)
         return d2(Flow(tuple(self)), direction, colors)
 
@@ -159,6 +161,8 @@ class Services:
         Raises:
             ValueError: there is no such direction.
         """
+        from walnats_anyio.services._mermaid import mermaid
+
         _check_direction(direction)
         return mermaid(Flow(tuple(self)), direction, colors)
 
@@ -173,7 +177,7 @@ class Services:
             TypeError: a serializer's `json_schema` gives no JSON Schema.
             ValueError: a JSON Schema refers to a definition that it does not have.
         """
-        return document(self._info(), tuple(self), self._servers, self._prefixes)
+        return self._document(self._info(), tuple(self))
 
     def get_async_apis(self) -> list[dict[str, Any]]:
         """Build one AsyncAPI 3.0 document for each service, in their order.
@@ -185,12 +189,7 @@ class Services:
             ValueError: a JSON Schema refers to a definition that it does not have.
         """
         return [
-            document(
-                _info(service.name, service.version, service.description),
-                (service,),
-                self._servers,
-                self._prefixes,
-            )
+            self._document(_info(service.name, service.version, service.description), (service,))
             for service in self
         ]
 
@@ -204,6 +203,8 @@ class Services:
             TypeError: a serializer's `json_schema` gives no JSON Schema.
             ValueError: a JSON Schema refers to a definition that it does not have.
         """
+        from walnats_anyio.services._page import page
+
         return page(self.get_async_api(), Flow(tuple(self)))
 
     def __iter__(self) -> Iterator[Service]:
@@ -217,6 +218,11 @@ class Services:
         if len(names) > MAX_SHOWN:
             names[MAX_SHOWN:] = [f"and {len(names) - MAX_SHOWN} more"]
         return f"Services({', '.join(names)})"
+
+    def _document(self, info: dict[str, Any], services: tuple[Service, ...]) -> dict[str, Any]:
+        from walnats_anyio.services._async_api import document
+
+        return document(info, services, self._servers, self._prefixes)
 
     def _info(self) -> dict[str, Any]:
         return _info(self.title, self.version, self.description)

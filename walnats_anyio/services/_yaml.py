@@ -14,10 +14,11 @@ from typing import Any
 
 from walnats_anyio.services._json import is_list, is_object
 
-_PLAIN = re.compile(r"(?:[A-Za-z]+-)*[a-z][A-Za-z]{3,}")
-"""Keys without quotes: no word that some YAML takes for a truth value is as long and ends so."""
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+"""Keys that need no quotes."""
 
-_WORDS = {"true", "false", "null"}
+_WORDS = {"false", "n", "no", "null", "off", "on", "true", "y", "yes"}
+"""What some YAML takes for something else than a text, in capitals as well."""
 
 _RAW = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 """What JSON does not escape, and YAML takes for no text or for the end of a line."""
@@ -48,7 +49,7 @@ def _entry(head: str, part: Any, indent: str) -> Iterator[str]:
 
 
 def _key(key: str) -> str:
-    return key if _PLAIN.fullmatch(key) and key not in _WORDS else _scalar(key)
+    return key if _PLAIN.fullmatch(key) and key.lower() not in _WORDS else _scalar(key)
 
 
 def _scalar(value: Any) -> str:
