@@ -32,8 +32,8 @@ from walnats_anyio.serializers._parts import parts
 
 _MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
-_replacing = threading.RLock()
-"""One schema at a time: classes are shared."""
+one_at_a_time = threading.RLock()
+"""Held while a serializer is made: what it replaces in a class, others would see."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Adapted:
         if not self.annotations:
             yield
             return
-        with _replacing:
+        with one_at_a_time:
             before = {kind: kind.__annotations__ for kind in self.annotations}
             try:
                 for kind, replaced in self.annotations.items():

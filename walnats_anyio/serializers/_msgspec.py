@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from walnats_anyio.serializers._adapt import Adapted, adapt
+from walnats_anyio.serializers._adapt import Adapted, adapt, one_at_a_time
 from walnats_anyio.serializers._base import Serializer
 from walnats_anyio.serializers._classes import classes_of, describe, unwrap
 from walnats_anyio.serializers._customs import DECODE_HOOKS, encode_hook
@@ -57,6 +57,10 @@ class _ByMsgspec(Serializer[T]):
     """Of the one decoder."""
 
     def __post_init__(self) -> None:
+        with one_at_a_time:
+            self._prepare()
+
+    def _prepare(self) -> None:
         try:
             adapted = adapt(self.schema)
         except NameError as error:
