@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
-from walnats_anyio.serializers._schema import describe
+from walnats_anyio.serializers._classes import describe
 
 if TYPE_CHECKING:
     from walnats_anyio._actors import Actor, Actors
     from walnats_anyio._events import BaseEvent, Events
 
-_MODULES = re.compile(r"(?:[\w<>]+\.)+(?=\w)")
+_MODULES = re.compile(r"""('[^']*'|"[^"]*")|(?<![\w.])(?:[^\W\d][\w<>]*\.|<locals>\.)+(?=\w)""")
+"""What stands before the name of a class. Texts are left alone: `Literal["a.b"]`."""
 
 
 @dataclass(frozen=True)
@@ -72,5 +73,5 @@ def schema_name(event: BaseEvent[Any]) -> str:
     if isinstance(event.schema, type) and not get_args(event.schema):
         shown = event.schema.__name__
     else:
-        shown = _MODULES.sub("", describe(event.schema))
+        shown = _MODULES.sub(r"\1", describe(event.schema))
     return "".join(char if char.isprintable() else "?" for char in shown)

@@ -45,7 +45,7 @@ def _lines(flow: Flow, direction: str, colors: bool) -> Iterator[str]:
     for event in flow.events:
         name = names.give(f"event_{event.name}", (event.name,))
         classes["event"].append(name)
-        yield f"  {name}([{_quoted(event.name)}])"
+        yield f"  {name}({_quoted(event.name)})"
         for service in flow.emitters(event):
             yield f"  {names.give('', service.name)} -->|{_quoted(schema_name(event))}| {name}"
         for _, actor in flow.handlers(event):

@@ -64,6 +64,9 @@ _LEFT_OUT = frozenset(
 
 _DEFINITION = re.compile(r"#/(?:\$defs|definitions)/([^/]+)(.*)", re.DOTALL)
 
+_ROOT_ONLY = frozenset({"$defs", "$schema", "definitions"})
+"""What a schema has in addition when it is not a definition of another one."""
+
 ROOT = ""
 """Stands for the schema itself among its definitions, where something refers to it."""
 
@@ -115,7 +118,7 @@ class _Bundle:
 
     def __init__(self, schema: Mapping[str, Any], name: str | None) -> None:
         self.name = name or "message"
-        self.root = {k: v for k, v in schema.items() if k not in ("$defs", "definitions")}
+        self.root = {word: value for word, value in schema.items() if word not in _ROOT_ONLY}
         self.parts: dict[str, Any] = {**schema.get("definitions", {}), **schema.get("$defs", {})}
         used = {local for part in (self.root, *self.parts.values()) for local in _used(part)}
         missing = used - self.parts.keys() - {ROOT}
