@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import Any, Literal, Optional
 
 from hypothesis import given, settings
 
@@ -136,8 +137,6 @@ class Inner:
 
 
 def test_types_are_named_without_their_modules() -> None:
-    from typing import Literal, Optional
-
     class Local:
         pass
 
@@ -148,13 +147,14 @@ def test_types_are_named_without_their_modules() -> None:
         def decode(self, data: bytes) -> object:
             return None
 
-    for schema, shown in (
+    cases: list[tuple[Any, str]] = [
         (Inner, "Inner"),
         (Local, "Local"),
         (list[Inner], "list[Inner]"),
         (Optional[Local], "Optional[Local]"),  # noqa: UP045 - it is shown differently
         (Literal["a.b", 'c"d.e'], """Literal['a.b', 'c"d.e']"""),
-    ):
+    ]
+    for schema, shown in cases:
         services = walnats.Services()
         services.add("some", emits=walnats.Events(walnats.Event("event", schema, Own())))
         document = services.get_async_api()

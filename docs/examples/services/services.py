@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -38,7 +38,7 @@ class Parcel:
 
     order_id: int
     tracking_code: str
-    lines: list[Line] = field(default_factory=list)
+    lines: list[Line]
 
 
 PLACED = walnats.Event("order.placed", Order, description="A customer has paid.")
