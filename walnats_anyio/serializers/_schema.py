@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 from msgspec import inspect
 
-from walnats_anyio.serializers._classes import describe
 from walnats_anyio.serializers._customs import is_known, parts_of
 from walnats_anyio.serializers._parts import parts
 from walnats_anyio.serializers._wire import Wire
@@ -22,6 +21,11 @@ _NO_KEYS = (
     inspect.TupleType,
     inspect.TypedDictType,
 )
+
+
+def describe(schema: object) -> str:
+    """Name a schema for an error message."""
+    return schema.__qualname__ if isinstance(schema, type) else str(schema)
 
 
 def inspect_schema(schema: object, wire: Wire, name: str) -> tuple[inspect.Type, frozenset[type]]:
