@@ -16,7 +16,7 @@ import pytest
 
 import walnats_anyio as walnats
 from tests.services._official import accepts, problems
-from walnats_anyio.serializers import Serializer
+from walnats_anyio.serializers import MessagePackSerializer, Serializer
 
 T = TypeVar("T")
 
@@ -402,3 +402,14 @@ def test_a_serializer_that_derives_from_the_base_class() -> None:
     make: Callable[..., Any] = Hex
     document = document_of(walnats.Event("some", int, make(int)))
     assert problems(document) == []
+    message = document["components"]["messages"]["some"]
+    assert message["contentType"] == "application/octet-stream"
+    assert "payload" not in message
+
+
+def test_what_is_not_json_is_described_by_the_messages_it_stands_for() -> None:
+    document = document_of(walnats.Event("some", Order, MessagePackSerializer(Order)))
+    assert problems(document) == []
+    message = document["components"]["messages"]["some"]
+    assert message["contentType"] == "application/vnd.msgpack"
+    assert message["payload"] == {"$ref": "#/components/schemas/Order"}

@@ -16,7 +16,6 @@ from walnats_anyio._actors.declare._actor import on_server
 from walnats_anyio._events import HEADER_ID, HEADER_TRACE, BaseEvent, in_namespace
 from walnats_anyio._link import Prefixes
 from walnats_anyio.serializers import get_serializer, json_schema
-from walnats_anyio.services._content_types import content_type
 from walnats_anyio.services._flow import Flow, Service, schema_name
 from walnats_anyio.services._names import UniqueNames, clean
 from walnats_anyio.services._schemas import Schemas
@@ -136,9 +135,9 @@ class _Document:
     def _message(self, event: BaseEvent[Any]) -> dict[str, Any]:
         serializer = event.serializer or get_serializer(event.schema)
         message: dict[str, Any] = {"name": event.name, "title": schema_name(event)}
-        kind = content_type(serializer)
-        if kind is not None:
-            message["contentType"] = kind
+        kind = getattr(serializer, "content_type", None)
+        if isinstance(kind, str):  # a serializer of the user's need not have it
+            message["contentType"] = clean(kind)
         message["traits"] = [{"$ref": f"#/components/messageTraits/{TRAIT}"}]
         payload = self._payload(event, serializer)
         if payload is not None:

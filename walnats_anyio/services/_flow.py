@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
-from walnats_anyio.serializers._classes import describe
 
 if TYPE_CHECKING:
     from walnats_anyio._actors import Actor, Actors
@@ -73,5 +72,5 @@ def schema_name(event: BaseEvent[Any]) -> str:
     if isinstance(event.schema, type) and not get_args(event.schema):
         shown = event.schema.__name__
     else:
-        shown = _MODULES.sub(r"\1", describe(event.schema))
+        shown = _MODULES.sub(r"\1", str(event.schema))
     return "".join(char if char.isprintable() else "?" for char in shown)
