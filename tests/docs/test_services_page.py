@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import html
-import importlib
 import re
-import sys
-from collections.abc import Iterator
+import runpy
 
 import pytest
 
@@ -17,11 +15,10 @@ from tests.services._official import problems
 WRITTEN = ROOT / "docs" / "assets" / "services"
 
 
-@pytest.fixture
-def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[walnats.Services]:
-    monkeypatch.syspath_prepend(str(EXAMPLES / "services"))
-    yield importlib.import_module("services").SERVICES
-    del sys.modules["services"]
+@pytest.fixture(scope="module")
+def services() -> walnats.Services:
+    found: walnats.Services = runpy.run_path(str(EXAMPLES / "services" / "services.py"))["SERVICES"]
+    return found
 
 
 def test_the_document_is_right(services: walnats.Services) -> None:

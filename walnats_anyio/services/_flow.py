@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
-
 if TYPE_CHECKING:
     from walnats_anyio._actors import Actor, Actors
     from walnats_anyio._events import BaseEvent, Events
