@@ -142,6 +142,7 @@ def test_the_check_of_documents_notices_mistakes() -> None:
 
 
 PLACED = walnats.Event("order.placed", Order, description="Somebody paid.")
+PACK = walnats.Actor("pack", PLACED, handle, "Packs.", max_attempts=5, retry_delay=(1,))
 PEOPLE = walnats.Event("people", Person)
 STREETS = walnats.Event("streets", Address)
 
@@ -149,8 +150,7 @@ STREETS = walnats.Event("streets", Address)
 def shop(**options: Any) -> walnats.Services:
     services = walnats.Services(title="Shop", version="2.0", **options)
     services.add("checkout", version="3.1", description="Money.", emits=walnats.Events(PLACED))
-    pack = walnats.Actor("pack", PLACED, handle, "Packs.", max_attempts=5, retry_delay=(1,))
-    services.add("warehouse", emits=walnats.Events(PEOPLE), defines=walnats.Actors(pack))
+    services.add("warehouse", emits=walnats.Events(PEOPLE), defines=walnats.Actors(PACK))
     return services
 
 
@@ -179,7 +179,9 @@ def test_emits_send_and_actors_receive() -> None:
     assert pack["description"] == "Packs."
     assert pack["tags"] == [{"name": "warehouse"}]
     assert pack["channel"] == {"$ref": "#/channels/order.placed"}
-    assert pack["x-jetstream-consumer"]["durable_name"] == "pack"
+    consumer = PACK.consumer_config()
+    del consumer["metadata"]
+    assert pack["x-jetstream-consumer"] == consumer
     assert pack["x-walnats-actor"] == {
         "max_attempts": 5,
         "job_timeout": 32,

@@ -176,3 +176,8 @@ def test_a_text_in_a_box_is_cut_where_there_is_no_room(text: str) -> None:
     shown = fitting(text, 100)
     assert shown == text or (shown.endswith("…") and text.startswith(shown[:-1]))
     assert len(shown) <= 12
+
+
+def test_wide_letters_take_the_room_of_two() -> None:
+    assert fitting("x" * 11, 100) == "x" * 11
+    assert fitting("日" * 11, 100) == "日" * 5 + "…"

@@ -136,11 +136,18 @@ def test_documents_have_no_passwords(url: str) -> None:
     assert "secret" not in str(raised.value)
 
 
-def test_a_name_that_is_too_long_in_its_namespace_is_refused_at_once() -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"emits": walnats.Events(walnats.Event("e" * 200, int))},
+        {"defines": walnats.Actors(walnats.Actor("a" * 200, PLACED, handle))},
+    ],
+    ids=["event", "actor"],
+)
+def test_a_name_that_is_too_long_in_its_namespace_is_refused_at_once(arguments: Any) -> None:
     services = walnats.Services(namespace="n" * 100)
-    long = walnats.Event("e" * 200, int)
     with pytest.raises(ValueError, match="in its namespace"):
-        services.add("a", emits=walnats.Events(long))
+        services.add("a", **arguments)
 
 
 @pytest.mark.parametrize("method", ["get_d2", "get_mermaid"])

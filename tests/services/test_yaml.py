@@ -31,6 +31,11 @@ def test_a_document_comes_back(document: dict[str, Any]) -> None:
     assert yaml.safe_load(to_yaml(document)) == document
 
 
+def test_numbers_with_an_exponent_stay_numbers() -> None:
+    document = {"a": 1e22, "b": 1e-7, "c": -1.5e300, "d": "1e3"}
+    assert yaml.safe_load(to_yaml(document)) == document
+
+
 def test_it_is_readable() -> None:
     document = {
         "info": {"title": "a b", "x-y": []},
