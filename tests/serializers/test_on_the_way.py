@@ -42,7 +42,7 @@ class User:
     """A private field is not written (msgspec 803)."""
 
     id: int
-    _token: str = ""
+    _token: str = attrs.field(default="", alias="token")
 
 
 class Shape(msgspec.Struct):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.serializers._models import Blob, Cents, Day, Email, Invoice, Moment, Prices
+from tests.serializers._models import Blob, Cents, Circle, Day, Email, Invoice, Moment, Prices
 from walnats_anyio import Event
 from walnats_anyio.serializers import (
     DecodeError,
@@ -96,7 +96,11 @@ def test_the_wire_has_the_plain_value(message: Any, data: bytes) -> None:
         (Cents, 5, "expected Cents, got int"),
         (Cents, True, "expected Cents, got bool"),
         (Prices, {"a": Cents(1)}, "expected Prices, got dict"),
-        (Prices, Prices(a=1), "this int would arrive as a Cents"),
+        (
+            Prices,
+            Prices({"a": 1}),  # type: ignore[dict-item]  # tested  # pyright: ignore[reportArgumentType]
+            "this int would arrive as a Cents",
+        ),
         (Blob, b"x", "expected Blob, got bytes"),
         (Moment, datetime.now(UTC), "expected Moment, got datetime"),
         (Day, date(2020, 1, 1), "expected Day, got date"),
@@ -113,13 +117,24 @@ def test_what_would_arrive_otherwise_is_refused(schema: Any, message: Any, told:
         Event("x", schema).encode(message)
 
 
+def test_a_subclass_may_be_in_a_union() -> None:
+    event = Event("x", list[Email | Cents | int | Circle | None])
+    message: list[Email | Cents | int | Circle | None] = [Email("a@b"), Cents(1), Circle(1.0), None]
+    assert [type(each) for each in event.decode(event.encode(message))] == list(map(type, message))
+    with pytest.raises(EncodeError, match=r"this int would arrive as a Cents - at `\$\[0\]`"):
+        event.encode([1])
+    with pytest.raises(DecodeError, match=r"none of the union \(Email: an address has an @; Cents"):
+        event.decode(b'["nobody"]')
+
+
 def test_attributes_would_be_lost() -> None:
     counted = Counted({"a": 1})
     counted.count = 7
     slotted = Slotted("a")
     slotted.note = 1
     for message in (counted, slotted):
-        for schema, given in ((type(message), message), (list[type(message)], [message])):  # type: ignore[misc]  # a variable
+        kind: Any = type(message)
+        for schema, given in ((kind, message), (list[kind], [message])):
             with pytest.raises(EncodeError, match=r"attributes of this .* would be lost"):
                 Event[Any]("x", schema).encode(given)
 
@@ -149,6 +164,13 @@ def test_a_plain_value_costs_no_more_than_before() -> None:
 def test_the_function_of_a_defaultdict_would_be_lost() -> None:
     with pytest.raises(LookupError, match="defaultdict cannot be written as JSON"):
         get_serializer(defaultdict[str, int])
+
+
+def test_a_number_of_a_subclass_is_no_key_of_json() -> None:
+    with pytest.raises(TypeError, match=r"a JSON object cannot be a Cents .MessagePackSerializer"):
+        Event("x", dict[Cents, int])
+    event = Event("x", dict[Cents, int], MessagePackSerializer(dict[Cents, int]))
+    assert [type(key) for key in event.decode(event.encode({Cents(1): 2}))] == [Cents]
 
 
 @pytest.mark.parametrize("kind", [MsgspecSerializer, MessagePackSerializer])

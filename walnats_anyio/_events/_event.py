@@ -43,7 +43,7 @@ class BaseEvent(Generic[T]):
     """
 
     schema: TypeForm[T]
-    """The type of the messages: a msgspec Struct, a pydantic model, a dataclass, `list[int]`, ..."""
+    """The type of the messages: a Struct, a pydantic model, a dataclass, `list[int]`, ..."""
 
     serializer: Codec[T] | None = None
     """What turns messages into bytes and back: any object with `encode` and `decode`.
@@ -133,6 +133,14 @@ class BaseEvent(Generic[T]):
     def durable_name(self, actor: str) -> str:
         """The durable consumer of an actor of the event."""
         return self._prefixes.consumer(actor)
+
+    @property
+    def codec(self) -> Serializer[T]:
+        """What encodes and decodes: `serializer`, or what was picked for the schema.
+
+        Its errors do not name the event, as those of `encode` and `decode` do.
+        """
+        return self._codec
 
     def encode(self, message: T) -> bytes:
         """Turn a message into what is sent.

@@ -49,9 +49,10 @@ class PydanticSerializer(Serializer[T]):
 
     Decoding validates as the models say: lax unless they are strict, unknown fields ignored unless
     they are forbidden. Encoding promises that what arrives equals the message, in value and in
-    type, all the way down: each message is decoded again and compared, which costs about as much as
-    decoding it. A message that would change is refused: fields that only a subclass has, private
-    attributes with other values than a new model has, `SecretStr`, fields with `exclude=True`, NaN.
+    type, all the way down: each message is decoded again and compared, so that it takes several
+    times as long as encoding alone. A message that would change is refused: fields that only a
+    subclass has, private attributes with other values than a new model has, `SecretStr`, fields
+    with `exclude=True` that are not at their default, NaN.
 
     Fields go out under their serialization alias; both that and the name are read, where the
     validation alias is the same. Computed fields are left out, as they are computed again.
