@@ -15,7 +15,7 @@ from walnats_anyio._actors import Actor
 from walnats_anyio._actors.declare._actor import on_server
 from walnats_anyio._events import HEADER_ID, HEADER_TRACE, BaseEvent, in_namespace
 from walnats_anyio._link import Prefixes
-from walnats_anyio.serializers import get_serializer, json_schema
+from walnats_anyio.serializers import json_schema
 from walnats_anyio.services._flow import Flow, Service, schema_name
 from walnats_anyio.services._names import UniqueNames, clean
 from walnats_anyio.services._schemas import Schemas
@@ -133,22 +133,21 @@ class _Document:
         }
 
     def _message(self, event: BaseEvent[Any]) -> dict[str, Any]:
-        serializer = event.serializer or get_serializer(event.schema)
         message: dict[str, Any] = {"name": event.name, "title": schema_name(event)}
-        kind = getattr(serializer, "content_type", None)
+        kind = getattr(event.codec, "content_type", None)
         if isinstance(kind, str):  # a serializer of the user's need not have it
             message["contentType"] = clean(kind)
         message["traits"] = [{"$ref": f"#/components/messageTraits/{TRAIT}"}]
-        payload = self._payload(event, serializer)
+        payload = self._payload(event)
         if payload is not None:
             message["payload"] = payload
         return message
 
-    def _payload(self, event: BaseEvent[Any], serializer: Any) -> dict[str, Any] | None:
+    def _payload(self, event: BaseEvent[Any]) -> dict[str, Any] | None:
         # A class has a name worth showing; `list[int]` says what it is by itself.
         name = schema_name(event) if isinstance(event.schema, type) else None
         try:
-            schema = json_schema(serializer)
+            schema = json_schema(event.codec)
             return None if schema is None else self._schemas.add(schema, name)
         except (TypeError, ValueError) as error:
             raise type(error)(f"event {event.name!r}: {error}") from error
