@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -128,7 +130,9 @@ def spec(request: Request) -> None:
 
 
 def _load(target: str) -> Services:
-    found, shown = load(target, SERVICES)
+    # What a module prints while it is imported must not get into the document.
+    with redirect_stdout(sys.stderr):
+        found, shown = load(target, SERVICES)
     if isinstance(found, Services):
         return found
     services = Services(title=target.partition(":")[0])
