@@ -393,6 +393,15 @@ def test_a_schema_of_yours_that_is_wrong(described: Any, error: type[Exception],
         document_of(walnats.Event("some", int, Described(described)))
 
 
+def test_a_schema_of_yours_that_fails() -> None:
+    class Failing(Own):
+        def json_schema(self) -> Any:
+            raise UnicodeDecodeError("ascii", b"x", 0, 1, "wrong")
+
+    with pytest.raises(ValueError, match=r"event 'some': .*wrong"):
+        document_of(walnats.Event("some", int, Failing()))
+
+
 def test_a_serializer_that_derives_from_the_base_class() -> None:
     class Hex(Serializer[int]):
         def encode(self, message: int) -> bytes:

@@ -94,7 +94,7 @@ class _Document:
         config.pop("metadata", None)  # the schema stands elsewhere in the document
         self.channels[key] = {
             # Braces would be a parameter, and cannot be escaped: then the address is unknown.
-            "address": None if "{" in event.name else placed.subject_name,
+            "address": None if "{" in placed.subject_name else placed.subject_name,
             "title": event.name,
             **_description(event.description),
             "messages": {key: {"$ref": f"#/components/messages/{key}"}},
@@ -150,7 +150,9 @@ class _Document:
             schema = json_schema(event.codec)
             return None if schema is None else self._schemas.add(schema, name)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"event {event.name!r}: {error}") from error
+            # Not its own class, which may take other arguments, as those of pydantic do.
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"event {event.name!r}: {error}") from error
 
     def _consumer(self, actor: Actor[Any, Any]) -> dict[str, Any]:
         config = on_server(actor, self._prefixes).consumer_config()
