@@ -13,6 +13,7 @@ from walnats_anyio._actors import (
     Priority,
     Reject,
     Retry,
+    Snooze,
     WorkerProcessError,
     current_context,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "Reject",
     "Retry",
     "ServerError",
+    "Snooze",
     "StreamConfigError",
     "StreamExistsError",
     "WalnatsError",
