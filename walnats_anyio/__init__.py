@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from walnats_anyio import dead_letters, middlewares, serializers, types
+from walnats_anyio import dead_letters, decorators, middlewares, serializers, types
 from walnats_anyio._actors import (
     Actor,
     Actors,
@@ -59,6 +59,7 @@ __all__ = [
     "WorkerProcessError",
     "current_context",
     "dead_letters",
+    "decorators",
     "middlewares",
     "serializers",
     "tune",
@@ -71,7 +72,8 @@ def _show_as_public() -> None:
     # the one that people import it from, and not a file that may move.
     # The room `tune` has the name of its function, which hides it.
     tuning = sys.modules["walnats_anyio.tune"]
-    for module in (types, serializers, middlewares, dead_letters, tuning, sys.modules[__name__]):
+    this = sys.modules[__name__]
+    for module in (types, serializers, middlewares, decorators, dead_letters, tuning, this):
         for name in module.__all__:
             # Not `getattr`: that would import what needs an optional package.
             value = vars(module).get(name)

@@ -12,7 +12,6 @@ from typing import Any, cast
 from walnats_anyio._actors.declare._choices import ExecuteIn
 from walnats_anyio._actors.declare._pickling import check_pickles
 
-
 REFUSES = "__walnats_refuses__"
 """The attribute in which a decorator says where its handlers cannot run: `ExecuteIn` to why."""
 

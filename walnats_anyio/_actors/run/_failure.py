@@ -84,8 +84,8 @@ class Failure:
 class HandlerError(WalnatsError):
     """What a handler raised in a worker process; or in a thread, where it is no `Exception`.
 
-    Its class has the name of what was raised, but it is never that class. A `Retry`,
-    `Reject` or `Snooze` is one here as well. The traceback of the other side is a note of it, so logs show it.
+    Its class has the name of what was raised, but it is never that class. A `Retry`, `Reject` or
+    `Snooze` is one here as well. The traceback of the other side is a note of it, so logs show it.
     """
 
     type_name: str
