@@ -16,11 +16,8 @@ from operator import attrgetter
 
 import anyio
 
-GRACE = 1.0
-"""Seconds after it was due in which the place of an event is still kept."""
-
-Rank = tuple[float, int]
-"""When the event was stored, and a number that no other place has."""
+Rank = tuple[float, int, int]
+"""When the event was stored, its number in the stream, and a number that no other place has."""
 
 _rank = attrgetter("rank")
 
@@ -76,9 +73,14 @@ class Places:
 
 
 class Line:
-    """All who wait for the turns of one limit."""
+    """All who wait for the turns of one limit.
 
-    def __init__(self) -> None:
+    Args:
+        grace: seconds after it was due in which the place of an event is still kept.
+    """
+
+    def __init__(self, grace: float) -> None:
+        self._grace = grace
         self.all = Places()
         """Every place."""
         self.here = Places()
@@ -101,13 +103,19 @@ class Line:
         self._forget(self._dropped_at)
         return self._dropped_at[0][0] if self._dropped_at else float("inf")
 
-    def arrive(self, stored: float, key: Hashable = None) -> Place:
-        """A job waits here."""
+    def arrive(self, stored: float, number: int = 0, key: Hashable = None) -> Place:
+        """A job waits here.
+
+        Args:
+            stored: when its event was stored.
+            number: of the event in its stream, as several are stored in a microsecond.
+            key: what identifies the event.
+        """
         back = self._away.pop(key, None) if key is not None else None
         if back is not None:
             self._remove(back)
         self._serial += 1
-        place = Place((stored, self._serial), key)
+        place = Place((stored, number, self._serial), key)
         self.all.add(place)
         self.here.add(place)
         return place
@@ -126,7 +134,7 @@ class Line:
             self._remove(earlier)
         place.due = due
         self._away[place.key] = place
-        heappush(self._due, (due, place.rank[1], place))
+        heappush(self._due, (due, place.rank[2], place))
 
     def advance(self, now: float) -> None:
         """Time has passed: notice who is late, and drop who is too late."""
@@ -134,7 +142,7 @@ class Line:
             due, serial, place = heappop(self._due)
             if self._is_away(place):
                 self.late.add(place)
-                heappush(self._dropped_at, (due + GRACE, serial, place))
+                heappush(self._dropped_at, (due + self._grace, serial, place))
         while self._dropped_at and self._dropped_at[0][0] <= now:
             *_, place = heappop(self._dropped_at)
             if self._is_away(place):

@@ -169,13 +169,14 @@ class RateLimit:
             return Claim(anyio.current_time())
         about, actor = job.message.metadata, job.deliveries.actor
         patience = min(self.max_wait, PATIENCE * min(actor.job_timeout, actor.ack_wait))
-        key = about.stream, about.sequence.stream, about.consumer
-        return Claim(about.timestamp.timestamp(), key, patience)
+        number = about.sequence.stream
+        key = about.stream, number, about.consumer
+        return Claim(about.timestamp.timestamp(), number, key, patience)
 
     def _local(self) -> Turns:
         turns = self._turns.get(None)
         if turns is None:
-            turns = Turns(RecentStarts(self.max_jobs, self.period))
+            turns = Turns(RecentStarts(self.max_jobs, self.period), self.period)
             self._turns.set(turns)
         return turns
 
@@ -261,6 +262,6 @@ def _current_job() -> Delivery | None:
 def _is_in_loop() -> bool:
     try:
         anyio.current_time()
-    except anyio.NoEventLoopError:
+    except RuntimeError:  # in a thread each backend has its own, as its context is that of a job
         return False
     return True

@@ -47,7 +47,7 @@ class SharedTurns:
         self._lock = anyio.Lock()
         self._said_at = -WARN_EVERY
         self._windows = Windows(max_jobs, period, self._request)
-        self.turns = Turns(self._windows)
+        self.turns = Turns(self._windows, period)
         """Who waits."""
 
     async def take(self, claim: Claim) -> None:

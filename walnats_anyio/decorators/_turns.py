@@ -22,6 +22,12 @@ from walnats_anyio.decorators._line import Line, Place
 LEAST_SNOOZE = 0.1
 """Seconds at least until an event comes back whose turn should be there and is not."""
 
+GRACE = 0.1
+"""How much of a period a turn is kept for an event that should be back, as it idles meanwhile."""
+
+MAX_GRACE = 1.0
+"""Seconds for which it is kept at most."""
+
 MAX_SNOOZE = 300.0
 """Seconds at most until an event comes back, so that a higher limit takes effect soon."""
 
@@ -61,6 +67,9 @@ class Claim:
     stored: float
     """When its event was stored, in seconds since the epoch."""
 
+    number: int = 0
+    """The number of its event in the stream."""
+
     key: Hashable = None
     """What identifies the event. None: it cannot be snoozed, as there is no job of an actor."""
 
@@ -69,10 +78,15 @@ class Claim:
 
 
 class Turns:
-    """Gives the turns of one limit, in one event loop."""
+    """Gives the turns of one limit, in one event loop.
 
-    def __init__(self, source: Source) -> None:
-        self.line = Line()
+    Args:
+        source: where they come from.
+        period: seconds of the limit.
+    """
+
+    def __init__(self, source: Source, period: float) -> None:
+        self.line = Line(min(MAX_GRACE, GRACE * period))
         """Who waits."""
         self._source = source
 
@@ -92,7 +106,7 @@ class Turns:
         Raises:
             Snooze: it is not its turn.
         """
-        place = self.line.arrive(claim.stored, claim.key)
+        place = self.line.arrive(claim.stored, claim.number, claim.key)
         try:
             if not self._start(place):
                 self._snooze(place)
@@ -105,7 +119,7 @@ class Turns:
         Raises:
             Snooze: its turn comes later than its patience lasts.
         """
-        place = self.line.arrive(claim.stored, claim.key)
+        place = self.line.arrive(claim.stored, claim.number, claim.key)
         give_up_at = anyio.current_time() + claim.patience
         try:
             while not self._start(place):

@@ -13,6 +13,7 @@ the server.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from math import floor, inf
 
@@ -21,6 +22,10 @@ RESYNC_AFTER = 60.0
 
 SLEW = 0.01
 """Seconds by which the offset moves at most, for each second since it was measured."""
+
+REMEMBERED = 8
+"""Windows whose share is remembered. The best one counts: an event that comes back too early is
+snoozed once more, and one that comes too late leaves a turn unused."""
 
 TROUBLE_FOR = 5.0
 """Seconds until the server is asked again after it could not be."""
@@ -87,9 +92,11 @@ class Windows:
         self._got = 0
         """Turns of the window that this process has got so far."""
         self._used_up = False
-        self._share = max_jobs
-        """Turns that this process got of the last window that was used up."""
+        self._shares: deque[int] = deque([max_jobs], maxlen=REMEMBERED)
+        """Turns that this process could get of each of the last windows in which it asked."""
         self._is_asking = False
+        self._has_asked = False
+        """Whether it has asked for turns of the window."""
         self._trouble_until = -inf
 
     def is_in_trouble(self, now: float) -> bool:
@@ -113,7 +120,7 @@ class Windows:
         if not self._used_up:
             # Nobody knows what others take; at best this window has a turn for it.
             return now + before // self._most * self._period
-        return self._begins(self._window + 1) + before // self._share * self._period
+        return self._begins(self._window + 1) + before // max(self._shares) * self._period
 
     def ask(self, count: int, now: float) -> None:
         """So many jobs wait here: ask for as many turns, unless that is being done."""
@@ -121,7 +128,7 @@ class Windows:
         wanted = min(count, self._most) - self._turns
         if self._is_asking or self._used_up or wanted < 1 or self.is_in_trouble(now):
             return
-        self._is_asking = True
+        self._is_asking = self._has_asked = True
         self._request(self._window, wanted)
 
     def granted(self, window: int, turns: int, is_used_up: bool, now: float) -> None:
@@ -131,9 +138,7 @@ class Windows:
         if window == self._window:
             self._turns += turns
             self._got += turns
-            if is_used_up and not self._used_up:
-                self._used_up = True
-                self._share = max(1, self._got)
+            self._used_up |= is_used_up
 
     def failed(self, now: float) -> None:
         """The server could not be asked."""
@@ -144,7 +149,11 @@ class Windows:
         window = floor(self.time.at(now) / self._period)
         # Never back: the time may be corrected by a little.
         if window > self._window:
+            if self._has_asked:
+                # Of one that was not used up it could have had all.
+                self._shares.append(max(1, self._got) if self._used_up else self._most)
             self._window = window
+            self._has_asked = False
             self._turns = self._got = 0
             self._used_up = False
 
