@@ -264,8 +264,7 @@ async def open_stream(
         "description": f"turns taken of the rate limit {name!r}",
         "subjects": [link.prefixes.subject(f"{SUBJECTS}.{name}.*")],
         "retention": "limits",
-        # A restart of the server gives the turns of the current window again.
-        "storage": "memory",
+        "storage": "file",  # so a restart of the server does not give turns again
         "num_replicas": replicas,
         "max_age": round((2 * period + KEPT_FOR) * 1e9),
         "max_msgs_per_subject": 1,

@@ -171,7 +171,8 @@ class RateLimit:
         patience = min(self.max_wait, PATIENCE * min(actor.job_timeout, actor.ack_wait))
         number = about.sequence.stream
         key = about.stream, number, about.consumer
-        return Claim(about.timestamp.timestamp(), number, key, patience)
+        stored = about.timestamp.timestamp()
+        return Claim(stored, number, key, patience, lambda: job.settled is not None)
 
     def _local(self) -> Turns:
         turns = self._turns.get(None)

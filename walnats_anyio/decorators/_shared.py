@@ -22,6 +22,9 @@ from walnats_anyio.decorators._windows import Windows
 
 logger = logging.getLogger("walnats_anyio.decorators")
 
+LOOK_AGAIN_AFTER = 0.1
+"""Seconds until a job looks for the stream again that waits in its slot."""
+
 WARN_EVERY = 60.0
 """Seconds between two lines of the log that the server cannot be asked."""
 
@@ -82,8 +85,11 @@ class SharedTurns:
             )  # fmt: skip
 
     def _request(self, window: int, wanted: int) -> None:
+        if self._counts is None:
+            # There was trouble, and nobody has come since who could look.
+            self._windows.failed(anyio.current_time(), again_after=LOOK_AGAIN_AFTER)
+            return
         try:
-            assert self._counts is not None  # or there is trouble, and nobody asks
             self._counts.request(window, wanted)
         except (ConnectionLostError, ServerError) as error:
             self.failed(str(error))

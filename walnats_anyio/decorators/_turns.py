@@ -8,7 +8,7 @@ its own, until the moment at which its turn should come, and is woken when that 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from math import inf
 from typing import NoReturn, Protocol
@@ -60,6 +60,10 @@ class Source(Protocol):
         ...
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What a job is to its limit."""
@@ -75,6 +79,9 @@ class Claim:
 
     patience: float = inf
     """Seconds that it may wait in its slot."""
+
+    is_over: Callable[[], bool] = _never
+    """Whether the job has ended meanwhile. On trio a thread that is given up waits on."""
 
 
 class Turns:
@@ -118,12 +125,14 @@ class Turns:
 
         Raises:
             Snooze: its turn comes later than its patience lasts.
+            RuntimeError: the job ended while it waited.
         """
         place = self.line.arrive(claim.stored, claim.number, claim.key)
         give_up_at = anyio.current_time() + claim.patience
         try:
             while not self._start(place):
-                now, at = anyio.current_time(), self._when(place)
+                now = anyio.current_time()
+                at = self._when(place, now)
                 if max(now, at) >= give_up_at:
                     self._snooze(place)
                 if at <= now:  # a turn may be free as soon as an event that is late is too late
@@ -131,6 +140,8 @@ class Turns:
                 place.woken = anyio.Event()
                 with anyio.move_on_after(min(at, give_up_at) - now):
                     await place.woken.wait()
+                if claim.is_over():
+                    raise RuntimeError("the job ended before its turn came")
         finally:
             self._leave(place)
 
@@ -153,7 +164,7 @@ class Turns:
         source.ask(len(line.here), now)
         return False
 
-    def _when(self, place: Place) -> float:
+    def _when(self, place: Place, now: float) -> float:
         """When its turn may come, at the earliest; not later than now: soon, it is not known."""
         line = self.line
         if self._source.reserves:
@@ -161,7 +172,7 @@ class Turns:
             before = line.all.before(place) - line.late.before(place)
         else:
             before = line.here.before(place)
-        return self._source.when(before, anyio.current_time())
+        return self._source.when(before, now)
 
     def _snooze(self, place: Place) -> NoReturn:
         """Give the slot of a job to others until its turn is near.

@@ -2,8 +2,8 @@
 
 Theory of operation. Time is cut into windows of one period, by the clock of the server, and each
 window has as many turns as the limit allows. A process takes as many at once as it has jobs that
-wait, in one request at a time; the answer says how many of them it has got. What is not used by the
-end of the window is gone. When a window is used up, nobody asks again before the next one begins.
+wait, and at least a hundredth of the limit, in one request at a time; the answer says how many of
+them it has got. What is not used by the end of the window is gone. When a window is used up, nobody asks again before the next one begins.
 
 The server's time is the clock of the event loop and an offset, which is measured when the stream of
 the counts is looked at, once a minute, and then moved by no more than a hundredth of the time since
@@ -22,6 +22,10 @@ RESYNC_AFTER = 60.0
 
 SLEW = 0.01
 """Seconds by which the offset moves at most, for each second since it was measured."""
+
+BLOCKS = 100
+"""Into how many blocks a window is divided; a process takes at least one at once. So of a high limit
+few requests are needed, and each process leaves at most a hundredth of it unused."""
 
 REMEMBERED = 8
 """Windows whose share is remembered. The best one counts: an event that comes back too early is
@@ -125,8 +129,10 @@ class Windows:
     def ask(self, count: int, now: float) -> None:
         """So many jobs wait here: ask for as many turns, unless that is being done."""
         self._enter(now)
-        wanted = min(count, self._most) - self._turns
-        if self._is_asking or self._used_up or wanted < 1 or self.is_in_trouble(now):
+        if self._is_asking or self._used_up or self.is_in_trouble(now):
+            return
+        wanted = min(max(count, self._most // BLOCKS), self._most) - self._turns
+        if count <= self._turns or wanted < 1:
             return
         self._is_asking = self._has_asked = True
         self._request(self._window, wanted)
@@ -140,10 +146,10 @@ class Windows:
             self._got += turns
             self._used_up |= is_used_up
 
-    def failed(self, now: float) -> None:
+    def failed(self, now: float, again_after: float = TROUBLE_FOR) -> None:
         """The server could not be asked."""
         self._is_asking = False
-        self._trouble_until = now + TROUBLE_FOR
+        self._trouble_until = now + again_after
 
     def _enter(self, now: float) -> None:
         window = floor(self.time.at(now) / self._period)
