@@ -50,12 +50,13 @@ WRONG_SEQUENCE = 10071
 """JetStream's error code: somebody else has written since that was read."""
 
 NO_STREAM = "there is no stream for its counts: it was deleted"
+NO_COUNTER = "its stream does not count: it was made anew"
 
 
 class Told(Protocol):
     """Told of what became of a request for turns. Called by the reader of the link: never blocks.
 
-    Exactly one of the two is called for each request.
+    Exactly one of the three is called for each request.
     """
 
     def granted(self, window: int, turns: int, is_used_up: bool) -> None:
@@ -64,6 +65,10 @@ class Told(Protocol):
 
     def failed(self, reason: str) -> None:
         """The server does not give any."""
+        ...
+
+    def missing(self, reason: str) -> None:
+        """There is no such stream any more."""
         ...
 
 
@@ -120,7 +125,7 @@ class Counts:
     ) -> None:
         def read_answer(request: _Request, message: Message) -> bool:
             if is_no_responders(message):
-                self._told.failed(NO_STREAM)
+                self._told.missing(NO_STREAM)
                 return True
             answer = self._answer_in(message)
             if answer is None:
@@ -159,7 +164,7 @@ class CounterStream(Counts):
                 self._told.failed(answer.error.description)
                 return True
             if answer.val is None or not answer.val.lstrip("-").isdecimal():
-                self._told.failed(NO_COUNTER)
+                self._told.missing(NO_COUNTER)
                 return True
             total = int(answer.val[:20])
             turns = min(max(self._most - (total - wanted), 0), wanted)
@@ -167,9 +172,6 @@ class CounterStream(Counts):
             return True
 
         self._publish(window, b"", b"NATS/1.0\r\nNats-Incr: +%d\r\n\r\n" % wanted, read)
-
-
-NO_COUNTER = "its stream does not count: it was made anew"
 
 
 class CompareAndSet(Counts):
@@ -191,7 +193,7 @@ class CompareAndSet(Counts):
     def _read(self, window: int, wanted: int) -> None:
         def read(request: _Request, message: Message) -> bool:
             if is_no_responders(message):
-                self._told.failed(NO_STREAM)
+                self._told.missing(NO_STREAM)
                 return True
             count = _stored_count(message)
             if count is None:

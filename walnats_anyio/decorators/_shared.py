@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from datetime import datetime
+from math import inf
 from typing import Any
 
 import anyio
@@ -24,6 +25,9 @@ logger = logging.getLogger("walnats_anyio.decorators")
 
 LOOK_AGAIN_AFTER = 0.1
 """Seconds until a job looks for the stream again that waits in its slot."""
+
+MISSING_AGAIN_WITHIN = 5.0
+"""Seconds in which a stream that is missing once more is trouble."""
 
 WARN_EVERY = 60.0
 """Seconds between two lines of the log that the server cannot be asked."""
@@ -48,7 +52,8 @@ class SharedTurns:
         self._replicas = replicas
         self._counts: Counts | None = None
         self._lock = anyio.Lock()
-        self._said_at = -WARN_EVERY
+        self._said_at = -inf
+        self._missed_at = -inf
         self._windows = Windows(max_jobs, period, self._request)
         self.turns = Turns(self._windows, period)
         """Who waits."""
@@ -83,6 +88,18 @@ class SharedTurns:
                 "rate limit %r: its turns cannot be counted, so its jobs do not start, and their "
                 "events are snoozed: %s", self._name, reason, extra={"limit": self._name},
             )  # fmt: skip
+
+    def missing(self, reason: str) -> None:
+        """See `Told`."""
+        now = anyio.current_time()
+        if now - self._missed_at < MISSING_AGAIN_WITHIN:
+            self.failed(reason)
+            return
+        # The next job makes it anew.
+        self._missed_at = now
+        self._counts = None
+        self._windows.failed(now, again_after=LOOK_AGAIN_AFTER)
+        self.turns.wake_first()
 
     def _request(self, window: int, wanted: int) -> None:
         if self._counts is None:

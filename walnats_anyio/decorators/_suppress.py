@@ -109,7 +109,8 @@ class _Ignored:
             yield
         except BaseExceptionGroup as error:
             group = cast("BaseExceptionGroup[BaseException]", error)
-            matched, others = group.split(self._matches)
+            # A lambda, as Python 3.11 takes functions only.
+            matched, others = group.split(lambda leaf: self._matches(leaf))
             if matched is None:
                 raise
             self._log(handler, matched)
