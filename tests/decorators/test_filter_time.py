@@ -34,7 +34,7 @@ VALUES = {
     "minute": st.integers(0, 59),
     "weekday": st.integers(0, 6),
 }
-TIMES = st.datetimes(datetime(2024, 1, 1), datetime(2027, 12, 31))
+TIMES = st.datetimes(datetime.fromisoformat("2024-01-01"), datetime.fromisoformat("2027-12-31"))
 
 
 def runs(time: datetime, **pattern: Any) -> bool:
@@ -70,7 +70,7 @@ def test_in_a_time_zone() -> None:
     assert runs(datetime(2026, 7, 1, 22, tzinfo=UTC), hour=0, day=2, weekday=3, tz=berlin)
     assert runs(datetime(2026, 1, 1, 23, tzinfo=UTC), hour=0, tz=berlin)
     with pytest.raises(ValueError, match="has no time zone"):
-        runs(datetime(2026, 1, 1, 23), hour=0, tz=berlin)
+        runs(datetime.fromisoformat("2026-01-01T23:00"), hour=0, tz=berlin)
 
 
 @pytest.mark.parametrize(

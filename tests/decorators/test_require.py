@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from tests.actors._stage import letters_of, running
 from tests.decorators import _handlers as handlers
@@ -30,7 +30,7 @@ class Database:
         return self.connected
 
     async def answers(self) -> bool:
-        await anyio.sleep(0)
+        await checkpoint()
         return self.is_connected()
 
 
@@ -94,6 +94,13 @@ async def ask() -> bool:
     return True
 
 
+class Awaits:
+    """Does not look like a coroutine function."""
+
+    def __call__(self) -> Any:
+        return ask()
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
@@ -111,4 +118,4 @@ def test_a_plain_function_cannot_await_a_predicate() -> None:
     with pytest.raises(TypeError, match="make either one what the other is"):
         require(ask)(plain)
     with pytest.raises(TypeError, match="make either one what the other is"):
-        require(lambda: ask())(plain)(1)
+        require(Awaits())(plain)(1)

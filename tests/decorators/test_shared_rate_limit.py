@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -20,11 +22,11 @@ import trio.testing
 from tests.actors._stage import Stage, letters_of, listening, running, stage
 from tests.decorators.test_rate_limit import Times
 from tests.support.recorders import Handled
-from tests.support.waiting import until
+from tests.support.waiting import until, until_blocking
 from walnats_anyio import Actor, Actors, Event, ExecuteIn
 from walnats_anyio._link import Link, api
 from walnats_anyio.decorators import RateLimit, rate_limit
-from walnats_anyio.decorators._counts import CompareAndSet, Counts, CounterStream
+from walnats_anyio.decorators._counts import CompareAndSet, CounterStream, Counts
 from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio
@@ -79,9 +81,8 @@ class Told:
     def missing(self, reason: str) -> None:
         self.failures.append(reason)
 
-    @property
-    def answers(self) -> int:
-        return len(self.granted_turns) + len(self.failures)
+    def has_answered(self, times: int) -> bool:
+        return len(self.granted_turns) + len(self.failures) == times
 
 
 @pytest.mark.parametrize("kind", [CounterStream, CompareAndSet])
@@ -101,11 +102,11 @@ async def test_all_together_get_no_more_than_there_are(
         counts = [kind(on.link, name, 100, each) for each in told]
 
         async def ask(count: Counts, by: Told) -> None:
-            wanted = 0
-            while not by.used_up:
-                wanted += 1
+            for wanted in range(1, 100):
+                if by.used_up:
+                    break
                 count.request(7, wanted)
-                await until(lambda: by.answers == wanted)
+                await until(partial(by.has_answered, wanted))
 
         async with anyio.create_task_group() as tasks:
             for count, by in zip(counts, told, strict=True):
@@ -307,8 +308,14 @@ OLD_SERVER = os.environ.get("WALNATS_OLD_NATS_SERVER", "")
 def old_url(tmp_path: Path) -> Iterator[str]:
     command = [OLD_SERVER, "-a", "127.0.0.1", "-p", "14298", "-js", "-sd", str(tmp_path)]
     with subprocess.Popen(command) as process:
+        until_blocking(is_listening)
         yield "nats://127.0.0.1:14298"
         process.terminate()
+
+
+def is_listening() -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", 14298)) == 0
 
 
 @pytest.mark.skipif(not OLD_SERVER, reason="WALNATS_OLD_NATS_SERVER is not set")
@@ -316,7 +323,7 @@ async def test_on_an_older_server(old_url: str, event: Event[int]) -> None:
     times = Times()
     limit = rate_limit(4, 1.0, shared="x", max_wait=0.1)
     actor = Actor("a", event, limit(times.waits), max_attempts=1)
-    async with running(old_url, actor, connect_timeout=10) as on:
+    async with running(old_url, actor) as on:
         await on.emit(*range(10))
         await on.until_done(actor)
         counts = await counts_of(on.link, "x")

@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from tests.actors._stage import letters_of, running
 from walnats_anyio import Actor, Event, ExecuteIn, Reject, Retry, Snooze
@@ -25,7 +26,7 @@ def raising(error: BaseException) -> Callable[[int], None]:
 
 def raising_later(error: BaseException) -> Callable[[int], Any]:
     async def handle(message: int) -> None:
-        await anyio.sleep(0)
+        await checkpoint()
         raise error
 
     return handle
@@ -88,7 +89,10 @@ def test_of_a_group_what_a_handler_asks_for_stays() -> None:
 
 
 async def test_a_plain_function_that_gives_back_a_coroutine() -> None:
-    handle = suppress(KeyError)(lambda message: raising_later(KeyError(message))(message))
+    @suppress(KeyError)
+    def handle(message: int) -> Any:
+        return raising_later(KeyError(message))(message)
+
     assert await handle(1) is None
 
 

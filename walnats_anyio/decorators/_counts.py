@@ -294,7 +294,7 @@ async def _api(
     if is_no_responders(message):
         raise ServerError(not_enabled(link.prefixes))
     answer: dict[str, Any] = msgspec.json.decode(message.data)
-    error = answer.get("error")
-    if isinstance(error, dict):
+    error: dict[str, Any] | None = answer.get("error")
+    if error is not None:
         raise ServerError(str(error.get("description", error)), error.get("err_code"))
     return answer

@@ -184,7 +184,7 @@ class RateLimit:
     def _links(self) -> dict[Link, SharedTurns]:
         links = self._by_link.get(None)
         if links is None:
-            links = {}
+            links = dict[Link, SharedTurns]()
             self._by_link.set(links)
         return links
 

@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 from walnats_anyio._actors.declare import Reject, Retry, Snooze
 from walnats_anyio._events import current_job
@@ -108,9 +108,8 @@ class _Ignored:
         try:
             yield
         except BaseExceptionGroup as error:
-            group = cast("BaseExceptionGroup[BaseException]", error)
-            # A lambda, as Python 3.11 takes functions only.
-            matched, others = group.split(lambda leaf: self._matches(leaf))
+            # Python 3.11 takes functions only, and no methods.
+            matched, others = error.split(lambda leaf: self._matches(leaf))  # noqa: PLW0108 - as said
             if matched is None:
                 raise
             self._log(handler, matched)

@@ -3,7 +3,8 @@
 Theory of operation. Time is cut into windows of one period, by the clock of the server, and each
 window has as many turns as the limit allows. A process takes as many at once as it has jobs that
 wait, and at least a hundredth of the limit, in one request at a time; the answer says how many of
-them it has got. What is not used by the end of the window is gone. When a window is used up, nobody asks again before the next one begins.
+them it has got. What is not used by the end of the window is gone. When a window is used up, nobody
+asks again before the next one begins.
 
 The server's time is the clock of the event loop and an offset, which is measured when the stream of
 the counts is looked at, once a minute, and then moved by no more than a hundredth of the time since
@@ -24,8 +25,8 @@ SLEW = 0.01
 """Seconds by which the offset moves at most, for each second since it was measured."""
 
 BLOCKS = 100
-"""Into how many blocks a window is divided; a process takes at least one at once. So of a high limit
-few requests are needed, and each process leaves at most a hundredth of it unused."""
+"""Into how many blocks a window is divided; a process takes at least one at once. So a high limit
+needs few requests, and each process leaves at most a hundredth of it unused."""
 
 REMEMBERED = 8
 """Windows whose share is remembered. The best one counts: an event that comes back too early is

@@ -48,13 +48,12 @@ def finish(
         handler: what it calls.
         refused: where the wrapper cannot run, and why. What the handler refuses is kept.
     """
-    if isinstance(handler, FunctionType | MethodType):
+    if isinstance(cast("object", handler), FunctionType | MethodType):
         functools.update_wrapper(wrapper, handler)
     else:
         # The attributes of an object are its own affair.
         functools.update_wrapper(wrapper, handler, updated=())
-        named: Any = handler.func if isinstance(handler, functools.partial) else type(handler)
-        name = getattr(named, "__qualname__", wrapper.__qualname__)
+        name = _name_of(handler)
         wrapper.__name__, wrapper.__qualname__ = name.rpartition(".")[2], name
     looks = cast("Any", wrapper)
     with contextlib.suppress(TypeError, ValueError):  # some functions written in C do not tell
@@ -64,3 +63,11 @@ def finish(
     if refusals:
         setattr(wrapper, REFUSES, refusals)
     return cast("Handler", wrapper)
+
+
+def _name_of(handler: Any) -> str:
+    """The name of what has none itself: of the function of a partial, else of its class."""
+    named: Any = type(handler)
+    if isinstance(handler, functools.partial):
+        named = handler.func  # pyright: ignore[reportUnknownMemberType] - of any callable
+    return str(getattr(named, "__qualname__", type(named).__qualname__))

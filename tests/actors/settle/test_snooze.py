@@ -102,9 +102,7 @@ async def test_a_burst_leaves_it_for_the_next(url: str, event: Event[int]) -> No
             summary = await on.actors.listen(burst=True)
 
 
-@pytest.mark.parametrize(
-    ("error", "level"), [(lambda: Snooze(0.02), "DEBUG"), (lambda: OSError(), "ERROR")]
-)
+@pytest.mark.parametrize(("error", "level"), [(lambda: Snooze(0.02), "DEBUG"), (OSError, "ERROR")])
 async def test_what_the_log_says(
     url: str,
     event: Event[int],

@@ -155,7 +155,7 @@ def test_a_snooze_with_a_delay_that_is_none(delay: object) -> None:
 
 @pytest.mark.parametrize("delay", [0, -1, math.nan, math.inf, 10**12])
 def test_a_snooze_needs_a_delay(delay: float) -> None:
-    with pytest.raises(ValueError, match="Snooze: delay must be 0.001 to"):
+    with pytest.raises(ValueError, match=r"Snooze: delay must be 0\.001 to"):
         Snooze(delay)
     with pytest.raises(TypeError, match="Snooze: delay must be a number of seconds"):
         Snooze("soon")  # type: ignore[arg-type] # that is the test
