@@ -67,7 +67,7 @@ def finish(
 
 def _name_of(handler: Any) -> str:
     """The name of what has none itself: of the function of a partial, else of its class."""
-    named: Any = type(handler)
-    if isinstance(handler, functools.partial):
-        named = handler.func  # pyright: ignore[reportUnknownMemberType] - of any callable
-    return str(getattr(named, "__qualname__", type(named).__qualname__))
+    while isinstance(handler, functools.partial):
+        handler = handler.func  # pyright: ignore[reportUnknownMemberType] - of any callable
+    kind: Any = type(handler)
+    return str(getattr(handler, "__qualname__", kind.__qualname__))
