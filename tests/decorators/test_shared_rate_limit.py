@@ -167,6 +167,12 @@ async def test_names_are_those_of_the_namespace(url: str, event: Event[int], nam
     assert len(seen) == 2
 
 
+@pytest.mark.parametrize("taken", ["walnats.limit.sms", "walnats.limit-sms", "walnats-limit-sms"])
+def test_no_event_has_the_place_of_its_counts(taken: str) -> None:
+    with pytest.raises(ValueError, match="which this library keeps for itself"):
+        Event(taken, int)
+
+
 async def test_it_needs_a_job(name: str) -> None:
     with pytest.raises(RuntimeError, match="no job of an actor runs here"):
         await rate_limit(1, 60, shared=name)(Handled())(1)
@@ -220,7 +226,7 @@ async def test_who_may_not_count_starts_nothing_and_loses_nothing(
 
 
 async def test_a_stream_that_is_deleted_is_made_anew(
-    url: str, event: Event[int], name: str
+    url: str, event: Event[int], name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     times = Times()
     limit = rate_limit(2, 3600, shared=name)
@@ -233,6 +239,7 @@ async def test_a_stream_that_is_deleted_is_made_anew(
         await until(lambda: len(times.messages) == 2)
         assert await counts_of(on.link, name) == [1]
     assert await letters_of(url, event) == []
+    assert [r for r in caplog.records if r.name == "walnats_anyio.decorators"] == []
 
 
 async def test_turns_are_not_given_again_when_the_server_restarts(event: Event[int]) -> None:
@@ -251,22 +258,23 @@ async def test_turns_are_not_given_again_when_the_server_restarts(event: Event[i
         assert on.actors.statistics().actors[0].failed == 0
 
 
-async def test_a_stranger_who_answers_gives_nothing(url: str, event: Event[int], name: str) -> None:
-    times = Times()
-    limit = rate_limit(1, 3600, shared=name)
-    actor = Actor("a", event, limit(times.waits))
-    async with stage(url, actor) as on:
-        answers = (b"", b"7", b'{"stream":"other","val":"1"}', b'{"val":"1"}', b"\xff{")
+async def test_the_answers_of_strangers_do_not_count(
+    url: str, event: Event[int], name: str
+) -> None:
+    """There is no stream here, and the last answer is what it would say."""
+    wrong = (b"", b"7", b'{"stream":"other","val":"100"}', b'{"val":"100"}', b"\xff{")
+    right = b'{"stream":"walnats-limit-%b","seq":1,"val":"1"}' % name.encode()
+    async with stage(url, Actor("a", event, Handled())) as on:
 
         def answer(message: Any) -> None:
-            for data in answers:
+            for data in (*wrong, right):
                 on.link.post(b"PUB %b %d\r\n%b\r\n" % (message.reply, len(data), data))
 
         on.link.subscribe_to(f"walnats.limit.{name}.*", answer)
-        async with listening(on.actors):
-            await on.emit(1, 2, 3)
-            await until(lambda: limit.statistics().snoozed == 2)
-    assert len(times.messages) == 1
+        told = Told()
+        CounterStream(on.link, name, 100, told).request(7, 1)
+        await until(partial(told.has_answered, 1))
+    assert (told.granted_turns, told.used_up, told.failures) == ([1], False, [])
 
 
 def test_windows_go_on_with_a_mock_clock(url: str, event: Event[int], name: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from dataclasses import dataclass, field
+from math import inf
 
 import anyio
 import pytest
@@ -215,22 +217,56 @@ async def test_cancelled_anywhere_no_turn_is_lost() -> None:
     assert await sweep(scenario, check, bounded_by=5) >= 3
 
 
-@pytest.mark.anyio
-async def test_who_is_cancelled_wakes_the_next() -> None:
-    turns = Turns(RecentStarts(1, 0.05), 0.05)
-    await turns.take(Claim(0.0))
-    done = anyio.Event()
+def started_at(*jobs: tuple[float, Claim, float]) -> list[float | None]:
+    """When jobs start under a limit of one a minute.
 
-    async def second() -> None:
-        await turns.take(Claim(2.0))
-        done.set()
+    Args:
+        jobs: of each when it comes, its claim, and how long it waits until it is cancelled.
+    """
+    times: list[float | None] = [None] * len(jobs)
 
-    async with anyio.create_task_group() as tasks:
-        with anyio.move_on_after(0.01):
-            await turns.take(Claim(1.0))
-        tasks.start_soon(second)
-        with anyio.fail_after(5):
-            await done.wait()
+    async def main() -> None:
+        turns, began = Turns(RecentStarts(1, 60.0), 60.0), trio.current_time()
+
+        async def come(number: int, at: float, claim: Claim, within: float) -> None:
+            await trio.sleep(at)
+            with trio.move_on_after(within), contextlib.suppress(Snooze):
+                await turns.take(claim)
+                times[number] = trio.current_time() - began
+
+        async with trio.open_nursery() as tasks:
+            for number, job in enumerate(jobs):
+                tasks.start_soon(come, number, *job)
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    return [None if time is None else round(time, 2) for time in times]
+
+
+FIRST = (0.0, Claim(0.0), inf)
+"""A job that has the turn of the first minute."""
+
+
+def test_who_is_cancelled_gives_the_turn_to_the_next() -> None:
+    assert started_at(
+        FIRST, (1.0, Claim(1.0), 9.0), (2.0, Claim(2.0), inf), (3.0, Claim(3.0), inf)
+    ) == [0, None, 60, 120]
+
+
+def test_a_new_event_does_not_overtake_one_that_is_about_to_come_back() -> None:
+    older = Claim(1.0, key="older", patience=5.0)
+    assert started_at(
+        FIRST, (1.0, older, inf), (60.01, Claim(50.0, patience=5.0), inf), (60.05, older, inf)
+    ) == [0, None, None, 60.05]
+
+
+def test_it_has_the_turn_of_one_that_does_not_come_back() -> None:
+    """As another process has it."""
+    older = Claim(1.0, key="older", patience=5.0)
+    assert started_at(FIRST, (1.0, older, inf), (60.01, Claim(50.0, patience=5.0), inf)) == [
+        0,
+        None,
+        61,
+    ]
 
 
 def test_a_job_that_ended_takes_no_turn() -> None:

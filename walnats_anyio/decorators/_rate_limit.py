@@ -256,8 +256,9 @@ def _check_shared(shared: object, period: float) -> None:
 
 
 def _current_job() -> Delivery | None:
-    job = current_job.get()
-    return None if job is None else cast("Delivery", job)
+    """The job that runs here. None: there is none, or this task has outlived it."""
+    job = cast("Delivery | None", current_job.get())
+    return job if job is not None and job.settled is None else None
 
 
 def _is_in_loop() -> bool:

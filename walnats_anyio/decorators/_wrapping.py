@@ -69,5 +69,4 @@ def _name_of(handler: Any) -> str:
     """The name of what has none itself: of the function of a partial, else of its class."""
     while isinstance(handler, functools.partial):
         handler = handler.func  # pyright: ignore[reportUnknownMemberType] - of any callable
-    kind: Any = type(handler)
-    return str(getattr(handler, "__qualname__", kind.__qualname__))
+    return str(getattr(handler, "__qualname__", None) or handler.__class__.__qualname__)
