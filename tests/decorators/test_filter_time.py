@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.actors._stage import running
@@ -43,6 +43,7 @@ def runs(time: datetime, **pattern: Any) -> bool:
     return called == [time]
 
 
+@settings(max_examples=40)
 @given(
     time=TIMES,
     pattern=st.fixed_dictionaries(
@@ -54,6 +55,7 @@ def test_each_part_that_is_given_must_match(time: datetime, pattern: dict[str, s
     assert runs(time, **pattern) == expected
 
 
+@settings(max_examples=20)
 @given(TIMES)
 def test_one_value_or_several(time: datetime) -> None:
     assert runs(time, minute=time.minute, hour=[time.hour], day=range(1, 32))

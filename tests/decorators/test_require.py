@@ -62,6 +62,8 @@ async def test_in_a_thread(url: str, event: Event[int]) -> None:
     assert seen == [1]
 
 
+# One event loop: in the process there is none, and to start one takes a second.
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_in_a_process_with_suppress(url: str, event: Event[int], tmp_path: Path) -> None:
     paths = Event(f"{event.name}-paths", str, storage="memory")
     actor = Actor("a", paths, handlers.fail_for, execute_in=ExecuteIn.PROCESS)

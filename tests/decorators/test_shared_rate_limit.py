@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import secrets
@@ -22,11 +23,14 @@ import trio.testing
 from tests.actors._stage import Stage, letters_of, listening, running, stage
 from tests.decorators.test_rate_limit import Times
 from tests.support.recorders import Handled
-from tests.support.waiting import until, until_blocking
+from tests.support.sweep import sweep
+from tests.support.waiting import DEADLINE, until, until_blocking
 from walnats_anyio import Actor, Actors, Event, ExecuteIn
 from walnats_anyio._link import Link, api
 from walnats_anyio.decorators import RateLimit, rate_limit
 from walnats_anyio.decorators._counts import CompareAndSet, CounterStream, Counts
+from walnats_anyio.decorators._shared import SharedTurns
+from walnats_anyio.decorators._turns import Claim
 from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio
@@ -171,6 +175,28 @@ async def test_names_are_those_of_the_namespace(url: str, event: Event[int], nam
 def test_no_event_has_the_place_of_its_counts(taken: str) -> None:
     with pytest.raises(ValueError, match="which this library keeps for itself"):
         Event(taken, int)
+
+
+async def test_cancelled_anywhere_the_next_job_has_its_turn(
+    url: str, event: Event[int], name: str
+) -> None:
+    """From the look at the stream, which is not there at first, to the turn."""
+    async with stage(url, Actor("a", event, Handled())) as on:
+        shared: SharedTurns
+        moments = itertools.count()
+
+        async def scenario() -> None:
+            nonlocal shared
+            shared = SharedTurns(on.link, f"{name}-{next(moments)}", 5, 3600, 1)
+            await shared.take(Claim(0.0, key="first", patience=30))
+
+        async def check() -> None:
+            assert len(shared.turns.line.all) == 0
+            with anyio.fail_after(DEADLINE):
+                for number in range(4):
+                    await shared.take(Claim(1.0, key=number, patience=30))
+
+        assert await sweep(scenario, check, bounded_by=5) >= 3
 
 
 async def test_it_needs_a_job(name: str) -> None:
