@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from walnats_anyio import dead_letters, middlewares, serializers, services, types
+from walnats_anyio import dead_letters, decorators, middlewares, serializers, services, types
 from walnats_anyio._actors import (
     Actor,
     Actors,
@@ -13,6 +13,7 @@ from walnats_anyio._actors import (
     Priority,
     Reject,
     Retry,
+    Snooze,
     WorkerProcessError,
     current_context,
 )
@@ -53,12 +54,14 @@ __all__ = [
     "Retry",
     "ServerError",
     "Services",
+    "Snooze",
     "StreamConfigError",
     "StreamExistsError",
     "WalnatsError",
     "WorkerProcessError",
     "current_context",
     "dead_letters",
+    "decorators",
     "middlewares",
     "serializers",
     "services",
@@ -73,7 +76,8 @@ def _show_as_public() -> None:
     # The room `tune` has the name of its function, which hides it.
     tuning = sys.modules["walnats_anyio.tune"]
     own = sys.modules[__name__]
-    for module in (types, serializers, middlewares, dead_letters, services, tuning, own):
+    public = (types, serializers, middlewares, decorators, dead_letters, services, tuning, own)
+    for module in public:
         for name in module.__all__:
             # Not `getattr`: that would import what needs an optional package.
             value = vars(module).get(name)
