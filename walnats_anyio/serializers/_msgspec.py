@@ -65,9 +65,13 @@ class MsgspecSerializer(Serializer[T]):
     _decode: Callable[[bytes], T] = dataclasses.field(init=False, repr=False, compare=False)
     """Of the one decoder."""
 
+    _info: inspect.Type = dataclasses.field(init=False, repr=False, compare=False)
+    """What msgspec makes of the schema."""
+
     def __post_init__(self) -> None:
         info = inspect_schema(self.schema)
         decoder = msgspec.json.Decoder(cast("type[T]", self.schema))
+        object.__setattr__(self, "_info", info)
         object.__setattr__(self, "_classes", classes_of(self.schema))
         object.__setattr__(self, "_is_exact", exact_test(info) if self.check else never)
         object.__setattr__(self, "_encode", msgspec.json.Encoder().encode)
