@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from walnats_anyio.serializers._base import Codec, DecodeError, EncodeError, Serializer
 from walnats_anyio.serializers._bytes import BytesSerializer
+from walnats_anyio.serializers._compatibility import Break, compatibility
 from walnats_anyio.serializers._datetime import DatetimeSerializer
 from walnats_anyio.serializers._json_schema import json_schema
 from walnats_anyio.serializers._msgspec import MsgspecSerializer
 from walnats_anyio.serializers._optional import OPTIONAL, load
 from walnats_anyio.serializers._registry import get_serializer
+from walnats_anyio.serializers._wire_schema import wire_schema
 
 if TYPE_CHECKING:
     from walnats_anyio.serializers._pydantic import PydanticSerializer
 
 __all__ = [
+    "Break",
     "BytesSerializer",
     "Codec",
     "DatetimeSerializer",
@@ -24,8 +27,10 @@ __all__ = [
     "MsgspecSerializer",
     "PydanticSerializer",
     "Serializer",
+    "compatibility",
     "get_serializer",
     "json_schema",
+    "wire_schema",
 ]
 
 

@@ -13,6 +13,7 @@ from walnats_anyio.serializers._base import Serializer
 from walnats_anyio.serializers._difference import difference
 from walnats_anyio.serializers._exact import exact_test, never
 from walnats_anyio.serializers._json_schema import REF_TEMPLATE
+from walnats_anyio.serializers._msgspec_schema import msgspec_schema
 from walnats_anyio.serializers._schema import classes_of, describe, inspect_schema
 
 if TYPE_CHECKING:
@@ -141,3 +142,13 @@ class MsgspecSerializer(Serializer[T]):
         except TypeError:
             return None
         return described | ({"$defs": parts} if parts else {})
+
+    def wire_schema(self) -> dict[str, Any] | None:
+        """Describe what is written and read, to compare it with another version of the schema.
+
+        None: there is no description of a part of the schema.
+        """
+        try:
+            return msgspec_schema(self._info)
+        except TypeError:
+            return None

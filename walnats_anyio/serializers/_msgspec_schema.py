@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-import msgspec
-from msgspec import inspect
+from msgspec import NODEFAULT, inspect
 
 from walnats_anyio.serializers._schema_options import ALWAYS_WRITTEN
 
@@ -192,7 +191,9 @@ class _Writer:
 
 
 def _is_left_out(field: inspect.Field, private: bool) -> bool:
-    return field.default is msgspec.UNSET or (private and field.name.startswith("_"))
+    # A default of UNSET is not shown as one.
+    has_default = field.default is not NODEFAULT or field.default_factory is not NODEFAULT
+    return not has_default or (private and field.name.startswith("_"))
 
 
 def _array(items: list[dict[str, Any]], fields: tuple[inspect.Field, ...]) -> dict[str, Any]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from msgspec import inspect
-
 from walnats_anyio.serializers._base import Codec
 from walnats_anyio.serializers._json_schema import json_schema
-from walnats_anyio.serializers._msgspec_schema import msgspec_schema
+from walnats_anyio.serializers._msgspec import MsgspecSerializer
 
 NOTES = frozenset(
     {
@@ -46,12 +44,13 @@ def wire_schema(serializer: Codec[Any]) -> dict[str, Any] | None:
     Raises:
         TypeError: the serializer's own `json_schema` returns something else than a dict or None.
     """
-    info = getattr(serializer, "_info", None)
-    if isinstance(info, inspect.Type):
-        try:
-            return msgspec_schema(info)
-        except TypeError:
-            pass
+    wrapped = getattr(serializer, "serializer", None)
+    if wrapped is not None:
+        return wire_schema(wrapped)
+    if isinstance(serializer, MsgspecSerializer):
+        found = serializer.wire_schema()
+        if found is not None:
+            return found
     schema = json_schema(serializer)
     return None if schema is None else cast("dict[str, Any]", without_notes(schema))
 
