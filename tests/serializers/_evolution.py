@@ -55,8 +55,9 @@ TEXTS = st.one_of(
     st.builds(lambda low, high: plain("str", low, high), BOUNDS, BOUNDS).filter(
         lambda shape: None in shape.options or shape.options[0] <= shape.options[1]
     ),
-    st.sampled_from(["datetime", "aware", "naive", "date", "time", "uuid", "decimal", "duration"])
-    .map(plain),
+    st.sampled_from(
+        ["datetime", "aware", "naive", "date", "time", "uuid", "decimal", "duration"]
+    ).map(plain),
     st.just(plain("bytes")),
 )
 NUMBERS = st.one_of(
@@ -74,9 +75,7 @@ CHOICES = st.builds(
     st.sampled_from(["literal", "enum"]),
     st.frozensets(st.sampled_from([1, 2, 9]), min_size=1),
 )  # fmt: skip
-LEAVES = st.one_of(
-    TEXTS, NUMBERS, CHOICES, st.sampled_from(["bool", "none", "any"]).map(plain)
-)
+LEAVES = st.one_of(TEXTS, NUMBERS, CHOICES, st.sampled_from(["bool", "none", "any"]).map(plain))
 KEYS = st.sampled_from(
     [plain("str", None, None), plain("str", 1, None), plain("str", None, 3), plain("int", None, None),
      plain("date"), plain("uuid"), plain("literal", frozenset({"x", "yy"})), plain("literal", frozenset({"x"}))]
@@ -125,7 +124,9 @@ def unions(shapes: st.SearchStrategy[Shape]) -> st.SearchStrategy[Shape]:
 
     return (
         st.lists(
-            shapes.filter(lambda shape: shape.kind in GROUPS and shape.kind not in ("literal", "enum")),
+            shapes.filter(
+                lambda shape: shape.kind in GROUPS and shape.kind not in ("literal", "enum")
+            ),
             max_size=3,
             unique_by=lambda shape: GROUPS[shape.kind],
         )
@@ -181,7 +182,9 @@ def later(draw: st.DrawFn, shape: Shape, chance: int = 4) -> Shape:
     if shape.kind == "object" and draw(st.integers(0, 3)) == 0:
         name = draw(st.sampled_from(NAMES))
         if name not in dict(fields):
-            fields.append((name, Field(draw(LEAVES), draw(st.sampled_from(["value", "value", "none"])))))
+            fields.append(
+                (name, Field(draw(LEAVES), draw(st.sampled_from(["value", "value", "none"]))))
+            )
     return Shape(shape.kind, parts, tuple(fields), shape.options)
 
 
@@ -207,7 +210,10 @@ def relatives(shape: Shape) -> list[Shape]:
             if all(isinstance(value, str) for value in values):
                 found.append(plain("literal", frozenset({"x", "yy", "zzz"})))
         case "tagged":
-            found += [Shape("tagged", shape.parts[:1]), Shape("tagged", shape.parts[1:] or shape.parts)]
+            found += [
+                Shape("tagged", shape.parts[:1]),
+                Shape("tagged", shape.parts[1:] or shape.parts),
+            ]
             missing = [tag for tag in TAGS if tag not in [part.options[1] for part in shape.parts]]
             if missing:
                 new = Shape("object", options=("tag", missing[0]))
@@ -223,7 +229,9 @@ def relatives(shape: Shape) -> list[Shape]:
             pass
     if shape.kind in GROUPS and shape.kind not in ("literal", "enum"):
         found += [Shape("union", (shape, plain("none")))] * 3
-    return [each for each in found if "tag" not in shape.options or "tag" in each.options] or [shape]
+    return [each for each in found if "tag" not in shape.options or "tag" in each.options] or [
+        shape
+    ]
 
 
 # Types of msgspec
@@ -283,7 +291,13 @@ def _struct(shape: Shape) -> Any:
         if field.default == "none":
             fields.append((f"f{index}", made))
         elif field.default == "unset" and "array" not in shape.options:
-            fields.append((f"f{index}", made | msgspec.UnsetType if not isinstance(made, str) else made, msgspec.UNSET))
+            fields.append(
+                (
+                    f"f{index}",
+                    made | msgspec.UnsetType if not isinstance(made, str) else made,
+                    msgspec.UNSET,
+                )
+            )
         else:
             default = _default(field.shape)
             fields.append((f"f{index}", made if default is not None else Optional[made], default))
@@ -338,16 +352,22 @@ def _model(shape: Shape) -> Any:
         fields["type_"] = (Literal[tag], pydantic.Field(tag, alias="type of it"))
     extra: Literal["forbid", "ignore"] = "forbid" if "forbid" in shape.options else "ignore"
     return pydantic.create_model(
-        f"M{next(_numbers)}", __config__=pydantic.ConfigDict(extra=extra, populate_by_name=False), **fields
+        f"M{next(_numbers)}",
+        __config__=pydantic.ConfigDict(extra=extra, populate_by_name=False),
+        **fields,
     )
 
 
 # Messages
 
-OFFSETS = st.sampled_from([UTC, timezone(timedelta(hours=2)), timezone(timedelta(hours=-9, minutes=-30))])
+OFFSETS = st.sampled_from(
+    [UTC, timezone(timedelta(hours=2)), timezone(timedelta(hours=-9, minutes=-30))]
+)
 PLAIN_JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2)
+    ),
     max_leaves=3,
 )
 

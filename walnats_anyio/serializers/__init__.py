@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from walnats_anyio.serializers._base import Codec, DecodeError, EncodeError, Serializer
 from walnats_anyio.serializers._bytes import BytesSerializer
 from walnats_anyio.serializers._compatibility import Break, compatibility
+from walnats_anyio.serializers._dataclass import DataclassSerializer
 from walnats_anyio.serializers._datetime import DatetimeSerializer
 from walnats_anyio.serializers._json_schema import json_schema
-from walnats_anyio.serializers._msgspec import MsgspecSerializer
+from walnats_anyio.serializers._msgspec import MessagePackSerializer, MsgspecSerializer
 from walnats_anyio.serializers._optional import OPTIONAL, load
+from walnats_anyio.serializers._primitive import PrimitiveSerializer
 from walnats_anyio.serializers._registry import get_serializer
 from walnats_anyio.serializers._wire_schema import wire_schema
 
@@ -21,10 +23,13 @@ __all__ = [
     "Break",
     "BytesSerializer",
     "Codec",
+    "DataclassSerializer",
     "DatetimeSerializer",
     "DecodeError",
     "EncodeError",
+    "MessagePackSerializer",
     "MsgspecSerializer",
+    "PrimitiveSerializer",
     "PydanticSerializer",
     "Serializer",
     "compatibility",

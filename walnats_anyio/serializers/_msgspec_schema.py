@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from msgspec import NODEFAULT, inspect
 
+from walnats_anyio.serializers._customs import parts_of
 from walnats_anyio.serializers._schema_options import ALWAYS_WRITTEN
 
 _BOUNDS = {
@@ -40,15 +41,18 @@ _BYTES = (inspect.BytesType, inspect.ByteArrayType, inspect.MemoryViewType)
 _SETS = (inspect.SetType, inspect.FrozenSetType)
 
 
-def msgspec_schema(info: inspect.Type) -> dict[str, Any]:
-    """Describe what msgspec writes and reads.
-
-    Raises:
-        TypeError: a part of it is of a type that only a hook could write.
-    """
+def msgspec_schema(info: inspect.Type) -> dict[str, Any] | None:
+    """Describe what msgspec writes and reads. None: a part of it has no description."""
     writer = _Writer()
-    schema = writer.schema(info)
+    try:
+        schema = writer.schema(info)
+    except _NoSchemaError:
+        return None
     return schema | ({"$defs": writer.parts} if writer.parts else {})
+
+
+class _NoSchemaError(Exception):
+    """A type is of MessagePack alone, or of a later version of msgspec."""
 
 
 class _Writer:
@@ -63,10 +67,18 @@ class _Writer:
             info = info.type
         write = _WRITERS.get(type(info))
         if write is None:
-            if isinstance(info, inspect.CustomType) and info.cls is object:
-                return {}
-            raise TypeError(f"{info} has no JSON Schema")
+            raise _NoSchemaError
         return write(self, info)
+
+    def custom(self, info: inspect.CustomType) -> dict[str, Any]:
+        """Describe what msgspec hands over."""
+        if info.cls is object:
+            return {}
+        return self.part(info, self._handed_over)
+
+    def _handed_over(self, info: inspect.CustomType) -> dict[str, Any]:
+        parts = [self.schema(inspect.type_info(each)) for each in parts_of(info.cls)]
+        return parts[0] if len(parts) == 1 else {"anyOf": parts}
 
     def part(self, info: Any, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         """Refer to a class, and describe it where that was not done yet."""
@@ -275,6 +287,7 @@ _WRITERS: dict[type, Callable[[_Writer, Any], dict[str, Any]]] = {
     inspect.TupleType: _Writer.tuple,
     inspect.DictType: _Writer.dict,
     inspect.UnionType: _Writer.union,
+    inspect.CustomType: _Writer.custom,
     inspect.LiteralType: lambda _writer, info: _values(info.values),
     inspect.EnumType: lambda _writer, info: _values(each.value for each in info.cls),
     inspect.StructType: lambda writer, info: writer.part(info, writer.struct),
