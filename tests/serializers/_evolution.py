@@ -78,7 +78,7 @@ CHOICES = st.builds(
 LEAVES = st.one_of(TEXTS, NUMBERS, CHOICES, st.sampled_from(["bool", "none", "any"]).map(plain))
 KEYS = st.sampled_from(
     [plain("str", None, None), plain("str", 1, None), plain("str", None, 3), plain("int", None, None),
-     plain("date"), plain("uuid"), plain("literal", frozenset({"x", "yy"})), plain("literal", frozenset({"x"}))]
+     plain("any"), plain("date"), plain("uuid"), plain("literal", frozenset({"x", "yy"})), plain("literal", frozenset({"x"}))]
 )  # fmt: skip
 
 
@@ -113,27 +113,30 @@ def tagged(shapes: st.SearchStrategy[Shape]) -> st.SearchStrategy[Shape]:
     )
 
 
-GROUPS = {"str": 0, "bytes": 0, "literal": 1, "enum": 1, "int": 2, "float": 3, "bool": 4, "list": 5, "dict": 6, "tagged": 6}  # fmt: skip
+GROUPS = {"str": "str", "bytes": "str", "int": "int", "float": "float", "bool": "bool",
+          "list": "list", "dict": "object", "tagged": "object", "none": "none"}  # fmt: skip
+
+
+def group_of(shape: Shape) -> str | None:
+    """What msgspec cannot tell apart. None: it takes no such part of a union."""
+    if shape.kind in ("literal", "enum"):
+        return "int" if all(isinstance(value, int) for value in shape.options[0]) else "str"
+    return GROUPS.get(shape.kind)
 
 
 def unions(shapes: st.SearchStrategy[Shape]) -> st.SearchStrategy[Shape]:
     """What msgspec can tell apart."""
-
-    def apart(parts: list[Shape]) -> bool:
-        return len(parts) > 1
-
     return (
-        st.lists(
-            shapes.filter(
-                lambda shape: shape.kind in GROUPS and shape.kind not in ("literal", "enum")
-            ),
-            max_size=3,
-            unique_by=lambda shape: GROUPS[shape.kind],
-        )
-        .map(lambda parts: [*parts, plain("none")])
-        .filter(apart)
-        .map(lambda parts: Shape("union", parts=tuple(parts)))
+        st.lists(shapes, max_size=3, unique_by=lambda shape: group_of(shape) or "")
+        .map(lambda parts: (*parts, plain("none")))
+        .filter(is_union)
+        .map(lambda parts: Shape("union", parts=parts))
     )
+
+
+def is_union(parts: tuple[Shape, ...]) -> bool:
+    groups = [group_of(part) for part in parts]
+    return None not in groups and len(set(groups)) == len(groups) > 1
 
 
 def containers(shapes: st.SearchStrategy[Shape]) -> st.SearchStrategy[Shape]:
@@ -161,7 +164,7 @@ def later(draw: st.DrawFn, shape: Shape, chance: int = 4) -> Shape:
     if what < chance:
         return draw(st.sampled_from(relatives(shape)))
     parts = tuple(draw(later(part, 2)) for part in shape.parts)
-    if shape.kind in ("union",) and not _is_union(parts):
+    if shape.kind == "union" and not is_union(parts):
         parts = shape.parts
     if shape.kind == "dict" and parts[0] not in KEYS.elements:  # type: ignore[attr-defined]
         parts = (draw(KEYS) if what > 8 else shape.parts[0], parts[1])
@@ -186,13 +189,6 @@ def later(draw: st.DrawFn, shape: Shape, chance: int = 4) -> Shape:
                 (name, Field(draw(LEAVES), draw(st.sampled_from(["value", "value", "none"]))))
             )
     return Shape(shape.kind, parts, tuple(fields), shape.options)
-
-
-def _is_union(parts: tuple[Shape, ...]) -> bool:
-    groups = [GROUPS.get(part.kind, part.kind) for part in parts]
-    return len(set(groups)) == len(groups) and all(
-        part.kind in GROUPS or part.kind == "none" for part in parts
-    ) and not any(part.kind in ("literal", "enum") for part in parts)  # fmt: skip
 
 
 def relatives(shape: Shape) -> list[Shape]:
@@ -227,7 +223,7 @@ def relatives(shape: Shape) -> list[Shape]:
             found += [plain("datetime"), plain("aware"), plain("naive")]
         case _:
             pass
-    if shape.kind in GROUPS and shape.kind not in ("literal", "enum"):
+    if group_of(shape) not in (None, "none"):
         found += [Shape("union", (shape, plain("none")))] * 3
     return [each for each in found if "tag" not in shape.options or "tag" in each.options] or [
         shape
@@ -372,6 +368,9 @@ PLAIN_JSON = st.recursive(
 )
 
 
+ANY_KEYS = st.text(max_size=3)
+
+
 def values(shape: Shape) -> st.SearchStrategy[Any]:
     """What a program might put there; objects as dicts with the names that are written."""
     match shape.kind:
@@ -390,7 +389,8 @@ def values(shape: Shape) -> st.SearchStrategy[Any]:
         case "tuple":
             return st.tuples(*map(values, shape.parts)).map(list)
         case "dict":
-            return st.dictionaries(values(shape.parts[0]), values(shape.parts[1]), max_size=2)
+            keys = ANY_KEYS if shape.parts[0].kind == "any" else values(shape.parts[0])
+            return st.dictionaries(keys, values(shape.parts[1]), max_size=2)
         case "union" | "tagged":
             return st.one_of(*map(values, shape.parts))
         case "object":

@@ -23,6 +23,7 @@ from walnats_anyio.serializers._schema_options import (
     ANY,
     CONSTANT,
     MAX_DEPTH,
+    NO_TEXT,
     NOT_COMPARED,
     UNCLEAR,
     Document,
@@ -31,6 +32,7 @@ from walnats_anyio.serializers._schema_options import (
     TooLargeError,
     accepts,
     is_number,
+    is_of,
     limits_of,
     same,
     shown,
@@ -137,7 +139,20 @@ class _Comparison:
         return found
 
     def _misfits(self, old: Option, options: list[Option], path: str) -> list[Break]:
-        """Compare one option with all that there are now; the best of them counts."""
+        """Compare one option with all that there are now."""
+        whole = [option for option in options if _is_whole(option)]
+        if whole and _is_whole(old):
+            # A decoder that has a place for whole numbers does not look for another one.
+            options = whole
+        elif whole and old.type == "number":
+            # Some numbers are whole.
+            found = self._misfits_among(dataclasses.replace(old, type="integer"), whole, path)
+            if found:
+                return found
+        return self._misfits_among(old, options, path)
+
+    def _misfits_among(self, old: Option, options: list[Option], path: str) -> list[Break]:
+        """Compare one option with some; the best of them counts."""
         if old.type == CONSTANT:
             fits = any(accepts(option, old.value) for option in options)
             return [] if fits else [_other_type(old, options, path)]
@@ -248,7 +263,7 @@ class _Comparison:
     def _property_names(
         self, old: Option, new: Option, fields: Mapping[str, Any], others: Schema, path: str
     ) -> Iterator[Break]:
-        if "propertyNames" not in new.limits:
+        if "propertyNames" not in new.limits and "propertyNames" not in old.limits:
             return
         wanted = self._name_schema(new)
         options = self._new.options(wanted)
@@ -259,15 +274,16 @@ class _Comparison:
             yield from self._compare(self._name_schema(old), wanted, f"{path}.keys()")
 
     def _name_schema(self, option: Option) -> Schema:
-        """Names are text, which their schema need not say."""
-        names = option.limits.get("propertyNames", True)
-        made: Schema = {"type": "string"}
-        if isinstance(names, dict):
-            made["allOf"] = [cast("dict[str, Any]", names)]
-        elif names is not True:
-            made = False
+        """Names are text, which their schema need not say; `true` is anything, in MessagePack."""
+        names: Schema = option.limits.get("propertyNames", {})
+        made: Schema = {"type": "string", "allOf": [names]} if isinstance(names, dict) else names
         self._kept.append(made)
         return made
+
+
+def _is_whole(option: Option) -> bool:
+    """Whether it takes whole numbers and no others."""
+    return option.type == "integer" or (option.type == CONSTANT and is_of(option.value, "integer"))
 
 
 def _may_take(new: Option, old: Option) -> bool:
@@ -300,6 +316,8 @@ def _strings(old: Option, new: Option, path: str) -> Iterator[Break]:
         ):
             continue
         yield _changed(old, new, name, path)
+    if old.limits.get("contentEncoding") == NO_TEXT and "contentEncoding" not in new.limits:
+        yield Break(path, f"may be {old}, which is no text in this format, and must be text now")
     yield from _at_least(old, new, "minLength", path)
     yield from _at_most(old, new, "maxLength", path)
 

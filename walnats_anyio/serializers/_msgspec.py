@@ -135,7 +135,7 @@ class _ByMsgspec(Serializer[T]):
         None: there is no description of a part of the schema.
         """
         with self._adapted.in_place():
-            return msgspec_schema(self._info)
+            return msgspec_schema(self._info, self.wire)
 
 
 @dataclasses.dataclass(frozen=True)

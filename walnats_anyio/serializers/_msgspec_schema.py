@@ -14,7 +14,8 @@ from typing import Any, cast
 from msgspec import NODEFAULT, inspect
 
 from walnats_anyio.serializers._customs import parts_of
-from walnats_anyio.serializers._schema_options import ALWAYS_WRITTEN
+from walnats_anyio.serializers._schema_options import ALWAYS_WRITTEN, NO_TEXT, Schema, text_of
+from walnats_anyio.serializers._wire import Wire
 
 _BOUNDS = {
     "ge": "minimum",
@@ -41,9 +42,9 @@ _BYTES = (inspect.BytesType, inspect.ByteArrayType, inspect.MemoryViewType)
 _SETS = (inspect.SetType, inspect.FrozenSetType)
 
 
-def msgspec_schema(info: inspect.Type) -> dict[str, Any] | None:
+def msgspec_schema(info: inspect.Type, wire: Wire) -> dict[str, Any] | None:
     """Describe what msgspec writes and reads. None: a part of it has no description."""
-    writer = _Writer()
+    writer = _Writer(wire)
     try:
         schema = writer.schema(info)
     except _NoSchemaError:
@@ -58,7 +59,8 @@ class _NoSchemaError(Exception):
 class _Writer:
     """Writes one schema, whose parts may contain themselves."""
 
-    def __init__(self) -> None:
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
         self.parts: dict[str, dict[str, Any]] = {}
         self._names: dict[Any, str] = {}
 
@@ -119,26 +121,45 @@ class _Writer:
         if values:
             made["additionalProperties"] = values
         names = self._key_schema(info.key_type)
-        if names:
+        if names != {}:
             made["propertyNames"] = names
         return made
 
-    def _key_schema(self, info: inspect.Type) -> dict[str, Any]:
-        """Describe keys, which are text whatever they are made of."""
+    def _key_schema(self, info: inspect.Type) -> Schema:
+        """Describe keys, which JSON has as text whatever they are made of."""
         while isinstance(info, inspect.Metadata):
             info = info.type
-        if isinstance(info, inspect.LiteralType):
-            return _values(map(str, info.values))
-        if isinstance(info, inspect.EnumType):
-            return _values(str(each.value) for each in info.cls)
-        keys = self.schema(info)
+        if self.wire is Wire.JSON:
+            if isinstance(info, inspect.LiteralType):
+                return _values(map(str, info.values))
+            if isinstance(info, inspect.EnumType):
+                return _values(str(each.value) for each in info.cls)
+        keys = msgspec_schema(info, self.wire)
+        if keys is None:
+            raise _NoSchemaError
+        if not keys:
+            return self.wire is not Wire.JSON or {}
         if keys.get("type") == "string":
             del keys["type"]
-        elif "type" in keys:
-            # Numbers, with their limits if they have some: text of its own form.
-            form = ",".join(f"{name}={value}" for name, value in sorted(keys.items()))
-            keys = {"format": f"key:{form}"}
-        return keys
+            return keys
+        # Whatever else is a key, and what limits it, counts as a form of its own.
+        return self.no_text({"format": f"key:{text_of(keys).decode()}"})
+
+    def no_text(self, made: dict[str, Any]) -> dict[str, Any]:
+        """Mark what only JSON writes as text."""
+        return made if self.wire is Wire.JSON else made | {"contentEncoding": NO_TEXT}
+
+    def bytes(self, info: Any) -> dict[str, Any]:
+        # The lengths are those of the bytes, not of the text: so they are a part of the form.
+        plain = info.min_length is None and info.max_length is None
+        form = "bytes" if plain else f"bytes {info.min_length}..{info.max_length}"
+        made = {"type": "string", "format": form}
+        return {"contentEncoding": "base64"} | self.no_text(made)
+
+    def moment(self, info: inspect.DateTimeType) -> dict[str, Any]:
+        made = {"type": "string", "format": _MOMENTS[info.tz]}
+        # MessagePack has a form of its own for moments with a time zone.
+        return made if info.tz is False else self.no_text(made)
 
     def union(self, info: inspect.UnionType) -> dict[str, Any]:
         made: dict[str, Any] = {"anyOf": [self.schema(each) for each in info.types]}
@@ -252,17 +273,6 @@ def _text(info: inspect.StrType) -> dict[str, Any]:
     return made
 
 
-def _bytes(info: Any) -> dict[str, Any]:
-    # The lengths are those of the bytes, not of the text: so they are a part of the encoding.
-    lengths = f" {info.min_length}..{info.max_length}"
-    plain = info.min_length is None and info.max_length is None
-    return {"type": "string", "contentEncoding": f"base64{'' if plain else lengths}"}
-
-
-def _moment(info: inspect.DateTimeType) -> dict[str, Any]:
-    return {"type": "string", "format": _MOMENTS[info.tz]}
-
-
 def _time(info: inspect.TimeType) -> dict[str, Any]:
     return {"type": "string", "format": _TIMES[info.tz]}
 
@@ -277,8 +287,8 @@ _WRITERS: dict[type, Callable[[_Writer, Any], dict[str, Any]]] = {
     inspect.BoolType: lambda _writer, _info: {"type": "boolean"},
     **dict.fromkeys((inspect.IntType, inspect.FloatType), lambda _writer, info: _number(info)),
     inspect.StrType: lambda _writer, info: _text(info),
-    **dict.fromkeys(_BYTES, lambda _writer, info: _bytes(info)),
-    inspect.DateTimeType: lambda _writer, info: _moment(info),
+    **dict.fromkeys(_BYTES, _Writer.bytes),
+    inspect.DateTimeType: _Writer.moment,
     inspect.TimeType: lambda _writer, info: _time(info),
     **dict.fromkeys(
         _FORMATS, lambda _writer, info: {"type": "string", "format": _FORMATS[type(info)]}

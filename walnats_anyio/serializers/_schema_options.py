@@ -71,6 +71,9 @@ ALWAYS_WRITTEN = "x-always-written"
 A keyword of this library, which others ignore. JSON Schema has none for it.
 """
 
+NO_TEXT = "binary"
+"""The `contentEncoding` of what MessagePack does not write as text: bytes, moments, some keys."""
+
 CHOICES = frozenset({"anyOf", "const", "enum", "oneOf", "type"})
 
 KEPT = frozenset().union(*LIMITS.values(), NOT_COMPARED, CHOICES, {"discriminator", ALWAYS_WRITTEN})
