@@ -57,7 +57,11 @@ class SchemaKeeper:
             return
         try:
             await api(
-                self._link, f"STREAM.UPDATE.{event.stream_name}", config, replicas=event.replicas
+                self._link,
+                f"STREAM.UPDATE.{event.stream_name}",
+                config,
+                replicas=event.replicas,
+                optional=True,
             )
         except ServerError as error:
             self._able = False

@@ -91,9 +91,8 @@ def compare_texts(old: bytes, new: bytes) -> list[Break]:
     Raises:
         ValueError: one of them is not JSON.
     """
-    old_schema, new_schema = msgspec.json.decode(old), msgspec.json.decode(new)
     try:
-        return _Comparison(old_schema, new_schema).breaks()
+        return _Comparison(msgspec.json.decode(old), msgspec.json.decode(new)).breaks()
     except (TooLargeError, RecursionError):
         return [Break("$", "the schemas are too large or too deep to be compared")]
 
