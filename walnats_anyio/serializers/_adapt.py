@@ -27,11 +27,13 @@ from walnats_anyio.serializers._annotations import (
     is_object_class,
 )
 from walnats_anyio.serializers._choice import Choice
+from walnats_anyio.serializers._classes import unwrap
+from walnats_anyio.serializers._parts import parts
 
 _MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
-_replacing = threading.RLock()
-"""One schema at a time: classes are shared."""
+one_at_a_time = threading.RLock()
+"""Held while a serializer is made: what it replaces in a class, others would see."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Adapted:
         if not self.annotations:
             yield
             return
-        with _replacing:
+        with one_at_a_time:
             before = {kind: kind.__annotations__ for kind in self.annotations}
             try:
                 for kind, replaced in self.annotations.items():
@@ -77,28 +79,29 @@ def adapt(schema: Any) -> Adapted:
     Raises:
         NameError: an annotation names something that is not there.
     """
+    if _is_taken(schema):
+        return Adapted(schema, {})
+    adapter = _Adapter()
+    adapted = adapter.adapt(schema)
+    return Adapted(adapted, adapter.annotations, tuple(adapter.choices))
+
+
+def _is_taken(schema: Any) -> bool:
     try:
-        inspect.type_info(schema)
+        info = inspect.type_info(schema)
     except (NameError, TypeError):
-        adapter = _Adapter()
-        adapted = adapter.adapt(schema)
-        return Adapted(adapted, adapter.annotations, tuple(adapter.choices))
-    except Exception:  # noqa: BLE001 - msgspec's own words about it come later
-        pass
-    return Adapted(schema, {})
+        return False
+    except Exception:  # noqa: BLE001 - msgspec says later what is wrong
+        return True
+    # Of a Struct it knows what it was when it was adapted, and so it takes its unions.
+    return not any(isinstance(part, inspect.UnionType) and _is_mixed(part) for part in parts(info))
 
 
-def unwrap(schema: Any) -> Any:
-    """Look through `Annotated`, `NewType` and `type X = ...` at what they stand for."""
-    while True:
-        if typing.get_origin(schema) is typing.Annotated:
-            schema = schema.__origin__
-        elif isinstance(schema, typing.NewType):
-            schema = schema.__supertype__
-        elif hasattr(schema, "__value__"):
-            schema = schema.__value__
-        else:
-            return schema
+def _is_mixed(union: inspect.UnionType) -> bool:
+    objects = (inspect.DataclassType, inspect.TypedDictType)
+    others = (inspect.DictType, inspect.StructType)
+    count = sum(isinstance(part, objects) for part in union.types)
+    return count > 0 and count + sum(isinstance(part, others) for part in union.types) > 1
 
 
 class _Adapter:

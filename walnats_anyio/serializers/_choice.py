@@ -9,6 +9,7 @@ from typing import Any, TypeGuard, cast
 import msgspec
 from msgspec import inspect
 
+from walnats_anyio.serializers._classes import classes_of
 from walnats_anyio.serializers._wire import Hook, Wire
 
 
@@ -37,8 +38,9 @@ class Option:
 
 class _ChoiceMeta(type):
     def __instancecheck__(cls, instance: object) -> bool:
-        # msgspec asks this of what its hook returned, which has been decoded as one of the options.
-        return True
+        # msgspec asks this of what its hook returned. Someone else's decoder of a Struct that has
+        # been adapted has no hook: there it refuses what has not been decoded.
+        return any(isinstance(instance, classes_of(each)) for each in cast("Any", cls).types)
 
 
 class Choice(metaclass=_ChoiceMeta):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from walnats_anyio.serializers._annotations import evaluate
 from walnats_anyio.serializers._choice import is_choice
 from walnats_anyio.serializers._difference import class_of
 from walnats_anyio.serializers._wire import Hook, Wire
@@ -43,12 +45,13 @@ def is_known(kind: Any) -> bool:
     return is_choice(kind) or base_of(kind) is not None
 
 
+@functools.lru_cache(maxsize=512)
 def plain_schema(kind: Any) -> Any:
     """Say what a subclass is derived from: `dict[str, int]`, where it gives the types as well."""
     base = base_of(kind)
     for generic in getattr(kind, "__orig_bases__", ()):
         if typing.get_origin(generic) is base:
-            return generic
+            return evaluate({"base": generic}, kind)["base"]
     return dict[Any, int] if issubclass(kind, Counter) else base
 
 

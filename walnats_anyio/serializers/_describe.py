@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -9,7 +10,8 @@ import msgspec
 from walnats_anyio.serializers._customs import parts_of
 from walnats_anyio.serializers._json_schema import REF_TEMPLATE
 
-_Json = dict[str, Any] | list[Any] | str | float | bool | None
+_UNKNOWN = object()
+"""In place of a default that cannot be written as JSON: it is left out."""
 
 _PLACE = "walnats:place"
 """The key of what is put in first where the description of another type belongs."""
@@ -24,6 +26,8 @@ class _Places:
 
     def hook(self, kind: type) -> dict[str, Any]:
         """Called by msgspec with a class that it cannot describe."""
+        if kind is object:
+            return {_PLACE: []}
         if kind not in self._found:
             start = len(self.schemas)
             self.schemas.extend(parts_of(kind))
@@ -57,15 +61,23 @@ class _Filler:
         self._found = found
         self._within: list[int] = []
 
-    def fill(self, part: _Json) -> Any:
-        if isinstance(part, list):
-            return [self.fill(each) for each in part]
-        if not isinstance(part, dict):
-            return part
+    def fill(self, part: Any) -> Any:
+        match part:
+            case list() | tuple():
+                return [self.fill(each) for each in part]
+            case dict():
+                return self._fill_object(part)
+            case _:
+                return _plain(part)
+
+    def _fill_object(self, part: dict[str, Any]) -> Any:
         if _PLACE in part:
             options = [self._at(place) for place in part[_PLACE]]
+            if not options:
+                return {}
             return options[0] if len(options) == 1 else {"anyOf": options}
-        return {key: self.fill(each) for key, each in part.items()}
+        filled = {key: self.fill(each) for key, each in part.items()}
+        return {key: each for key, each in filled.items() if each is not _UNKNOWN}
 
     def _at(self, place: int) -> Any:
         if place in self._within:
@@ -74,3 +86,13 @@ class _Filler:
         filled = self.fill(self._found[place])
         self._within.pop()
         return filled
+
+
+def _plain(default: Any) -> Any:
+    """Make JSON of what stands in a description: defaults may be anything."""
+    if isinstance(default, float) and not isfinite(default):
+        return _UNKNOWN
+    try:
+        return msgspec.to_builtins(default)
+    except (TypeError, ValueError):
+        return _UNKNOWN

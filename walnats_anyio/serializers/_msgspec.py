@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from msgspec import inspect
 
-from walnats_anyio.serializers._adapt import Adapted, adapt, unwrap
+from walnats_anyio.serializers._adapt import Adapted, adapt, one_at_a_time
 from walnats_anyio.serializers._base import Serializer
+from walnats_anyio.serializers._classes import classes_of, describe, unwrap
 from walnats_anyio.serializers._customs import DECODE_HOOKS, encode_hook
 from walnats_anyio.serializers._describe import described
 from walnats_anyio.serializers._difference import difference
 from walnats_anyio.serializers._exact import exact_test, never
 from walnats_anyio.serializers._msgspec_schema import msgspec_schema
-from walnats_anyio.serializers._schema import classes_of, describe, inspect_schema
+from walnats_anyio.serializers._schema import inspect_schema
 from walnats_anyio.serializers._wire import Wire
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ class _ByMsgspec(Serializer[T]):
     """Of the one decoder."""
 
     def __post_init__(self) -> None:
+        with one_at_a_time:
+            self._prepare()
+
+    def _prepare(self) -> None:
         try:
             adapted = adapt(self.schema)
         except NameError as error:
@@ -124,7 +129,8 @@ class _ByMsgspec(Serializer[T]):
     def json_schema(self) -> dict[str, Any] | None:
         """Describe the messages, as msgspec does it.
 
-        None: msgspec has no description of a part of the schema.
+        None: msgspec has no description of a part of the schema, such as a default that cannot be
+        written.
         """
         with self._adapted.in_place():
             return described(self._adapted.schema)

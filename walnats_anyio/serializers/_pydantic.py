@@ -12,9 +12,10 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from walnats_anyio.serializers._annotations import annotated_bases, annotations_of, has_fields
 from walnats_anyio.serializers._base import Serializer
+from walnats_anyio.serializers._classes import describe
 from walnats_anyio.serializers._difference import difference
 from walnats_anyio.serializers._json_schema import REF_TEMPLATE
-from walnats_anyio.serializers._schema import describe
+from walnats_anyio.serializers._pydantic_schema import WireDescriber
 from walnats_anyio.serializers._wire_schema import without_notes
 
 if TYPE_CHECKING:
@@ -125,22 +126,25 @@ class PydanticSerializer(Serializer[T]):
 
         None: pydantic has no description of a part of the schema.
         """
-        try:
-            return self._adapter.json_schema(
-                by_alias=True,
-                ref_template=REF_TEMPLATE.format(name="{model}"),
-                schema_generator=_Describer,
-            )
-        except pydantic.PydanticUserError:
-            return None
+        return self._described(_Describer)
 
     def wire_schema(self) -> dict[str, Any] | None:
         """Describe what is written and read, to compare it with another version of the schema.
 
-        None: there is no description of a part of the schema.
+        None: pydantic has no description of a part of the schema.
         """
-        described = self.json_schema()
+        described = self._described(WireDescriber)
         return None if described is None else without_notes(described, writes_defaults=True)
+
+    def _described(self, describer: type[GenerateJsonSchema]) -> dict[str, Any] | None:
+        try:
+            return self._adapter.json_schema(
+                by_alias=True,
+                ref_template=REF_TEMPLATE.format(name="{model}"),
+                schema_generator=describer,
+            )
+        except pydantic.PydanticUserError:
+            return None
 
 
 class _Describer(GenerateJsonSchema):

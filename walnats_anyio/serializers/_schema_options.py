@@ -245,7 +245,8 @@ class Document:
         values: object = [flat["const"]] if "const" in flat else flat["enum"]
         if not isinstance(values, list):
             return [Option(ANY, {})] if self._is_old else [Option(UNCLEAR, {}, "enum")]
-        types = _types_of(flat.get("type")) or (*TYPES, "integer")
+        # An old schema is not cut down: names of fields are text, whatever their schema says.
+        types = (not self._is_old and _types_of(flat.get("type"))) or (*TYPES, "integer")
         kept = [
             Option("null", {}) if value is None else Option(CONSTANT, {}, value)
             for value in cast("list[Any]", values)
