@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Optional, Union
+from typing import Annotated, Any, Literal, Union
 from uuid import UUID
 
 import msgspec
@@ -76,10 +76,13 @@ CHOICES = st.builds(
     st.frozensets(st.sampled_from([1, 2, 9]), min_size=1),
 )  # fmt: skip
 LEAVES = st.one_of(TEXTS, NUMBERS, CHOICES, st.sampled_from(["bool", "none", "any"]).map(plain))
-KEYS = st.sampled_from(
-    [plain("str", None, None), plain("str", 1, None), plain("str", None, 3), plain("int", None, None),
-     plain("any"), plain("date"), plain("uuid"), plain("literal", frozenset({"x", "yy"})), plain("literal", frozenset({"x"}))]
-)  # fmt: skip
+KEYS = [
+    *(plain("str", low, high) for low, high in ((None, None), (1, None), (None, 3))),
+    *(plain(kind) for kind in ("any", "date", "uuid")),
+    plain("int", None, None),
+    plain("literal", frozenset({"x", "yy"})),
+    plain("literal", frozenset({"x"})),
+]
 
 
 def fields_of(shapes: st.SearchStrategy[Shape]) -> st.SearchStrategy[tuple[tuple[str, Field], ...]]:
@@ -143,7 +146,7 @@ def containers(shapes: st.SearchStrategy[Shape]) -> st.SearchStrategy[Shape]:
     return st.one_of(
         st.builds(lambda part: Shape("list", (part,)), shapes),
         st.builds(lambda parts: Shape("tuple", tuple(parts)), st.lists(shapes, max_size=2)),
-        st.builds(lambda key, part: Shape("dict", (key, part)), KEYS, shapes),
+        st.builds(lambda key, part: Shape("dict", (key, part)), st.sampled_from(KEYS), shapes),
         st.builds(lambda part: Shape("set", (part,)), NUMBERS | TEXTS),
         objects(shapes),
         objects(shapes),
@@ -164,17 +167,8 @@ def later(draw: st.DrawFn, shape: Shape, chance: int = 4) -> Shape:
     if what < chance:
         return draw(st.sampled_from(relatives(shape)))
     parts = tuple(draw(later(part, 2)) for part in shape.parts)
-    if shape.kind == "union" and not is_union(parts):
+    if not _may_have(shape.kind, parts):
         parts = shape.parts
-    if shape.kind == "dict" and parts[0] not in KEYS.elements:  # type: ignore[attr-defined]
-        parts = (draw(KEYS) if what > 8 else shape.parts[0], parts[1])
-    if shape.kind == "set":
-        parts = shape.parts
-    if shape.kind == "tagged":
-        parts = tuple(
-            new if new.kind == "object" and "tag" in new.options else old
-            for old, new in zip(shape.parts, parts, strict=True)
-        )
     fields: list[tuple[str, Field]] = []
     for name, field in shape.fields:
         what = draw(st.integers(0, 11))
@@ -183,12 +177,25 @@ def later(draw: st.DrawFn, shape: Shape, chance: int = 4) -> Shape:
         default = draw(st.sampled_from(["none", "value", "unset"])) if what < 3 else field.default
         fields.append((name, Field(draw(later(field.shape, 2)), default)))
     if shape.kind == "object" and draw(st.integers(0, 3)) == 0:
-        name = draw(st.sampled_from(NAMES))
+        name, default = draw(st.sampled_from(NAMES)), draw(st.sampled_from(["value", "none"]))
         if name not in dict(fields):
-            fields.append(
-                (name, Field(draw(LEAVES), draw(st.sampled_from(["value", "value", "none"]))))
-            )
+            fields.append((name, Field(draw(LEAVES), default)))
     return Shape(shape.kind, parts, tuple(fields), shape.options)
+
+
+def _may_have(kind: str, parts: tuple[Shape, ...]) -> bool:
+    """Whether a shape of this kind may have these parts."""
+    match kind:
+        case "union":
+            return is_union(parts)
+        case "dict":
+            return parts[0] in KEYS
+        case "set":
+            return False  # not all can be hashed
+        case "tagged":
+            return all("tag" in part.options for part in parts)
+        case _:
+            return True
 
 
 def relatives(shape: Shape) -> list[Shape]:
@@ -202,7 +209,7 @@ def relatives(shape: Shape) -> list[Shape]:
         case "literal" | "enum":
             (values,) = shape.options
             found += [plain("literal", values), plain("enum", values)]
-            found += [plain("literal", frozenset(list(values)[:1]))]
+            found += [plain("literal", frozenset(sorted(values)[:1]))]
             if all(isinstance(value, str) for value in values):
                 found.append(plain("literal", frozenset({"x", "yy", "zzz"})))
         case "tagged":
@@ -217,8 +224,9 @@ def relatives(shape: Shape) -> list[Shape]:
         case "list" | "set":
             found += [Shape("list", shape.parts), Shape("tuple", shape.parts)]
         case "object":
-            found += [dataclasses.replace(shape, options=options) for options in
-                      ((), ("forbid",), ("omit",), ("array",)) if "tag" not in shape.options]  # fmt: skip
+            if "tag" not in shape.options:
+                options: tuple[tuple[str, ...], ...] = ((), ("forbid",), ("omit",), ("array",))
+                found += [dataclasses.replace(shape, options=each) for each in options]
         case "datetime" | "aware" | "naive":
             found += [plain("datetime"), plain("aware"), plain("naive")]
         case _:
@@ -271,9 +279,14 @@ def _common(shape: Shape, make: Callable[[Shape], Any]) -> Any:
         case "dict":
             return dict[parts[0], parts[1]]  # type: ignore[valid-type]
         case "union" | "tagged":
-            return Union[tuple(parts)]  # noqa: UP007
+            return either(*parts)
         case _:
             return LEAF_TYPES[shape.kind]
+
+
+def either(*types: Any) -> Any:
+    """A union, also of what has no `|`."""
+    return Union[types]  # noqa: UP007 - of a tuple
 
 
 def _default(shape: Shape) -> Any:
@@ -287,16 +300,12 @@ def _struct(shape: Shape) -> Any:
         if field.default == "none":
             fields.append((f"f{index}", made))
         elif field.default == "unset" and "array" not in shape.options:
-            fields.append(
-                (
-                    f"f{index}",
-                    made | msgspec.UnsetType if not isinstance(made, str) else made,
-                    msgspec.UNSET,
-                )
-            )
+            fields.append((f"f{index}", either(made, msgspec.UnsetType), msgspec.UNSET))
         else:
             default = _default(field.shape)
-            fields.append((f"f{index}", made if default is not None else Optional[made], default))
+            fields.append(
+                (f"f{index}", made if default is not None else either(made, None), default)
+            )
     fields.sort(key=len)
     rename = {f"f{index}": name for index, (name, _) in enumerate(shape.fields)}
     tag = shape.options[1] if "tag" in shape.options else None
@@ -341,7 +350,7 @@ def _model(shape: Shape) -> Any:
             fields[f"f{index}"] = (made, pydantic.Field(alias=name))
         else:
             default = _default(field.shape)
-            made = made if default is not None else Optional[made]
+            made = made if default is not None else either(made, None)
             fields[f"f{index}"] = (made, pydantic.Field(default, alias=name))
     if "tag" in shape.options:
         tag = shape.options[1]
@@ -399,17 +408,18 @@ def values(shape: Shape) -> st.SearchStrategy[Any]:
             return LEAF_VALUES[shape.kind]
 
 
+MOMENTS = st.datetimes(datetime.fromisoformat("1900-01-01"), datetime.fromisoformat("2100-01-01"))
+
 LEAF_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "bool": st.booleans(),
     "none": st.none(),
     "any": PLAIN_JSON,
     "float": st.floats(allow_nan=False, allow_infinity=False),
     "bytes": st.binary(max_size=5),
-    "aware": st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1), timezones=OFFSETS),
-    "naive": st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)),
-    "datetime": st.datetimes(
-        datetime(1900, 1, 1), datetime(2100, 1, 1), timezones=st.none() | OFFSETS
-    ),
+    "aware": st.builds(lambda moment, offset: moment.replace(tzinfo=offset), MOMENTS, OFFSETS),
+    "naive": MOMENTS,
+    "datetime": MOMENTS
+    | st.builds(lambda moment, offset: moment.replace(tzinfo=offset), MOMENTS, OFFSETS),
     "date": st.dates(),
     "time": st.times(),
     "uuid": st.uuids(),

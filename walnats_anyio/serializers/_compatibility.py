@@ -116,6 +116,7 @@ class _Comparison:
 
     def _compare(self, old: Schema, new: Schema, path: str) -> list[Break]:
         """Compare two parts."""
+        old, new = self._old.target(old), self._new.target(new)
         pair = (id(old), id(new))
         if pair in self._fitting:
             return []

@@ -65,8 +65,7 @@ class _Writer:
         self._names: dict[Any, str] = {}
 
     def schema(self, info: inspect.Type) -> dict[str, Any]:
-        while isinstance(info, inspect.Metadata):
-            info = info.type
+        info = _bare(info)
         write = _WRITERS.get(type(info))
         if write is None:
             raise _NoSchemaError
@@ -127,8 +126,11 @@ class _Writer:
 
     def _key_schema(self, info: inspect.Type) -> Schema:
         """Describe keys, which JSON has as text whatever they are made of."""
-        while isinstance(info, inspect.Metadata):
-            info = info.type
+        info = _bare(info)
+        if isinstance(info, inspect.CustomType) and info.cls is not object:
+            # A class derived from `str` is a key like any other text.
+            parts = [inspect.type_info(each) for each in parts_of(info.cls)]
+            info = parts[0] if len(parts) == 1 else info
         if self.wire is Wire.JSON:
             if isinstance(info, inspect.LiteralType):
                 return _values(map(str, info.values))
@@ -241,9 +243,14 @@ def _array(items: list[dict[str, Any]], fields: tuple[inspect.Field, ...]) -> di
     return made
 
 
-def _tag_field(info: inspect.Type) -> str | None:
+def _bare(info: inspect.Type) -> inspect.Type:
     while isinstance(info, inspect.Metadata):
         info = info.type
+    return info
+
+
+def _tag_field(info: inspect.Type) -> str | None:
+    info = _bare(info)
     if isinstance(info, inspect.StructType) and not info.array_like:
         return info.tag_field
     return None

@@ -133,6 +133,21 @@ class Document:
             found = self._options[key] = self._expand(self._flat(schema, 0), 0)
         return found
 
+    def target(self, schema: Schema) -> Schema:
+        """Follow what is a reference and nothing else, so that a part is known by one address.
+
+        Raises:
+            TooLargeError: it leads to another reference, and so on.
+        """
+        for _ in range(MAX_DEPTH):
+            if not isinstance(schema, dict) or "$ref" not in schema or len(schema.keys() & KEPT):
+                return schema
+            found = self._resolve(schema["$ref"])
+            if "allOf" in schema or not isinstance(found, dict):
+                return schema
+            schema = cast("dict[str, Any]", found)
+        raise TooLargeError
+
     def _flat(self, schema: object, depth: int) -> dict[str, Any] | None:
         """Give the keywords of a schema, those of its references and of `allOf` among them.
 
