@@ -15,7 +15,8 @@ import pytest
 import walnats_anyio as walnats
 from tests.link._probe import js, stream_config
 from walnats_anyio._events import _schemas
-from walnats_anyio._events._kept_schema import FORMAT, MAX_SCHEMA, SCHEMA
+from walnats_anyio._events._kept_schema import FORMAT, MAX_SCHEMA, SCHEMA, verdict
+from walnats_anyio._link.protocol import ServerInfo
 from walnats_anyio.serializers import MessagePackSerializer
 from walnats_anyio.testing import NatsServer
 
@@ -294,6 +295,13 @@ async def test_a_user_that_may_not_update_streams(
     assert warned(log) == []
 
 
+@dataclass(frozen=True)
+class Versioned:
+    """As much of a link as the keeper of schemas asks before it sends anything."""
+
+    info: ServerInfo
+
+
 @pytest.mark.parametrize(
     ("version", "keeps"),
     [
@@ -306,7 +314,15 @@ async def test_a_user_that_may_not_update_streams(
     ],
 )
 def test_servers_that_forget_metadata(version: str, keeps: bool) -> None:
-    assert _schemas._keeps_metadata(version) is keeps
+    link: Any = Versioned(ServerInfo(version=version))
+    found = _schemas.SchemaKeeper(link).missing_in({}, event_of("user.created", Old))
+    assert bool(found) is keeps
+
+
+def test_a_schema_of_a_stranger_is_not_compared_without_end() -> None:
+    large = json.dumps({"enum": ["x" * 70_000]})
+    found = verdict({SCHEMA: large}, event_of("user.created", Old).schema_metadata)
+    assert "more than" in found.unknown
 
 
 # Serializers of users

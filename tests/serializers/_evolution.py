@@ -201,6 +201,17 @@ def _may_have(kind: str, parts: tuple[Shape, ...]) -> bool:
 def relatives(shape: Shape) -> list[Shape]:
     """Shapes that are a little wider or narrower, and others."""
     found = [plain("any"), plain("str", None, None), plain("int", None, None), plain("float")]
+    found += _relatives_of(shape)
+    if group_of(shape) not in (None, "none"):
+        found += [Shape("union", (shape, plain("none")))] * 3
+    return [each for each in found if "tag" not in shape.options or "tag" in each.options] or [
+        shape
+    ]
+
+
+def _relatives_of(shape: Shape) -> list[Shape]:
+    """Those of its own kind."""
+    found: list[Shape] = []
     match shape.kind:
         case "int" | "str":
             low, high = shape.options
@@ -231,11 +242,7 @@ def relatives(shape: Shape) -> list[Shape]:
             found += [plain("datetime"), plain("aware"), plain("naive")]
         case _:
             pass
-    if group_of(shape) not in (None, "none"):
-        found += [Shape("union", (shape, plain("none")))] * 3
-    return [each for each in found if "tag" not in shape.options or "tag" in each.options] or [
-        shape
-    ]
+    return found
 
 
 # Types of msgspec
