@@ -230,6 +230,7 @@ def limited(kind: Any, **limits: Any) -> Any:
         (Priced, Money, ["is not taken any more - at `$.currency`"]),
         (Money, Priced, []),
         (int | float, limited(int, ge=0) | float, ["`minimum` is 0 now, and was nothing - at `$`"]),
+        (Literal[1] | float, Literal[1, 2] | float, []),
         (int, limited(int, ge=0) | float, ["`minimum` is 0 now, and was nothing - at `$`"]),
         (Literal[1], limited(int, le=0) | float, ["may be 1, and must be an integer now - at `$`"]),
         (float, limited(int, ge=0) | float, ["`minimum` is 0 now, and was nothing - at `$`"]),

@@ -125,12 +125,7 @@ class _Comparison:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise TooLargeError
-        options = self._new.options(new)
-        found = [
-            each
-            for option in self._old.options(old)
-            for each in self._misfits(option, options, path)
-        ]
+        found = list(self._misfits(self._old.options(old), self._new.options(new), path))
         self._depth -= 1
         if found:
             # What was found to fit meanwhile may have relied on it.
@@ -138,18 +133,16 @@ class _Comparison:
                 self._fitting.popitem()
         return found
 
-    def _misfits(self, old: Option, options: list[Option], path: str) -> list[Break]:
-        """Compare one option with all that there are now."""
-        whole = [option for option in options if _is_whole(option)]
-        if whole and _is_whole(old):
-            # A decoder that has a place for whole numbers does not look for another one.
-            options = whole
-        elif whole and old.type == "number":
-            # Some numbers are whole.
-            found = self._misfits_among(dataclasses.replace(old, type="integer"), whole, path)
-            if found:
-                return found
-        return self._misfits_among(old, options, path)
+    def _misfits(self, olds: list[Option], news: list[Option], path: str) -> Iterator[Break]:
+        """Compare each option with all that there are now."""
+        # A decoder that has a place for whole numbers does not look for another one.
+        whole = [option for option in news if _is_whole(option)]
+        may_be_whole = whole and not any(map(_is_whole, olds))
+        for old in olds:
+            yield from self._misfits_among(old, whole if whole and _is_whole(old) else news, path)
+            if may_be_whole and old.type == "number":
+                integer = dataclasses.replace(old, type="integer")
+                yield from self._misfits_among(integer, whole, path)
 
     def _misfits_among(self, old: Option, options: list[Option], path: str) -> list[Break]:
         """Compare one option with some; the best of them counts."""
