@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import os
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict, defaultdict, deque
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
@@ -296,7 +296,7 @@ def same(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(any(same(a, b) for b in other) for a in one)
     if isinstance(one, dict):
         return same(list(one.items()), list(other.items()))
-    if isinstance(one, list | tuple):
+    if isinstance(one, list | tuple | deque):
         return len(one) == len(other) and all(map(same, one, other))
     names = [
         *getattr(one, "__struct_fields__", ()),

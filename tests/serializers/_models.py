@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypedDict, TypeVar
@@ -160,6 +160,7 @@ class Person(pydantic.BaseModel):
     by_number: dict[int, Address] = {}
     anything: Any = None
     host: ipaddress.IPv4Address | None = None
+    queue: deque[int] = deque()
     _token: int = pydantic.PrivateAttr(default=0)
 
 
@@ -278,7 +279,7 @@ INVOICES = st.builds(
     MOMENTS_OF_OURS,
     st.dictionaries(st.text(), st.integers(0, 9), max_size=2).map(Counter),
     st.dictionaries(st.text(), st.integers(0, 9), max_size=2).map(OrderedDict),
-    st.dictionaries(EMAILS, st.lists(st.floats(allow_nan=False, width=32).map(Ratio)), max_size=2),
+    st.dictionaries(EMAILS, st.lists(st.floats(-9, 9).map(Ratio)), max_size=2),
 )
 
 # Each schema with messages that must come back as they went; an emit may refuse others.
@@ -311,6 +312,7 @@ SUBCLASSES: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     "datetime": (Moment, MOMENTS_OF_OURS),
     "date": (Day, st.dates().map(lambda day: Day(day.year, day.month, day.day))),
     "Counter": (Counter[str], st.dictionaries(st.text(), st.integers(0, 9)).map(Counter)),
+    "in a union": (Email | int | list[Email] | None, EMAILS | INT64 | st.lists(EMAILS)),
     "in a list": (list[Email | None], st.lists(EMAILS | st.none(), max_size=2)),
 }
 MODELS: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
@@ -353,6 +355,7 @@ ODD: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
             anything=ANYTHING,
             ratio=st.floats() | INTEGERS,
             raw=st.binary(),
+            queue=st.lists(st.integers() | st.booleans()).map(deque),
         ),
     ),
     "any content": (Wrapped[Any], st.builds(Wrapped[Any], content=ANYTHING)),

@@ -621,7 +621,7 @@ class Mixed(Enum):
         (dict[bool, str], "bool"),
         (dict[None, str], "none"),
         (dict[frozenset[int], str], "frozenset"),
-        (Point | UserId, "UserId"),
+        (list[int] | tuple[int, ...] | Point, "array-like"),
         (list[int] | set[int], "array-like"),
         (bytearray, "bytearray"),
         (memoryview, "memoryview"),

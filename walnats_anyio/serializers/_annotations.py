@@ -64,7 +64,7 @@ def evaluate(annotations: dict[str, Any], kind: type) -> dict[str, Any]:
         NameError: one names something that is not there; the message says what to do.
     """
     known: dict[str, Any] = {parameter.__name__: parameter for parameter in _parameters(kind)}
-    known |= _local_names(kind) | {kind.__name__: kind}
+    known |= local_names(kind) | {kind.__name__: kind}
     module = sys.modules.get(kind.__module__)
     # A class of its own, so that the bases are left out, which may come from other functions.
     own = {"__annotations__": annotations, "__module__": kind.__module__}
@@ -88,7 +88,7 @@ def _parameters(kind: type) -> tuple[Any, ...]:
     return parameters
 
 
-def _local_names(kind: type) -> dict[str, Any]:
+def local_names(kind: type) -> dict[str, Any]:
     """Find the local variables of the functions that a class is defined in, outermost first."""
     within = {
         kind.__qualname__[:end]

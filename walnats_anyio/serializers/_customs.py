@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import typing
 from collections import Counter, defaultdict
@@ -11,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from walnats_anyio.serializers._annotations import evaluate
+from walnats_anyio.serializers._annotations import evaluate, has_fields
 from walnats_anyio.serializers._choice import is_choice
 from walnats_anyio.serializers._difference import class_of
 from walnats_anyio.serializers._wire import Hook, Wire
@@ -38,6 +39,13 @@ def base_of(kind: Any) -> type | None:
     if not isinstance(kind, type) or issubclass(kind, defaultdict):
         return None  # the function that makes defaults would be lost
     return next((base for base in _BASES if issubclass(kind, base)), None)
+
+
+def is_subclass(kind: Any) -> bool:
+    """Whether it is a subclass of `str` and the like that msgspec hands over."""
+    if kind in _BASES or has_fields(kind) or base_of(kind) is None:
+        return False
+    return kind is not bool and not issubclass(kind, enum.Enum)
 
 
 def is_known(kind: Any) -> bool:

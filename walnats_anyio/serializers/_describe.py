@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -12,6 +12,9 @@ from walnats_anyio.serializers._json_schema import REF_TEMPLATE
 
 _UNKNOWN = object()
 """In place of a default that cannot be written as JSON: it is left out."""
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _PLACE = "walnats:place"
 """The key of what is put in first where the description of another type belongs."""
@@ -62,22 +65,20 @@ class _Filler:
         self._within: list[int] = []
 
     def fill(self, part: Any) -> Any:
-        match part:
-            case list() | tuple():
-                return [self.fill(each) for each in part]
-            case dict():
-                return self._fill_object(part)
-            case _:
-                return _plain(part)
+        if isinstance(part, list | tuple):
+            return [self.fill(each) for each in cast("Sequence[Any]", part)]
+        if isinstance(part, dict):
+            return self._fill_object(cast("dict[str, Any]", part))
+        return _plain(part)
 
-    def _fill_object(self, part: dict[str, Any]) -> Any:
-        if _PLACE in part:
-            options = [self._at(place) for place in part[_PLACE]]
-            if not options:
-                return {}
-            return options[0] if len(options) == 1 else {"anyOf": options}
-        filled = {key: self.fill(each) for key, each in part.items()}
-        return {key: each for key, each in filled.items() if each is not _UNKNOWN}
+    def _fill_object(self, part: dict[str, Any]) -> dict[str, Any]:
+        options = [self._at(place) for place in part.get(_PLACE, ())]
+        filled = {key: self.fill(each) for key, each in part.items() if key != _PLACE}
+        # Beside the description of a union or a subclass there may be a default, or a title.
+        rest = {key: each for key, each in filled.items() if each is not _UNKNOWN}
+        if len(options) > 1:
+            return {"anyOf": options} | rest
+        return options[0] | rest if options else rest
 
     def _at(self, place: int) -> Any:
         if place in self._within:

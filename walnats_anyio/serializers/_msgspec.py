@@ -10,13 +10,13 @@ from msgspec import inspect
 
 from walnats_anyio.serializers._adapt import Adapted, adapt, one_at_a_time
 from walnats_anyio.serializers._base import Serializer
-from walnats_anyio.serializers._classes import classes_of, describe, unwrap
+from walnats_anyio.serializers._classes import classes_of, unwrap
 from walnats_anyio.serializers._customs import DECODE_HOOKS, encode_hook
 from walnats_anyio.serializers._describe import described
 from walnats_anyio.serializers._difference import difference
 from walnats_anyio.serializers._exact import exact_test, never
 from walnats_anyio.serializers._msgspec_schema import msgspec_schema
-from walnats_anyio.serializers._schema import inspect_schema
+from walnats_anyio.serializers._schema import describe, inspect_schema
 from walnats_anyio.serializers._wire import Wire
 
 if TYPE_CHECKING:
