@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 from walnats_anyio.serializers._base import Codec, DecodeError, EncodeError, Serializer
 from walnats_anyio.serializers._bytes import BytesSerializer
 from walnats_anyio.serializers._datetime import DatetimeSerializer
+from walnats_anyio.serializers._gzip import GZipSerializer
+from walnats_anyio.serializers._hmac import HMACSerializer
 from walnats_anyio.serializers._json_schema import json_schema
 from walnats_anyio.serializers._msgspec import MsgspecSerializer
 from walnats_anyio.serializers._optional import OPTIONAL, load
 from walnats_anyio.serializers._registry import get_serializer
 
 if TYPE_CHECKING:
+    from walnats_anyio.serializers._fernet import FernetSerializer
+    from walnats_anyio.serializers._marshmallow import MarshmallowSerializer
+    from walnats_anyio.serializers._protobuf import ProtobufSerializer
     from walnats_anyio.serializers._pydantic import PydanticSerializer
 
 __all__ = [
@@ -21,7 +26,12 @@ __all__ = [
     "DatetimeSerializer",
     "DecodeError",
     "EncodeError",
+    "FernetSerializer",
+    "GZipSerializer",
+    "HMACSerializer",
+    "MarshmallowSerializer",
     "MsgspecSerializer",
+    "ProtobufSerializer",
     "PydanticSerializer",
     "Serializer",
     "get_serializer",

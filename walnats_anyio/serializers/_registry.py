@@ -55,6 +55,7 @@ def _what_works() -> str:
     optional = "; ".join(
         f"{needs.schemas} with pip install 'walnats-anyio[{needs.extra}]'"
         for needs in OPTIONAL.values()
+        if needs.schemas
     )
     return (
         "What works: msgspec Structs, dataclasses, attrs classes, TypedDict, numbers, text, bytes,"
@@ -65,6 +66,6 @@ def _what_works() -> str:
 def _candidates() -> Iterator[type[Serializer[Any]]]:
     # Whoever has a schema of an optional package has imported the package.
     for name, needs in OPTIONAL.items():
-        if needs.package in sys.modules:
+        if needs.schemas and needs.package in sys.modules:
             yield load(name)
     yield from _BUILT_IN
