@@ -66,7 +66,7 @@ def set_fields(message: Message) -> list[str]:
     return [field.name for field, _ in message.ListFields()]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(orders())
 def test_what_goes_out_comes_back(order: Any) -> None:
     serializer = get_serializer(Order)
@@ -81,7 +81,7 @@ def test_what_goes_out_comes_back(order: Any) -> None:
     assert serializer.encode(back) == data
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(orders())
 def test_the_json_schema_describes_the_json_of_protobuf(order: Any) -> None:
     schema = json_schema(ProtobufSerializer(Order))
@@ -236,7 +236,7 @@ def test_a_nan_arrives() -> None:
     assert back.weight != back.weight
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.binary())
 def test_rubbish_is_a_value_error_or_a_message(data: bytes) -> None:
     serializer = get_serializer(Order)
@@ -248,7 +248,9 @@ def test_rubbish_is_a_value_error_or_a_message(data: bytes) -> None:
 
 
 def test_bad_data_names_the_event_and_the_cause() -> None:
-    with pytest.raises(DecodeError, match=r"'opened' takes Timestamp.* \(8 bytes\).*'google.protobuf"):
+    with pytest.raises(
+        DecodeError, match=r"'opened' takes Timestamp.* \(8 bytes\).*'google.protobuf"
+    ):
         Event("opened", Timestamp).decode(b'{"id":1}')
 
 

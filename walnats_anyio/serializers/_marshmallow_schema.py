@@ -24,6 +24,7 @@ def schema_of(schema: marshmallow.Schema) -> dict[str, Any]:
     spec = APISpec("", "", _OPENAPI, plugins=[plugin])
     # Set by `APISpec`, which has just been made.
     converter = cast("Any", plugin.converter)
+    converter.add_attribute_function(_number_as_text)
     described = {
         **converter.resolve_nested_schema(schema),
         "$defs": spec.to_dict()["components"]["schemas"],
@@ -31,6 +32,13 @@ def schema_of(schema: marshmallow.Schema) -> dict[str, Any]:
     # Choices of a field may be any objects.
     plain = json.loads(json.dumps(described, default=str))
     return cast("dict[str, Any]", _moved(plain))
+
+
+def _number_as_text(_converter: object, field: object, ret: dict[str, Any], **_: Any) -> Any:
+    """Correct the type of numbers that are written as text, which apispec takes for numbers."""
+    if not getattr(field, "as_string", False):
+        return {}
+    return {"type": ["string", "null"] if "null" in ret.get("type", ()) else "string"}
 
 
 class _Names:
