@@ -28,8 +28,10 @@ message_type {
   field { name: "customer" number: 5 type: TYPE_STRING label: LABEL_OPTIONAL }
   field { name: "raw" number: 6 type: TYPE_BYTES label: LABEL_OPTIONAL }
   field { name: "gift" number: 7 type: TYPE_BOOL label: LABEL_OPTIONAL }
-  field { name: "status" number: 8 type: TYPE_ENUM type_name: ".wa_shop.Status" label: LABEL_OPTIONAL }
-  field { name: "lines" number: 9 type: TYPE_MESSAGE type_name: ".wa_shop.Line" label: LABEL_REPEATED }
+  field { name: "status" number: 8 type: TYPE_ENUM type_name: ".wa_shop.Status"
+          label: LABEL_OPTIONAL }
+  field { name: "lines" number: 9 type: TYPE_MESSAGE type_name: ".wa_shop.Line"
+          label: LABEL_REPEATED }
   field { name: "codes" number: 10 type: TYPE_SINT64 label: LABEL_REPEATED }
   field { name: "stock" number: 11 type: TYPE_MESSAGE type_name: ".wa_shop.Order.StockEntry"
           label: LABEL_REPEATED }

@@ -151,7 +151,7 @@ def test_other_schemas_are_refused(schema: Any) -> None:
 
 @pytest.mark.parametrize("message", [None, b"", Struct(), Timestamp, 5])
 def test_other_messages_are_refused(message: Any) -> None:
-    with pytest.raises(EncodeError, match="'opened'.* expected Timestamp, got "):
+    with pytest.raises(EncodeError, match=r"'opened'.* expected Timestamp, got "):
         Event("opened", Timestamp).encode(message)
 
 
@@ -222,7 +222,7 @@ def test_what_nobody_can_decode_is_refused() -> None:
     """Protobuf writes messages nested as deep as you like, and reads 100 levels."""
     event: Any = Event("nested", Order)
     assert event.decode(event.encode(nested(98))) == nested(98)
-    with pytest.raises(EncodeError, match="'nested'.* nobody could decode it"):
+    with pytest.raises(EncodeError, match=r"'nested'.* nobody could decode it"):
         event.encode(nested(101))
     unchecked = ProtobufSerializer(Order, check=False)
     data = unchecked.encode(nested(101))

@@ -1,4 +1,4 @@
-"""Compressed, encrypted and signed messages arrive as they are; whatever else arrives is refused."""
+"""Compressed, encrypted and signed messages arrive as they are; all else is refused."""
 
 from __future__ import annotations
 

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from walnats_anyio.serializers._base import Codec, DecodeError, EncodeError, Serializer
 from walnats_anyio.serializers._bytes import BytesSerializer
+from walnats_anyio.serializers._dataclass import DataclassSerializer
 from walnats_anyio.serializers._datetime import DatetimeSerializer
 from walnats_anyio.serializers._gzip import GZipSerializer
 from walnats_anyio.serializers._hmac import HMACSerializer
 from walnats_anyio.serializers._json_schema import json_schema
-from walnats_anyio.serializers._msgspec import MsgspecSerializer
+from walnats_anyio.serializers._msgspec import MessagePackSerializer, MsgspecSerializer
 from walnats_anyio.serializers._optional import OPTIONAL, load
+from walnats_anyio.serializers._primitive import PrimitiveSerializer
 from walnats_anyio.serializers._registry import get_serializer
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BytesSerializer",
     "Codec",
+    "DataclassSerializer",
     "DatetimeSerializer",
     "DecodeError",
     "EncodeError",
@@ -30,7 +33,9 @@ __all__ = [
     "GZipSerializer",
     "HMACSerializer",
     "MarshmallowSerializer",
+    "MessagePackSerializer",
     "MsgspecSerializer",
+    "PrimitiveSerializer",
     "ProtobufSerializer",
     "PydanticSerializer",
     "Serializer",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
-from msgspec import inspect
 
+from walnats_anyio.serializers._adapt import unwrap
 from walnats_anyio.serializers._base import Serializer
-from walnats_anyio.serializers._schema import describe, inspect_schema
+from walnats_anyio.serializers._difference import difference
+from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing import Self
@@ -29,11 +31,11 @@ class DatetimeSerializer(Serializer[T]):
     moment.
 
     Raises:
-        TypeError: the schema is neither `datetime` nor `date`.
+        TypeError: the schema is neither `datetime` nor `date`, nor a subclass of them.
     """
 
     schema: TypeForm[T]
-    """`datetime` or `date`. `Annotated[datetime, Meta(tz=True)]` takes only moments with a time
+    """`datetime`, `date`, or a subclass. `Annotated[datetime, Meta(tz=True)]` takes only moments with a time
     zone, `Meta(tz=False)` only those without."""
 
     _class: type[T] = dataclasses.field(init=False, repr=False, compare=False)
@@ -47,19 +49,17 @@ class DatetimeSerializer(Serializer[T]):
     @classmethod
     def new(cls, schema: TypeForm[Any], /) -> Self | None:
         """Make the serializer of a `datetime` or a `date`. None: the schema is something else."""
-        info = inspect_schema(schema)
-        return cls(schema) if isinstance(info, inspect.DateTimeType | inspect.DateType) else None
+        kind = unwrap(schema)
+        return cls(schema) if isinstance(kind, type) and issubclass(kind, date) else None
 
     def __post_init__(self) -> None:
-        info = inspect_schema(self.schema)
-        if not isinstance(info, inspect.DateTimeType | inspect.DateType):
+        kind = unwrap(self.schema)
+        if not isinstance(kind, type) or not issubclass(kind, date):
             raise TypeError(
                 f"DatetimeSerializer takes datetime or date, not {describe(self.schema)}"
             )
-        zoned = info.tz if isinstance(info, inspect.DateTimeType) else None
-        cls = datetime if isinstance(info, inspect.DateTimeType) else date
-        object.__setattr__(self, "_class", cls)
-        object.__setattr__(self, "_zoned", zoned)
+        object.__setattr__(self, "_class", kind)
+        object.__setattr__(self, "_zoned", _zone_of(self.schema))
 
     def encode(self, message: T) -> bytes:
         """Turn a moment or a date into text.
@@ -67,13 +67,19 @@ class DatetimeSerializer(Serializer[T]):
         Raises:
             TypeError: the message is of another class. One of a subclass would arrive as the
                 schema's class.
-            ValueError: the schema says that it has a time zone, or that it has none.
+            ValueError: the schema says that it has a time zone, or that it has none; or, of a
+                subclass, it would not arrive as it is.
         """
         if type(message) is not self._class:
             kind: type[Any] = type(message)
             raise TypeError(f"expected {self._class.__name__}, got {kind.__qualname__}")
         self._check_zone(message)
-        return message.isoformat().encode()
+        data = message.isoformat().encode()
+        if self._class not in (datetime, date):
+            found = difference(message, self.decode(data))
+            if found is not None:
+                raise ValueError(found)
+        return data
 
     def decode(self, data: bytes) -> T:
         """Turn text into a moment or a date.
@@ -91,3 +97,20 @@ class DatetimeSerializer(Serializer[T]):
             return
         if (message.utcoffset() is not None) is not self._zoned:
             raise ValueError(f"expected one {'with' if self._zoned else 'without'} a time zone")
+
+    def json_schema(self) -> dict[str, Any]:
+        """Describe the text, which is not JSON: it has no quotes."""
+        if not issubclass(self._class, datetime):
+            return {"type": "string", "format": "date"}
+        # A "date-time" of JSON Schema has a time zone.
+        return {"type": "string"} | ({"format": "date-time"} if self._zoned else {})
+
+
+def _zone_of(schema: Any) -> bool | None:
+    """Look for what `Annotated` says about time zones."""
+    while typing.get_origin(schema) is typing.Annotated:
+        for each in schema.__metadata__:
+            if isinstance(each, msgspec.Meta) and each.tz is not None:
+                return each.tz
+        schema = schema.__origin__
+    return None

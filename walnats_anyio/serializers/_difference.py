@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, time
-from enum import Enum
 from math import isfinite
 from types import NoneType
 from typing import Any, NamedTuple, cast
@@ -47,15 +47,21 @@ def _compare(sent: Any, back: Any) -> _Found | None:
         return compare(sent, back)
     names = fields_of(kind)
     if names is not None:
-        return _objects(sent, back, names)
+        found = _objects(sent, back, names)
+        return _models(sent, back) if found is None and is_model(kind) else found
     if _is_without_equality(kind):
         return _objects(sent, back, tuple(dict.fromkeys([*vars(sent), *vars(back)])))
-    return _plainly(sent, back)
+    return _others(sent, back)
+
+
+def is_model(kind: type[Any]) -> bool:
+    """Whether it is a model of pydantic v2; asked without importing pydantic."""
+    return hasattr(kind, "__pydantic_private__")
 
 
 def _is_without_equality(kind: type[Any]) -> bool:
     # What a post_load method of marshmallow makes is often of a class that is equal to nothing.
-    if kind.__module__ == "builtins" or issubclass(kind, type | Enum):
+    if kind.__module__ == "builtins" or issubclass(kind, type | enum.Enum):
         return False
     return kind.__eq__ is object.__eq__ and kind.__dictoffset__ != 0
 
@@ -76,6 +82,8 @@ def _fields_of(kind: Any) -> Any:
         return kind.__struct_fields__
     if dataclasses.is_dataclass(kind):
         return tuple(field.name for field in dataclasses.fields(kind))
+    if is_model(kind):
+        return tuple(kind.__pydantic_fields__)
     if tuple in kind.__mro__:
         return getattr(kind, "_fields", None)
     attributes: tuple[Any, ...] | None = getattr(kind, "__attrs_attrs__", None)
@@ -101,6 +109,29 @@ def _shown(value: Any) -> str:
 
 def _plainly(sent: Any, back: Any) -> _Found | None:
     return None if sent is back or sent == back else _differs(sent, back)
+
+
+def _others(sent: Any, back: Any) -> _Found | None:
+    """Compare what is of no class known here, perhaps derived from one that is."""
+    base = next((base for base in class_of(sent).__mro__ if base in _COMPARED), None)
+    if base is None or isinstance(sent, enum.Enum):
+        return _plainly(sent, back)
+    found = _COMPARED[base](sent, back)
+    if found is not None:
+        return found
+    # Attributes besides the value. Slots, where there are some, come as a tuple of two.
+    if _compare(sent.__getstate__(), back.__getstate__()) is not None:
+        return _Found("", f"the attributes of this {class_of(sent).__qualname__} would be lost")
+    return None
+
+
+def _models(sent: Any, back: Any) -> _Found | None:
+    """Compare two models of pydantic: what they hold besides their fields counts as well."""
+    for name in ("__pydantic_private__", "__pydantic_extra__"):
+        found = _compare(getattr(sent, name), getattr(back, name))
+        if found is not None:
+            return found
+    return None
 
 
 def _objects(sent: Any, back: Any, names: tuple[str, ...]) -> _Found | None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from walnats_anyio.serializers._base import Serializer
 from walnats_anyio.serializers._bytes import BytesSerializer
+from walnats_anyio.serializers._dataclass import DataclassSerializer
 from walnats_anyio.serializers._datetime import DatetimeSerializer
 from walnats_anyio.serializers._msgspec import MsgspecSerializer
 from walnats_anyio.serializers._optional import OPTIONAL, load
+from walnats_anyio.serializers._primitive import PrimitiveSerializer
 from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ T = TypeVar("T")
 _BUILT_IN: tuple[type[Serializer[Any]], ...] = (
     BytesSerializer,
     DatetimeSerializer,
+    PrimitiveSerializer,
+    DataclassSerializer,
     MsgspecSerializer,
 )
 """In the order in which they are asked; the first that takes the schema is used."""

@@ -9,6 +9,10 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import inspect
 
+from walnats_anyio.serializers._annotations import is_typed_dict
+from walnats_anyio.serializers._customs import is_known, parts_of
+from walnats_anyio.serializers._wire import Wire
+
 # What can be in JSON as the key of an object.
 _NO_KEYS = (
     inspect.BoolType,
@@ -28,28 +32,39 @@ def describe(schema: object) -> str:
     return schema.__qualname__ if isinstance(schema, type) else str(schema)
 
 
-def inspect_schema(schema: object) -> inspect.Type:
+def inspect_schema(schema: object, wire: Wire, name: str) -> tuple[inspect.Type, frozenset[type]]:
     """Find out what msgspec makes of a schema, all the way down.
 
+    Returns:
+        What it is, and the classes in it that msgspec hands over to hooks.
+
     Raises:
-        TypeError: it, or a part of it, is nothing that msgspec can write as JSON and read back.
+        TypeError: it, or a part of it, is nothing that can be written and read back.
     """
-    try:
-        info = inspect.type_info(schema)
-    except Exception as error:
-        raise TypeError(
-            f"no serializer for the schema {describe(schema)}: {error};"
-            " use a type msgspec supports, or pass `serializer=`"
-        ) from error
-    for part in _parts(info):
-        problem = _problem(part)
-        if problem:
+    customs: set[type] = set()
+    infos: list[inspect.Type] = []
+    schemas = [schema]
+    # What is handed over is a schema itself, and may hand over more.
+    for each in schemas:
+        try:
+            infos.append(inspect.type_info(each))
+        except Exception as error:
             raise TypeError(
-                f"no serializer for the schema {describe(schema)}: {problem};"
-                " use a msgspec.Struct, a dataclass or another type msgspec supports,"
-                " or pass `serializer=`"
-            )
-    return info
+                f"no serializer for the schema {name}: {error};"
+                " use a type msgspec supports, or pass `serializer=`"
+            ) from error
+        for part in _parts(infos[-1]):
+            problem = _problem(part, wire)
+            if problem:
+                raise TypeError(
+                    f"no serializer for the schema {name}: {problem};"
+                    " use a msgspec.Struct, a dataclass or another type msgspec supports,"
+                    " or pass `serializer=`"
+                )
+            if isinstance(part, inspect.CustomType) and part.cls not in {object, *customs}:
+                customs.add(part.cls)
+                schemas.extend(parts_of(part.cls))
+    return infos[0], frozenset(customs)
 
 
 def _parts(root: inspect.Type) -> Iterator[inspect.Type]:
@@ -88,18 +103,19 @@ def _children(part: inspect.Type) -> list[inspect.Type]:
             return []
 
 
-def _problem(part: inspect.Type) -> str | None:
+def _problem(part: inspect.Type, wire: Wire) -> str | None:
     match part:
-        case inspect.CustomType() if part.cls is not object:
-            return f"{describe(part.cls)} cannot be written as JSON and read back"
+        case inspect.CustomType() if part.cls is not object and not is_known(part.cls):
+            return f"{describe(part.cls)} cannot be written as {wire.value} and read back"
         case inspect.StructType() if part.cls is msgspec.Struct:
             return "msgspec.Struct itself has no fields, and none of a subclass would be read back"
         case inspect.DataclassType():
             return _private_problem(part)
-        case inspect.ExtType():
+        case inspect.ExtType() if wire is Wire.JSON:
             return "Ext belongs to MessagePack, not to JSON"
-        case inspect.DictType() if isinstance(part.key_type, _NO_KEYS):
-            return f"a key of a JSON object cannot be a {type(part.key_type).__name__[:-4].lower()}"
+        case inspect.DictType() if wire is Wire.JSON and isinstance(part.key_type, _NO_KEYS):
+            kind = type(part.key_type).__name__[:-4].lower()
+            return f"a key of a JSON object cannot be a {kind} (MessagePackSerializer takes it)"
         case _:
             return None
 
@@ -135,9 +151,9 @@ def classes_of(schema: typing.Any) -> tuple[type, ...]:
         return classes_of(schema.__supertype__)
     if hasattr(schema, "__value__"):  # a `type X = ...` statement, Python 3.12
         return classes_of(schema.__value__)
-    if isinstance(inspect.type_info(schema), inspect.TypedDictType):
-        return (dict,)
     outer = origin or schema
+    if is_typed_dict(outer):
+        return (dict,)
     try:
         isinstance(None, outer)
     except TypeError:  # not a class, or one like `Any` that nothing can be an instance of

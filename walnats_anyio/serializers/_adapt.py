@@ -1,0 +1,161 @@
+"""Making schemas that msgspec does not take as they are into such that it takes.
+
+Theory of operation. Two kinds of schemas are valid Python, and refused by msgspec: those with a
+class whose annotations only a function can evaluate, and unions of several dataclasses (or attrs
+classes, or TypedDicts). msgspec reads the annotations of a class when it makes a decoder of it. So
+for that moment the annotations are replaced: by their values, with a `Choice` in place of such a
+union. Afterwards the class is as it was; the decoder keeps what it has read.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import contextlib
+import dataclasses
+import threading
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import inspect
+
+from walnats_anyio.serializers._annotations import (
+    annotated_bases,
+    annotations_of,
+    has_fields,
+    is_object_class,
+)
+from walnats_anyio.serializers._choice import Choice
+
+_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+
+_replacing = threading.RLock()
+"""One schema at a time: classes are shared."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Adapted:
+    """A schema that msgspec takes, within `in_place`."""
+
+    schema: Any
+    """With choices for unions; the schema itself where it has none of its own."""
+
+    annotations: dict[type, dict[str, Any]]
+    """What its classes have in place of their own annotations. Empty: the schema needs nothing."""
+
+    choices: tuple[type[Choice], ...] = ()
+    """What stands for unions."""
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Replace the annotations of its classes for a moment."""
+        if not self.annotations:
+            yield
+            return
+        with _replacing:
+            before = {kind: kind.__annotations__ for kind in self.annotations}
+            try:
+                for kind, replaced in self.annotations.items():
+                    _set(kind, replaced)
+                yield
+            finally:
+                for kind, own in before.items():
+                    _set(kind, own)
+
+
+def _set(kind: type, annotations: dict[str, Any]) -> None:
+    kind.__annotations__ = annotations
+    # What msgspec has found out about the class it keeps there, for the next decoder.
+    if "__msgspec_cache__" in kind.__dict__:
+        del kind.__msgspec_cache__  # type: ignore[attr-defined]  # it is there
+
+
+def adapt(schema: Any) -> Adapted:
+    """Make a schema fit for msgspec, where that is possible.
+
+    Raises:
+        NameError: an annotation names something that is not there.
+    """
+    try:
+        inspect.type_info(schema)
+    except (NameError, TypeError):
+        adapter = _Adapter()
+        adapted = adapter.adapt(schema)
+        return Adapted(adapted, adapter.annotations, tuple(adapter.choices))
+    except Exception:  # noqa: BLE001 - msgspec's own words about it come later
+        pass
+    return Adapted(schema, {})
+
+
+def unwrap(schema: Any) -> Any:
+    """Look through `Annotated`, `NewType` and `type X = ...` at what they stand for."""
+    while True:
+        if typing.get_origin(schema) is typing.Annotated:
+            schema = schema.__origin__
+        elif isinstance(schema, typing.NewType):
+            schema = schema.__supertype__
+        elif hasattr(schema, "__value__"):
+            schema = schema.__value__
+        else:
+            return schema
+
+
+class _Adapter:
+    """Walks one schema, which may contain itself."""
+
+    def __init__(self) -> None:
+        self.annotations: dict[type, dict[str, Any]] = {}
+        self.choices: list[type[Choice]] = []
+        self._aliases: set[int] = set()
+
+    def adapt(self, part: Any) -> Any:
+        if hasattr(part, "__value__"):
+            return self._alias(part)
+        if has_fields(part):
+            self._class(part)
+            return part
+        origin = typing.get_origin(part)
+        if origin is None or origin is typing.Literal:
+            return part
+        if origin is typing.Annotated:
+            inner = self.adapt(part.__origin__)
+            same = inner is part.__origin__
+            return part if same else typing.Annotated[(inner, *part.__metadata__)]
+        if has_fields(origin):
+            self._class(origin)
+        before = typing.get_args(part)
+        after = tuple(self.adapt(each) for each in before)
+        if origin in (typing.Union, types.UnionType):
+            return self._union(after)
+        unchanged = all(one is other for one, other in zip(before, after, strict=True))
+        return part if unchanged else origin[after]
+
+    def _alias(self, alias: Any) -> Any:
+        if id(alias) in self._aliases:
+            return alias
+        self._aliases.add(id(alias))
+        value = self.adapt(alias.__value__)
+        return alias if value is alias.__value__ else value
+
+    def _class(self, kind: type) -> None:
+        for base in annotated_bases(kind):
+            if base not in self.annotations:
+                self.annotations[base] = {}  # it may contain itself
+                own = annotations_of(base)
+                self.annotations[base] = {name: self.adapt(part) for name, part in own.items()}
+
+    def _union(self, options: tuple[Any, ...]) -> Any:
+        kinds = [_class_of(option) for option in options]
+        objects = [kind for kind in kinds if is_object_class(kind)]
+        others = [kind for kind in kinds if kind in _MAPPINGS or hasattr(kind, "__struct_fields__")]
+        if not objects or len(objects) + len(others) < 2:
+            return typing.Union[options]
+        choice = Choice.of(tuple(option for option in options if option is not types.NoneType))
+        self.choices.append(choice)
+        return typing.Union[choice, None] if types.NoneType in options else choice
+
+
+def _class_of(option: Any) -> Any:
+    bare = unwrap(option)
+    return typing.get_origin(bare) or bare
