@@ -42,6 +42,9 @@ def test_classes_of_the_root_show_the_root() -> None:
         walnats_anyio.Priority.HIGH,
         serializers.MsgspecSerializer(int),
         serializers.BytesSerializer(),
+        serializers.GZipSerializer(int),
+        serializers.HMACSerializer(int, key=b"secret"),
+        serializers.FernetSerializer(int, key=b"c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LTEyMzQ="),
     ],
     ids=repr,
 )

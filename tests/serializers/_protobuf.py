@@ -100,8 +100,7 @@ def _loaded() -> descriptor_pool.DescriptorPool:
     from google.protobuf import struct_pb2, timestamp_pb2
 
     pool = descriptor_pool.Default()
-    assert struct_pb2.DESCRIPTOR
-    assert timestamp_pb2.DESCRIPTOR
+    assert {struct_pb2.DESCRIPTOR.package, timestamp_pb2.DESCRIPTOR.package} == {"google.protobuf"}
     for text in (PROTO3, PROTO2):
         file = text_format.Parse(text, descriptor_pb2.FileDescriptorProto())
         pool.AddSerializedFile(file.SerializeToString())

@@ -20,7 +20,6 @@ from walnats_anyio.serializers import (
     DecodeError,
     EncodeError,
     GZipSerializer,
-    MsgspecSerializer,
     ProtobufSerializer,
     get_serializer,
     json_schema,
@@ -267,4 +266,4 @@ def test_inside_a_wrapper() -> None:
     assert wrapped == GZipSerializer(Timestamp, ProtobufSerializer(Timestamp))
     assert wrapped.decode(wrapped.encode(Timestamp(seconds=5))) == Timestamp(seconds=5)
     assert json_schema(wrapped) == json_schema(ProtobufSerializer(Timestamp))
-    assert GZipSerializer(int).serializer == MsgspecSerializer(int)
+    assert GZipSerializer(int).serializer == get_serializer(int)

@@ -66,10 +66,7 @@ class Choice(metaclass=_ChoiceMeta):
             Option(
                 each,
                 _fields_of(each),
-                {
-                    wire: wire.library.Decoder(each, dec_hook=hook)
-                    for wire, hook in hooks.items()
-                },
+                {wire: wire.library.Decoder(each, dec_hook=hook) for wire, hook in hooks.items()},
             )
             for each in cls.types
         )

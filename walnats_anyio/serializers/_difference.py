@@ -59,7 +59,7 @@ def is_model(kind: type[Any]) -> bool:
     return hasattr(kind, "__pydantic_private__")
 
 
-def _is_without_equality(kind: type[Any]) -> bool:
+def _is_without_equality(kind: Any) -> bool:
     # What a post_load method of marshmallow makes is often of a class that is equal to nothing.
     if kind.__module__ == "builtins" or issubclass(kind, type | enum.Enum):
         return False

@@ -82,7 +82,7 @@ class MarshmallowSerializer(Serializer[Any]):
             ValueError: it would not be loaded, or would arrive as something else; the error says
                 where.
         """
-        data = self._made.dumps(message).encode()
+        data: bytes = self._made.dumps(message).encode()
         if self.check:
             self._check(message, data)
         return data
@@ -96,7 +96,7 @@ class MarshmallowSerializer(Serializer[Any]):
         try:
             return self._made.loads(data.decode())
         except marshmallow.ValidationError as error:
-            raise ValueError("; ".join(_told(error.normalized_messages()))) from error
+            raise ValueError("; ".join(_told(error.messages))) from error
 
     def json_schema(self) -> dict[str, Any] | None:
         """Describe what is written, as the package apispec does it for OpenAPI 3.1.

@@ -58,7 +58,8 @@ class _Names:
 def _moved(part: Any) -> Any:
     """The same with references to `$defs`."""
     if isinstance(part, list):
-        return [_moved(item) for item in cast("list[Any]", part)]
+        items: list[Any] = part
+        return [_moved(item) for item in items]
     if not isinstance(part, dict):
         return part
     moved: dict[str, Any] = {}

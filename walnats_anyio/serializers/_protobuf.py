@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from google.protobuf.message import DecodeError, EncodeError, Message
 
 from walnats_anyio.serializers._base import Serializer
-from walnats_anyio.serializers._protobuf_schema import schema_of
+from walnats_anyio.serializers._protobuf_schema import may_be_incomplete, schema_of
 from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
@@ -39,12 +39,17 @@ class ProtobufSerializer(Serializer[M]):
     refused: it costs about as much as encoding does. Messages nested 100 times and more are such.
     False leaves it at the class and the required fields."""
 
+    _may_be_incomplete: bool = dataclasses.field(init=False, repr=False, compare=False)
+    """Whether there are required fields to look for; to look costs as much as to decode."""
+
     def __post_init__(self) -> None:
         if not _is_message_class(self.schema):
             raise TypeError(
                 "ProtobufSerializer takes a class that protoc made from a `message`,"
                 f" not {describe(self.schema)}"
             )
+        incomplete = may_be_incomplete(cast("Any", self.schema).DESCRIPTOR)
+        object.__setattr__(self, "_may_be_incomplete", incomplete)
 
     @classmethod
     def new(cls, schema: TypeForm[Any], /) -> Self | None:
@@ -79,8 +84,9 @@ class ProtobufSerializer(Serializer[M]):
             message = cast("type[M]", self.schema).FromString(data)
         except DecodeError as error:
             raise ValueError(str(error)) from error
-        if not message.IsInitialized():
-            missing = ", ".join(message.FindInitializationErrors())
+        if self._may_be_incomplete and not message.IsInitialized():
+            # Every implementation has it; the published types do not.
+            missing = ", ".join(cast("Any", message).FindInitializationErrors())
             raise ValueError(f"required fields are missing: {missing}")
         return message
 
@@ -89,7 +95,7 @@ class ProtobufSerializer(Serializer[M]):
 
         Numbers of 64 bits may be text there, `bytes` are base64, enums are names.
         """
-        return schema_of(cast("type[M]", self.schema).DESCRIPTOR)
+        return schema_of(cast("Any", self.schema).DESCRIPTOR)
 
     def _check(self, message: M, data: bytes) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
@@ -56,6 +56,25 @@ def schema_of(descriptor: Descriptor) -> dict[str, Any]:
     return root | ({"$defs": parts.described} if parts.described else {})
 
 
+def may_be_incomplete(descriptor: Descriptor) -> bool:
+    """Whether a message may lack a required field, its own or one of a message inside it."""
+    # What an extension holds is not known here.
+    return any(
+        part.is_extendable or any(map(_is_required, part.fields)) for part in _reachable(descriptor)
+    )
+
+
+def _reachable(root: Descriptor) -> Iterator[Descriptor]:
+    seen: set[str] = set()
+    stack = [root]
+    while stack:
+        part = stack.pop()
+        if part.full_name not in seen:
+            seen.add(part.full_name)
+            yield part
+            stack += [field.message_type for field in part.fields if field.message_type is not None]
+
+
 class _Parts:
     """The messages inside one message, which may contain itself."""
 
@@ -107,7 +126,7 @@ def _is_label(name: str, label: int) -> Callable[[FieldDescriptor], bool]:
     def is_label(field: FieldDescriptor) -> bool:
         # Newer versions of protobuf have the first, and warn of the second.
         found = getattr(field, name, None)
-        return field.label == label if found is None else bool(found)
+        return getattr(field, "label", None) == label if found is None else bool(found)
 
     return is_label
 

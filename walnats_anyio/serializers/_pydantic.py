@@ -94,9 +94,7 @@ class PydanticSerializer(Serializer[T]):
         """
         try:
             # Fields of a wrong type are found by decoding them.
-            data = self._adapter.dump_json(
-                message, by_alias=True, round_trip=True, warnings=False
-            )
+            data = self._adapter.dump_json(message, by_alias=True, round_trip=True, warnings=False)
         except pydantic.ValidationError as error:
             raise ValueError(_told(error)) from None
         if self.check:
@@ -149,9 +147,7 @@ def _told(error: pydantic.ValidationError) -> str:
 
 
 def _path(location: Sequence[int | str]) -> str:
-    return "$" + "".join(
-        f"[{part}]" if isinstance(part, int) else f".{part}" for part in location
-    )
+    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
 
 
 class _Search:
