@@ -612,7 +612,7 @@ class Mixed(Enum):
         (dict[bool, str], "bool"),
         (dict[None, str], "none"),
         (dict[frozenset[int], str], "frozenset"),
-        (Point | Order, "Point"),
+        (Point | UserId, "UserId"),
         (list[int] | set[int], "array-like"),
         (bytearray, "bytearray"),
         (memoryview, "memoryview"),

@@ -12,7 +12,7 @@ from walnats_anyio._events._limits import MIN_SECONDS, NO_LIMITS, Limits
 from walnats_anyio._link._names import check_in_namespace, check_name
 from walnats_anyio._link._prefixes import NO_PREFIXES, Prefixes
 from walnats_anyio.serializers import Codec, DecodeError, EncodeError, get_serializer
-from walnats_anyio.serializers._schema import describe
+from walnats_anyio.serializers._classes import describe
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm

@@ -27,6 +27,8 @@ from walnats_anyio.serializers._annotations import (
     is_object_class,
 )
 from walnats_anyio.serializers._choice import Choice
+from walnats_anyio.serializers._classes import unwrap
+from walnats_anyio.serializers._parts import parts
 
 _MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
@@ -77,28 +79,29 @@ def adapt(schema: Any) -> Adapted:
     Raises:
         NameError: an annotation names something that is not there.
     """
+    if _is_taken(schema):
+        return Adapted(schema, {})
+    adapter = _Adapter()
+    adapted = adapter.adapt(schema)
+    return Adapted(adapted, adapter.annotations, tuple(adapter.choices))
+
+
+def _is_taken(schema: Any) -> bool:
     try:
-        inspect.type_info(schema)
+        info = inspect.type_info(schema)
     except (NameError, TypeError):
-        adapter = _Adapter()
-        adapted = adapter.adapt(schema)
-        return Adapted(adapted, adapter.annotations, tuple(adapter.choices))
-    except Exception:  # noqa: BLE001 - msgspec's own words about it come later
-        pass
-    return Adapted(schema, {})
+        return False
+    except Exception:  # noqa: BLE001 - msgspec says later what is wrong
+        return True
+    # Of a Struct it knows what it was when it was adapted, and so it takes its unions.
+    return not any(isinstance(part, inspect.UnionType) and _is_mixed(part) for part in parts(info))
 
 
-def unwrap(schema: Any) -> Any:
-    """Look through `Annotated`, `NewType` and `type X = ...` at what they stand for."""
-    while True:
-        if typing.get_origin(schema) is typing.Annotated:
-            schema = schema.__origin__
-        elif isinstance(schema, typing.NewType):
-            schema = schema.__supertype__
-        elif hasattr(schema, "__value__"):
-            schema = schema.__value__
-        else:
-            return schema
+def _is_mixed(union: inspect.UnionType) -> bool:
+    objects = (inspect.DataclassType, inspect.TypedDictType)
+    others = (inspect.DictType, inspect.StructType)
+    count = sum(isinstance(part, objects) for part in union.types)
+    return count > 0 and count + sum(isinstance(part, others) for part in union.types) > 1
 
 
 class _Adapter:
@@ -148,12 +151,20 @@ class _Adapter:
     def _union(self, options: tuple[Any, ...]) -> Any:
         kinds = [_class_of(option) for option in options]
         objects = [kind for kind in kinds if is_object_class(kind)]
-        others = [kind for kind in kinds if kind in _MAPPINGS or hasattr(kind, "__struct_fields__")]
+        others = [kind for kind in kinds if _is_other_object(kind)]
         if not objects or len(objects) + len(others) < 2:
-            return typing.Union[options]
+            return _union_of(options)
         choice = Choice.of(tuple(option for option in options if option is not types.NoneType))
         self.choices.append(choice)
-        return typing.Union[choice, None] if types.NoneType in options else choice
+        return _union_of((choice, None)) if types.NoneType in options else choice
+
+
+def _is_other_object(kind: Any) -> bool:
+    return hasattr(kind, "__struct_fields__") or any(kind is mapping for mapping in _MAPPINGS)
+
+
+def _union_of(options: tuple[Any, ...]) -> Any:
+    return typing.Union[options]  # noqa: UP007 - of a tuple; some types have no `|`
 
 
 def _class_of(option: Any) -> Any:

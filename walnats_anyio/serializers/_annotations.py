@@ -9,10 +9,11 @@ still on the stack.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import sys
 import typing
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 LOCAL = ".<locals>"
 """Where a qualified name goes into a function."""
@@ -22,11 +23,7 @@ def has_fields(kind: object) -> bool:
     """Whether it is a class that declares fields: their annotations are part of the schema."""
     if not isinstance(kind, type):
         return False
-    return (
-        is_object_class(kind)
-        or hasattr(kind, "__struct_fields__")
-        or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
-    )
+    return is_object_class(kind) or hasattr(kind, "__struct_fields__") or hasattr(kind, "_fields")
 
 
 def is_object_class(kind: object) -> bool:
@@ -37,18 +34,18 @@ def is_object_class(kind: object) -> bool:
 def is_dataclass_like(kind: object) -> bool:
     """Whether it is a dataclass or an attrs class."""
     return isinstance(kind, type) and (
-        dataclasses.is_dataclass(kind) or hasattr(kind, "__attrs_attrs__")
+        hasattr(cast("Any", kind), "__attrs_attrs__") or dataclasses.is_dataclass(kind)
     )
 
 
 def is_typed_dict(kind: object) -> bool:
     """Whether it is a TypedDict, of `typing` or of `typing_extensions`."""
-    return isinstance(kind, type) and hasattr(kind, "__required_keys__")
+    return isinstance(kind, type) and hasattr(cast("Any", kind), "__required_keys__")
 
 
 def annotated_bases(kind: type) -> Iterator[type]:
     """List the class and its bases that have annotations of their own."""
-    return (base for base in kind.__mro__ if base.__dict__.get("__annotations__"))
+    return (base for base in kind.__mro__ if inspect.get_annotations(base))
 
 
 def annotations_of(kind: type) -> dict[str, Any]:
@@ -90,7 +87,7 @@ def _local_names(kind: type) -> dict[str, Any]:
         if kind.__qualname__.startswith(LOCAL, end)
     }
     found: list[dict[str, Any]] = []
-    frame = sys._getframe() if within else None  # noqa: SLF001 - the way to the stack, in CPython
+    frame = inspect.currentframe() if within else None
     while frame is not None:
         code = frame.f_code
         if code.co_qualname in within and frame.f_globals.get("__name__") == kind.__module__:

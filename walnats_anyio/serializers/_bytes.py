@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from walnats_anyio.serializers._adapt import unwrap
 from walnats_anyio.serializers._base import Serializer
+from walnats_anyio.serializers._classes import describe, unwrap
 from walnats_anyio.serializers._difference import difference
-from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing import Self
 
     from typing_extensions import TypeForm
 
-T = TypeVar("T", bound=bytes)
-
 
 @dataclasses.dataclass(frozen=True)
-class BytesSerializer(Serializer[T]):
+class BytesSerializer(Serializer[bytes]):
     """Sends bytes as they are: the serializer of the schema `bytes`, and of subclasses of it.
 
     Raises:
         TypeError: the schema is something else.
     """
 
-    schema: TypeForm[T] = cast("Any", bytes)
+    schema: TypeForm[bytes] = bytes
     """`bytes`, or a subclass, which is called with what arrives."""
 
-    _class: type[T] = dataclasses.field(init=False, repr=False, compare=False)
+    _class: type[bytes] = dataclasses.field(init=False, repr=False, compare=False)
     """What a message must be, and nothing derived from it."""
 
     def __post_init__(self) -> None:
@@ -48,9 +45,9 @@ class BytesSerializer(Serializer[T]):
         """Make the serializer of `bytes` or a subclass. None: the schema is something else."""
         kind = unwrap(schema)
         fits = isinstance(kind, type) and issubclass(kind, bytes) and not _is_limited(schema)
-        return cls(kind) if fits else None
+        return cls(cast("type[bytes]", kind)) if fits else None
 
-    def encode(self, message: T) -> bytes:
+    def encode(self, message: bytes) -> bytes:
         """Return the message itself.
 
         Raises:
@@ -72,9 +69,9 @@ class BytesSerializer(Serializer[T]):
             raise ValueError(found)
         return data
 
-    def decode(self, data: bytes) -> T:
+    def decode(self, data: bytes) -> bytes:
         """Return the data itself, as the schema's class."""
-        return cast("T", data) if self._class is bytes else self._class(data)
+        return data if self._class is bytes else self._class(data)
 
 
 def _is_limited(schema: Any) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 import msgspec
 from msgspec import inspect
 
+from walnats_anyio.serializers._classes import classes_of
 from walnats_anyio.serializers._wire import Hook, Wire
 
 
@@ -30,13 +31,16 @@ class Option:
         """
         if not isinstance(found, dict):
             return 0
-        return sys.maxsize if self.fields is None else len(self.fields ^ found.keys())
+        if self.fields is None:
+            return sys.maxsize
+        return len(self.fields.symmetric_difference(cast("dict[str, Any]", found)))
 
 
 class _ChoiceMeta(type):
     def __instancecheck__(cls, instance: object) -> bool:
-        # msgspec asks this of what its hook returned, which has been decoded as one of the options.
-        return True
+        # msgspec asks this of what its hook returned. Someone else's decoder of a Struct that has
+        # been adapted has no hook: there it refuses what has not been decoded.
+        return any(isinstance(instance, classes_of(each)) for each in cast("Any", cls).types)
 
 
 class Choice(metaclass=_ChoiceMeta):

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from walnats_anyio.serializers._choice import is_choice
+from walnats_anyio.serializers._difference import class_of
 from walnats_anyio.serializers._wire import Hook, Wire
 
 _BASES: tuple[type, ...] = (
@@ -64,7 +65,7 @@ def encode_hook(kinds: frozenset[type]) -> Callable[[Any], Any]:
     """
 
     def encode(value: Any) -> Any:
-        kind: type = type(value)
+        kind = class_of(value)
         if kind not in kinds:
             raise TypeError(f"Encoding objects of type {kind.__qualname__} is unsupported")
         base = base_of(kind)

@@ -7,10 +7,9 @@ import types
 import typing
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from walnats_anyio.serializers._adapt import unwrap
 from walnats_anyio.serializers._annotations import is_object_class
+from walnats_anyio.serializers._classes import describe, unwrap
 from walnats_anyio.serializers._msgspec import MsgspecSerializer
-from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing import Self
@@ -24,8 +23,8 @@ T = TypeVar("T")
 class DataclassSerializer(MsgspecSerializer[T]):
     """Messages as JSON objects: dataclasses, attrs classes, TypedDicts, and unions of them.
 
-    It is a `MsgspecSerializer` for these alone, and keeps the same promise. Fields may be dataclasses
-    themselves, or unions of them; all is validated when it is decoded.
+    It is a `MsgspecSerializer` for these alone, and keeps the same promise. Fields may be
+    dataclasses themselves, or unions of them; all is validated when it is decoded.
 
     Nothing in the JSON names the class. In a union, an object is of the class that has its fields;
     where several have, of the first whose types fit. A message that would arrive as one of another
@@ -39,8 +38,8 @@ class DataclassSerializer(MsgspecSerializer[T]):
     def __post_init__(self) -> None:
         if not _is_of_objects(self.schema):
             raise TypeError(
-                "DataclassSerializer takes dataclasses, attrs classes, TypedDicts and unions of them,"
-                f" not {describe(self.schema)}: use MsgspecSerializer"
+                "DataclassSerializer takes dataclasses, attrs classes, TypedDicts and unions of"
+                f" them, not {describe(self.schema)}: use MsgspecSerializer"
             )
         super().__post_init__()
 

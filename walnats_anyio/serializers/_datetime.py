@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
 
-from walnats_anyio.serializers._adapt import unwrap
 from walnats_anyio.serializers._base import Serializer
+from walnats_anyio.serializers._classes import describe, unwrap
 from walnats_anyio.serializers._difference import difference
-from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing import Self
@@ -35,8 +34,11 @@ class DatetimeSerializer(Serializer[T]):
     """
 
     schema: TypeForm[T]
-    """`datetime`, `date`, or a subclass. `Annotated[datetime, Meta(tz=True)]` takes only moments with a time
-    zone, `Meta(tz=False)` only those without."""
+    """`datetime`, `date`, or a subclass.
+
+    `Annotated[datetime, Meta(tz=True)]` takes only moments with a time zone, `Meta(tz=False)` only
+    those without.
+    """
 
     _class: type[T] = dataclasses.field(init=False, repr=False, compare=False)
     """What a message must be, and nothing derived from it."""

@@ -9,6 +9,8 @@ import msgspec
 from walnats_anyio.serializers._customs import parts_of
 from walnats_anyio.serializers._json_schema import REF_TEMPLATE
 
+_Json = dict[str, Any] | list[Any] | str | float | bool | None
+
 _PLACE = "walnats:place"
 """The key of what is put in first where the description of another type belongs."""
 
@@ -31,19 +33,21 @@ class _Places:
 
 def described(schema: Any) -> dict[str, Any] | None:
     """Describe a schema as JSON Schema. None: it has a part that there is no description of."""
-    places, known = _Places(schema), 0
+    places = _Places(schema)
     try:
         # A description may add further types, which need one themselves.
-        while known < len(places.schemas):
+        while True:
             known = len(places.schemas)
             found, parts = msgspec.json.schema_components(
                 list(places.schemas), schema_hook=places.hook, ref_template=REF_TEMPLATE
             )
+            if known == len(places.schemas):
+                break
     except TypeError:
         return None
     filler = _Filler(found)
-    whole, filled = filler.fill(found[0]), filler.fill(parts)
-    return whole | ({"$defs": filled} if filled else {})
+    whole: dict[str, Any] = filler.fill(found[0])
+    return whole | ({"$defs": filler.fill(parts)} if parts else {})
 
 
 class _Filler:
@@ -53,7 +57,7 @@ class _Filler:
         self._found = found
         self._within: list[int] = []
 
-    def fill(self, part: Any) -> Any:
+    def fill(self, part: _Json) -> Any:
         if isinstance(part, list):
             return [self.fill(each) for each in part]
         if not isinstance(part, dict):

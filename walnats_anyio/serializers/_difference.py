@@ -127,11 +127,11 @@ def _others(sent: Any, back: Any) -> _Found | None:
 
 def _models(sent: Any, back: Any) -> _Found | None:
     """Compare two models of pydantic: what they hold besides their fields counts as well."""
-    for name in ("__pydantic_private__", "__pydantic_extra__"):
-        found = _compare(getattr(sent, name), getattr(back, name))
-        if found is not None:
-            return found
-    return None
+    if _compare(sent.__pydantic_private__, back.__pydantic_private__) is not None:
+        return _Found(
+            "", f"the private attributes of this {class_of(sent).__qualname__} would be lost"
+        )
+    return _compare(sent.__pydantic_extra__, back.__pydantic_extra__)
 
 
 def _objects(sent: Any, back: Any, names: tuple[str, ...]) -> _Found | None:

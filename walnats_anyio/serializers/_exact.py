@@ -112,11 +112,12 @@ class _Tests:
         if len(set(fields)) < len(cls.options):
             return never
         made = self._choices
-        if cls not in made:
-            made[cls] = never  # until it is known; it may contain itself
-            tests = [self.make(inspect.type_info(option.schema)) for option in cls.options]
-            made[cls] = lambda message: any(test(message) for test in tests)
-        return lambda message: made[cls](message)
+        if cls in made:
+            return lambda message: made[cls](message)  # noqa: PLW0108 - it may not be known yet
+        made[cls] = never  # until it is known; it may contain itself
+        tests = [self.make(inspect.type_info(option.schema)) for option in cls.options]
+        made[cls] = lambda message: any(test(message) for test in tests)
+        return made[cls]
 
     def _collection(self, info: inspect.CollectionType) -> Test:
         cls = _COLLECTIONS[type(info)]

@@ -35,6 +35,9 @@ class HMACSerializer(Wrapper[T]):
     hash_algorithm: str = "sha512"
     """The name of a hash of `hashlib`."""
 
+    _keys: tuple[bytes, ...] = dataclasses.field(init=False, repr=False, compare=False)
+    """The same keys."""
+
     _size: int = dataclasses.field(init=False, repr=False, compare=False)
     """Bytes of a signature."""
 
@@ -42,14 +45,15 @@ class HMACSerializer(Wrapper[T]):
         super().__post_init__()
         keys = keys_of("HMACSerializer", self.key, bytes, "make one with secrets.token_bytes(64)")
         object.__setattr__(self, "key", keys)
+        object.__setattr__(self, "_keys", keys)
         object.__setattr__(self, "_size", _size_of(self.hash_algorithm))
 
     def _wrap(self, data: bytes) -> bytes:
-        return hmac.digest(self.key[0], data, self.hash_algorithm) + data
+        return hmac.digest(self._keys[0], data, self.hash_algorithm) + data
 
     def _unwrap(self, data: bytes) -> bytes:
         signature, content = data[: self._size], data[self._size :]
-        for key in self.key:
+        for key in self._keys:
             if hmac.compare_digest(signature, hmac.digest(key, content, self.hash_algorithm)):
                 return content
         raise ValueError("it was not signed with any of the keys, or was changed afterwards")

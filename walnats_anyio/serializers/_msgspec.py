@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from walnats_anyio.serializers._adapt import Adapted, adapt, unwrap
+from walnats_anyio.serializers._adapt import Adapted, adapt
 from walnats_anyio.serializers._base import Serializer
+from walnats_anyio.serializers._classes import classes_of, describe, unwrap
 from walnats_anyio.serializers._customs import DECODE_HOOKS, encode_hook
 from walnats_anyio.serializers._describe import described
 from walnats_anyio.serializers._difference import difference
 from walnats_anyio.serializers._exact import exact_test, never
-from walnats_anyio.serializers._schema import classes_of, describe, inspect_schema
+from walnats_anyio.serializers._schema import inspect_schema
 from walnats_anyio.serializers._wire import Wire
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from typing_extensions import TypeForm
 
 T = TypeVar("T")
+
+_ANYTHING: Any = object
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +61,8 @@ class _ByMsgspec(Serializer[T]):
             adapted = adapt(self.schema)
         except NameError as error:
             raise TypeError(
-                f"no serializer for the schema {describe(self.schema)}: {error}"
+                f"no serializer for the schema {describe(self.schema)}: {error};"
+                " or pass `serializer=`"
             ) from error
         with adapted.in_place():
             for choice in adapted.choices:
@@ -148,7 +152,7 @@ class MsgspecSerializer(_ByMsgspec[T]):
     content_type: ClassVar[str] = "application/json"
 
     @classmethod
-    def new(cls, schema: TypeForm[Any], /) -> Self:
+    def new(cls, schema: TypeForm[Any], /) -> Self | None:
         """Make a serializer for a schema.
 
         Raises:
@@ -177,7 +181,7 @@ class MessagePackSerializer(_ByMsgspec[T]):
         TypeError: the schema cannot be written as MessagePack and read back.
     """
 
-    schema: TypeForm[T] = cast("Any", object)
+    schema: TypeForm[T] = _ANYTHING
     """The type of the messages. `object`: whatever MessagePack itself knows."""
 
     wire: ClassVar[Wire] = Wire.MESSAGE_PACK

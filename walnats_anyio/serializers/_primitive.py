@@ -6,10 +6,9 @@ import dataclasses
 import enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from walnats_anyio.serializers._adapt import unwrap
 from walnats_anyio.serializers._annotations import has_fields
+from walnats_anyio.serializers._classes import describe, unwrap
 from walnats_anyio.serializers._msgspec import MsgspecSerializer
-from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing import Self
@@ -36,8 +35,8 @@ class PrimitiveSerializer(MsgspecSerializer[T]):
     def __post_init__(self) -> None:
         if not _is_primitive(self.schema):
             raise TypeError(
-                "PrimitiveSerializer takes str, int, float, bool, None, list, dict and subclasses of"
-                f" them, not {describe(self.schema)}: use MsgspecSerializer"
+                "PrimitiveSerializer takes str, int, float, bool, None, list, dict and subclasses"
+                f" of them, not {describe(self.schema)}: use MsgspecSerializer"
             )
         super().__post_init__()
 

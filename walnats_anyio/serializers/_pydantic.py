@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pydantic
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from walnats_anyio.serializers._annotations import annotated_bases, annotations_of, has_fields
 from walnats_anyio.serializers._base import Serializer
+from walnats_anyio.serializers._classes import describe
 from walnats_anyio.serializers._difference import difference
 from walnats_anyio.serializers._json_schema import REF_TEMPLATE
-from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing import Self
@@ -125,10 +126,19 @@ class PydanticSerializer(Serializer[T]):
         """
         try:
             return self._adapter.json_schema(
-                by_alias=True, ref_template=REF_TEMPLATE.format(name="{model}")
+                by_alias=True,
+                ref_template=REF_TEMPLATE.format(name="{model}"),
+                schema_generator=_Describer,
             )
         except pydantic.PydanticUserError:
             return None
+
+
+class _Describer(GenerateJsonSchema):
+    """Describes what can be described, and keeps quiet about the rest."""
+
+    def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
+        """Called with what is left out: a default that is no JSON, an option of a union."""
 
 
 def _adapter_of(schema: Any) -> pydantic.TypeAdapter[Any]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from walnats_anyio.serializers._base import Serializer
 from walnats_anyio.serializers._bytes import BytesSerializer
+from walnats_anyio.serializers._classes import describe
 from walnats_anyio.serializers._dataclass import DataclassSerializer
 from walnats_anyio.serializers._datetime import DatetimeSerializer
 from walnats_anyio.serializers._msgspec import MsgspecSerializer
 from walnats_anyio.serializers._optional import OPTIONAL, load
 from walnats_anyio.serializers._primitive import PrimitiveSerializer
-from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -48,23 +48,20 @@ def get_serializer(schema: TypeForm[T]) -> Serializer[T]:
                 return cast("Serializer[T]", serializer)
     except TypeError as error:
         reason = error
-    raise LookupError(f"{reason or _unknown(schema)}. {_what_works()}") from reason
+    raise LookupError(f"{reason or _unknown(schema)}. {_also()}") from reason
 
 
 def _unknown(schema: object) -> str:
     return f"no serializer for the schema {describe(schema)}: pass `serializer=`"
 
 
-def _what_works() -> str:
-    optional = "; ".join(
-        f"{needs.schemas} with pip install 'walnats-anyio[{needs.extra}]'"
+def _also() -> str:
+    optional = ", ".join(
+        f"{needs.schemas} (pip install 'walnats-anyio[{needs.extra}]')"
         for needs in OPTIONAL.values()
         if needs.schemas
     )
-    return (
-        "What works: msgspec Structs, dataclasses, attrs classes, TypedDict, numbers, text, bytes,"
-        f" dates, enums, and lists, dicts and unions of these; {optional}"
-    )
+    return f"Besides what msgspec supports, a schema may be one of {optional}"
 
 
 def _candidates() -> Iterator[type[Serializer[Any]]]:

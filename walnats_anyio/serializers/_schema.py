@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import types
-import typing
-from collections.abc import Iterator
-
 import msgspec
 from msgspec import inspect
 
-from walnats_anyio.serializers._annotations import is_typed_dict
+from walnats_anyio.serializers._classes import describe
 from walnats_anyio.serializers._customs import is_known, parts_of
+from walnats_anyio.serializers._parts import parts
 from walnats_anyio.serializers._wire import Wire
 
 # What can be in JSON as the key of an object.
@@ -25,11 +22,6 @@ _NO_KEYS = (
     inspect.TupleType,
     inspect.TypedDictType,
 )
-
-
-def describe(schema: object) -> str:
-    """Name a schema for an error message."""
-    return schema.__qualname__ if isinstance(schema, type) else str(schema)
 
 
 def inspect_schema(schema: object, wire: Wire, name: str) -> tuple[inspect.Type, frozenset[type]]:
@@ -53,7 +45,7 @@ def inspect_schema(schema: object, wire: Wire, name: str) -> tuple[inspect.Type,
                 f"no serializer for the schema {name}: {error};"
                 " use a type msgspec supports, or pass `serializer=`"
             ) from error
-        for part in _parts(infos[-1]):
+        for part in parts(infos[-1]):
             problem = _problem(part, wire)
             if problem:
                 raise TypeError(
@@ -65,42 +57,6 @@ def inspect_schema(schema: object, wire: Wire, name: str) -> tuple[inspect.Type,
                 customs.add(part.cls)
                 schemas.extend(parts_of(part.cls))
     return infos[0], frozenset(customs)
-
-
-def _parts(root: inspect.Type) -> Iterator[inspect.Type]:
-    # A schema may contain itself.
-    seen: set[int] = set()
-    stack = [root]
-    while stack:
-        part = stack.pop()
-        if id(part) in seen:
-            continue
-        seen.add(id(part))
-        yield part
-        stack.extend(_children(part))
-
-
-def _children(part: inspect.Type) -> list[inspect.Type]:
-    match part:
-        case inspect.UnionType():
-            return list(part.types)
-        case inspect.TupleType():
-            return list(part.item_types)
-        case inspect.CollectionType():
-            return [part.item_type]
-        case inspect.DictType():
-            return [part.key_type, part.value_type]
-        case inspect.Metadata():
-            return [part.type]
-        case (
-            inspect.StructType()
-            | inspect.DataclassType()
-            | inspect.NamedTupleType()
-            | inspect.TypedDictType()
-        ):
-            return [field.type for field in part.fields]
-        case _:
-            return []
 
 
 def _problem(part: inspect.Type, wire: Wire) -> str | None:
@@ -128,34 +84,3 @@ def _private_problem(part: inspect.DataclassType) -> str | None:
         if field.required and field.name.startswith("_"):
             return f"the private field {field.name!r} of {describe(part.cls)} is not written"
     return None
-
-
-def classes_of(schema: typing.Any) -> tuple[type, ...]:
-    """List the classes that a message of this schema may be an instance of.
-
-    Only the outermost layer: `list[int]` gives `list`. `object` stands for schemas that do not say.
-    """
-    origin = typing.get_origin(schema)
-    if schema is None:
-        return (types.NoneType,)
-    if schema is float:
-        return (float, int)
-    if origin is typing.Annotated:
-        return classes_of(schema.__origin__)
-    if origin is typing.Union or origin is types.UnionType:
-        return tuple(cls for option in typing.get_args(schema) for cls in classes_of(option))
-    if origin is typing.Literal:
-        values: tuple[object, ...] = typing.get_args(schema)
-        return tuple(type(value) for value in values)
-    if isinstance(schema, typing.NewType):
-        return classes_of(schema.__supertype__)
-    if hasattr(schema, "__value__"):  # a `type X = ...` statement, Python 3.12
-        return classes_of(schema.__value__)
-    outer = origin or schema
-    if is_typed_dict(outer):
-        return (dict,)
-    try:
-        isinstance(None, outer)
-    except TypeError:  # not a class, or one like `Any` that nothing can be an instance of
-        return (object,)
-    return (outer,)
