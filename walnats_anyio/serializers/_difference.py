@@ -50,13 +50,17 @@ def _compare(sent: Any, back: Any) -> _Found | None:
         found = _objects(sent, back, names)
         return _models(sent, back) if found is None and is_model(kind) else found
     if _is_without_equality(kind):
-        return _objects(sent, back, tuple(dict.fromkeys([*vars(sent), *vars(back)])))
+        return _objects(sent, back, _attributes(sent, back))
     return _others(sent, back)
 
 
 def is_model(kind: type[Any]) -> bool:
     """Whether it is a model of pydantic v2; asked without importing pydantic."""
     return hasattr(kind, "__pydantic_private__")
+
+
+def _attributes(sent: object, back: object) -> tuple[str, ...]:
+    return tuple(vars(sent) | vars(back))
 
 
 def _is_without_equality(kind: Any) -> bool:

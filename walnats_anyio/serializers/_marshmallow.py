@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import marshmallow
+from marshmallow.exceptions import SCHEMA
 
 from walnats_anyio.serializers._base import Serializer
+from walnats_anyio.serializers._classes import describe
 from walnats_anyio.serializers._difference import difference
-from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing import Self
 
     from typing_extensions import TypeForm
+
+_MOST_ERRORS = 10
+"""Errors of one validation that are told."""
+
+_LONGEST_NAME = 80
+"""Characters of a field's name that are told."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +55,8 @@ class MarshmallowSerializer(Serializer[Any]):
     """Whether each message is loaded again and compared, at the price of one `load`. False leaves
     everything to the `dump` of the schema, which takes nearly anything."""
 
-    _made: marshmallow.Schema = dataclasses.field(init=False, repr=False, compare=False)
+    # marshmallow is half typed.
+    _made: Any = dataclasses.field(init=False, repr=False, compare=False)
     """The one instance of the schema."""
 
     def __post_init__(self) -> None:
@@ -96,7 +105,7 @@ class MarshmallowSerializer(Serializer[Any]):
         try:
             return self._made.loads(data.decode())
         except marshmallow.ValidationError as error:
-            raise ValueError("; ".join(_told(error.messages))) from error
+            raise ValueError(_summary(cast("Any", error).messages)) from error
 
     def json_schema(self) -> dict[str, Any] | None:
         """Describe what is written, as the package apispec does it for OpenAPI 3.1.
@@ -140,6 +149,12 @@ def _is_schema_class(schema: object) -> bool:
     )
 
 
+def _summary(messages: object) -> str:
+    """The first errors of a validation; whoever sends rubbish does not write our logs."""
+    told = list(islice(_told(messages), _MOST_ERRORS + 1))
+    return "; ".join(told[:_MOST_ERRORS]) + ("; and more" if len(told) > _MOST_ERRORS else "")
+
+
 def _told(messages: object, path: str = "$") -> Iterator[str]:
     """The errors of a validation, a text for each, with the place it belongs to."""
     if isinstance(messages, Mapping):
@@ -153,6 +168,6 @@ def _told(messages: object, path: str = "$") -> Iterator[str]:
 
 
 def _step(key: object) -> str:
-    if key == marshmallow.exceptions.SCHEMA:
+    if key == SCHEMA:
         return ""
-    return f"[{key}]" if isinstance(key, int) else f".{key}"
+    return f"[{key}]" if isinstance(key, int) else f".{str(key)[:_LONGEST_NAME]}"

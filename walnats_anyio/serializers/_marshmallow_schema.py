@@ -48,22 +48,21 @@ class _Names:
         self._taken: Counter[str] = Counter()
 
     def name(self, schema: Any) -> str:
-        found: Any = resolve_schema_cls(schema)
-        cls = found[0] if isinstance(found, list) else found
+        # A list only for the name of several schemas, which nobody could look up either.
+        cls = cast("type[marshmallow.Schema]", resolve_schema_cls(schema))
         name = cls.__name__.removesuffix("Schema") or cls.__name__
         self._taken[name] += 1
         return name if self._taken[name] == 1 else f"{name}-{self._taken[name]}"
 
 
-def _moved(part: Any) -> Any:
+def _moved(part: object) -> object:
     """The same with references to `$defs`."""
     if isinstance(part, list):
-        items: list[Any] = part
-        return [_moved(item) for item in items]
+        return [_moved(item) for item in cast("list[object]", part)]
     if not isinstance(part, dict):
         return part
-    moved: dict[str, Any] = {}
-    for key, value in cast("dict[str, Any]", part).items():
+    moved: dict[str, object] = {}
+    for key, value in cast("dict[str, object]", part).items():
         if key == "$ref" and isinstance(value, str):
             moved[key] = REF_TEMPLATE.format(name=value.removeprefix(_REFERENCES))
         else:

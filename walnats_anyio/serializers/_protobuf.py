@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from google.protobuf.message import DecodeError, EncodeError, Message
 
 from walnats_anyio.serializers._base import Serializer
+from walnats_anyio.serializers._classes import describe
 from walnats_anyio.serializers._protobuf_schema import may_be_incomplete, schema_of
-from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing import Self
@@ -63,8 +63,8 @@ class ProtobufSerializer(Serializer[M]):
             TypeError: it is not of the schema's class.
             ValueError: a required field is missing, or nobody could decode it.
         """
-        if type(message) is not self.schema:
-            kind: type[Any] = type(message)
+        kind: type[Any] = type(message)
+        if kind is not cast("Any", self.schema):
             raise TypeError(f"expected {describe(self.schema)}, got {kind.__qualname__}")
         try:
             data = message.SerializeToString(deterministic=True)
