@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import gc
 import platform
 import random
 import statistics
@@ -294,7 +293,6 @@ def measure(work: Work, candidates: list[Candidate], rounds: int) -> list[Figure
 
 def seconds_of(count: int, call: Callable[[Any], Any], argument: Any) -> float:
     """CPU of so many calls."""
-    gc.collect()
     begun = time.process_time()
     for _ in range(count):
         call(argument)
