@@ -182,6 +182,39 @@ def test_an_envelope_around_what_is_dumped() -> None:
     assert serializer.decode(b'{"data": {"name": "a"}}') == {"name": "a"}
 
 
+class JSONAsBytes:
+    """As orjson has it."""
+
+    @staticmethod
+    def dumps(value: Any) -> bytes:
+        return json.dumps(value).encode()
+
+    loads = staticmethod(json.loads)
+
+
+class FastSchema(marshmallow.Schema):
+    class Meta:
+        render_module = JSONAsBytes
+
+    name = fields.String()
+
+
+class ManySchema(marshmallow.Schema):
+    name = fields.String()
+
+    def __init__(self) -> None:
+        super().__init__(many=True)
+
+
+def test_schemas_with_a_json_library_of_their_own_and_of_lists() -> None:
+    fast, many = MarshmallowSerializer(FastSchema), MarshmallowSerializer(ManySchema)
+    assert fast.decode(fast.encode({"name": "ä"})) == {"name": "ä"}
+    messages = [{"name": "a"}, {}]
+    assert many.decode(many.encode(messages)) == messages
+    with pytest.raises(ValueError, match=r"at `\$\[1\].name`"):
+        many.decode(b'[{}, {"name": 1}]')
+
+
 @pytest.mark.parametrize(
     ("schema", "message", "told"),
     [

@@ -91,7 +91,9 @@ class MarshmallowSerializer(Serializer[Any]):
             ValueError: it would not be loaded, or would arrive as something else; the error says
                 where.
         """
-        data: bytes = self._made.dumps(message).encode()
+        text: str | bytes = self._made.dumps(message)
+        # Some JSON libraries, which a schema may name in its `render_module`, write bytes.
+        data = text.encode() if isinstance(text, str) else text
         if self.check:
             self._check(message, data)
         return data
