@@ -41,6 +41,8 @@ message_type {
   field { name: "voucher" number: 14 type: TYPE_MESSAGE type_name: ".wa_shop.Line"
           label: LABEL_OPTIONAL oneof_index: 0 }
   field { name: "cash" number: 15 type: TYPE_BOOL label: LABEL_OPTIONAL oneof_index: 0 }
+  field { name: "nothing" number: 20 type: TYPE_ENUM type_name: ".google.protobuf.NullValue"
+          label: LABEL_OPTIONAL oneof_index: 0 }
   field { name: "floor" number: 16 type: TYPE_INT32 label: LABEL_OPTIONAL oneof_index: 1
           proto3_optional: true }
   field { name: "parent" number: 17 type: TYPE_MESSAGE type_name: ".wa_shop.Order"
@@ -82,6 +84,10 @@ message_type {
   field { name: "note" number: 3 type: TYPE_STRING label: LABEL_OPTIONAL default_value: "none" }
   field { name: "inner" number: 4 type: TYPE_MESSAGE type_name: ".wa_old.Parcel"
           label: LABEL_OPTIONAL }
+}
+message_type {
+  name: "Crate"
+  field { name: "id" number: 1 type: TYPE_INT32 label: LABEL_OPTIONAL }
   extension_range { start: 100 end: 200 }
 }
 message_type {
@@ -90,7 +96,11 @@ message_type {
           label: LABEL_REPEATED }
 }
 extension {
-  name: "colour" number: 100 type: TYPE_STRING label: LABEL_OPTIONAL extendee: ".wa_old.Parcel"
+  name: "colour" number: 100 type: TYPE_STRING label: LABEL_OPTIONAL extendee: ".wa_old.Crate"
+}
+extension {
+  name: "content" number: 101 type: TYPE_MESSAGE type_name: ".wa_old.Parcel"
+  label: LABEL_OPTIONAL extendee: ".wa_old.Crate"
 }
 """
 
@@ -119,4 +129,6 @@ OldOrder = message_class("wa_shop.OldOrder")
 Line = message_class("wa_shop.Line")
 Parcel = message_class("wa_old.Parcel")
 Parcels = message_class("wa_old.Parcels")
+Crate = message_class("wa_old.Crate")
+CONTENT: Any = POOL.FindExtensionByName("wa_old.content")
 COLOUR: Any = POOL.FindExtensionByName("wa_old.colour")

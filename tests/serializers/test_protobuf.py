@@ -8,13 +8,22 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 from google.protobuf.message import Message
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import NULL_VALUE, Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from tests.serializers._protobuf import COLOUR, Line, OldOrder, Order, Parcel, Parcels
+from tests.serializers._protobuf import (
+    COLOUR,
+    CONTENT,
+    Crate,
+    Line,
+    OldOrder,
+    Order,
+    Parcel,
+    Parcels,
+)
 from walnats_anyio import Event
 from walnats_anyio.serializers import (
     DecodeError,
@@ -49,6 +58,7 @@ PAYMENTS = st.one_of(
     st.fixed_dictionaries({"card": st.text()}),
     st.fixed_dictionaries({"voucher": LINES}),
     st.fixed_dictionaries({"cash": st.booleans()}),
+    st.just({"nothing": NULL_VALUE}),
 )
 
 
@@ -118,6 +128,15 @@ def test_the_json_schema_of_a_well_known_message() -> None:
     assert (schema["type"], schema["format"]) == ("string", "date-time")
 
 
+def test_null_is_null() -> None:
+    schema = json_schema(ProtobufSerializer(Order))
+    assert schema is not None
+    written = json_format.MessageToDict(Order(nothing=NULL_VALUE))
+    assert written == {"nothing": None}
+    assert Draft202012Validator(schema).is_valid(written)
+    assert not Draft202012Validator(schema).is_valid({"nothing": 5})
+
+
 def test_the_json_schema_names_required_fields_and_the_values_of_closed_enums() -> None:
     schema = json_schema(ProtobufSerializer(Parcel))
     assert schema is not None
@@ -169,12 +188,14 @@ def test_unknown_fields_travel_on() -> None:
 
 
 def test_extensions_arrive() -> None:
-    parcel = Parcel(id=1)
-    parcel.Extensions[COLOUR] = "red"
-    serializer = ProtobufSerializer(Parcel)
-    back: Any = serializer.decode(serializer.encode(parcel))
-    assert back == parcel
+    crate = Crate(id=1)
+    crate.Extensions[COLOUR] = "red"
+    crate.Extensions[CONTENT].id = 5
+    serializer = ProtobufSerializer(Crate)
+    back: Any = serializer.decode(serializer.encode(crate))
+    assert back == crate
     assert back.Extensions[COLOUR] == "red"
+    assert back.Extensions[CONTENT] == Parcel(id=5)
 
 
 def test_a_value_equal_to_the_default_is_not_one_that_is_missing() -> None:
@@ -203,11 +224,18 @@ def test_an_empty_message_inside_is_not_one_that_is_missing() -> None:
 
 def test_a_missing_required_field_is_refused_in_both_directions() -> None:
     event: Any = Event("packed", Parcels)
+    incomplete = Parcels(all=[Parcel(note="x")])
     with pytest.raises(EncodeError, match=r"packed.*required fields: all\[0\].id"):
-        event.encode(Parcels(all=[Parcel(note="x")]))
+        event.encode(incomplete)
+    with pytest.raises(ValueError, match=r"required fields: all\[0\].id"):
+        ProtobufSerializer(Parcels).encode(incomplete)
     data = Parcels(all=[Parcel(id=1), Parcel(note="x")]).SerializePartialToString()
     with pytest.raises(DecodeError, match=r"packed.*required fields are missing: all\[1\].id"):
         event.decode(data)
+    crate = Crate()
+    crate.Extensions[CONTENT].note = "x"
+    with pytest.raises(ValueError, match=r"required fields are missing: .*id"):
+        ProtobufSerializer(Crate).decode(crate.SerializePartialToString())
 
 
 def nested(levels: int) -> Any:

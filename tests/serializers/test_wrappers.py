@@ -243,6 +243,7 @@ WRONG_KEYS: list[tuple[Any, Any, type[Exception], str]] = [
     (FernetSerializer, SECRET, ValueError, "32 bytes as url-safe base64"),
     (FernetSerializer, [KEY, KEY[:-2]], ValueError, "32 bytes as url-safe base64"),
     (FernetSerializer, "ä" * 44, ValueError, "32 bytes as url-safe base64"),
+    (FernetSerializer, "\ud800" * 44, ValueError, "32 bytes as url-safe base64"),
     (HMACSerializer, (), ValueError, "key must not be empty"),
     (HMACSerializer, b"", ValueError, "key must not be empty"),
     (HMACSerializer, [SECRET, b""], ValueError, "key must not be empty"),
