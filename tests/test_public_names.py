@@ -51,6 +51,9 @@ def test_classes_of_the_root_show_the_root() -> None:
         serializers.MessagePackSerializer(int),
         serializers.DataclassSerializer(Point),
         serializers.PydanticSerializer(int),
+        serializers.GZipSerializer(int),
+        serializers.HMACSerializer(int, key=b"secret"),
+        serializers.FernetSerializer(int, key=b"c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LTEyMzQ="),
     ],
     ids=repr,
 )
