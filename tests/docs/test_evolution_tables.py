@@ -12,16 +12,20 @@ from typing import Annotated, Any, Literal, NotRequired, Union
 import msgspec
 import pydantic
 import pytest
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
 from typing_extensions import TypedDict
 
 import walnats_anyio as walnats
 from tests.docs._blocks import ROOT, blocks_of
 from walnats_anyio._events import warn_of_schema
-from walnats_anyio._events._kept_schema import metadata_of
+from walnats_anyio._events._kept_schema import metadata_of, verdict
 from walnats_anyio.serializers import (
     Codec,
     EncodeError,
     MessagePackSerializer,
+    ProtobufSerializer,
     compatibility,
     get_serializer,
     wire_schema,
@@ -314,8 +318,74 @@ def test_a_change(row: list[str], kind: str) -> None:
             assert bool(breaks) == (one_way == "no"), breaks
 
 
+# Protocol Buffers
+
+Proto = FieldDescriptorProto
+
+
+def proto(*fields: tuple[str, int, int, Any], values: int = 2) -> Any:
+    """A class of messages with these fields (name, number, type, value), and one message."""
+    file = FileDescriptorProto(name="evolving.proto", package="evolving", syntax="proto3")
+    made = file.message_type.add(name="Message")
+    kinds = file.enum_type.add(name="Kind")
+    for number in range(values):
+        kinds.value.add(name=f"KIND_{number}", number=number)
+    for name, number, kind, _ in fields:
+        type_name = ".evolving.Kind" if kind == Proto.TYPE_ENUM else None
+        made.field.add(name=name, number=number, type=kind, label=1, type_name=type_name)  # type: ignore[arg-type]  # numbers
+    pool = DescriptorPool()
+    pool.Add(file)  # type: ignore[attr-defined]  # of the other implementation
+    cls: Any = GetMessageClass(pool.FindMessageTypeByName("evolving.Message"))
+    return cls, cls(**{name: value for name, _, _, value in fields})
+
+
+NUMBER, TEXT = ("id", 1, Proto.TYPE_INT32, 5), ("note", 2, Proto.TYPE_STRING, "kept")
+BIG = 2**40 + 5
+
+PROTOBUF: dict[str, tuple[Any, Any]] = {
+    "a field is added": (proto(NUMBER), proto(NUMBER, TEXT)),
+    "a field is removed, and its number is not used again": (proto(NUMBER, TEXT), proto(NUMBER)),
+    "a field is renamed": (proto(TEXT), proto(("text", 2, Proto.TYPE_STRING, "kept"))),
+    "the number of a field is changed": (
+        proto(TEXT),
+        proto(("note", 3, Proto.TYPE_STRING, "kept")),
+    ),
+    "`int32` becomes `int64`": (proto(NUMBER), proto(("id", 1, Proto.TYPE_INT64, BIG))),
+    "`int32` becomes `string`": (proto(NUMBER), proto(("id", 1, Proto.TYPE_STRING, "kept"))),
+    "an open `enum` (proto3) gets another value": (
+        proto(("kind", 1, Proto.TYPE_ENUM, 1)),
+        proto(("kind", 1, Proto.TYPE_ENUM, 2), values=3),
+    ),
+}
+
+
+def read_by(message: Any, reader: Any) -> str:
+    """What becomes of a message, in the words of the table."""
+    data = ProtobufSerializer(type(message)).encode(message)
+    found = ProtobufSerializer(reader).decode(data)
+    sent = [value for _, value in message.ListFields()]
+    arrived = [value for _, value in found.ListFields()]
+    if len(arrived) < min(len(sent), len(reader.DESCRIPTOR.fields)):
+        return "yes, but loses it"
+    return "yes" if all(value in sent for value in arrived) else "yes, but cuts it"
+
+
+@pytest.mark.parametrize("row", rows_under("Protocol Buffers"), ids=lambda row: row[0])
+def test_a_change_of_protobuf(row: list[str]) -> None:
+    change, *wanted = row
+    (old, old_message), (new, new_message) = PROTOBUF[change]
+    assert [read_by(old_message, new), read_by(new_message, old)] == wanted
+
+
+def test_register_does_not_compare_protobuf() -> None:
+    (old, _), (new, _) = PROTOBUF["`int32` becomes `string`"]
+    found = verdict(metadata_of(ProtobufSerializer(old)), metadata_of(ProtobufSerializer(new)))
+    assert (found.breaks, bool(found.unknown)) == ((), True)
+
+
 def test_each_row_has_a_test() -> None:
     assert [row[0] for row in ROWS] == list(JSON)
+    assert [row[0] for row in rows_under("Protocol Buffers")] == list(PROTOBUF)
 
 
 def test_a_struct_and_a_message_of_another_class_differ() -> None:
