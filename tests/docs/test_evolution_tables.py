@@ -195,8 +195,6 @@ def one(type: Any, *values: Any) -> Variant:
     return make
 
 
-OMIT = {"omit_defaults": True}
-
 JSON: dict[str, tuple[Variant, Variant]] = {
     "a field is added, with a default": (of(ID), of(ID, NOTE_WITH_DEFAULT)),
     "a field is added, without a default": (of(ID), of(ID, NOTE)),
@@ -217,7 +215,7 @@ JSON: dict[str, tuple[Variant, Variant]] = {
     ),
     "the default of a field is removed": (of(ID, NOTE_WITH_DEFAULT), of(ID, NOTE)),
     "the same, where defaults are not written (`omit_defaults`, `NotRequired`)": (
-        lambda kind: of(ID, NOTE_WITH_DEFAULT, **(OMIT if kind == "Struct" else {}))(kind),
+        lambda kind: of(ID, NOTE_WITH_DEFAULT, omit_defaults=kind == "Struct")(kind),
         of(ID, NOTE),
     ),
     "the order of fields is changed": (of(ID, NOTE), of(NOTE, ID)),
@@ -332,9 +330,9 @@ def proto(*fields: tuple[str, int, int, Any], values: int = 2) -> Any:
         kinds.value.add(name=f"KIND_{number}", number=number)
     for name, number, kind, _ in fields:
         type_name = ".evolving.Kind" if kind == Proto.TYPE_ENUM else None
-        made.field.add(name=name, number=number, type=kind, label=1, type_name=type_name)  # type: ignore[arg-type]  # numbers
+        made.field.add(name=name, number=number, type=kind, label=1, type_name=type_name)
     pool = DescriptorPool()
-    pool.Add(file)  # type: ignore[attr-defined]  # of the other implementation
+    pool.Add(file)
     cls: Any = GetMessageClass(pool.FindMessageTypeByName("evolving.Message"))
     return cls, cls(**{name: value for name, _, _, value in fields})
 

@@ -392,7 +392,7 @@ def _others(old: Option) -> Schema:
 
 def _prefix(option: Option) -> list[Any]:
     found: object = option.limits.get("prefixItems")
-    return cast("list[Any]", found) if isinstance(found, list) else []
+    return cast("list[object]", found) if isinstance(found, list) else []
 
 
 def _rest(option: Option) -> Schema:

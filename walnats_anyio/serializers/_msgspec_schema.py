@@ -105,7 +105,7 @@ class _Writer:
             made["uniqueItems"] = True
         return made
 
-    def tuple(self, info: inspect.TupleType) -> dict[str, Any]:
+    def fixed_tuple(self, info: inspect.TupleType) -> dict[str, Any]:
         count = len(info.item_types)
         made: dict[str, Any] = {"type": "array", "items": False}
         made |= {"minItems": count, "maxItems": count}
@@ -113,7 +113,7 @@ class _Writer:
             made["prefixItems"] = [self.schema(each) for each in info.item_types]
         return made
 
-    def dict(self, info: inspect.DictType) -> dict[str, Any]:
+    def mapping(self, info: inspect.DictType) -> dict[str, Any]:
         made: dict[str, Any] = {"type": "object"}
         _add_lengths(made, info, "Properties")
         values = self.schema(info.value_type)
@@ -151,7 +151,7 @@ class _Writer:
         """Mark what only JSON writes as text."""
         return made if self.wire is Wire.JSON else made | {"contentEncoding": NO_TEXT}
 
-    def bytes(self, info: Any) -> dict[str, Any]:
+    def binary(self, info: Any) -> dict[str, Any]:
         # The lengths are those of the bytes, not of the text: so they are a part of the form.
         plain = info.min_length is None and info.max_length is None
         form = "bytes" if plain else f"bytes {info.min_length}..{info.max_length}"
@@ -294,15 +294,15 @@ _WRITERS: dict[type, Callable[[_Writer, Any], dict[str, Any]]] = {
     inspect.BoolType: lambda _writer, _info: {"type": "boolean"},
     **dict.fromkeys((inspect.IntType, inspect.FloatType), lambda _writer, info: _number(info)),
     inspect.StrType: lambda _writer, info: _text(info),
-    **dict.fromkeys(_BYTES, _Writer.bytes),
+    **dict.fromkeys(_BYTES, _Writer.binary),
     inspect.DateTimeType: _Writer.moment,
     inspect.TimeType: lambda _writer, info: _time(info),
     **dict.fromkeys(
         _FORMATS, lambda _writer, info: {"type": "string", "format": _FORMATS[type(info)]}
     ),
     **dict.fromkeys((inspect.ListType, inspect.VarTupleType, *_SETS), _Writer.collection),
-    inspect.TupleType: _Writer.tuple,
-    inspect.DictType: _Writer.dict,
+    inspect.TupleType: _Writer.fixed_tuple,
+    inspect.DictType: _Writer.mapping,
     inspect.UnionType: _Writer.union,
     inspect.CustomType: _Writer.custom,
     inspect.LiteralType: lambda _writer, info: _values(info.values),

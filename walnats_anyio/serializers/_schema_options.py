@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeGuard, cast
 
 import msgspec
 
@@ -198,7 +198,7 @@ class Document:
             if any(name in group for group in GROUPS) and name in flat:
                 continue
             if name == "required" and isinstance(flat.get(name), list) and isinstance(value, list):
-                flat[name] = [*flat[name], *cast("list[Any]", value)]
+                flat[name] = [*flat[name], *cast("list[object]", value)]
             elif name not in flat:
                 flat[name] = value
             elif not same(flat[name], value) and not self._is_old:
@@ -264,7 +264,7 @@ class Document:
         types = (not self._is_old and _types_of(flat.get("type"))) or (*TYPES, "integer")
         kept = [
             Option("null", {}) if value is None else Option(CONSTANT, {}, value)
-            for value in cast("list[Any]", values)
+            for value in cast("list[object]", values)
             if any(is_of(value, each) for each in types)
         ]
         if self._is_old or not limits:
@@ -359,7 +359,7 @@ def is_of(value: Any, kind: str) -> bool:
             return False
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
     """Whether it is a number of JSON."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
