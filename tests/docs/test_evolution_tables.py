@@ -359,7 +359,8 @@ PROTOBUF: dict[str, tuple[Any, Any]] = {
 
 def read_by(message: Any, reader: Any) -> str:
     """What becomes of a message, in the words of the table."""
-    data = ProtobufSerializer(type(message)).encode(message)
+    kind: Any = type(message)
+    data = ProtobufSerializer(kind).encode(message)
     found = ProtobufSerializer(reader).decode(data)
     sent = [value for _, value in message.ListFields()]
     arrived = [value for _, value in found.ListFields()]

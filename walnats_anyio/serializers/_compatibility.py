@@ -320,8 +320,8 @@ def _numbers(old: Option, new: Option, path: str) -> Iterator[Break]:
     yield from _bounded(old, new, "maximum", "exclusiveMaximum", -1, path)
     if "multipleOf" in new.limits:
         was, now = old.limits.get("multipleOf"), new.limits["multipleOf"]
-        whole = isinstance(was, int) and isinstance(now, int) and now > 0
-        if not same(was, now) and not (whole and was % now == 0):
+        multiple = isinstance(was, int) and isinstance(now, int) and now > 0 and was % now == 0
+        if not multiple and not same(was, now):
             yield _changed(old, new, "multipleOf", path)
 
 

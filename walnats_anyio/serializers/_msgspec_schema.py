@@ -135,7 +135,7 @@ class _Writer:
             if isinstance(info, inspect.LiteralType):
                 return _values(map(str, info.values))
             if isinstance(info, inspect.EnumType):
-                return _values(str(each.value) for each in info.cls)
+                return _values(map(str, _values_of(info)))
         keys = msgspec_schema(info, self.wire)
         if keys is None:
             raise _NoSchemaError
@@ -284,6 +284,11 @@ def _time(info: inspect.TimeType) -> dict[str, Any]:
     return {"type": "string", "format": _TIMES[info.tz]}
 
 
+def _values_of(info: inspect.EnumType) -> list[Any]:
+    # Through Any: msgspec says that it is some class.
+    return [each.value for each in cast("Any", info.cls)]
+
+
 def _values(values: Iterable[Any]) -> dict[str, Any]:
     return {"enum": list(values)}
 
@@ -306,7 +311,7 @@ _WRITERS: dict[type, Callable[[_Writer, Any], dict[str, Any]]] = {
     inspect.UnionType: _Writer.union,
     inspect.CustomType: _Writer.custom,
     inspect.LiteralType: lambda _writer, info: _values(info.values),
-    inspect.EnumType: lambda _writer, info: _values(each.value for each in info.cls),
+    inspect.EnumType: lambda _writer, info: _values(_values_of(info)),
     inspect.StructType: lambda writer, info: writer.part(info, writer.struct),
     inspect.DataclassType: lambda writer, info: writer.part(info, writer.dataclass),
     inspect.NamedTupleType: lambda writer, info: writer.part(info, writer.named_tuple),

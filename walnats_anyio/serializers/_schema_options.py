@@ -76,7 +76,9 @@ NO_TEXT = "binary"
 
 CHOICES = frozenset({"anyOf", "const", "enum", "oneOf", "type"})
 
-KEPT = frozenset().union(*LIMITS.values(), NOT_COMPARED, CHOICES, {"discriminator", ALWAYS_WRITTEN})
+KEPT = frozenset[str]().union(
+    *LIMITS.values(), NOT_COMPARED, CHOICES, {"discriminator", ALWAYS_WRITTEN}
+)
 """Keywords that matter here. All others are notes, as are those that JSON Schema does not know."""
 
 
