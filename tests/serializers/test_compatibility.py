@@ -382,7 +382,9 @@ def test_names_of_fields_cannot_forge_a_line_of_the_log() -> None:
     assert "\n" not in found
 
 
-@pytest.mark.parametrize("bad", [object(), {1: object()}, {"const": {object()}}], ids=str)
+@pytest.mark.parametrize(
+    "bad", [object(), {1: object()}, {"const": {object()}}], ids=["object", "key", "set"]
+)
 def test_what_is_no_json_is_refused(bad: Any) -> None:
     for old, new in ((bad, True), (True, bad)):
         with pytest.raises(TypeError):
