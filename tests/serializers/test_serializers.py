@@ -34,6 +34,7 @@ import typing_extensions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from walnats_anyio import Event
 from walnats_anyio.serializers import (
     BytesSerializer,
     DatetimeSerializer,
@@ -513,6 +514,14 @@ def test_what_is_no_date_is_refused(schema: Any, message: Any, told: str) -> Non
         get_serializer(schema).encode(message)
 
 
+def test_an_offset_that_python_does_not_read_back_is_refused() -> None:
+    event = Event("x", datetime)
+    fine = timezone(timedelta(seconds=1, microseconds=1))
+    assert event.decode(event.encode(datetime(2020, 1, 1, tzinfo=fine))).tzinfo == fine
+    with pytest.raises(EncodeError, match="would arrive as"):
+        event.encode(datetime(2020, 1, 1, tzinfo=timezone(timedelta(microseconds=1))))
+
+
 def test_a_serializer_of_dates_takes_nothing_else() -> None:
     with pytest.raises(TypeError, match="takes datetime or date, not int"):
         DatetimeSerializer(int)  # type: ignore[type-var]  # what is tested  # pyright: ignore[reportArgumentType]
@@ -612,7 +621,7 @@ class Mixed(Enum):
         (dict[bool, str], "bool"),
         (dict[None, str], "none"),
         (dict[frozenset[int], str], "frozenset"),
-        (Point | UserId, "UserId"),
+        (list[int] | tuple[int, ...] | Point, "array-like"),
         (list[int] | set[int], "array-like"),
         (bytearray, "bytearray"),
         (memoryview, "memoryview"),

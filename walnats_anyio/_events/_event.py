@@ -12,7 +12,7 @@ from walnats_anyio._events._limits import MIN_SECONDS, NO_LIMITS, Limits
 from walnats_anyio._link._names import check_in_namespace, check_name
 from walnats_anyio._link._prefixes import NO_PREFIXES, Prefixes
 from walnats_anyio.serializers import Codec, DecodeError, EncodeError, get_serializer
-from walnats_anyio.serializers._classes import describe
+from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -43,12 +43,12 @@ class BaseEvent(Generic[T]):
     """
 
     schema: TypeForm[T]
-    """The type of the messages: a msgspec Struct, a dataclass, `list[int]`, `str | None`, ... """
+    """The type of the messages: a Struct, a pydantic model, a dataclass, `list[int]`, ..."""
 
     serializer: Codec[T] | None = None
-    """What turns messages into bytes and back.
+    """What turns messages into bytes and back: any object with `encode` and `decode`.
 
-    None: `bytes` as they are, everything else as JSON.
+    None: the one that `get_serializer` picks for the schema.
     """
 
     description: str | None = None
@@ -133,6 +133,14 @@ class BaseEvent(Generic[T]):
     def durable_name(self, actor: str) -> str:
         """The durable consumer of an actor of the event."""
         return self._prefixes.consumer(actor)
+
+    @property
+    def codec(self) -> Serializer[T]:
+        """What encodes and decodes: `serializer`, or what was picked for the schema.
+
+        Its errors do not name the event, as those of `encode` and `decode` do.
+        """
+        return self._codec
 
     def encode(self, message: T) -> bytes:
         """Turn a message into what is sent.
@@ -224,7 +232,8 @@ class Event(BaseEvent[T]):
     Args:
         name: the NATS subject and, with `-` for `.`, the stream: 1 to 255 bytes of visible
             characters without spaces, `*`, `>`, slashes and backslashes.
-        schema: the type of the messages: a msgspec Struct, a dataclass, `list[int]`, ...
+        schema: the type of the messages: a msgspec Struct, a pydantic model, a dataclass,
+            `list[int]`, ...
         serializer: an object with `encode` and `decode`. None: `bytes` as they are, `datetime` and
             `date` as ISO 8601 text, everything else as JSON.
         description: what people see beside the stream in NATS tools; at most 4096 bytes.

@@ -1,10 +1,11 @@
 """Making schemas that msgspec does not take as they are into such that it takes.
 
-Theory of operation. Two kinds of schemas are valid Python, and refused by msgspec: those with a
-class whose annotations only a function can evaluate, and unions of several dataclasses (or attrs
-classes, or TypedDicts). msgspec reads the annotations of a class when it makes a decoder of it. So
-for that moment the annotations are replaced: by their values, with a `Choice` in place of such a
-union. Afterwards the class is as it was; the decoder keeps what it has read.
+Theory of operation. Some schemas are valid Python, and refused by msgspec: those with a class whose
+annotations only a function can evaluate, and unions of several dataclasses (or attrs classes, or
+TypedDicts), or of a subclass of `str` and other types. msgspec reads the annotations of a class
+when it makes a decoder of it. So for that moment the annotations are replaced: by their values,
+with a `Choice` in place of such a union. Afterwards the class is as it was; the decoder keeps what
+it has read.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ from walnats_anyio.serializers._annotations import (
 )
 from walnats_anyio.serializers._choice import Choice
 from walnats_anyio.serializers._classes import unwrap
+from walnats_anyio.serializers._customs import is_subclass
 from walnats_anyio.serializers._parts import parts
 
 _MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
-_replacing = threading.RLock()
-"""One schema at a time: classes are shared."""
+one_at_a_time = threading.RLock()
+"""Held while a serializer is made: what it replaces in a class, others would see."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Adapted:
         if not self.annotations:
             yield
             return
-        with _replacing:
+        with one_at_a_time:
             before = {kind: kind.__annotations__ for kind in self.annotations}
             try:
                 for kind, replaced in self.annotations.items():
@@ -101,7 +103,12 @@ def _is_mixed(union: inspect.UnionType) -> bool:
     objects = (inspect.DataclassType, inspect.TypedDictType)
     others = (inspect.DictType, inspect.StructType)
     count = sum(isinstance(part, objects) for part in union.types)
-    return count > 0 and count + sum(isinstance(part, others) for part in union.types) > 1
+    if count > 0 and count + sum(isinstance(part, others) for part in union.types) > 1:
+        return True
+    some = [part for part in union.types if not isinstance(part, inspect.NoneType)]
+    return len(some) > 1 and any(
+        isinstance(part, inspect.CustomType) and is_subclass(part.cls) for part in some
+    )
 
 
 class _Adapter:
@@ -150,11 +157,14 @@ class _Adapter:
 
     def _union(self, options: tuple[Any, ...]) -> Any:
         kinds = [_class_of(option) for option in options]
-        objects = [kind for kind in kinds if is_object_class(kind)]
-        others = [kind for kind in kinds if _is_other_object(kind)]
-        if not objects or len(objects) + len(others) < 2:
+        chosen = tuple(option for option in options if option is not types.NoneType)
+        objects = sum(map(is_object_class, kinds))
+        # Besides objects, msgspec takes one object, and no other type besides a subclass.
+        several = objects > 0 and objects + sum(map(_is_other_object, kinds)) > 1
+        beside_a_subclass = len(chosen) > 1 and any(map(is_subclass, kinds))
+        if not several and not beside_a_subclass:
             return _union_of(options)
-        choice = Choice.of(tuple(option for option in options if option is not types.NoneType))
+        choice = Choice.of(chosen)
         self.choices.append(choice)
         return _union_of((choice, None)) if types.NoneType in options else choice
 

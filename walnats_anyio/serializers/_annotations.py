@@ -54,11 +54,20 @@ def annotations_of(kind: type) -> dict[str, Any]:
     Raises:
         NameError: one names something that is not there; the message says what to do.
     """
+    return evaluate(kind.__annotations__, kind)
+
+
+def evaluate(annotations: dict[str, Any], kind: type) -> dict[str, Any]:
+    """Evaluate annotations with the names that a class knows.
+
+    Raises:
+        NameError: one names something that is not there; the message says what to do.
+    """
     known: dict[str, Any] = {parameter.__name__: parameter for parameter in _parameters(kind)}
-    known |= _local_names(kind) | {kind.__name__: kind}
+    known |= local_names(kind) | {kind.__name__: kind}
     module = sys.modules.get(kind.__module__)
     # A class of its own, so that the bases are left out, which may come from other functions.
-    own = {"__annotations__": kind.__annotations__, "__module__": kind.__module__}
+    own = {"__annotations__": annotations, "__module__": kind.__module__}
     stand_in = type(kind.__name__, (), own)
     try:
         return typing.get_type_hints(
@@ -79,7 +88,7 @@ def _parameters(kind: type) -> tuple[Any, ...]:
     return parameters
 
 
-def _local_names(kind: type) -> dict[str, Any]:
+def local_names(kind: type) -> dict[str, Any]:
     """Find the local variables of the functions that a class is defined in, outermost first."""
     within = {
         kind.__qualname__[:end]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from walnats_anyio.serializers._base import Serializer
-from walnats_anyio.serializers._classes import describe, unwrap
+from walnats_anyio.serializers._classes import unwrap
 from walnats_anyio.serializers._difference import difference
+from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing import Self

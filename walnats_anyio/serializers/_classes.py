@@ -1,4 +1,4 @@
-"""What a schema is called, and of which classes its messages are."""
+"""Of which classes the messages of a schema are."""
 
 from __future__ import annotations
 
@@ -6,11 +6,6 @@ import types
 import typing
 
 from walnats_anyio.serializers._annotations import is_typed_dict
-
-
-def describe(schema: object) -> str:
-    """Name a schema for an error message."""
-    return schema.__qualname__ if isinstance(schema, type) else str(schema)
 
 
 def unwrap(schema: typing.Any) -> typing.Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+import functools
 import typing
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from walnats_anyio.serializers._annotations import evaluate, has_fields
 from walnats_anyio.serializers._choice import is_choice
 from walnats_anyio.serializers._difference import class_of
 from walnats_anyio.serializers._wire import Hook, Wire
@@ -38,17 +41,25 @@ def base_of(kind: Any) -> type | None:
     return next((base for base in _BASES if issubclass(kind, base)), None)
 
 
+def is_subclass(kind: Any) -> bool:
+    """Whether it is a subclass of `str` and the like that msgspec hands over."""
+    if kind in _BASES or has_fields(kind) or base_of(kind) is None:
+        return False
+    return kind is not bool and not issubclass(kind, enum.Enum)
+
+
 def is_known(kind: Any) -> bool:
     """Whether what msgspec hands over can be written and read back."""
     return is_choice(kind) or base_of(kind) is not None
 
 
+@functools.lru_cache(maxsize=512)
 def plain_schema(kind: Any) -> Any:
     """Say what a subclass is derived from: `dict[str, int]`, where it gives the types as well."""
     base = base_of(kind)
     for generic in getattr(kind, "__orig_bases__", ()):
         if typing.get_origin(generic) is base:
-            return generic
+            return evaluate({"base": generic}, kind)["base"]
     return dict[Any, int] if issubclass(kind, Counter) else base
 
 

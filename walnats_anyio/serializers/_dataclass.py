@@ -8,8 +8,9 @@ import typing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from walnats_anyio.serializers._annotations import is_object_class
-from walnats_anyio.serializers._classes import describe, unwrap
+from walnats_anyio.serializers._classes import unwrap
 from walnats_anyio.serializers._msgspec import MsgspecSerializer
+from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing import Self

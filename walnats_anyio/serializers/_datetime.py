@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import msgspec
 
 from walnats_anyio.serializers._base import Serializer
-from walnats_anyio.serializers._classes import describe, unwrap
+from walnats_anyio.serializers._classes import unwrap
 from walnats_anyio.serializers._difference import difference
+from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing import Self
@@ -70,14 +71,14 @@ class DatetimeSerializer(Serializer[T]):
             TypeError: the message is of another class. One of a subclass would arrive as the
                 schema's class.
             ValueError: the schema says that it has a time zone, or that it has none; or, of a
-                subclass, it would not arrive as it is.
+                subclass or with a part of a second in the offset, it would not arrive as it is.
         """
         if type(message) is not self._class:
             kind: type[Any] = type(message)
             raise TypeError(f"expected {self._class.__name__}, got {kind.__qualname__}")
         self._check_zone(message)
         data = message.isoformat().encode()
-        if self._class not in (datetime, date):
+        if self._class not in (datetime, date) or _has_odd_offset(message):
             found = difference(message, self.decode(data))
             if found is not None:
                 raise ValueError(found)
@@ -106,6 +107,12 @@ class DatetimeSerializer(Serializer[T]):
             return {"type": "string", "format": "date"}
         # A "date-time" of JSON Schema has a time zone.
         return {"type": "string"} | ({"format": "date-time"} if self._zoned else {})
+
+
+def _has_odd_offset(message: date) -> bool:
+    # Python reads an offset of less than a second as UTC.
+    offset = message.utcoffset() if isinstance(message, datetime) else None
+    return offset is not None and offset.microseconds != 0
 
 
 def _zone_of(schema: Any) -> bool | None:

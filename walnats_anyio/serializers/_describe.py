@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from math import isfinite
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from walnats_anyio.serializers._customs import parts_of
 from walnats_anyio.serializers._json_schema import REF_TEMPLATE
 
-_Json = dict[str, Any] | list[Any] | str | float | bool | None
+_UNKNOWN = object()
+"""In place of a default that cannot be written as JSON: it is left out."""
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _PLACE = "walnats:place"
 """The key of what is put in first where the description of another type belongs."""
@@ -24,6 +29,8 @@ class _Places:
 
     def hook(self, kind: type) -> dict[str, Any]:
         """Called by msgspec with a class that it cannot describe."""
+        if kind is object:
+            return {_PLACE: []}
         if kind not in self._found:
             start = len(self.schemas)
             self.schemas.extend(parts_of(kind))
@@ -57,15 +64,21 @@ class _Filler:
         self._found = found
         self._within: list[int] = []
 
-    def fill(self, part: _Json) -> Any:
-        if isinstance(part, list):
-            return [self.fill(each) for each in part]
-        if not isinstance(part, dict):
-            return part
-        if _PLACE in part:
-            options = [self._at(place) for place in part[_PLACE]]
-            return options[0] if len(options) == 1 else {"anyOf": options}
-        return {key: self.fill(each) for key, each in part.items()}
+    def fill(self, part: Any) -> Any:
+        if isinstance(part, list | tuple):
+            return [self.fill(each) for each in cast("Sequence[Any]", part)]
+        if isinstance(part, dict):
+            return self._fill_object(cast("dict[str, Any]", part))
+        return _plain(part)
+
+    def _fill_object(self, part: dict[str, Any]) -> dict[str, Any]:
+        options = [self._at(place) for place in part.get(_PLACE, ())]
+        filled = {key: self.fill(each) for key, each in part.items() if key != _PLACE}
+        # Beside the description of a union or a subclass there may be a default, or a title.
+        rest = {key: each for key, each in filled.items() if each is not _UNKNOWN}
+        if len(options) > 1:
+            return {"anyOf": options} | rest
+        return options[0] | rest if options else rest
 
     def _at(self, place: int) -> Any:
         if place in self._within:
@@ -74,3 +87,13 @@ class _Filler:
         filled = self.fill(self._found[place])
         self._within.pop()
         return filled
+
+
+def _plain(default: Any) -> Any:
+    """Make JSON of what stands in a description: defaults may be anything."""
+    if isinstance(default, float) and not isfinite(default):
+        return _UNKNOWN
+    try:
+        return msgspec.to_builtins(default)
+    except (TypeError, ValueError):
+        return _UNKNOWN

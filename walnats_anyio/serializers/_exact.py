@@ -55,6 +55,7 @@ class _Tests:
         self._made: dict[int, Test] = {}
         self._under_way: set[int] = set()
         self._choices: dict[type[Choice], Test] = {}
+        self._kept: list[inspect.Type] = []
 
     def make(self, info: inspect.Type) -> Test:
         key = id(info)
@@ -115,7 +116,9 @@ class _Tests:
         if cls in made:
             return lambda message: made[cls](message)  # noqa: PLW0108 - it may not be known yet
         made[cls] = never  # until it is known; it may contain itself
-        tests = [self.make(inspect.type_info(option.schema)) for option in cls.options]
+        infos = [inspect.type_info(option.schema) for option in cls.options]
+        self._kept += infos  # tests are found by the id of what they are of
+        tests = [self.make(info) for info in infos]
         made[cls] = lambda message: any(test(message) for test in tests)
         return made[cls]
 

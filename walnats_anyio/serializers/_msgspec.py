@@ -6,14 +6,14 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from walnats_anyio.serializers._adapt import Adapted, adapt
+from walnats_anyio.serializers._adapt import Adapted, adapt, one_at_a_time
 from walnats_anyio.serializers._base import Serializer
-from walnats_anyio.serializers._classes import classes_of, describe, unwrap
+from walnats_anyio.serializers._classes import classes_of, unwrap
 from walnats_anyio.serializers._customs import DECODE_HOOKS, encode_hook
 from walnats_anyio.serializers._describe import described
 from walnats_anyio.serializers._difference import difference
 from walnats_anyio.serializers._exact import exact_test, never
-from walnats_anyio.serializers._schema import inspect_schema
+from walnats_anyio.serializers._schema import describe, inspect_schema
 from walnats_anyio.serializers._wire import Wire
 
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ class _ByMsgspec(Serializer[T]):
     """Of the one decoder."""
 
     def __post_init__(self) -> None:
+        with one_at_a_time:
+            self._prepare()
+
+    def _prepare(self) -> None:
         try:
             adapted = adapt(self.schema)
         except NameError as error:
@@ -118,7 +122,8 @@ class _ByMsgspec(Serializer[T]):
     def json_schema(self) -> dict[str, Any] | None:
         """Describe the messages, as msgspec does it.
 
-        None: msgspec has no description of a part of the schema.
+        None: msgspec has no description of a part of the schema, such as a default that cannot be
+        written.
         """
         with self._adapted.in_place():
             return described(self._adapted.schema)

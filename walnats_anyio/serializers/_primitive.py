@@ -7,8 +7,9 @@ import enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from walnats_anyio.serializers._annotations import has_fields
-from walnats_anyio.serializers._classes import describe, unwrap
+from walnats_anyio.serializers._classes import unwrap
 from walnats_anyio.serializers._msgspec import MsgspecSerializer
+from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing import Self

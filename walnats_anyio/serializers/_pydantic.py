@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pydantic
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
-from walnats_anyio.serializers._annotations import annotated_bases, annotations_of, has_fields
+from walnats_anyio.serializers._annotations import (
+    annotated_bases,
+    annotations_of,
+    has_fields,
+    local_names,
+)
 from walnats_anyio.serializers._base import Serializer
-from walnats_anyio.serializers._classes import describe
+from walnats_anyio.serializers._classes import unwrap
 from walnats_anyio.serializers._difference import difference
 from walnats_anyio.serializers._json_schema import REF_TEMPLATE
+from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing import Self
@@ -43,9 +49,10 @@ class PydanticSerializer(Serializer[T]):
 
     Decoding validates as the models say: lax unless they are strict, unknown fields ignored unless
     they are forbidden. Encoding promises that what arrives equals the message, in value and in
-    type, all the way down: each message is decoded again and compared, which costs about as much as
-    decoding it. A message that would change is refused: fields that only a subclass has, private
-    attributes with other values than a new model has, `SecretStr`, fields with `exclude=True`, NaN.
+    type, all the way down: each message is decoded again and compared, so that it takes several
+    times as long as encoding alone. A message that would change is refused: fields that only a
+    subclass has, private attributes with other values than a new model has, `SecretStr`, fields
+    with `exclude=True` that are not at their default, NaN.
 
     Fields go out under their serialization alias; both that and the name are read, where the
     validation alias is the same. Computed fields are left out, as they are computed again.
@@ -80,7 +87,7 @@ class PydanticSerializer(Serializer[T]):
         Raises:
             TypeError: pydantic cannot validate it.
         """
-        return cls(schema) if _Search().finds(schema) else None
+        return cls(schema) if any(map(_is_of_pydantic, _Walk().over(schema))) else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The other side makes its own validator.
@@ -143,8 +150,12 @@ class _Describer(GenerateJsonSchema):
 
 def _adapter_of(schema: Any) -> pydantic.TypeAdapter[Any]:
     adapter = pydantic.TypeAdapter[Any](schema)
-    if not adapter.pydantic_complete:
-        adapter.rebuild(raise_errors=True)
+    if not adapter.pydantic_complete:  # it may lack names that only a function has
+        names: dict[str, Any] = {}
+        for part in _Walk().over(schema):
+            if isinstance(part, type):
+                names |= local_names(part)
+        adapter.rebuild(raise_errors=True, _types_namespace=names)
     return adapter
 
 
@@ -160,37 +171,45 @@ def _path(location: Sequence[int | str]) -> str:
     return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
 
 
-class _Search:
-    """Looks for something of pydantic in a schema, which may contain itself."""
+def _is_of_pydantic(part: Any) -> bool:
+    package = type(part).__module__.partition(".")[0]
+    return package in _METADATA or any(hasattr(part, mark) for mark in _MARKS)
+
+
+class _Walk:
+    """Lists the classes of a schema, and what `Annotated` has; a schema may contain itself."""
 
     def __init__(self) -> None:
         self._seen: set[int] = set()
 
-    def finds(self, part: Any) -> bool:
+    def over(self, part: Any) -> Iterator[Any]:
         if id(part) in self._seen:
-            return False
+            return
         self._seen.add(id(part))
-        if any(hasattr(part, mark) for mark in _MARKS):
-            return True
-        if typing.get_origin(part) is typing.Annotated:
-            if any(map(_is_mark, part.__metadata__)):
-                return True
-            return self.finds(part.__origin__)
-        if isinstance(part, typing.NewType):
-            return self.finds(part.__supertype__)
-        if hasattr(part, "__value__"):
-            return self.finds(part.__value__)
         origin = typing.get_origin(part)
-        if origin is not None and origin is not typing.Literal:
-            return self.finds(origin) or any(map(self.finds, typing.get_args(part)))
-        return has_fields(part) and any(map(self._finds_in, annotated_bases(part)))
+        if origin is typing.Annotated:
+            yield from part.__metadata__
+        elif isinstance(part, type):
+            yield part
+        for each in self._parts(part, origin):
+            yield from self.over(each)
 
-    def _finds_in(self, kind: type) -> bool:
-        try:
-            return any(map(self.finds, annotations_of(kind).values()))
-        except Exception:  # noqa: BLE001 - whatever is wrong with them, whoever takes the schema tells
-            return False
+    def _parts(self, part: Any, origin: Any) -> Iterator[Any]:
+        bare = unwrap(part)
+        if bare is not part:
+            yield bare
+        elif origin is typing.Literal:
+            return
+        elif origin is not None:
+            yield origin
+            yield from typing.get_args(part)
+        elif has_fields(part):
+            for kind in annotated_bases(part):
+                yield from _annotated(kind)
 
 
-def _is_mark(metadata: object) -> bool:
-    return type(metadata).__module__.partition(".")[0] in _METADATA
+def _annotated(kind: type) -> Iterable[Any]:
+    try:
+        return annotations_of(kind).values()
+    except Exception:  # noqa: BLE001 - whoever takes the schema says what is wrong with them
+        return ()

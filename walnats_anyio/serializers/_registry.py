@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from walnats_anyio.serializers._base import Serializer
 from walnats_anyio.serializers._bytes import BytesSerializer
-from walnats_anyio.serializers._classes import describe
 from walnats_anyio.serializers._dataclass import DataclassSerializer
 from walnats_anyio.serializers._datetime import DatetimeSerializer
 from walnats_anyio.serializers._msgspec import MsgspecSerializer
 from walnats_anyio.serializers._optional import OPTIONAL, load
 from walnats_anyio.serializers._primitive import PrimitiveSerializer
+from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -34,7 +34,7 @@ def get_serializer(schema: TypeForm[T]) -> Serializer[T]:
     """Pick the serializer for a schema.
 
     `bytes` travel as they are, `datetime` and `date` as plain ISO 8601 text, everything else as
-    JSON.
+    JSON: by pydantic if there is something of it in the schema, otherwise by msgspec.
 
     Raises:
         LookupError: there is none; the message names the schema, what would work and the extra that

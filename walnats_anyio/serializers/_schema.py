@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import inspect
 
-from walnats_anyio.serializers._classes import describe
-from walnats_anyio.serializers._customs import is_known, parts_of
+from walnats_anyio.serializers._customs import base_of, is_known, parts_of
 from walnats_anyio.serializers._parts import parts
 from walnats_anyio.serializers._wire import Wire
 
@@ -22,6 +21,11 @@ _NO_KEYS = (
     inspect.TupleType,
     inspect.TypedDictType,
 )
+
+
+def describe(schema: object) -> str:
+    """Name a schema for an error message."""
+    return schema.__qualname__ if isinstance(schema, type) else str(schema)
 
 
 def inspect_schema(schema: object, wire: Wire, name: str) -> tuple[inspect.Type, frozenset[type]]:
@@ -69,11 +73,18 @@ def _problem(part: inspect.Type, wire: Wire) -> str | None:
             return _private_problem(part)
         case inspect.ExtType() if wire is Wire.JSON:
             return "Ext belongs to MessagePack, not to JSON"
-        case inspect.DictType() if wire is Wire.JSON and isinstance(part.key_type, _NO_KEYS):
-            kind = type(part.key_type).__name__[:-4].lower()
+        case inspect.DictType() if wire is Wire.JSON and _is_no_key(part.key_type):
+            own = getattr(part.key_type, "cls", None)
+            kind = type(part.key_type).__name__[:-4].lower() if own is None else describe(own)
             return f"a key of a JSON object cannot be a {kind} (MessagePackSerializer takes it)"
         case _:
             return None
+
+
+def _is_no_key(key: inspect.Type) -> bool:
+    # Keys arrive as text. Of a number msgspec makes one again, but not before it hands over.
+    is_number = isinstance(key, inspect.CustomType) and base_of(key.cls) in (int, float)
+    return is_number or isinstance(key, _NO_KEYS)
 
 
 def _private_problem(part: inspect.DataclassType) -> str | None:
