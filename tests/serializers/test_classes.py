@@ -75,6 +75,7 @@ def test_a_union_may_have_more_than_classes() -> None:
     arrives(Circle | Line | list[int] | int | None, Circle(1.0), Line(1), [1], 2, None)
     arrives(Circle | Label, Circle(1.0), Label(text="a"))
     arrives(Circle | dict[str, int], Circle(1.0), {"a": 1})
+    arrives(dict[str, float] | Circle, Circle(1.0), {"a": 1.0})
     arrives(Circle | Empty, Circle(1.0), Empty())
     with pytest.raises(EncodeError, match="this dict would arrive as a Circle"):
         Event("x", Circle | dict[str, int]).encode({"radius": 1})

@@ -129,6 +129,11 @@ def with_token(person: Person, token: int) -> Person:
         (Person, Person(fullName="a", home=HOME, anything=(1,)), r"tuple .* a list - at `\$.any"),
         (Person, Person(fullName="a", home=HOME, raw=b"\xff"), "invalid utf-8"),
         (Address, Address.model_construct(street=1), r"valid string - at `\$.street`"),
+        (
+            Address,
+            Address.model_construct(street="a", number=True),
+            r"bool .* int - at `\$.number`",
+        ),
         (Numbered, Numbered(ratio=float("nan")), r"valid number - at `\$.ratio`"),
         (Stripped, Stripped.model_construct(text=" a"), r"another str - at `\$.text`"),
         (

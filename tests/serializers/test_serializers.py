@@ -40,6 +40,7 @@ from walnats_anyio.serializers import (
     DatetimeSerializer,
     DecodeError,
     EncodeError,
+    MessagePackSerializer,
     MsgspecSerializer,
     Serializer,
     get_serializer,
@@ -575,6 +576,18 @@ def test_decoding_validates(schema: Any, data: bytes) -> None:
 
 def test_unknown_fields_are_ignored_so_that_schemas_can_grow() -> None:
     assert get_serializer(User).decode(b'{"id":1,"name":"a","new":[]}') == User(1, "a")
+
+
+class Closed(msgspec.Struct, forbid_unknown_fields=True):
+    id: int
+
+
+def test_unknown_fields_are_refused_where_the_class_says_so() -> None:
+    for serializer in (None, MessagePackSerializer(Closed)):
+        event = Event("x", Closed, serializer)
+        assert event.decode(event.encode(Closed(1))) == Closed(1)
+    with pytest.raises(DecodeError, match=r"unknown field `new` - at `\$\[0\]`"):
+        Event("x", list[Closed]).decode(b'[{"id":1,"new":[]}]')
 
 
 class Plain:

@@ -135,7 +135,7 @@ class BaseEvent(Generic[T]):
         return self._prefixes.consumer(actor)
 
     @property
-    def codec(self) -> Serializer[T]:
+    def codec(self) -> Codec[T]:
         """What encodes and decodes: `serializer`, or what was picked for the schema.
 
         Its errors do not name the event, as those of `encode` and `decode` do.
