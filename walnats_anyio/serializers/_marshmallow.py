@@ -11,8 +11,8 @@ import marshmallow
 from marshmallow.exceptions import SCHEMA
 
 from walnats_anyio.serializers._base import Serializer
-from walnats_anyio.serializers._classes import describe
 from walnats_anyio.serializers._difference import difference
+from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing import Self

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from google.protobuf.message import DecodeError, EncodeError, Message
 
 from walnats_anyio.serializers._base import Serializer
-from walnats_anyio.serializers._classes import describe
 from walnats_anyio.serializers._protobuf_schema import may_be_incomplete, schema_of
+from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
     from typing import Self
