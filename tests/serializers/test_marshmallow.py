@@ -93,6 +93,10 @@ class AccountSchema(marshmallow.Schema):
     level = fields.Integer(load_default=1)
 
 
+class StockSchema(marshmallow.Schema):
+    on_shelf = fields.Integer(attribute="count", data_key="onShelf", load_default=0)
+
+
 class ReportSchema(marshmallow.Schema):
     name = fields.String(required=True)
     length = fields.Method("count", dump_only=True)
@@ -234,6 +238,7 @@ def test_schemas_with_a_json_library_of_their_own_and_of_lists() -> None:
         (PointSchema, Point(1, 2.5), "this float would arrive as a int - at `\\$.y`"),  # type: ignore[arg-type]  # tested
         (AccountSchema, {"name": "a", "level": 1, "password": "x"}, "'password' would get lost"),
         (AccountSchema, {"name": "a"}, "the field 'level' would be added"),
+        (StockSchema, {}, "the field 'count' would be added"),
         (ReportSchema, {"name": "a"}, r"not be loaded: Unknown field. - at `\$.length`"),
         (LaxReportSchema, {"name": "a", "length": 1}, "the field 'length' would get lost"),
     ],
@@ -253,6 +258,7 @@ def test_what_would_arrive_as_something_else_is_refused(
         (OrderSchema, {"lines": [{"count": 1, "sku": "a"}], "tag": "order", "id": 1}),
         (AccountSchema, {"level": 1, "name": "a"}),
         (LaxReportSchema, {"name": "abc"}),
+        (StockSchema, {"count": 1}),
         (OrderSchema, {"id": 1, "tag": "order", "weight": 2}),
     ],
 )
@@ -287,6 +293,8 @@ def test_bad_data_names_the_event_and_every_place() -> None:
     assert "Shorter than minimum length 1. - at `$.lines[1].sku`" in told
     assert "Not a valid integer. - at `$.lines[1].count`" in told
     assert isinstance(caught.value.__cause__, ValueError)
+    with pytest.raises(DecodeError, match=r"Invalid input type. - at `\$`$"):
+        event.decode(b"[]")
 
 
 def test_errors_are_bounded() -> None:
@@ -325,6 +333,8 @@ def test_it_is_a_value() -> None:
     assert serializer != MarshmallowSerializer(LineSchema)
     assert serializer != MarshmallowSerializer(OrderSchema, check=False)
     assert hash(serializer) == hash(MarshmallowSerializer(OrderSchema))
+    unchecked = MarshmallowSerializer(OrderSchema, check=False)
+    assert pickle.loads(pickle.dumps(unchecked)) == unchecked
     again = pickle.loads(pickle.dumps(serializer))
     assert again == serializer
     assert again.decode(b'{"orderId": 1}') == {"id": 1, "tag": "order"}
