@@ -26,6 +26,7 @@ LOWEST_TESTS = [
     "tests/link/test_event_loops.py",
     "tests/link/test_options.py",
     "tests/link/test_websocket.py",
+    "tests/linter/test_flake8.py",
     "tests/middlewares/test_logs.py",
     "tests/middlewares/test_opentelemetry_metrics.py",
     "tests/middlewares/test_opentelemetry_trace.py",

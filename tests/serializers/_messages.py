@@ -323,3 +323,4 @@ LAW = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+"""`WALNATS_EXAMPLES=1000` looks further."""

@@ -8,7 +8,7 @@ import functools
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import datetime, time
+from datetime import date, datetime, time
 from math import isfinite
 from types import NoneType
 from typing import Any, NamedTuple, cast
@@ -204,7 +204,7 @@ _SIMPLE = frozenset({int, str, float, bool, bytes, NoneType})
 _COMPARED = cast(
     "dict[type, Callable[[Any, Any], _Found | None]]",
     {
-        **dict.fromkeys(_SIMPLE, _plainly),
+        **dict.fromkeys((*_SIMPLE, date), _plainly),
         **dict.fromkeys((list, tuple, deque), _sequences),
         **dict.fromkeys((set, frozenset), _sets),
         **dict.fromkeys((datetime, time), _moments),
