@@ -36,7 +36,7 @@ class ProtobufSerializer(Serializer[M]):
 
     check: bool = True
     """Whether each message is decoded again and compared, so that one that nobody could read is
-    refused: it costs about as much as encoding does. Messages nested 100 times and more are such.
+    refused: it costs more than encoding does. Messages nested 100 times and more are such.
     False leaves it at the class and the required fields."""
 
     _may_be_incomplete: bool = dataclasses.field(init=False, repr=False, compare=False)
