@@ -101,6 +101,10 @@ class ConnectedEvents(Connected):
         and nothing that would drop events that wait. What the declaration does not name
         (compression, placement, ...) is left as the server has it.
 
+        It keeps the schema of the messages in the stream's metadata, where the server and the
+        permissions of the user let it. It logs a warning where the event cannot read what the
+        version of it that was registered before wrote.
+
         Blocks for one to three requests to the server for each event. Can be called any number of
         times, by any number of processes.
 
