@@ -224,7 +224,7 @@ class Listening:
         A task for each actor would wake up 400 times a second for 1,000 actors that are idle. It
         counts the server's time, which a mock clock does not change.
         """
-        now = monotonic()
+        now = self.link.now()
         ticked = dict.fromkeys(self.runs, now)
         look_every = max(LOOK_EVERY, len(self.runs) * LOOK_APART)
         # One after the other, rather than all at once.
@@ -234,7 +234,7 @@ class Listening:
                 with anyio.move_on_after(min(run.period for run in self.runs)):
                     await self._look_now.wait()
                     self._look_now = anyio.Event()
-                now = monotonic()
+                now = self.link.now()
                 for run in self.runs:
                     doubts = run.consumer.doubts
                     # Rather a little early than a whole round late.

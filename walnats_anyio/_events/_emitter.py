@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any
 
 import anyio
@@ -102,7 +101,7 @@ class Outgoing(Publication):
         That the server stops, starts or elects a leader is no reason to give an event up before
         its `dedup_window`. That there is no stream is one, so the server is asked.
         """
-        now = monotonic()
+        now = self.link.now()
         self._refused_since = min(self._refused_since, now)
         found_at = self._emitter.found_at.get(self.event.name, math.inf)
         if now - max(self._refused_since, found_at) >= GONE_AFTER:
@@ -200,7 +199,7 @@ class Look(PendingRequest):
             if error is None and (owner := self._other_owner(message.data)) is not None:
                 self._give_up(owned_by(name, self._event.stream, owner))
             elif error is None:
-                emitter.found_at.setdefault(name, monotonic())
+                emitter.found_at.setdefault(name, emitter.link.now())
         if missing:
             self._give_up(NOBODY)
 
@@ -387,7 +386,7 @@ class Emitter:
             self.looks[event.name] = look = Look(self, event)
             look.reply = self.link.new_reply()
             look.command = pub(self._info_of(event), b"", look.reply)
-            look.expires_at = monotonic() + GONE_AFTER
+            look.expires_at = self.link.now() + GONE_AFTER
             self.link.send(look)
         look.waiting.add(outgoing)
 

@@ -9,7 +9,6 @@ sent. An error with one of the retryable codes, and "no responders" while the se
 
 from __future__ import annotations
 
-from time import monotonic
 
 import anyio
 import msgspec
@@ -105,7 +104,7 @@ class _Awaited(Publication):
         self._end(None if reason is None else ServerError(reason, code))
 
     def nobody(self) -> None:
-        if self.link.settling or monotonic() < self._give_up_at:
+        if self.link.settling or self.link.now() < self._give_up_at:
             self.link.retry_later(self)
         else:
             self.finish("there is no stream that takes it")
@@ -146,7 +145,7 @@ async def publish(link: Link, stream: str, subject: str, payload: bytes, headers
         ConnectionLostError: the link is closed for good.
     """
     acknowledgement = begins(stream, link.prefixes.domain)
-    publication = _Awaited(link, stream, acknowledgement, monotonic() + NOBODY_WITHIN)
+    publication = _Awaited(link, stream, acknowledgement, link.now() + NOBODY_WITHIN)
     link.publish(publication, subject.encode(), payload, headers)
     try:
         with anyio.fail_after(ACKNOWLEDGED_WITHIN):

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-PORTS = {"nats": 4222, "tls": 4222, "ws": 80, "wss": 443}
-"""The schemes that a URL may have, each with its default port."""
+PORTS = {"nats": 4222, "tls": 4222, "ws": 80, "wss": 443, "memory": 4222}
+"""The schemes that a URL may have, each with its default port; `memory` has none, and needs none."""
 
 REMEDY = "pass one such as 'nats://localhost:4222'"
 
@@ -24,7 +24,7 @@ class ServerAddress:
     """One server: where it is, and as whom its URL says to connect."""
 
     scheme: str
-    """One of `nats`, `tls`, `ws` and `wss`."""
+    """One of `nats`, `tls`, `ws`, `wss` and `memory`."""
 
     host: str
     """A name or an IP address; an IPv6 address stands here without brackets."""
@@ -71,6 +71,11 @@ class ServerAddress:
     def websocket(self) -> bool:
         """Whether NATS is spoken inside a websocket."""
         return self.scheme in ("ws", "wss")
+
+    @property
+    def in_process(self) -> bool:
+        """Whether it is a `MemoryServer`, in this process."""
+        return self.scheme == "memory"
 
     def neighbour(self, place: str) -> ServerAddress | None:
         """The server that this one's INFO tells of as `host:port`; None when that is malformed.
@@ -121,6 +126,9 @@ def parse_servers(server: str | Sequence[str]) -> tuple[ServerAddress, ...]:
             f"servers {shown} mix websockets with other connections: pass ws:// and wss:// URLs "
             "only, or none of them"
         )
+    if len({address.in_process for address in addresses}) > 1:
+        shown = ", ".join(address.shown for address in addresses)
+        raise ValueError(f"servers {shown} mix a MemoryServer with others: pass one kind only")
     return addresses
 
 

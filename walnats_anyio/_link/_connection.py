@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from time import monotonic
 
 import anyio
 from anyio.abc import TaskGroup
@@ -46,6 +45,7 @@ class Connection:
         subscriptions: dict[bytes, Deliver],
         on_control: Callable[[Event], None],
         on_defect: Callable[[Exception], None],
+        now: Callable[[], float],
     ) -> None:
         self.server = established.server
         self.reason = ""
@@ -59,6 +59,7 @@ class Connection:
         self._subscriptions = subscriptions
         self._on_control = on_control
         self._on_defect = on_defect
+        self._now = now
         self._pongs = 0
         self._messages = 0
         self._scopes: list[anyio.CancelScope] = []
@@ -157,13 +158,13 @@ class Connection:
     async def _keep_alive(self, options: ConnectOptions) -> None:
         keepalive = Keepalive(options.max_outstanding_pings)
         between = options.ping_interval / LOOKS
-        looked_at = monotonic()
+        looked_at = self._now()
         while True:
             await anyio.sleep(between)
             # A mock clock may have jumped, while the server had no time to answer.
-            if monotonic() - looked_at < between / 2:
+            if self._now() - looked_at < between / 2:
                 continue
-            looked_at = monotonic()
+            looked_at = self._now()
             buffered, unsent = self._parser.buffered, self._outbox.unsent
             match keepalive.look(Seen(self._pongs, self._messages, buffered, unsent)):
                 case Action.PING:

@@ -74,8 +74,10 @@ class ServerDialer:
         addresses: tuple[ServerAddress, ...],
         options: ConnectOptions,
         on_error: Callable[[Exception], None],
+        now: Callable[[], float] = monotonic,
     ) -> None:
         self.trouble = ""
+        self._now = now
         self._addresses = addresses
         self._options = options
         self._on_error = on_error
@@ -88,9 +90,9 @@ class ServerDialer:
     async def first(self) -> Established:
         count = len(self._addresses)
         patience = max(FIRST_CONNECT_WITHIN, self._options.connect_timeout * count + 1)
-        give_up_at = monotonic() + patience
+        give_up_at = self._now() + patience
         failures: list[HandshakeError] = []
-        while len(failures) < FIRST_CONNECT_TRIES * count and monotonic() < give_up_at:
+        while len(failures) < FIRST_CONNECT_TRIES * count and self._now() < give_up_at:
             # One that speaks and then hangs leaves the others the time for their first word.
             others = max(0, count - 1 - len(failures))
             try:
@@ -106,7 +108,7 @@ class ServerDialer:
         raise ConnectError(self._explain(failures)) from (failures[-1] if failures else None)
 
     async def again(self) -> Established:
-        self._since = self._said_at = monotonic()
+        self._since = self._said_at = self._now()
         while True:
             try:
                 established = await self._next()
@@ -122,39 +124,39 @@ class ServerDialer:
                     f"the connection to NATS is lost for good ({self.trouble}), as the options "
                     "allow no further attempt: see max_reconnect_attempts and allow_reconnect"
                 )
-            lasted = monotonic() - self._since
+            lasted = self._now() - self._since
             logger.warning("%s: connected again after %.1f s", self._where(), lasted)
             return established
 
     async def _next(self, at_most: float = math.inf) -> Established | None:
         """Try the server that is next, when it is its turn; None when there is none.
 
-        An attempt ends at the time `at_most` of the monotonic clock.
+        An attempt ends at the time `at_most` of the server's clock.
 
         Raises:
             HandshakeError: it cannot be reached, or refuses.
         """
-        chosen = self._servers.next(monotonic(), self._info)
+        chosen = self._servers.next(self._now(), self._info)
         if chosen is None:
             return None
         server, delay = chosen
-        if monotonic() + delay > at_most:
+        if self._now() + delay > at_most:
             return None
         await anyio.sleep(delay)
         try:
-            established = await dial(server, self._options, at_most)
+            established = await dial(server, self._options, at_most, self._now)
         except HandshakeError as exc:
-            self._servers.failed(server, exc.refusal or str(exc), monotonic())
+            self._servers.failed(server, exc.refusal or str(exc), self._now())
             self._on_error(ConnectError(f"{server.shown}: {exc}"))
             raise
-        self._servers.connected(server, monotonic())
+        self._servers.connected(server, self._now())
         self._current = server
         self.learn(established.info)
         return established
 
     def lost(self, reason: str, refusal: Refusal | None) -> None:
         self.trouble = reason
-        self._servers.lost(monotonic(), refusal)
+        self._servers.lost(self._now(), refusal)
         logger.warning("%s: connection lost (%s), reconnecting", self._where(), reason)
 
     def learn(self, info: ServerInfo) -> bool:
@@ -172,7 +174,7 @@ class ServerDialer:
         pass
 
     def _say(self, at_once: bool = False) -> None:
-        now = monotonic()
+        now = self._now()
         if at_once or now - self._said_at >= SAY_EVERY:
             self._said_at = now
             logger.warning(

@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import anyio
@@ -16,6 +17,7 @@ from anyio.streams.tls import TLSStream
 
 from walnats_anyio._link._credentials import credentials
 from walnats_anyio._link._errors import ConnectError
+from walnats_anyio._link._in_process import connect_to
 from walnats_anyio._link._options import ConnectOptions, ServerAddress
 from walnats_anyio._link._patience import Patience
 from walnats_anyio._link._transport import LOST, Transport, transport_over
@@ -67,14 +69,17 @@ class Established:
 
 
 async def dial(
-    server: ServerAddress, options: ConnectOptions, at_most: float = math.inf
+    server: ServerAddress,
+    options: ConnectOptions,
+    at_most: float = math.inf,
+    now: Callable[[], float] = monotonic,
 ) -> Established:
-    """Connect to one server, until the time `at_most` of the monotonic clock.
+    """Connect to one server, until the time `at_most` of the server's clock `now`.
 
     Raises:
         HandshakeError: it cannot be reached in time, or refuses.
     """
-    patience = Patience(options.connect_timeout, at_most=at_most)
+    patience = Patience(options.connect_timeout, at_most=at_most, now=now)
     handshake = _Handshake(server, options, patience)
     try:
         await patience.wait_for(handshake.run)
@@ -134,9 +139,7 @@ class _Handshake:
     async def run(self) -> None:
         """Everything that takes time."""
         server = self._server
-        tcp = await anyio.connect_tcp(server.host, server.port)
-        self.stream, self._opened = tcp, True
-        _send_at_once(tcp)
+        self.stream, self._opened = await _open_stream(server), True
         if server.websocket:
             await self._open_websocket()
         elif self._options.tls_handshake_first:
@@ -229,6 +232,14 @@ class _Handshake:
         if options.name is not None:
             fields["name"] = options.name
         return fields | credentials(options, self._server, info.nonce)
+
+
+async def _open_stream(server: ServerAddress) -> ByteStream:
+    if server.in_process:
+        return connect_to(server.host)
+    tcp = await anyio.connect_tcp(server.host, server.port)
+    _send_at_once(tcp)
+    return tcp
 
 
 def _send_at_once(stream: SocketStream) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import Any
 
 import anyio
@@ -71,14 +70,14 @@ async def api(
     """
     payload = b"" if body is None else msgspec.json.encode(body)
     timeout = ANSWER_WITHIN if replicas == 1 else ELECTED_WITHIN
-    give_up_at = monotonic() + NOBODY_WITHIN
+    give_up_at = link.now() + NOBODY_WITHIN
     while True:
         message = await link.request(
             link.prefixes.api_subject(subject), payload, timeout=timeout, accepts=is_answer
         )
         if not is_no_responders(message):
             break
-        if monotonic() > give_up_at:
+        if link.now() > give_up_at:
             raise ServerError(not_enabled(link.prefixes))
         await anyio.sleep(NOBODY_WITHIN / 4)
     answer: dict[str, Any] = msgspec.json.decode(message.data)

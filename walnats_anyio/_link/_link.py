@@ -86,7 +86,11 @@ class Link:
     """One connection to NATS, opened by `open_link`."""
 
     def __init__(
-        self, backend: Backend, options: ConnectOptions, prefixes: Prefixes = NO_PREFIXES
+        self,
+        backend: Backend,
+        options: ConnectOptions,
+        prefixes: Prefixes = NO_PREFIXES,
+        now: Callable[[], float] = monotonic,
     ) -> None:
         self.closed: Exception | None = None
         """Why the link is closed for good, or None."""
@@ -98,11 +102,13 @@ class Link:
         """Makes a spot where one task of the application waits."""
         self.backend = backend
         """What differs between asyncio and trio."""
+        self.now = now
+        """The time that the server lives in: not a mock clock's, unless it is a MemoryServer."""
         self.prefixes = prefixes
         """What goes before the names of subjects, streams and consumers."""
         self._options = options
         self._outbox = Outbox(backend.new_spot())
-        self._pending = PendingRequests(self._outbox, backend.new_spot)
+        self._pending = PendingRequests(self._outbox, backend.new_spot, now)
         self._callbacks = Callbacks(backend.new_spot())
         self._uptime = Uptime()
         self._dialer: Dialer
@@ -300,7 +306,7 @@ class Link:
     @property
     def settling(self) -> bool:
         """Whether JetStream may not answer yet or any more: the server just started, or stops."""
-        return monotonic() < self._settled_at or self.info.ldm
+        return self.now() < self._settled_at or self.info.ldm
 
     @property
     def max_payload(self) -> int:
@@ -397,7 +403,12 @@ class Link:
                 return
             self._established = None
             connection = Connection(
-                established, self._outbox, self._delivers, self._on_control, self._on_defect
+                established,
+                self._outbox,
+                self._delivers,
+                self._on_control,
+                self._on_defect,
+                self.now,
             )
             self._connection = connection
             self._on_connect(established)
@@ -413,7 +424,7 @@ class Link:
             self._outbox.transient.append(sub(subscription.subject, subscription.sid))
         again = self._connected_once
         if again:
-            self._settled_at = monotonic() + SETTLE
+            self._settled_at = self.now() + SETTLE
             self._pending.send_all_again(self.max_payload)
         self._outbox.connect(established.transport)
         self._outbox.write()
@@ -584,7 +595,7 @@ async def open_link(
         server = os.environ.get("NATS_SERVER") or "nats://localhost:4222"
     chosen = ConnectOptions.of(_options_of(server) if is_client(server) else options or {})
     backend = current_backend()
-    link = Link(backend, chosen, prefixes)
+    link = Link(backend, chosen, prefixes, _clock_of(server, backend))
     dialer = _dialer_for(server, close, chosen, link)
     body: BaseException | None = None
     try:
@@ -625,6 +636,14 @@ def _options_of(client: Server) -> dict[str, Any]:
     return options_of(client)  # type: ignore[arg-type]  # `is_client` has looked
 
 
+def _clock_of(server: Server, backend: Backend) -> Callable[[], float]:
+    """The clock that a server lives on."""
+    if is_client(server):
+        return monotonic
+    addresses = parse_servers(server)  # type: ignore[arg-type]  # it is no client
+    return backend.clock if addresses[0].in_process else monotonic
+
+
 def _dialer_for(server: Server, close: bool, options: ConnectOptions, link: Link) -> Dialer:
     if is_client(server):
         from walnats_anyio._link._borrowed import BorrowedDialer
@@ -633,4 +652,4 @@ def _dialer_for(server: Server, close: bool, options: ConnectOptions, link: Link
     addresses = parse_servers(server)  # type: ignore[arg-type]  # it is no client
     if any(address.websocket for address in addresses):
         load_websockets()
-    return ServerDialer(addresses, options, link.on_error)
+    return ServerDialer(addresses, options, link.on_error, link.now)

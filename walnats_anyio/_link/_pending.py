@@ -5,8 +5,8 @@ It is sent again after a reconnect, and when `RETRY_AFTER` passed without an ans
 server reads what is sent, until it is answered, dropped or out of time. So an answer that was lost
 with a connection, or with the leader of a cluster, is asked for again.
 
-All times here are on the clock of `time.monotonic`: what a server takes does not become less when a
-test's mock clock jumps.
+All times here are on the clock of the server, `time.monotonic` for one in another process: what it
+takes does not become less when a test's mock clock jumps.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
-from time import monotonic
 
 import anyio
 import msgspec
@@ -113,12 +112,13 @@ class Request(PendingRequest):
             ServerError: the user may not send the command, or it is too large.
             ConnectionLostError: the link is closed for good.
         """
-        give_up_at = monotonic() + timeout
+        now = self._pending.now
+        give_up_at = now() + timeout
         while not self._arrived.is_set():
-            with anyio.move_on_after(give_up_at - monotonic()):
+            with anyio.move_on_after(give_up_at - now()):
                 await self._arrived.wait()
             # A mock clock may have jumped, while the server had no time at all.
-            if monotonic() >= give_up_at and not self._arrived.is_set():
+            if now() >= give_up_at and not self._arrived.is_set():
                 raise TimeoutError
         if self._message is not None:
             return self._message
@@ -146,7 +146,11 @@ class Probe(PendingRequest):
 class PendingRequests:
     """The requests of one link that have not been answered, by their reply subjects."""
 
-    def __init__(self, outbox: Outbox, new_spot: Callable[[], ParkingSpot]) -> None:
+    def __init__(
+        self, outbox: Outbox, new_spot: Callable[[], ParkingSpot], now: Callable[[], float]
+    ) -> None:
+        self.now = now
+        """The time that the server lives in."""
         self.prefix = b""
         """What all reply subjects begin with."""
         self.echo: Callable[[bytes], bytes]
@@ -173,7 +177,7 @@ class PendingRequests:
 
     def send(self, request: PendingRequest) -> None:
         """Send `request.command`, which names `request.reply`, until answered. Never blocks."""
-        request.sent_at = monotonic()
+        request.sent_at = self.now()
         pending = self._open
         if not pending:
             self._watch_spot.wake()
@@ -197,7 +201,7 @@ class PendingRequests:
         else:
             command = b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, len(payload), payload)
         request.command = command
-        request.sent_at = monotonic()
+        request.sent_at = self.now()
         pending = self._open
         if not pending:
             self._watch_spot.wake()
@@ -219,7 +223,7 @@ class PendingRequests:
 
     def retry_later(self, request: PendingRequest) -> None:
         """Ignore an answer that says "not now"; send it again in `RETRY_LATER_AFTER` seconds."""
-        request.sent_at = monotonic()
+        request.sent_at = self.now()
         self._open[request.reply] = request
         self._later.append((request, request.sent_at))
         self._later_spot.wake()
@@ -237,7 +241,7 @@ class PendingRequests:
 
     def send_all_again(self, max_payload: int) -> None:
         """Post every request, once, as the connection that they were sent on is gone."""
-        now = monotonic()
+        now = self.now()
         self._outbox.drop({id(request.command) for request in self._open.values()})
         for request in self._still_open():
             size = payload_size(request.command)
@@ -251,7 +255,7 @@ class PendingRequests:
         """The server has read the probe, and so everything that was sent before it."""
         self.probe = None
         self._read_before = probe.sent_at
-        self._read_at = monotonic()
+        self._read_at = self.now()
 
     def deny(self, subject: str, remedy: str) -> None:
         """Fail what was sent to a subject that the user may not publish to."""
@@ -281,12 +285,12 @@ class PendingRequests:
             while not self._later:
                 await self._later_spot.wait()
             request, since = later = self._later[0]
-            await anyio.sleep(max(0.0, since + RETRY_LATER_AFTER - monotonic()))
+            await anyio.sleep(max(0.0, since + RETRY_LATER_AFTER - self.now()))
             if self._later and self._later[0] is later:
                 self._later.popleft()
             # A reconnect in the meantime has sent it already; a drop has ended it.
             if request.sent_at == since and self._open.get(request.reply) is request:
-                request.sent_at = monotonic()
+                request.sent_at = self.now()
                 self._outbox.post(request.command)
 
     def _still_open(self) -> Iterator[PendingRequest]:
@@ -300,7 +304,7 @@ class PendingRequests:
         request.failed(reason)
 
     def _look(self) -> None:
-        now = monotonic()
+        now = self.now()
         read_long_ago = now - self._read_at >= RETRY_AFTER
         overdue = False
         for request in self._still_open():

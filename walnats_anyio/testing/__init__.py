@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from walnats_anyio._link import hold_clock, jump_clock, mock_clock
 from walnats_anyio.testing._cluster import NatsCluster
 from walnats_anyio.testing._errors import NatsServerError
+from walnats_anyio.testing._memory._faults import MemoryMessage
+from walnats_anyio.testing._memory._server import MemoryServer
 from walnats_anyio.testing._ports import held_port
 from walnats_anyio.testing._server import NatsServer
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from walnats_anyio._link._mock_loop import MockClockLoop
 
 __all__ = [
+    "MemoryMessage",
+    "MemoryServer",
     "MockClockLoop",
     "NatsCluster",
     "NatsServer",

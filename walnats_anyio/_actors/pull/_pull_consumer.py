@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from time import monotonic
 from typing import Any
 
 from walnats_anyio._actors.declare._actor import Actor
@@ -114,7 +113,7 @@ class PullConsumer:
         self._intake.connected = self._link.connected
         self._link.watch(self)
         # A request may expire a moment early.
-        self._wait_until = monotonic() + self._options.poll_delay * 0.9
+        self._wait_until = self._link.now() + self._options.poll_delay * 0.9
         self.request()
 
     def apply_terms(self) -> None:
@@ -334,7 +333,7 @@ class PullConsumer:
 
         One request waits for a part of `poll_delay` only, where `ack_wait` is short.
         """
-        if not self._received_any and monotonic() < self._wait_until:
+        if not self._received_any and self._link.now() < self._wait_until:
             self.request()
         else:
             self.finished = True

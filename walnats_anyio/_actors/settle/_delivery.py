@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from heapq import heappop, heappush
-from time import monotonic
 from typing import Any
 
 import msgspec
@@ -181,7 +180,7 @@ class Deliveries:
     @property
     def parked(self) -> int:
         """How many events wait at the server for their next attempt, as far as is known here."""
-        now = monotonic()
+        now = self._link.now()
         while self._parked and self._parked[0] <= now:
             heappop(self._parked)
         return len(self._parked)
@@ -207,7 +206,7 @@ class Deliveries:
                 self._post(self._attempts.note(delivery, failed=isinstance(verdict, Nak)))
                 self._post(pub(reply, to_wire(verdict)))
                 if verdict.delay:
-                    heappush(self._parked, monotonic() + verdict.delay)
+                    heappush(self._parked, self._link.now() + verdict.delay)
                 if isinstance(verdict, Nak):
                     self._counts.failed += 1
                 else:

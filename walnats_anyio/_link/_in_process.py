@@ -1,0 +1,41 @@
+"""Servers that live in this process: where a `memory://` URL leads.
+
+A test double registers itself here under a name that nobody can guess, and the dialer asks for it
+instead of a socket. Everything above the byte stream is as with any other server, but for the time:
+such a server lives on the clock of the event loop, so a mock clock rules both sides alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from anyio.abc import ByteStream
+
+SCHEME = "memory"
+
+_servers: dict[str, Callable[[], ByteStream]] = {}
+
+
+def add_server(name: str, connect: Callable[[], ByteStream]) -> None:
+    """Have `memory://<name>` lead to a server; `connect` gives a new connection to it."""
+    _servers[name] = connect
+
+
+def remove_server(name: str) -> None:
+    """Have nobody find it any more."""
+    _servers.pop(name, None)
+
+
+def connect_to(name: str) -> ByteStream:
+    """A new connection.
+
+    Raises:
+        ConnectionRefusedError: there is no such server.
+    """
+    connect = _servers.get(name)
+    if connect is None:
+        raise ConnectionRefusedError(
+            "there is no MemoryServer of this name: its context was left, or it is in another "
+            "process"
+        )
+    return connect()

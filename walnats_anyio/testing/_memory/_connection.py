@@ -1,0 +1,90 @@
+"""The client's end of a connection to a server in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import anyio
+from anyio.abc import ByteStream
+from anyio.lowlevel import checkpoint
+
+from walnats_anyio.testing._memory._engine import Client
+
+
+class Hub(Protocol):
+    """Whoever has the engine."""
+
+    def receive(self, client: Client, data: bytes) -> None:
+        """Bytes of a client came."""
+        ...
+
+    def disconnect(self, client: Client) -> None:
+        """A client has closed its connection."""
+        ...
+
+
+class MemoryStream(ByteStream):
+    """Bytes to and from an engine. One task may receive while another one sends."""
+
+    def __init__(self, hub: Hub, client: Client) -> None:
+        self._hub = hub
+        self._client = client
+        self._closed = False
+        self._arrived: anyio.Event | None = None
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        return {}
+
+    def wake(self) -> None:
+        """There is something to be read, or the connection is over."""
+        if self._arrived is not None:
+            self._arrived.set()
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        """Wait for bytes.
+
+        Raises:
+            EndOfStream: the server has closed the connection.
+            ClosedResourceError: this side has.
+        """
+        await checkpoint()
+        output = self._client.output
+        while not output:
+            if self._closed:
+                raise anyio.ClosedResourceError
+            if self._client.closed:
+                raise anyio.EndOfStream
+            self._arrived = anyio.Event()
+            await self._arrived.wait()
+        data = bytes(output[:max_bytes])
+        del output[:max_bytes]
+        return data
+
+    async def send(self, item: bytes) -> None:
+        """Send bytes; they have arrived when it returns.
+
+        Raises:
+            BrokenResourceError: the server has closed the connection.
+            ClosedResourceError: this side has.
+        """
+        await checkpoint()
+        if self._closed:
+            raise anyio.ClosedResourceError
+        if self._client.closed:
+            raise anyio.BrokenResourceError
+        self._hub.receive(self._client, bytes(item))
+
+    async def send_eof(self) -> None:
+        """A client that stops to speak goes, for a NATS server."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection; the server knows at once."""
+        if not self._closed:
+            self._closed = True
+            self._client.output.clear()
+            self._hub.disconnect(self._client)
+            self.wake()
+        await checkpoint()

@@ -1,0 +1,649 @@
+"""One consumer: who asks for messages, who has which, and which come again.
+
+The rules are those of nats-server 2.15. A message that was delivered is *pending* until it is
+acknowledged; one whose time is up, or that was given back, waits in the queue of redeliveries,
+which comes before anything new.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from walnats_anyio.testing._memory._acks import Kind, read_ack
+from walnats_anyio.testing._memory._answers import ApiError, show_time
+from walnats_anyio.testing._memory._commands import Publish, status, to_bytes, with_headers
+from walnats_anyio.testing._memory._configs import convert, parse
+from walnats_anyio.testing._memory._consumer_config import ConsumerConfig
+from walnats_anyio.testing._memory._pulls import NextRequest, Waiting
+from walnats_anyio.testing._memory._store import Stored, is_match
+from walnats_anyio.testing._memory._timers import SECOND, Timer
+
+if TYPE_CHECKING:
+    from walnats_anyio.testing._memory._jetstream import JetStream
+    from walnats_anyio.testing._memory._stream import Stream
+
+INACTIVE_AFTER = 5 * SECOND
+"""Nanoseconds without a sign of life after which a consumer that is not durable is deleted."""
+
+DELETED = "Unacknowledged message was deleted"
+
+
+@dataclass(slots=True)
+class Pending:
+    """A message that was delivered, and is not acknowledged."""
+
+    delivery: int
+    """The number of its first delivery."""
+
+    time: int
+    """From when its `ack_wait` counts."""
+
+
+class Consumer:
+    """A consumer of a stream."""
+
+    def __init__(self, jetstream: JetStream, stream: Stream, config: ConsumerConfig) -> None:
+        self.config = config
+        self.name = config.durable_name or config.name
+        self.stream = stream
+        self.created = jetstream.timers.stamp()
+        self.pending: dict[int, Pending] = {}
+        self.waiting: deque[Waiting] = deque()
+        self._jetstream = jetstream
+        self._timers = jetstream.timers
+        self._closed = False
+        self._next_delivery = 1
+        self._next_seq = self._first_seq()
+        self._listed: deque[int] = deque()
+        self._start_listed()
+        # The last that was delivered, and below which all is acknowledged: (delivery, message).
+        self._delivered = (0, self._next_seq - 1)
+        self._floor = (0, self._next_seq - 1)
+        self._unread = stream.store.count(config.filters, self._next_seq)
+        self._again: OrderedDict[int, None] = OrderedDict()
+        self._repeats: dict[int, int] = {}
+        self._last_delivery = self._last_ack = 0
+        self._serving = False
+        self._timer: Timer | None = None
+        self._request_timer: Timer | None = None
+        self._pause_timer: Timer | None = None
+        self._idle_timer: Timer | None = None
+        self._active_at = self._timers.now
+        self._watch_idle()
+        self._watch_pause()
+
+    def _first_seq(self) -> int:
+        store, config = self.stream.store, self.config
+        last = store.last
+        match config.deliver_policy:
+            case "all":
+                first = store.first
+            case "last":
+                newest = [store.newest(each) for each in config.filters or (">",)]
+                first = max((stored.seq for stored in newest if stored), default=last + 1)
+            case "by_start_sequence":
+                return max(config.opt_start_seq, store.first, 1)
+            case "by_start_time":
+                first = store.since(config.start_time)
+            case "last_per_subject":
+                first = next(iter(store.newest_of_each(config.filters)), last)
+            case "new":
+                first = last + 1
+        return max(min(first, last + 1), store.first, 1)
+
+    def _start_listed(self) -> None:
+        """Which messages are to come first, where only the last of each subject is wanted."""
+        if self.config.deliver_policy == "last_per_subject":
+            self._listed.extend(self.stream.store.newest_of_each(self.config.filters))
+
+    def close(self) -> None:
+        """It is deleted, or its server stops."""
+        self._closed = True
+        for timer in (self._timer, self._request_timer, self._pause_timer, self._idle_timer):
+            if timer is not None:
+                timer.cancel()
+
+    def leave(self) -> None:
+        """It is deleted: whoever waits for a message hears of it."""
+        for each in self.waiting:
+            self._answer(each.reply, 409, "Consumer Deleted")
+        self.waiting.clear()
+        self.close()
+
+    # what the stream says
+
+    def wants(self, subject: str) -> bool:
+        """Whether messages of a subject are for it."""
+        return is_match(self.config.filters, subject)
+
+    def needs(self, seq: int, subject: str) -> bool:
+        """Whether a message has to stay for it."""
+        if not self.wants(subject):
+            return False
+        if seq in self._repeats or seq in self.pending:
+            return True
+        above = seq > self._floor[1]
+        return above and (self.config.ack_policy != "explicit" or seq >= self._next_seq)
+
+    def on_stored(self, stored: Stored) -> None:
+        """There is a new message."""
+        if self.wants(stored.subject):
+            self._unread += 1
+            self.wake()
+
+    def on_removed(self, stored: Stored, *, quietly: bool) -> None:
+        """A message is gone; `quietly`: without an advisory."""
+        seq = stored.seq
+        if seq >= self._next_seq and self.wants(stored.subject):
+            self._unread -= 1
+        entry = self.pending.get(seq)
+        if entry is None:
+            self._repeats.pop(seq, None)
+            return
+        deliveries = self._deliveries(seq)
+        self._done(seq)
+        if not quietly:
+            self._advise_terminated(seq, entry.delivery, deliveries, DELETED)
+
+    # asking
+
+    def ask(self, reply: str, payload: bytes) -> None:
+        """A pull request came."""
+        if not reply:
+            return
+        if self.config.is_push:
+            self._answer(reply, 409, "Consumer is push based")
+            return
+        try:
+            request = self._read_request(payload)
+        except ApiError as error:
+            self._answer(reply, 400, f"Bad Request - {error.description}")
+            return
+        self._active_at = self._timers.now
+        now, config = self._timers.now, self.config
+        if 0 < config.max_batch < request.batch:
+            self._answer(reply, 409, f"Exceeded MaxRequestBatch of {config.max_batch}")
+        elif 0 < config.max_expires < request.expires:
+            shown = _duration(config.max_expires)
+            self._answer(reply, 409, f"Exceeded MaxRequestExpires of {shown}")
+        elif 0 < config.max_bytes < request.max_bytes:
+            self._answer(reply, 409, f"Exceeded MaxRequestMaxBytes of {config.max_bytes}")
+        elif not (request.no_wait and self._answered_at_once(reply, request)):
+            if len(self.waiting) >= config.max_waiting:
+                self._look_at_requests(at_end=False)
+            if len(self.waiting) >= config.max_waiting:
+                if not request.idle_heartbeat:
+                    self._answer(reply, 409, "Exceeded MaxWaiting")
+                return
+            self.waiting.append(Waiting.of(reply, request, now))
+            self.wake()
+
+    def _read_request(self, payload: bytes) -> NextRequest:
+        text = payload.strip()
+        if text.startswith(b"{"):
+            # What it does not know, nats-server ignores here.
+            known = NextRequest.__struct_fields__
+            body = {name: value for name, value in parse(text).items() if name in known}
+            request = convert(body, NextRequest)
+            if request.idle_heartbeat * 2 > request.expires:
+                raise ApiError(400, 10003, "heartbeat value too large")
+            return request
+        number = text.removeprefix(b"-")
+        return NextRequest(batch=int(text) if number.isdigit() and len(number) < 10 else 1)
+
+    def _answered_at_once(self, reply: str, request: NextRequest) -> bool:
+        """Whether a request that does not wait got an answer and nothing else."""
+        there = self._left + len(self._again)
+        if not there and not request.expires:
+            self._answer(reply, 404, "No Messages")
+            return True
+        if there:
+            self._look_at_requests(at_end=False)
+            if there < sum(each.left for each in self.waiting):
+                self._answer(reply, 408, "Requests Pending")
+                return True
+        return False
+
+    @property
+    def _left(self) -> int:
+        return max(0, self._unread)
+
+    def _look_at_requests(self, *, at_end: bool) -> None:
+        """End requests that are over, and send heartbeats.
+
+        Args:
+            at_end: whether there is nothing to deliver, so that nobody who does not wait gets any.
+        """
+        now = self._timers.now
+        for each in list(self.waiting):
+            if each.expired(now):
+                self._end_request(each, "408 Request Timeout")
+            elif at_end and each.no_wait and (not each.expires or each.got):
+                self.waiting.remove(each)
+                self._answer(each.reply, 404, "No Messages")
+            elif not self._jetstream.has_interest(each.reply):
+                self.waiting.remove(each)
+            elif each.heartbeat_at and each.heartbeat_at <= now:
+                each.heartbeat_at = now + each.idle_heartbeat
+                self._heartbeat(each.reply)
+        self._watch_requests()
+
+    def _watch_requests(self) -> None:
+        if self._request_timer is not None:
+            self._request_timer.cancel()
+            self._request_timer = None
+        due = min((each.due for each in self.waiting if each.due), default=0)
+        if due:
+            self._request_timer = self._timers.at(due, self._on_request_due)
+
+    def _on_request_due(self) -> None:
+        self._request_timer = None
+        self._look_at_requests(at_end=True)
+
+    def _end_request(self, request: Waiting, text: str) -> None:
+        self.waiting.remove(request)
+        code, _, description = text.partition(" ")
+        self._answer(request.reply, int(code), description, request.pending_headers())
+
+    def _answer(
+        self, reply: str, code: int, text: str, headers: dict[str, object] | None = None
+    ) -> None:
+        self._jetstream.send(reply, Publish(reply, header=status(code, text, headers)))
+
+    def _heartbeat(self, reply: str) -> None:
+        headers: dict[str, object] = {
+            "Nats-Last-Consumer": self._next_delivery - 1,
+            "Nats-Last-Stream": self._next_seq - 1,
+        }
+        self._answer(reply, 100, "Idle Heartbeat", headers)
+
+    # delivering
+
+    def wake(self) -> None:
+        """There may be something to deliver."""
+        if not self._serving:
+            self._serving = True
+            self._jetstream.soon(self._serve)
+
+    def _serve(self) -> None:
+        self._serving = False
+        if self._closed:
+            return
+        stalled = False
+        while not self._paused and (self.waiting or self._bound):
+            found = self._next_message()
+            if found is None:
+                stalled = self._stalled
+                break
+            stored, count = found
+            if not self._give(stored, count):
+                self._take_back(stored, count)
+                break
+        if not self.config.is_push:
+            self._look_at_requests(at_end=not stalled and not self._paused)
+
+    @property
+    def _bound(self) -> bool:
+        target = self.config.deliver_subject
+        return bool(target) and self._jetstream.has_interest(target)
+
+    @property
+    def _paused(self) -> bool:
+        return self._timers.now < self.config.paused_until
+
+    @property
+    def _stalled(self) -> bool:
+        return 0 < self.config.max_ack_pending <= len(self.pending)
+
+    def _next_message(self) -> tuple[Stored, int] | None:
+        """The message that is next, and which delivery of it this is."""
+        while self._again:
+            seq, _ = self._again.popitem(last=False)
+            self._repeats[seq] = self._repeats.get(seq, 0) + 1
+            count = self._repeats[seq] + 1
+            if 0 < self.config.max_deliver < count:
+                if count == self.config.max_deliver + 1:
+                    self._advise_exceeded(seq, count - 1)
+                self._give_up(seq)
+                continue
+            stored = self.stream.store.get(seq)
+            if stored is not None:
+                return stored, count
+        if self._stalled:
+            return None
+        if self._listed:
+            stored = self.stream.store.get(self._listed.popleft())
+            if stored is None:
+                return self._next_message()
+            self._next_seq = stored.seq + 1
+        else:
+            stored = self.stream.store.next(self.config.filters, self._next_seq)
+            if stored is None:
+                self._next_seq = max(self._next_seq, self.stream.store.last + 1)
+                return None
+            self._next_seq = stored.seq + 1
+        self._unread -= 1
+        return stored, 1
+
+    def _give(self, stored: Stored, count: int) -> bool:
+        """Deliver a message; False when there is nobody for it."""
+        reply = self._ack_subject(stored, count)
+        header, payload = stored.header, stored.payload
+        if self.config.headers_only:
+            header = with_headers(header, {"Nats-Msg-Size": len(payload)})
+            payload = b""
+        message = Publish(stored.subject, reply, header, payload)
+        if self.config.is_push:
+            self._delivered_one(stored, message, self.config.deliver_subject, count)
+            return True
+        subject_size = len(to_bytes(stored.subject)) + len(reply)
+        request = self._next_request(subject_size + len(header) + len(payload))
+        if request is None:
+            return False
+        self._delivered_one(stored, message, request.reply, count)
+        if request.left <= 0 < request.bytes_left:
+            self._answer(request.reply, 409, "Batch Completed", request.pending_headers())
+        return True
+
+    def _next_request(self, size: int) -> Waiting | None:
+        """The request that gets a message of so many bytes; they take turns."""
+        now = self._timers.now
+        while self.waiting:
+            request = self.waiting[0]
+            if request.expired(now):
+                self._end_request(request, "408 Request Timeout")
+            elif request.max_bytes and size > request.bytes_left:
+                self._end_request(request, "409 Message Size Exceeds MaxBytes")
+            elif not self._jetstream.has_interest(request.reply):
+                self.waiting.popleft()
+            else:
+                self.waiting.popleft()
+                if request.take(size, now):
+                    self.waiting.append(request)
+                return request
+        return None
+
+    def _take_back(self, stored: Stored, count: int) -> None:
+        if count == 1 and stored.seq == self._next_seq - 1:
+            self._next_seq -= 1
+            self._unread += 1
+        elif stored.seq not in self._again:
+            self._unrepeat(stored.seq)
+            self._again[stored.seq] = None
+
+    def _delivered_one(self, stored: Stored, message: Publish, inbox: str, count: int) -> None:
+        number, now = self._next_delivery, self._timers.now
+        self._next_delivery += 1
+        self._last_delivery = self._active_at = now
+        self._delivered = (number, max(self._delivered[1], stored.seq))
+        if self.config.ack_policy == "none":
+            self._floor = (number, stored.seq)
+        elif stored.seq in self.pending:
+            self.pending[stored.seq].time = now
+        else:
+            self.pending[stored.seq] = Pending(number, now)
+        self._watch_one(stored.seq)
+        self._jetstream.send(inbox, message)
+        if self.config.ack_policy == "none":
+            self.stream.acknowledged(stored.seq)
+
+    def _ack_subject(self, stored: Stored, count: int) -> str:
+        names = f"{self.stream.name}.{self.name}"
+        numbers = f"{count}.{stored.seq}.{self._next_delivery}.{stored.time}.{self._left}"
+        return f"$JS.ACK.{names}.{numbers}"
+
+    # acknowledging
+
+    def acknowledge(self, numbers: list[str], reply: str, payload: bytes) -> None:
+        """An acknowledgement came; `numbers` are the last tokens of its subject."""
+        count, seq, delivery = (int(each) if each.isdigit() else 0 for each in numbers[:3])
+        self._active_at = self._timers.now
+        ack = read_ack(payload)
+        answered = bool(seq)
+        match ack.kind:
+            case Kind.ACK:
+                answered = self._ack(seq, delivery) and answered
+            case Kind.NEXT:
+                self._ack(seq, delivery)
+                self.ask(reply, ack.rest)
+                answered = False
+            case Kind.NAK:
+                self._nak(seq, delivery, count, ack.delay)
+            case Kind.PROGRESS:
+                if seq in self.pending:
+                    self.pending[seq].time = self._timers.now
+            case Kind.TERM:
+                answered = self._ack(seq, delivery) and answered
+                self._advise_terminated(seq, delivery, count, ack.reason)
+            case Kind.UNKNOWN:
+                pass
+        if answered and reply:
+            self._jetstream.publish(Publish(reply))
+
+    def _ack(self, seq: int, delivery: int) -> bool:
+        """Whether it is an acknowledgement of something that was delivered."""
+        if seq >= self._next_seq:
+            return False
+        self._last_ack = self._timers.now
+        match self.config.ack_policy:
+            case "explicit":
+                done = [seq]
+            case "all":
+                if delivery <= self._floor[0] or seq <= self._floor[1]:
+                    return True
+                done = sorted({each for each in self.pending if each <= seq} | {seq})
+                self._floor = (delivery, seq)
+            case _:
+                return self.stream.config.retention != "limits"
+        stalled = self._stalled
+        for each in done:
+            self._done(each)
+            self.stream.acknowledged(each)
+        if stalled:
+            self.wake()
+        return True
+
+    def _nak(self, seq: int, delivery: int, count: int, delay: int | None) -> None:
+        entry = self.pending.get(seq)
+        if entry is None or delivery <= self._floor[0] or delivery > self._next_delivery:
+            return
+        self._advise_naked(seq, delivery, count)
+        if delay is not None:
+            self._again.pop(seq, None)
+            entry.time = self._timers.now - self.config.ack_wait + delay
+            self._watch_one(seq)
+            return
+        self._again.setdefault(seq, None)
+        self.wake()
+
+    def _done(self, seq: int) -> None:
+        """Let go of a message."""
+        entry = self.pending.pop(seq, None)
+        self._repeats.pop(seq, None)
+        self._again.pop(seq, None)
+        if entry is not None:
+            self._move_floor(entry.delivery, seq)
+
+    def _give_up(self, seq: int) -> None:
+        """Deliver a message no more; it stays in the stream."""
+        entry = self.pending.pop(seq, None)
+        if entry is not None:
+            self._move_floor(entry.delivery, seq)
+
+    def _move_floor(self, delivery: int, seq: int) -> None:
+        if not self.pending:
+            self._floor = self._delivered
+        elif delivery == self._floor[0] + 1:
+            self._floor = (delivery, seq)
+            # In the order of first deliveries.
+            later = next(iter(self.pending))
+            if later > seq:
+                self._floor = (self.pending[later].delivery - 1, later - 1)
+
+    def _deliveries(self, seq: int) -> int:
+        return self._repeats.get(seq, 0) + 1
+
+    def _unrepeat(self, seq: int) -> None:
+        left = self._repeats.get(seq, 0) - 1
+        if left > 0:
+            self._repeats[seq] = left
+        else:
+            self._repeats.pop(seq, None)
+
+    # time
+
+    def _watch_pending(self) -> None:
+        """Have the next one come again when its time is up."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self.config.ack_wait:
+            return
+        due = [self._due(seq) for seq in self.pending if seq not in self._again]
+        if due:
+            self._timer = self._timers.at(min(due), self._on_pending_due)
+
+    def _watch_one(self, seq: int) -> None:
+        # A timer that is too early does no harm, and to look at all pending ones each time would.
+        if seq in self.pending and self.config.ack_wait:
+            due = self._due(seq)
+            if self._timer is None or due < self._timer.due:
+                if self._timer is not None:
+                    self._timer.cancel()
+                self._timer = self._timers.at(due, self._on_pending_due)
+
+    def _due(self, seq: int) -> int:
+        wait = self.config.ack_wait
+        if backoff := self.config.backoff:
+            wait = backoff[min(self._repeats.get(seq, 0), len(backoff) - 1)]
+        return self.pending[seq].time + wait
+
+    def _on_pending_due(self) -> None:
+        self._timer = None
+        now = self._timers.now
+        for seq in sorted(self.pending):
+            if seq in self._again or self._due(seq) > now:
+                continue
+            count = self._deliveries(seq)
+            if 0 < self.config.max_deliver <= count:
+                if count == self.config.max_deliver:
+                    self._advise_exceeded(seq, count)
+                self._give_up(seq)
+                self._repeats[seq] = count
+            else:
+                self._again[seq] = None
+        self.wake()
+        self._watch_pending()
+
+    def _watch_pause(self) -> None:
+        if self._pause_timer is not None:
+            self._pause_timer.cancel()
+            self._pause_timer = None
+        if self._paused:
+            self._pause_timer = self._timers.at(self.config.paused_until, self.wake)
+
+    def _watch_idle(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+        limit = self.config.inactive_threshold
+        if not limit and not self.config.durable_name:
+            limit = INACTIVE_AFTER
+        if limit:
+            due = max(self._active_at + limit, self._timers.now)
+            self._idle_timer = self._timers.at(due, lambda: self._on_idle(limit))
+
+    def _on_idle(self, limit: int) -> None:
+        self._look_at_requests(at_end=False)
+        now = self._timers.now
+        if self.waiting or self._bound:
+            self._active_at = now
+        if now - self._active_at >= limit:
+            self._jetstream.delete_consumer(self)
+        else:
+            self._watch_idle()
+
+    def update(self, config: ConsumerConfig) -> None:
+        """Take over a configuration that was checked."""
+        before, self.config = self.config, config
+        if before.filters != config.filters:
+            self._unread = self.stream.store.count(config.filters, self._next_seq)
+        self._active_at = self._timers.now
+        self._watch_pending()
+        self._watch_pause()
+        self._watch_idle()
+        # Nobody is woken by the mere end of a pause, as in nats-server.
+        if before.max_ack_pending != config.max_ack_pending or before.filters != config.filters:
+            self.wake()
+
+    def restart(self) -> None:
+        """The server was restarted: requests are gone, what was delivered is still out."""
+        self.waiting.clear()
+        self._again.clear()
+        self._watch_requests()
+        self._watch_pending()
+
+    # what it says of itself
+
+    def info(self) -> dict[str, Any]:
+        """The answer to a question about it, without the version of the server."""
+        if not self.config.is_push:
+            self._look_at_requests(at_end=False)
+        now = self._timers.now
+        repeated = 0 if self.config.max_deliver == 1 else len(self._repeats)
+        info: dict[str, Any] = {
+            "stream_name": self.stream.name,
+            "name": self.name,
+            "created": show_time(self.created),
+            "config": self.config.as_dict(),
+            "delivered": _sequence(self._delivered, self._last_delivery),
+            "ack_floor": _sequence(self._floor, self._last_ack),
+            "num_ack_pending": len(self.pending),
+            "num_redelivered": repeated,
+            "num_waiting": len(self.waiting),
+            "num_pending": self._left,
+        }
+        if self._bound:
+            info["push_bound"] = True
+        if self._paused:
+            info |= {"paused": True, "pause_remaining": self.config.paused_until - now}
+        return info | {"ts": show_time(now)}
+
+    def _advise(self, kind: str, what: str, **fields: object) -> None:
+        names = {"stream": self.stream.name, "consumer": self.name}
+        subject = f"CONSUMER.{what}.{self.stream.name}.{self.name}"
+        self._jetstream.advise(kind, subject, names | fields)
+
+    def _advise_exceeded(self, seq: int, deliveries: int) -> None:
+        self._advise("max_deliver", "MAX_DELIVERIES", stream_seq=seq, deliveries=deliveries)
+
+    def _advise_naked(self, seq: int, delivery: int, deliveries: int) -> None:
+        self._advise(
+            "nak", "MSG_NAKED", consumer_seq=delivery, stream_seq=seq, deliveries=deliveries
+        )
+
+    def _advise_terminated(self, seq: int, delivery: int, deliveries: int, reason: str) -> None:
+        said: dict[str, object] = {"consumer_seq": delivery, "stream_seq": seq}
+        said["deliveries"] = deliveries
+        if reason:
+            said["reason"] = reason
+        self._advise("terminated", "MSG_TERMINATED", **said)
+
+
+def _sequence(numbers: tuple[int, int], last: int) -> dict[str, Any]:
+    shown: dict[str, Any] = {"consumer_seq": numbers[0], "stream_seq": numbers[1]}
+    return shown | ({"last_active": show_time(last)} if last else {})
+
+
+def _duration(nanoseconds: int) -> str:
+    if nanoseconds % SECOND:
+        return (
+            f"{nanoseconds / 10**6:g}ms" if nanoseconds < SECOND else f"{nanoseconds / SECOND:g}s"
+        )
+    minutes, seconds = divmod(nanoseconds // SECOND, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{seconds}s"
+    return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"

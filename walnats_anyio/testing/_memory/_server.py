@@ -1,0 +1,327 @@
+"""`MemoryServer`: the engine on the clock of an event loop."""
+
+from __future__ import annotations
+
+import math
+import re
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+import anyio
+from anyio.abc import ByteStream, TaskGroup
+from anyio.lowlevel import checkpoint, current_token
+
+from walnats_anyio._link._in_process import SCHEME, add_server, remove_server
+from walnats_anyio.testing._errors import NatsServerError
+from walnats_anyio.testing._memory._connection import MemoryStream
+from walnats_anyio.testing._memory._engine import Client, Engine, Settings
+from walnats_anyio.testing._memory._faults import Direction, Fault, Match
+from walnats_anyio.testing._memory._subjects import is_valid
+from walnats_anyio.testing._memory._timers import SECOND
+
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+"""When time begins, unless told otherwise."""
+
+VERSION = "2.15.1"
+"""The nats-server whose behaviour this is."""
+
+
+class MemoryServer:
+    """An in-memory stand-in for a nats-server with JetStream, for tests without waiting.
+
+    It speaks the NATS protocol to the connections of this library, and answers as nats-server 2.15
+    does: streams, pull consumers, acknowledgements and redeliveries, limits, deduplication, direct
+    get, pauses, advisories. What it does not know it refuses, with an error that says so.
+
+    All time is that of the event loop. Under a mock clock that jumps (`trio.testing.MockClock`), an
+    hour of retries takes milliseconds. Times that are shown, such as that of a message, are `begin`
+    and what the loop's clock has gone on since the context was entered. What happens by chance
+    (which member of a queue group gets a message) comes from `seed`.
+
+    Any number of connections of one event loop may use it:
+
+        async with MemoryServer() as server, events.connect(server.url) as conn:
+            ...
+
+    What it cannot do: other processes, other event loops (so no `connect_sync`, and no `nats.NATS`),
+    TLS and authentication, clusters, mirrors, sources, schedules, priority groups, flow control.
+
+    Args:
+        seed: where chance begins; 0 by default.
+        server_version: what it calls itself; "2.15.1" by default. It behaves the same.
+        max_payload: the largest payload with headers that it takes, in bytes; 1 MiB by default.
+        begin: when time begins, with a time zone; 2026-01-01 in UTC by default.
+
+    Raises:
+        ValueError, TypeError: an argument is wrong.
+        NatsServerError: a method is called outside of the context.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int | str = 0,
+        server_version: str = VERSION,
+        max_payload: int = 1024 * 1024,
+        begin: datetime = BEGIN,
+    ) -> None:
+        _check(seed, server_version, max_payload, begin)
+        self._name = secrets.token_hex(16)
+        settings = Settings("memory", "MEMORY", server_version, max_payload, seed)
+        self._begin = round(begin.timestamp() * SECOND)
+        self._engine = Engine(settings, self._begin)
+        self._streams: dict[Client, MemoryStream] = {}
+        self._held: list[Callable[[], None]] = []
+        self._paused = self._stopped = False
+        self._tasks: TaskGroup | None = None
+        self._token: object = None
+        self._started_at = 0.0
+        self._alarm: anyio.Event
+        self._alarm_at: float = -math.inf
+
+    def __repr__(self) -> str:
+        state = "not entered" if self._tasks is None else "stopped" if self._stopped else "running"
+        return f"<MemoryServer {state}, {len(self._streams)} connections>"
+
+    @property
+    def url(self) -> str:
+        """Where clients connect: `memory://NAME`. The same for the life of this object."""
+        return f"{SCHEME}://{self._name}"
+
+    @property
+    def running(self) -> bool:
+        """Whether clients can connect at this moment; also while it is paused."""
+        return self._tasks is not None and not self._stopped
+
+    # what can be done to it
+
+    def disconnect_all(self) -> None:
+        """Close all connections; clients may connect again at once. Never blocks."""
+        self._advance()
+        for client in list(self._streams):
+            self._drop_client(client)
+        self._flush()
+
+    async def stop(self) -> None:
+        """Close all connections and refuse new ones, until `start`.
+
+        Streams with `storage="memory"` are lost, all others stay with their consumers.
+        """
+        self.disconnect_all()
+        self._engine.restart()
+        self._stopped = True
+        await checkpoint()
+
+    async def start(self) -> None:
+        """Let clients connect again after `stop`; nothing happens when it runs."""
+        self._advance()
+        self._stopped = self._paused = False
+        self._flush()
+        await checkpoint()
+
+    async def restart(self) -> None:
+        """`stop`, then `start`."""
+        await self.stop()
+        await self.start()
+
+    def pause(self) -> None:
+        """Stand still: connections stay open, nobody answers, no time runs out. Never blocks."""
+        self._advance()
+        self._flush()
+        self._paused = True
+
+    def resume(self) -> None:
+        """Go on after `pause`: do what was due meanwhile, then read what was sent. Never blocks."""
+        self._paused = False
+        self._advance()
+        held, self._held = self._held, []
+        for call in held:
+            call()
+        self._flush()
+
+    def drop(
+        self, match: Match = ">", count: int | None = 1, *, direction: Direction = "to_server"
+    ) -> None:
+        """Lose messages, as if they had never been sent. Never blocks.
+
+        Args:
+            match: which ones: a subject, which may have wildcards, or a function that is given the
+                message and says whether it is one. A subject stands for that of the message, or for
+                that of the subscription that gets it.
+            count: how many; None for all from now on.
+            direction: `"to_server"` for what clients publish, such as events, acknowledgements and
+                requests; `"to_client"` for what the server sends.
+
+        Raises:
+            ValueError, TypeError: an argument is wrong.
+        """
+        self._add_fault(match, count, direction, None)
+
+    def delay(
+        self,
+        seconds: float,
+        match: Match = ">",
+        count: int | None = 1,
+        *,
+        direction: Direction = "to_server",
+    ) -> None:
+        """Have messages arrive so many seconds later; others may overtake them. Never blocks.
+
+        The other arguments are those of `drop`.
+
+        Raises:
+            ValueError, TypeError: an argument is wrong.
+        """
+        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if not number or not 0 <= seconds < math.inf:
+            raise ValueError(f"seconds is {seconds!r}: give a number from 0 up")
+        self._add_fault(match, count, direction, round(seconds * SECOND))
+
+    def clear_faults(self) -> None:
+        """End all that `drop` and `delay` have set. What is late already stays late."""
+        self._engine.faults.clear()
+
+    def _add_fault(
+        self, match: Match, count: int | None, direction: Direction, delay: int | None
+    ) -> None:
+        if not callable(match):
+            if not isinstance(match, str):
+                raise TypeError(f"match is {match!r}: give a subject or a function")
+            if not is_valid(match):
+                raise ValueError(f"match is {match!r}: give a subject, such as 'orders' or 'a.>'")
+        if count is not None and (
+            isinstance(count, bool) or not isinstance(count, int) or count < 1
+        ):
+            raise ValueError(f"count is {count!r}: give a whole number from 1 up, or None for all")
+        if direction not in ("to_server", "to_client"):
+            raise ValueError(f"direction is {direction!r}: give 'to_server' or 'to_client'")
+        self._engine.faults.add(Fault(match, direction, count, delay))
+
+    # the context
+
+    async def __aenter__(self) -> MemoryServer:
+        if self._tasks is not None:
+            raise NatsServerError("the context of this MemoryServer is entered already")
+        self._token = current_token()
+        self._started_at = anyio.current_time()
+        self._alarm = anyio.Event()
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self._keep_time, name="walnats/memory-server")
+        add_server(self._name, self._connect)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._tasks is not None
+        remove_server(self._name)
+        self._stopped = True
+        for client in list(self._streams):
+            self._drop_client(client)
+        self._flush()
+        tasks, self._tasks = self._tasks, None
+        tasks.cancel_scope.cancel()
+        # Without the error of the body, which the task group would wrap in a group.
+        await tasks.__aexit__(None, None, None)
+
+    # connections
+
+    def _connect(self) -> ByteStream:
+        if current_token() != self._token:
+            raise ConnectionRefusedError(
+                "a MemoryServer serves the event loop that it was started in, and no other: "
+                "connect_sync has one of its own; use NatsServer there"
+            )
+        if self._stopped:
+            raise ConnectionRefusedError("the MemoryServer is stopped")
+        client = self._engine.connect()
+        stream = self._streams[client] = MemoryStream(self, client)
+        self._do(partial(self._engine.greet, client))
+        return stream
+
+    def receive(self, client: Client, data: bytes) -> None:
+        """Bytes of a client came; called by its stream."""
+        self._do(partial(self._engine.receive, client, data))
+
+    def disconnect(self, client: Client) -> None:
+        """A client has closed its connection; called by its stream."""
+        if self._streams.pop(client, None) is None:
+            return
+        self._do(partial(self._engine.disconnect, client))
+
+    def _do(self, call: Callable[[], None]) -> None:
+        """Have the engine do something now, or after a pause."""
+        if self._paused:
+            self._held.append(call)
+            return
+        self._advance()
+        call()
+        self._flush()
+
+    def _drop_client(self, client: Client) -> None:
+        stream = self._streams.pop(client)
+        client.output.clear()
+        self._engine.disconnect(client)
+        stream.wake()
+
+    # time
+
+    def _now(self) -> int:
+        return self._begin + round((anyio.current_time() - self._started_at) * SECOND)
+
+    def _advance(self, at_least: int = 0) -> None:
+        if self._tasks is None:
+            raise NatsServerError("the context of this MemoryServer is not entered, or was left")
+        if not self._paused:
+            self._engine.advance(max(self._now(), at_least))
+
+    def _flush(self) -> None:
+        """Have those read who have something to read, and the clock look again."""
+        touched, self._engine.touched = self._engine.touched, set()
+        for client in touched:
+            stream = self._streams.get(client)
+            if stream is not None:
+                stream.wake()
+                if client.closed:
+                    del self._streams[client]
+        due = self._engine.timers.next_due()
+        if due is not None and due < self._alarm_at:
+            self._alarm.set()
+
+    async def _keep_time(self) -> None:
+        """Have the engine do what is due, when it is due."""
+        while True:
+            due = None if self._paused or self._stopped else self._engine.timers.next_due()
+            self._alarm = anyio.Event()
+            self._alarm_at = math.inf if due is None else due
+            wait = math.inf if due is None else (due - self._now()) / SECOND
+            with anyio.move_on_after(wait) as scope:
+                await self._alarm.wait()
+            if scope.cancelled_caught and due is not None:
+                self._advance(due)
+                self._flush()
+
+
+def _check(seed: Any, server_version: Any, max_payload: Any, begin: Any) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int | str):
+        raise TypeError(f"seed is {seed!r}: give a whole number or a text")
+    if not isinstance(server_version, str):
+        raise TypeError(f"server_version is {server_version!r}: give a text such as {VERSION!r}")
+    if not re.fullmatch(r"\d+\.\d+\.\d+\S*", server_version):
+        raise ValueError(f"server_version is {server_version!r}: give one such as {VERSION!r}")
+    if isinstance(max_payload, bool) or not isinstance(max_payload, int):
+        raise TypeError(f"max_payload is {max_payload!r}: give a whole number of bytes")
+    if not 1 <= max_payload <= 64 * 1024 * 1024:
+        raise ValueError(f"max_payload is {max_payload}: give 1 to 67108864 bytes")
+    if not isinstance(begin, datetime):
+        raise TypeError(f"begin is {begin!r}: give a datetime with a time zone")
+    if begin.tzinfo is None:
+        raise ValueError(f"begin is {begin!r}, without a time zone: give one, such as datetime.UTC")
