@@ -28,6 +28,11 @@ def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+async def some_turns() -> None:
+    for _ in range(5):
+        await anyio.lowlevel.checkpoint()
+
+
 def run(backend: str, main: Callable[[], Any], autojump_threshold: float = 0.0) -> Any:
     options = mock_clock(backend, autojump_threshold=autojump_threshold)
     return anyio.run(main, backend=backend, backend_options=options)
@@ -179,11 +184,10 @@ def test_a_clock_that_is_moved_by_hand(backend: str) -> None:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(sleep)
-            await anyio.lowlevel.checkpoint()
+            await some_turns()
             for now in (4.0, 8.0):
                 jump_clock(4)
-                for _ in range(5):
-                    await anyio.lowlevel.checkpoint()
+                await some_turns()
                 assert anyio.current_time() == now
             assert woken == []
             jump_clock(4)
