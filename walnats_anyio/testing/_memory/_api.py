@@ -125,8 +125,7 @@ class Api:
             body = method(names, publish)
         except ApiError as error:
             body = {"error": error.as_dict()}
-            if kind in ("stream_info", "stream_names", "stream_list"):
-                body |= {"total": 0, "offset": 0, "limit": 0}
+            body |= _EMPTY.get(kind, {})
         self._jetstream.answer(publish.reply, f"{kind}_response", body)
 
     # streams
@@ -137,19 +136,19 @@ class Api:
             raise no_stream()
         return stream
 
-    def _account_info(self, _: list[str], publish: Publish) -> Body:
-        if publish.payload.strip() not in (b"", b"{}"):
-            raise ApiError(400, 10038, "expected an empty request payload")
+    def _account_info(self, _: list[str], __: Publish) -> Body:
         stored = {"memory": 0, "file": 0}
+        reserved = dict(stored)
         for stream in self._streams.values():
             stored[stream.config.storage] += stream.store.bytes
+            reserved[stream.config.storage] += max(0, stream.config.max_bytes)
         limits = ("max_memory", "max_storage", "max_streams", "max_consumers", "max_ack_pending",
                   "memory_max_stream_bytes", "storage_max_stream_bytes")  # fmt: skip
         return {
             "memory": stored["memory"],
             "storage": stored["file"],
-            "reserved_memory": 0,
-            "reserved_storage": 0,
+            "reserved_memory": reserved["memory"],
+            "reserved_storage": reserved["file"],
             "streams": len(self._streams),
             "consumers": sum(len(stream.consumers) for stream in self._streams.values()),
             "limits": dict.fromkeys(limits, -1) | {"max_bytes_required": False},
@@ -173,7 +172,7 @@ class Api:
             if there.config != config:
                 text = "stream name already in use with a different configuration"
                 raise ApiError(400, 10058, text)
-            return self._shown(there) | {"did_create": False}
+            return self._shown(there) | {"did_create": True}
         if config.num_replicas > 1:
             raise ApiError(500, 10074, "replicas > 1 not supported in non-clustered mode")
         self._check_overlap(config)
@@ -320,30 +319,29 @@ class Api:
         stream = self._streams.get(names[0])
         if stream is None or not stream.config.allow_direct:
             return False
-        try:
-            if len(names) > 1:
-                asked = Lookup(last_by_subj=".".join(names[1:]))
-            else:
-                asked = convert(parse(publish.payload or b"{}"), Lookup)
-            if asked.batch or asked.multi_last or not _makes_sense(asked):
-                known = not asked.batch and not asked.multi_last
-                text = "Bad Request" if known else "MemoryServer does not know batches"
-                header = status(408, text)
-            else:
-                stored = self._find(stream, asked)
-                self._send_stored(stream, stored, publish.reply, no_header=asked.no_hdr)
-                return True
-        except ApiError:
-            header = status(408, "Empty Request" if not publish.payload else "Bad Request")
-        self._say(publish.reply, header, b"")
-        return True
+        reply, payload = publish.reply, publish.payload
+        if len(names) > 1:
+            asked = Lookup(last_by_subj=".".join(names[1:]))
+        elif not payload:
+            return self._say(reply, status(408, "Empty Request"))
+        else:
+            try:
+                asked = convert(parse(payload), Lookup)
+            except ApiError:
+                return self._say(reply, status(408, "Malformed Request"))
+        if asked.batch or asked.multi_last:
+            return self._say(reply, status(408, "MemoryServer does not know batches"))
+        if not (asked.seq or asked.last_by_subj or asked.next_by_subj or asked.start_time):
+            return self._say(reply, status(408, "Empty Request"))
+        if not _makes_sense(asked):
+            return self._say(reply, status(408, "Bad Request"))
+        return self._send_stored(stream, self._find(stream, asked), reply, asked.no_hdr)
 
     def _send_stored(
-        self, stream: Stream, stored: Stored | None, reply: str, *, no_header: bool
-    ) -> None:
+        self, stream: Stream, stored: Stored | None, reply: str, no_header: bool
+    ) -> bool:
         if stored is None:
-            self._say(reply, status(404, "Message Not Found"), b"")
-            return
+            return self._say(reply, status(404, "Message Not Found"))
         headers: dict[str, object] = {
             "Nats-Stream": stream.name,
             "Nats-Subject": stored.subject,
@@ -351,11 +349,12 @@ class Api:
             "Nats-Time-Stamp": show_time(stored.time),
         }
         header = b"" if no_header else with_headers(stored.header, headers)
-        self._say(reply, header, stored.payload)
+        return self._say(reply, header, stored.payload)
 
-    def _say(self, reply: str, header: bytes, payload: bytes) -> None:
+    def _say(self, reply: str, header: bytes, payload: bytes = b"") -> bool:
         if reply:
             self._jetstream.publish(Publish(reply, header=header, payload=payload))
+        return True
 
     # consumers
 
@@ -451,7 +450,7 @@ class Api:
         others = [each for each in stream.consumers.values() if each.name != name]
         if stream.config.retention != "workqueue" or not others:
             return
-        if not config.filters:
+        if not config.filters and name not in stream.consumers:
             text = "multiple non-filtered consumers not allowed on workqueue stream"
             raise ApiError(400, 10099, text)
         for other in others:
@@ -505,6 +504,19 @@ class Api:
         body = parse(publish.payload) if publish.payload else {}
         stream = self._stream(names[0])
         return [each for _, each in sorted(stream.consumers.items())], _whole(body.get("offset"))
+
+
+_NO_PAGE: Body = {"total": 0, "offset": 0, "limit": 0}
+_EMPTY: dict[str, Body] = {
+    "stream_info": _NO_PAGE,
+    "stream_names": _NO_PAGE,
+    "stream_list": _NO_PAGE,
+    "stream_purge": {"purged": 0},
+    "consumer_names": _NO_PAGE | {"consumers": []},
+    "consumer_list": _NO_PAGE | {"consumers": []},
+    "consumer_pause": {"paused": False},
+}
+"""What nats-server puts into an answer beside an error."""
 
 
 def _whole(value: object) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -74,6 +75,7 @@ class Violation:
     """What ends the connection."""
 
     text: str
+    """What the server says before; empty for nothing."""
 
 
 Command: TypeAlias = Publish | Subscribe | Unsubscribe | Connect | Ping | Pong | Violation
@@ -106,6 +108,9 @@ class CommandParser:
 
     def _line(self) -> Command | None:
         end = self._data.find(b"\n", self._at)
+        begun = bytes(self._data[self._at : self._at + LONGEST_WORD]).upper().split()
+        if begun and not any(_fits(begun[0], word) for word in WORDS):
+            return Violation(UNKNOWN)
         if (len(self._data) if end < 0 else end) - self._at > MAX_CONTROL_LINE:
             return Violation("maximum control line exceeded")
         if end < 0:
@@ -122,11 +127,11 @@ class CommandParser:
         sizes = 2 if has_header else 1
         targets, numbers = parts[:-sizes], parts[-sizes:]
         if len(targets) not in (1, 2) or not all(map(_DIGITS.fullmatch, numbers)):
-            return Violation(UNKNOWN)
+            return _malformed(parts)
         total = int(numbers[-1])
         header = int(numbers[0]) if has_header else 0
         if header > total:
-            return Violation(UNKNOWN)
+            return Violation("")
         if total > self._max_payload:
             return Violation(TOO_LARGE)
         subject, *reply = map(_text, targets)
@@ -154,7 +159,7 @@ _ON = Pong()
 def _subscribe(rest: bytes) -> Command:
     parts = rest.split()
     if len(parts) not in (2, 3):
-        return Violation(UNKNOWN)
+        return _malformed(parts)
     queue = _text(parts[1]) if len(parts) == 3 else ""
     return Subscribe(_text(parts[0]), queue, parts[-1])
 
@@ -162,7 +167,7 @@ def _subscribe(rest: bytes) -> Command:
 def _unsubscribe(rest: bytes) -> Command:
     parts = rest.split()
     if len(parts) not in (1, 2) or (len(parts) > 1 and not _DIGITS.fullmatch(parts[1])):
-        return Violation(UNKNOWN)
+        return _malformed(parts)
     return Unsubscribe(parts[0], int(parts[1]) if len(parts) > 1 else 0)
 
 
@@ -170,17 +175,34 @@ def _connect(rest: bytes) -> Command:
     try:
         options = json.loads(rest)
     except (ValueError, RecursionError):
-        return Violation(UNKNOWN)
-    return Connect(options) if isinstance(options, dict) else Violation(UNKNOWN)
+        return Violation("")
+    return Connect(options) if isinstance(options, dict) else Violation("")
 
 
-_READERS = {
+def _malformed(parts: list[bytes]) -> Violation:
+    # With wrong arguments, nats-server closes the connection without a word.
+    return Violation("" if parts else UNKNOWN)
+
+
+WORDS = (b"PUB", b"HPUB", b"SUB", b"UNSUB", b"CONNECT", b"PING", b"PONG", b"+OK", b"INFO")
+"""What a line may begin with."""
+
+LONGEST_WORD = max(map(len, WORDS))
+
+
+def _fits(begun: bytes, word: bytes) -> bool:
+    """Whether what has come of a line can be, or become, this word."""
+    return word.startswith(begun) or begun == word
+
+
+_READERS: dict[bytes, Callable[[bytes], Command]] = {
     b"SUB": _subscribe,
     b"UNSUB": _unsubscribe,
     b"CONNECT": _connect,
     b"PING": lambda _: Ping(),
     b"PONG": lambda _: Pong(),
     b"+OK": lambda _: Pong(),
+    b"INFO": lambda _: Pong(),
 }
 
 

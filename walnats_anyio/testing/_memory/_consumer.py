@@ -11,6 +11,8 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from walnats_anyio.testing._memory._acks import Kind, read_ack
 from walnats_anyio.testing._memory._answers import ApiError, show_time
 from walnats_anyio.testing._memory._commands import Publish, status, to_bytes, with_headers
@@ -45,7 +47,7 @@ class Consumer:
     """A consumer of a stream."""
 
     def __init__(self, jetstream: JetStream, stream: Stream, config: ConsumerConfig) -> None:
-        self.config = config
+        self.config = _with_threshold(config)
         self.name = config.durable_name or config.name
         self.stream = stream
         self.created = jetstream.timers.stamp()
@@ -57,11 +59,12 @@ class Consumer:
         self._next_delivery = 1
         self._next_seq = self._first_seq()
         self._listed: deque[int] = deque()
+        self._after_list = stream.store.last + 1
         self._start_listed()
         # The last that was delivered, and below which all is acknowledged: (delivery, message).
         self._delivered = (0, self._next_seq - 1)
         self._floor = (0, self._next_seq - 1)
-        self._unread = stream.store.count(config.filters, self._next_seq)
+        self._unread = len(self._listed) or stream.store.count(config.filters, self._next_seq)
         self._again: OrderedDict[int, None] = OrderedDict()
         self._repeats: dict[int, int] = {}
         self._last_delivery = self._last_ack = 0
@@ -133,8 +136,8 @@ class Consumer:
             self._unread += 1
             self.wake()
 
-    def on_removed(self, stored: Stored, *, quietly: bool) -> None:
-        """A message is gone; `quietly`: without an advisory."""
+    def on_removed(self, stored: Stored) -> None:
+        """A message is gone."""
         seq = stored.seq
         if seq >= self._next_seq and self.wants(stored.subject):
             self._unread -= 1
@@ -144,8 +147,32 @@ class Consumer:
             return
         deliveries = self._deliveries(seq)
         self._done(seq)
-        if not quietly:
-            self._advise_terminated(seq, entry.delivery, deliveries, DELETED)
+        self._advise_terminated(seq, entry.delivery, deliveries, DELETED)
+
+    def on_purged(self, first: int, *, wider: bool) -> None:
+        """Messages are gone, among them all before `first`; `wider`: it has others as well."""
+        self._next_seq = max(self._next_seq, first)
+        delivery, floor = self._floor
+        if floor < first:
+            floor = first - 1
+            for seq, entry in list(self.pending.items()):
+                if seq <= floor or (wider and self.stream.store.get(seq) is None):
+                    delivery = max(delivery, entry.delivery)
+                    del self.pending[seq]
+                    self._repeats.pop(seq, None)
+            self._floor = (delivery, floor)
+        self._delivered = (self._next_delivery - 1, self._next_seq - 1)
+        if not self.pending:
+            self._repeats.clear()
+            self._floor = self._delivered
+        # nats-server forgets what waited for its redelivery until its time is up once more.
+        self._again.clear()
+        self._watch_pending()
+        self.recount()
+
+    def recount(self) -> None:
+        """Count what is still to be delivered."""
+        self._unread = self.stream.store.count(self.config.filters, self._next_seq)
 
     # asking
 
@@ -311,19 +338,27 @@ class Consumer:
             stored = self.stream.store.get(seq)
             if stored is not None:
                 return stored, count
+            self._repeats[seq] -= 1
         if self._stalled:
             return None
-        if self._listed:
+        return self._next_listed() or self._next_new()
+
+    def _next_listed(self) -> tuple[Stored, int] | None:
+        while self._listed:
             stored = self.stream.store.get(self._listed.popleft())
-            if stored is None:
-                return self._next_message()
-            self._next_seq = stored.seq + 1
-        else:
-            stored = self.stream.store.next(self.config.filters, self._next_seq)
-            if stored is None:
-                self._next_seq = max(self._next_seq, self.stream.store.last + 1)
-                return None
-            self._next_seq = stored.seq + 1
+            if stored is not None:
+                # What came after the list was made follows it.
+                self._next_seq = stored.seq + 1 if self._listed else self._after_list
+                self._unread -= 1
+                return stored, 1
+        return None
+
+    def _next_new(self) -> tuple[Stored, int] | None:
+        stored = self.stream.store.next(self.config.filters, self._next_seq)
+        if stored is None:
+            self._next_seq = max(self._next_seq, self.stream.store.last + 1)
+            return None
+        self._next_seq = stored.seq + 1
         self._unread -= 1
         return stored, 1
 
@@ -370,7 +405,7 @@ class Consumer:
             self._next_seq -= 1
             self._unread += 1
         elif stored.seq not in self._again:
-            self._unrepeat(stored.seq)
+            self._repeats[stored.seq] -= 1
             self._again[stored.seq] = None
 
     def _delivered_one(self, stored: Stored, message: Publish, inbox: str, count: int) -> None:
@@ -483,14 +518,8 @@ class Consumer:
                 self._floor = (self.pending[later].delivery - 1, later - 1)
 
     def _deliveries(self, seq: int) -> int:
-        return self._repeats.get(seq, 0) + 1
-
-    def _unrepeat(self, seq: int) -> None:
-        left = self._repeats.get(seq, 0) - 1
-        if left > 0:
-            self._repeats[seq] = left
-        else:
-            self._repeats.pop(seq, None)
+        """Deliveries as the server counts them where a time is up: a second one is the first."""
+        return max(1, self._repeats.get(seq, 0))
 
     # time
 
@@ -549,8 +578,6 @@ class Consumer:
             self._idle_timer.cancel()
             self._idle_timer = None
         limit = self.config.inactive_threshold
-        if not limit and not self.config.durable_name:
-            limit = INACTIVE_AFTER
         if limit:
             due = max(self._active_at + limit, self._timers.now)
             self._idle_timer = self._timers.at(due, lambda: self._on_idle(limit))
@@ -567,9 +594,9 @@ class Consumer:
 
     def update(self, config: ConsumerConfig) -> None:
         """Take over a configuration that was checked."""
-        before, self.config = self.config, config
+        before, self.config = self.config, _with_threshold(config)
         if before.filters != config.filters:
-            self._unread = self.stream.store.count(config.filters, self._next_seq)
+            self.recount()
         self._active_at = self._timers.now
         self._watch_pending()
         self._watch_pause()
@@ -630,6 +657,12 @@ class Consumer:
         if reason:
             said["reason"] = reason
         self._advise("terminated", "MSG_TERMINATED", **said)
+
+
+def _with_threshold(config: ConsumerConfig) -> ConsumerConfig:
+    if config.durable_name or config.inactive_threshold:
+        return config
+    return msgspec.structs.replace(config, inactive_threshold=INACTIVE_AFTER)
 
 
 def _sequence(numbers: tuple[int, int], last: int) -> dict[str, Any]:

@@ -275,9 +275,8 @@ def _check_start(config: ConsumerConfig) -> None:
 def _check_rest(config: ConsumerConfig) -> None:
     frequency = config.sample_freq.removesuffix("%")
     if frequency and not frequency.isdigit():
-        raise ApiError(
-            400, 10095, "failed to parse consumer sampling configuration: invalid syntax"
-        )
+        reason = f'strconv.Atoi: parsing "{frequency}": invalid syntax'
+        raise ApiError(400, 10095, f"failed to parse consumer sampling configuration: {reason}")
     if config.durable_name and config.name and config.durable_name != config.name:
         raise ApiError(
             400, 10132, "Consumer Durable and Name have to be equal if both are provided"

@@ -65,8 +65,8 @@ class Client:
     echo: bool = True
     headers: bool = False
     no_responders: bool = False
-    pedantic: bool = False
-    verbose: bool = False
+    pedantic: bool = True
+    verbose: bool = True
     subscriptions: dict[bytes, Subscription] = field(default_factory=dict[bytes, Subscription])
 
 
@@ -84,7 +84,7 @@ class Engine:
         self._serial = 0
         self._exact: dict[str, list[Subscription]] = {}
         self._wild: list[Subscription] = []
-        self._soon: deque[Callable[[], None]] = deque()
+        self._soon: deque[Callable[[], object]] = deque()
         self.jetstream = JetStream(self)
 
     # what comes in
@@ -135,7 +135,7 @@ class Engine:
         self.jetstream.restart()
         self.settle()
 
-    def soon(self, call: Callable[[], None]) -> None:
+    def soon(self, call: Callable[[], object]) -> None:
         """Have it called after what is being done now."""
         self._soon.append(call)
 
@@ -160,7 +160,8 @@ class Engine:
             case Connect(options):
                 self._introduce(client, options)
             case Violation(text):
-                self._say(client, b"-ERR '%b'\r\n" % text.encode())
+                if text:
+                    self._say(client, b"-ERR '%b'\r\n" % text.encode())
                 self.disconnect(client)
                 return
             case _:
@@ -172,7 +173,7 @@ class Engine:
         client.echo = options.get("echo", True) is not False
         client.headers = options.get("headers") is True
         client.no_responders = client.headers and options.get("no_responders") is True
-        client.pedantic = options.get("pedantic") is True
+        client.pedantic = options.get("pedantic", True) is not False
         client.verbose = options.get("verbose", True) is not False
 
     def _on_publish(self, client: Client, publish: Publish) -> None:

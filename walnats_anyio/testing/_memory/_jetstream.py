@@ -92,7 +92,8 @@ class JetStream:
             "timestamp": show_time(self.timers.now),
         }
         payload = json.dumps(body | fields, separators=(",", ":")).encode()
-        self.publish(Publish(f"$JS.EVENT.ADVISORY.{subject}", payload=payload))
+        told = Publish(f"$JS.EVENT.ADVISORY.{subject}", payload=payload)
+        self.soon(lambda: self.publish(told))
 
     def unique(self, length: int = 22) -> str:
         """A name that nobody has."""

@@ -93,6 +93,10 @@ class Store:
             if stored is not None:
                 yield stored
 
+    def move_to(self, seq: int) -> None:
+        """Have an empty stream go on from a number."""
+        self.first, self.last = seq, seq - 1
+
     def get(self, seq: int) -> Stored | None:
         """The message of a number."""
         return self._messages.get(seq)

@@ -12,7 +12,7 @@ from walnats_anyio.testing._memory._commands import Publish, with_headers
 from walnats_anyio.testing._memory._durations import parse_duration
 from walnats_anyio.testing._memory._store import Store, Stored, is_match
 from walnats_anyio.testing._memory._stream_config import StreamConfig
-from walnats_anyio.testing._memory._subjects import matches
+from walnats_anyio.testing._memory._subjects import is_subset, matches
 from walnats_anyio.testing._memory._timers import SECOND, Timer
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class Stream:
         return any(consumer.wants(subject) for consumer in self.consumers.values())
 
     def _put(self, publish: Publish, payload: bytes, headers: dict[str, str]) -> Stored:
-        seconds = _time_to_live(headers) if self.config.allow_msg_ttl else 0
+        seconds = _time_to_live(headers)
         time = self._timers.stamp()
         expires = time + seconds * SECOND if seconds > 0 else 0
         stored = self.store.put(
@@ -231,7 +231,9 @@ class Stream:
             for each in store.subjects if subject is None else (subject,):
                 while store.count_of(each) > config.max_msgs_per_subject:
                     self.remove(store.oldest_of(each).seq)
-        while (0 <= config.max_msgs < len(store)) or (0 <= config.max_bytes < store.bytes):
+        while config.discard == "old" and (
+            0 <= config.max_msgs < len(store) or 0 <= config.max_bytes < store.bytes
+        ):
             if not self.remove(store.first):
                 break
 
@@ -243,13 +245,13 @@ class Stream:
         if before.retention == "limits" and config.retention == "interest":
             self.drop_unwanted()
 
-    def remove(self, seq: int, *, quietly: bool = False) -> bool:
+    def remove(self, seq: int) -> bool:
         """Delete a message; consumers that hold it let go. False when there is none."""
         stored = self.store.remove(seq)
         if stored is None:
             return False
         for consumer in list(self.consumers.values()):
-            consumer.on_removed(stored, quietly=quietly)
+            consumer.on_removed(stored)
         return True
 
     def acknowledged(self, seq: int) -> None:
@@ -281,8 +283,24 @@ class Stream:
         elif keep:
             chosen = chosen[:-keep]
         for seq in chosen:
-            self.remove(seq, quietly=True)
+            self.store.remove(seq)
+        if before > self.store.last and not filters:
+            self.store.move_to(before)
+        self._tell_of_purge(filters)
         return len(chosen)
+
+    def _tell_of_purge(self, filters: list[str]) -> None:
+        store = self.store
+        oldest = store.next(filters, store.first) if filters else None
+        first = store.first if not filters else oldest.seq if oldest else store.last + 1
+        for consumer in list(self.consumers.values()):
+            theirs = consumer.config.filters
+            if not filters or (theirs and all(is_subset(each, filters[0]) for each in theirs)):
+                consumer.on_purged(first, wider=False)
+            elif consumer.wants(filters[0]):
+                consumer.on_purged(store.first, wider=True)
+            else:
+                consumer.recount()
 
     def close(self) -> None:
         """It is deleted, or its server stops."""
@@ -344,8 +362,11 @@ class Stream:
 
 
 def _number(headers: dict[str, str], name: str) -> int | None:
-    text = headers.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+    text = headers.get(name)
+    if not text:
+        return None
+    # What is no number is no number of a message either.
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1
 
 
 def _time_to_live(headers: dict[str, str], *, strict: bool = True) -> int:
@@ -359,7 +380,7 @@ def _time_to_live(headers: dict[str, str], *, strict: bool = True) -> int:
         return 0
     if text.lower() == "never":
         return -1
-    if text.isascii() and text.isdigit() and len(text) < 19:
+    if text.isascii() and text.isdigit() and len(text) < 19 and int(text):
         return int(text)
     nanoseconds = parse_duration(text)
     if nanoseconds is not None and nanoseconds >= SECOND:

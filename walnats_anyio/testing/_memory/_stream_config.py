@@ -83,11 +83,32 @@ class StreamConfig(msgspec.Struct, forbid_unknown_fields=True):
         config["consumer_limits"] = without_empty(
             config["consumer_limits"], frozenset(config["consumer_limits"])
         )
+        if self.republish is not None:
+            config["republish"] = without_empty(config["republish"], frozenset({"headers_only"}))
         return without_empty(config, _LEFT_OUT)
 
 
 _LEFT_OUT = frozenset(
-    ["description", "subjects", "no_ack", "duplicate_window", "placement", "mirror", "sources", "first_seq", "subject_transform", "republish", "discard_new_per_subject", "subject_delete_marker_ttl", "allow_msg_counter", "allow_atomic", "allow_msg_schedules", "persist_mode", "allow_batched", "metadata"]
+    [
+        "description",
+        "subjects",
+        "no_ack",
+        "duplicate_window",
+        "placement",
+        "mirror",
+        "sources",
+        "first_seq",
+        "subject_transform",
+        "republish",
+        "discard_new_per_subject",
+        "subject_delete_marker_ttl",
+        "allow_msg_counter",
+        "allow_atomic",
+        "allow_msg_schedules",
+        "persist_mode",
+        "allow_batched",
+        "metadata",
+    ]
 )
 """Fields that are not shown when they are empty."""
 
@@ -185,13 +206,11 @@ def _check_subjects(config: StreamConfig) -> None:
     for at, subject in enumerate(config.subjects):
         if not is_valid(subject):
             raise bad_stream("invalid subject")
-        if subject in config.subjects[:at]:
-            raise bad_stream("duplicate subjects detected")
         if subject == ">" and not config.no_ack:
             raise bad_stream("capturing all subjects requires no-ack to be true")
         _check_reserved(config, subject)
         for other in config.subjects[at + 1 :]:
-            if subject != other and overlap(other, subject):
+            if overlap(other, subject):
                 raise bad_stream(f'subject "{subject}" overlaps with "{other}"')
 
 
@@ -213,6 +232,10 @@ def _check_republish(config: StreamConfig) -> None:
     )
     if any(overlap(republish.dest, subject) for subject in config.subjects):
         raise bad_stream("stream configuration for republish destination forms a cycle")
+    rest = (republish.src.endswith(">"), republish.dest.endswith(">"))
+    if rest[0] != rest[1]:
+        way = f"from '{republish.src}' to '{republish.dest}'"
+        raise bad_stream(f"stream configuration for republish with transform {way} not valid")
     # Only whole subjects, and `>` to `prefix.>`, which keeps the rest.
     if not is_valid(republish.dest) or "*" in republish.src + republish.dest:
         raise ApiError(501, 10003, "MemoryServer does not know republishing with '*'")
