@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 import anyio
-from anyio.abc import ByteStream, TaskGroup
+from anyio.abc import ByteStream
 from anyio.lowlevel import checkpoint, current_token
 
 from walnats_anyio._link._in_process import SCHEME, add_server, remove_server
@@ -77,14 +77,12 @@ class MemoryServer:
         self._streams: dict[Client, MemoryStream] = {}
         self._held: list[Callable[[], None]] = []
         self._paused = self._stopped = False
-        self._tasks: TaskGroup | None = None
+        self._entered = False
         self._token: object = None
         self._started_at = 0.0
-        self._alarm: anyio.Event
-        self._alarm_at: float = -math.inf
 
     def __repr__(self) -> str:
-        state = "not entered" if self._tasks is None else "stopped" if self._stopped else "running"
+        state = "not entered" if not self._entered else "stopped" if self._stopped else "running"
         return f"<MemoryServer {state}, {len(self._streams)} connections>"
 
     @property
@@ -95,7 +93,7 @@ class MemoryServer:
     @property
     def running(self) -> bool:
         """Whether clients can connect at this moment; also while it is paused."""
-        return self._tasks is not None and not self._stopped
+        return self._entered and not self._stopped
 
     # what can be done to it
 
@@ -203,16 +201,29 @@ class MemoryServer:
 
     # the context
 
-    async def __aenter__(self) -> MemoryServer:
-        if self._tasks is not None:
+    def __enter__(self) -> MemoryServer:
+        if self._entered:
             raise NatsServerError("the context of this MemoryServer is entered already")
-        self._token = current_token()
-        self._started_at = anyio.current_time()
-        self._alarm = anyio.Event()
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
-        self._tasks.start_soon(self._keep_time, name="walnats/memory-server")
+        self._entered, self._stopped = True, False
         add_server(self._name, self._connect)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        remove_server(self._name)
+        self._stopped = True
+        for client in list(self._streams):
+            self._drop_client(client)
+        self._engine.touched = set()
+        self._entered = False
+
+    async def __aenter__(self) -> MemoryServer:
+        self.__enter__()
+        await checkpoint()
         return self
 
     async def __aexit__(
@@ -221,23 +232,18 @@ class MemoryServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._tasks is not None
-        remove_server(self._name)
-        self._stopped = True
-        for client in list(self._streams):
-            self._drop_client(client)
-        self._flush()
-        tasks, self._tasks = self._tasks, None
-        tasks.cancel_scope.cancel()
-        # Without the error of the body, which the task group would wrap in a group.
-        await tasks.__aexit__(None, None, None)
+        self.__exit__(kind, error, traceback)
 
     # connections
 
     def _connect(self) -> ByteStream:
+        if not self._streams and self._token != current_token():
+            # Its time goes on from where another event loop left it.
+            self._begin = self._engine.timers.now
+            self._token, self._started_at = current_token(), anyio.current_time()
         if current_token() != self._token:
             raise ConnectionRefusedError(
-                "a MemoryServer serves the event loop that it was started in, and no other: "
+                "a MemoryServer serves one event loop at a time, and another one is connected: "
                 "connect_sync has one of its own; use NatsServer there"
             )
         if self._stopped:
@@ -275,16 +281,18 @@ class MemoryServer:
     # time
 
     def _now(self) -> int:
+        if self._token is None:
+            return self._begin  # nobody has come yet
         return self._begin + round((anyio.current_time() - self._started_at) * SECOND)
 
     def _advance(self, at_least: int = 0) -> None:
-        if self._tasks is None:
+        if not self._entered:
             raise NatsServerError("the context of this MemoryServer is not entered, or was left")
         if not self._paused:
             self._engine.advance(max(self._now(), at_least))
 
     def _flush(self) -> None:
-        """Have those read who have something to read, and the clock look again."""
+        """Have those read who have something to read, or who would wait for too long."""
         touched, self._engine.touched = self._engine.touched, set()
         for client in touched:
             stream = self._streams.get(client)
@@ -293,21 +301,21 @@ class MemoryServer:
                 if client.closed:
                     del self._streams[client]
         due = self._engine.timers.next_due()
-        if due is not None and due < self._alarm_at:
-            self._alarm.set()
+        if due is not None:
+            for stream in self._streams.values():
+                if due < stream.waits_for:
+                    stream.wake()
 
-    async def _keep_time(self) -> None:
-        """Have the engine do what is due, when it is due."""
-        while True:
-            due = None if self._paused or self._stopped else self._engine.timers.next_due()
-            self._alarm = anyio.Event()
-            self._alarm_at = math.inf if due is None else due
-            wait = math.inf if due is None else (due - self._now()) / SECOND
-            with anyio.move_on_after(wait) as scope:
-                await self._alarm.wait()
-            if scope.cancelled_caught and due is not None:
-                self._advance(due)
-                self._flush()
+    def next_due(self) -> tuple[float, float]:
+        """When something is to be done next, and in how many seconds; called by a stream."""
+        due = None if self._paused or self._stopped else self._engine.timers.next_due()
+        return (math.inf, math.inf) if due is None else (due, (due - self._now()) / SECOND)
+
+    def keep_time(self, due: float) -> None:
+        """Do what is due; called by a stream that has waited for it."""
+        if self._entered:
+            self._advance(int(due))
+            self._flush()
 
 
 def _check(seed: Any, server_version: Any, max_payload: Any, begin: Any) -> None:
