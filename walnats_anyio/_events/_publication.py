@@ -9,7 +9,6 @@ sent. An error with one of the retryable codes, and "no responders" while the se
 
 from __future__ import annotations
 
-
 import anyio
 import msgspec
 
