@@ -84,8 +84,8 @@ async def drain(
     if "burst" in listen_options:
         raise TypeError("drain() listens until nothing is left: leave out burst")
     chosen = actors.only(names)
-    prefixes = {"domain": domain, "js_prefix": js_prefix, "namespace": namespace}
-    async with chosen.connect(server, **prefixes) as connected:
+    connecting = chosen.connect(server, domain=domain, js_prefix=js_prefix, namespace=namespace)
+    async with connecting as connected:
         if register:
             events = {actor.event.name: actor.event for actor in chosen}
             async with Events(*events.values()).connect(connected) as registering:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar
@@ -219,7 +219,7 @@ class _ObservedConclusion(Conclusion):
         self.result: JobResult | None = None
         self.letter: DeadLetter | None = None
         self.is_running = False
-        self.when_over = _nothing
+        self.when_over: Callable[[], None] = _nothing
 
     def conclude_at_once(self, delivery: Delivery, result: JobResult) -> bool:
         return False

@@ -1,8 +1,10 @@
 """A mailer: who pays gets a mail, which a provider sends that is not always there."""
 
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import walnats_anyio as walnats
+from walnats_anyio.types import ConnectedActors
 
 PAID = walnats.Event("orders.paid", int)
 MAILED = walnats.Event("mails.sent", str)
@@ -34,7 +36,7 @@ async def archive(mail: str) -> None:
 
 
 @asynccontextmanager
-async def lifespan(_):
+async def lifespan(_: ConnectedActors) -> AsyncIterator[Provider]:
     yield Provider()
 
 
@@ -45,7 +47,7 @@ ARCHIVE = walnats.Actor("archive", MAILED, archive)
 ACTORS = walnats.Actors(SEND_MAIL, ARCHIVE, lifespan=lifespan)
 
 
-async def pay(url, *orders: int) -> None:
+async def pay(url: str, *orders: int) -> None:
     """What the application under test does: register, and emit."""
     async with EVENTS.connect(url) as events, ACTORS.connect(url) as actors:
         await events.register()

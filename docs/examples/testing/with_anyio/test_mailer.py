@@ -4,12 +4,12 @@ import anyio
 import pytest
 from mailer import ACTORS, ARCHIVE, EVENTS, MAILED, PAID, SEND_MAIL, Provider, pay
 
-from walnats_anyio.testing import dead_letters, drain, record, run_job
+from walnats_anyio.testing import MemoryServer, NatsServer, dead_letters, drain, record, run_job
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_mail_is_sent(walnats_url):
+async def test_a_mail_is_sent(walnats_url: str) -> None:
     async with record(EVENTS, walnats_url) as recording:
         await pay(walnats_url, 7)
         summary = await drain(ACTORS, walnats_url)
@@ -18,7 +18,7 @@ async def test_a_mail_is_sent(walnats_url):
     assert summary.handled == 2
 
 
-async def test_a_wrong_order_is_a_dead_letter(walnats_url):
+async def test_a_wrong_order_is_a_dead_letter(walnats_url: str) -> None:
     async with record(EVENTS, walnats_url) as recording:
         await pay(walnats_url, -1)
         summary = await drain(ACTORS, walnats_url)
@@ -28,7 +28,9 @@ async def test_a_wrong_order_is_a_dead_letter(walnats_url):
     assert (letter.reason, letter.error) == ("rejected", "there is no order -1")
 
 
-async def test_an_outage_of_an_hour(walnats_url, instant_time, monkeypatch):
+async def test_an_outage_of_an_hour(
+    walnats_url: str, instant_time: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Provider, "outages", 4)
     await pay(walnats_url, 7)
     began = anyio.current_time()
@@ -37,14 +39,16 @@ async def test_an_outage_of_an_hour(walnats_url, instant_time, monkeypatch):
     assert anyio.current_time() - began == pytest.approx(1 + 60 + 600 + 3600, abs=1)
 
 
-async def test_the_last_attempt():
+async def test_the_last_attempt() -> None:
     provider = Provider()
     provider.outages = 1
     run = await run_job(SEND_MAIL, 7, attempt=7, state=provider)
     assert (run.verdict, run.reason) == ("dead letter", "exhausted")
 
 
-async def test_an_acknowledgement_is_lost(memory_server, instant_time):
+async def test_an_acknowledgement_is_lost(
+    memory_server: MemoryServer, instant_time: object
+) -> None:
     await pay(memory_server.url, 7)
     memory_server.drop("$JS.ACK.orders-paid.>")
     async with record(EVENTS, memory_server.url) as recording:
@@ -57,7 +61,7 @@ async def test_an_acknowledgement_is_lost(memory_server, instant_time):
     ]
 
 
-async def test_the_server_restarts(walnats_server):
+async def test_the_server_restarts(walnats_server: MemoryServer | NatsServer) -> None:
     await pay(walnats_server.url, 7)
     await walnats_server.restart()
     summary = await drain(ACTORS, walnats_server.url)

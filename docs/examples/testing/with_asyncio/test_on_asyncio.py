@@ -9,7 +9,9 @@ from walnats_anyio.testing import drain
 
 
 @pytest.mark.asyncio
-async def test_an_outage_of_an_hour(walnats_url, instant_time, monkeypatch):
+async def test_an_outage_of_an_hour(
+    walnats_url: str, instant_time: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Provider, "outages", 4)
     await pay(walnats_url, 7)
     began = asyncio.get_running_loop().time()

@@ -8,7 +8,9 @@ from walnats_anyio.testing import drain
 
 
 @pytest.mark.trio
-async def test_an_outage_of_an_hour(walnats_url, instant_time, monkeypatch):
+async def test_an_outage_of_an_hour(
+    walnats_url: str, instant_time: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Provider, "outages", 4)
     await pay(walnats_url, 7)
     began = trio.current_time()
