@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 PORTS = {"nats": 4222, "tls": 4222, "ws": 80, "wss": 443, "memory": 4222}
-"""The schemes that a URL may have, each with its default port; `memory` has none, and needs none."""
+"""The schemes that a URL may have, each with its default port, which `memory` does not need."""
 
 REMEDY = "pass one such as 'nats://localhost:4222'"
 

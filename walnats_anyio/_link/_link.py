@@ -102,8 +102,6 @@ class Link:
         """Makes a spot where one task of the application waits."""
         self.backend = backend
         """What differs between asyncio and trio."""
-        self.now = now
-        """The time that the server lives in: not a mock clock's, unless it is a MemoryServer."""
         self.prefixes = prefixes
         """What goes before the names of subjects, streams and consumers."""
         self._options = options
@@ -268,6 +266,11 @@ class Link:
         return b"%b.%b" % (self._options.inbox_prefix.encode(), secrets.token_hex(16).encode())
 
     # the connection
+
+    @property
+    def now(self) -> Callable[[], float]:
+        """The time that the server lives in: not a mock clock's, unless it is a MemoryServer."""
+        return self._pending.now
 
     @property
     def connected(self) -> bool:

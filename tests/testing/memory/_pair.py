@@ -22,6 +22,9 @@ from walnats_anyio.testing._memory._engine import Client, Engine, Settings
 QUIET = 0.012
 """Seconds without a word after which the real server has said all."""
 
+UNANSWERED = 0.03
+"""The same, where no answer is expected, as the server works in several threads."""
+
 DEADLINE = 5.0
 """Seconds for an answer of the real server."""
 
@@ -57,7 +60,8 @@ def shown(event: object) -> object:
         # What exactly is wrong with some JSON, each parser says in its own words.
         data = _BAD_BODY.sub('\\1 ...", "err_code"', data)
     reply = _ACK.sub(r"\1.TIME.\2", event.reply.decode())
-    header = _BAD_JSON.sub(rb"\1 ...", event.header)
+    header = re.sub(rb"(\$JS\.ACK\.\S+)\.\d{19}\.", rb"\1.TIME.", event.header)
+    header = _BAD_JSON.sub(rb"\1 ...", header)
     header = _STAMP.sub(b"Nats-Time-Stamp: TIME", header)
     return (event.sid.decode(), event.subject.decode(), reply, header.decode(), data)
 
@@ -84,7 +88,7 @@ class RealSide:
         events: list[Any] = []
         give_up_at = time.monotonic() + DEADLINE
         while True:
-            if not self._selector.select(QUIET):
+            if not self._selector.select(QUIET if events else UNANSWERED):
                 if len(events) >= least or time.monotonic() > give_up_at:
                     return events
                 continue
@@ -209,6 +213,11 @@ class Pair:
         payload = b"" if body is None else json.dumps(body).encode()
         self.say(publication(f"$JS.API.{subject}", payload, "inbox.api", {}))
 
+    def pull(self, subject: str, body: object) -> None:
+        payload = json.dumps(body).encode()
+        inbox = f"inbox.n.{subject.rpartition('.')[2]}"
+        self.say(publication(f"$JS.API.{subject}", payload, inbox, {}))
+
     def acknowledge(self, number: int, payload: bytes, reply: str = "") -> None:
         self.say(*(publication(each, payload, reply, {}) for each in self.acks[number]))
 
@@ -228,8 +237,9 @@ def channel(event: object) -> str:
     """Which events keep their order among each other."""
     if not isinstance(event, Message):
         return "errors"
-    delivery = event.reply.startswith(b"$JS.ACK.") or event.subject == b"inbox.n"
-    return "deliveries" if delivery else event.subject.decode()
+    if event.reply.startswith(b"$JS.ACK."):
+        return "inbox.n." + event.reply.decode().split(".")[3]
+    return event.subject.decode()
 
 
 def known(events: list[Any]) -> list[Any]:

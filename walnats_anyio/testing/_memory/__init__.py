@@ -1,9 +1,9 @@
 """A NATS server with JetStream as a pure state machine: bytes in, bytes out, time given.
 
-Theory of operation. An `Engine` is told three things: that a client connected or went, which bytes a
-client sent, and what time it is. It answers with bytes for clients. It has no clock, no tasks and
-no randomness of its own: what happens later is a timer in a heap, which `advance` runs when the time
-has come. So a run with the same inputs gives the same outputs, whatever the event loop.
+Theory of operation. An `Engine` is told three things: that a client connected or went, which bytes
+a client sent, and what time it is. It answers with bytes for clients. It has no clock, no tasks and
+no randomness of its own: what happens later is a timer in a heap, which `advance` runs when the
+time has come. So a run with the same inputs gives the same outputs, whatever the event loop.
 
 | file | what lives there |
 | --- | --- |

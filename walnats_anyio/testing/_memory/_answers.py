@@ -69,7 +69,9 @@ def read_time(text: object) -> int:
         ValueError: it is no time.
     """
     if not isinstance(text, str):
-        raise ValueError(f"{text!r} is no time")
+        raise ValueError(  # noqa: TRY004 - it is what a client sent, not what a caller gave
+            f"{text!r} is no time"
+        )
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")

@@ -213,10 +213,10 @@ class Api:
 
     def _stream_info(self, names: list[str], publish: Publish) -> Body:
         try:
-            body = json.loads(publish.payload or b"{}")
+            body: Any = json.loads(publish.payload or b"{}")
         except (ValueError, RecursionError):
             body = {}
-        asked: Body = body if isinstance(body, dict) else {}
+        asked: Body = dict[str, Any](body) if isinstance(body, dict) else {}
         stream = self._stream(names[0])
         shown: Body = {"total": 0, "offset": 0, "limit": 0} | self._shown(stream)
         wanted = asked.get("subjects_filter")
@@ -225,7 +225,8 @@ class Api:
             found = [each for each in counts if is_match([wanted], each[0])]
             offset = _whole(asked.get("offset"))
             page = dict(found[offset : offset + SUBJECTS_AT_ONCE])
-            shown |= {"total": len(found), "offset": offset, "limit": SUBJECTS_AT_ONCE}
+            if found:
+                shown |= {"total": len(found), "offset": offset, "limit": SUBJECTS_AT_ONCE}
             if page:
                 shown["state"]["subjects"] = page
         if asked.get("deleted_details") is True and (deleted := stream.deleted()):
@@ -311,7 +312,10 @@ class Api:
             raise ApiError(400, 10109, "invalid operation on sealed stream")
         if stream.config.deny_delete:
             raise ApiError(500, 10057, "message delete not permitted")
-        if not stream.remove(_whole(asked.get("seq"))):
+        seq = _whole(asked.get("seq"))
+        if not stream.remove(seq):
+            if stream.config.storage == "memory":
+                raise ApiError(400, 10043, f"sequence {seq} not found")
             raise ApiError(500, 10057, "no message found")
         return {"success": True}
 

@@ -144,7 +144,7 @@ class CommandParser:
         if len(self._data) < self._at + total + 2:
             return None
         end = self._at + total
-        if self._data[end : end + 2] != b"\r\n":
+        if bytes(self._data[end : end + 2]) != b"\r\n":
             return Violation(UNKNOWN)
         block = bytes(self._data[self._at : self._at + header])
         payload = bytes(self._data[self._at + header : end])
@@ -173,10 +173,10 @@ def _unsubscribe(rest: bytes) -> Command:
 
 def _connect(rest: bytes) -> Command:
     try:
-        options = json.loads(rest)
+        options: Any = json.loads(rest)
     except (ValueError, RecursionError):
         return Violation("")
-    return Connect(options) if isinstance(options, dict) else Violation("")
+    return Connect(dict[str, Any](options)) if isinstance(options, dict) else Violation("")
 
 
 def _malformed(parts: list[bytes]) -> Violation:

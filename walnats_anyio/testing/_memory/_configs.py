@@ -22,12 +22,12 @@ def parse(data: bytes) -> dict[str, Any]:
         ApiError: it is no JSON object.
     """
     try:
-        body = json.loads(data)
+        body: Any = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise invalid_json(error) from error
     if not isinstance(body, dict):
         raise invalid_json(f"an object is expected, not {type(body).__name__}")
-    return body
+    return dict[str, Any](body)
 
 
 def convert(body: object, kind: type[T]) -> T:
@@ -67,7 +67,7 @@ def with_version(config: dict[str, Any], version: str) -> dict[str, Any]:
 _SHOWN = {"_nats.ver", "_nats.level"}
 
 
-def _without_null(body: object) -> object:
+def _without_null(body: Any) -> Any:
     if isinstance(body, dict):
         return {name: _without_null(value) for name, value in body.items() if value is not None}
-    return body
+    return dict[str, Any](body)

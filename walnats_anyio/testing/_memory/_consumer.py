@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
 INACTIVE_AFTER = 5 * SECOND
 """Nanoseconds without a sign of life after which a consumer that is not durable is deleted."""
+
+NOT_BEFORE = SECOND // 100
+"""Nanoseconds that nothing comes again after a nak with a delay, however short."""
+
+Floor: TypeAlias = tuple[int, int]
+"""A delivery, and the number of its message."""
 
 DELETED = "Unacknowledged message was deleted"
 
@@ -62,8 +68,10 @@ class Consumer:
         self._after_list = stream.store.last + 1
         self._start_listed()
         # The last that was delivered, and below which all is acknowledged: (delivery, message).
-        self._delivered = (0, self._next_seq - 1)
-        self._floor = (0, self._next_seq - 1)
+        self._delivered: Floor = (0, self._next_seq - 1)
+        self._floor: Floor = (0, self._next_seq - 1)
+        # What nats-server shows does not count what was given up.
+        self._shown_floor = self._floor
         self._unread = len(self._listed) or stream.store.count(config.filters, self._next_seq)
         self._again: OrderedDict[int, None] = OrderedDict()
         self._repeats: dict[int, int] = {}
@@ -92,7 +100,7 @@ class Consumer:
                 first = store.since(config.start_time)
             case "last_per_subject":
                 first = next(iter(store.newest_of_each(config.filters)), last)
-            case "new":
+            case _:
                 first = last + 1
         return max(min(first, last + 1), store.first, 1)
 
@@ -113,6 +121,7 @@ class Consumer:
         for each in self.waiting:
             self._answer(each.reply, 409, "Consumer Deleted")
         self.waiting.clear()
+        self._advise("consumer_action", "DELETED", action="delete")
         self.close()
 
     # what the stream says
@@ -146,7 +155,7 @@ class Consumer:
             self._repeats.pop(seq, None)
             return
         deliveries = self._deliveries(seq)
-        self._done(seq)
+        self._ack(seq, entry.delivery)
         self._advise_terminated(seq, entry.delivery, deliveries, DELETED)
 
     def on_purged(self, first: int, *, wider: bool) -> None:
@@ -165,6 +174,7 @@ class Consumer:
         if not self.pending:
             self._repeats.clear()
             self._floor = self._delivered
+        self._shown_floor = self._floor
         # nats-server forgets what waited for its redelivery until its time is up once more.
         self._again.clear()
         self._watch_pending()
@@ -178,8 +188,6 @@ class Consumer:
 
     def ask(self, reply: str, payload: bytes) -> None:
         """A pull request came."""
-        if not reply:
-            return
         if self.config.is_push:
             self._answer(reply, 409, "Consumer is push based")
             return
@@ -268,6 +276,7 @@ class Consumer:
     def _on_request_due(self) -> None:
         self._request_timer = None
         self._look_at_requests(at_end=True)
+        self.wake()
 
     def _end_request(self, request: Waiting, text: str) -> None:
         self.waiting.remove(request)
@@ -338,7 +347,7 @@ class Consumer:
             stored = self.stream.store.get(seq)
             if stored is not None:
                 return stored, count
-            self._repeats[seq] -= 1
+            self._unrepeat(seq)
         if self._stalled:
             return None
         return self._next_listed() or self._next_new()
@@ -405,7 +414,7 @@ class Consumer:
             self._next_seq -= 1
             self._unread += 1
         elif stored.seq not in self._again:
-            self._repeats[stored.seq] -= 1
+            self._unrepeat(stored.seq)
             self._again[stored.seq] = None
 
     def _delivered_one(self, stored: Stored, message: Publish, inbox: str, count: int) -> None:
@@ -414,7 +423,7 @@ class Consumer:
         self._last_delivery = self._active_at = now
         self._delivered = (number, max(self._delivered[1], stored.seq))
         if self.config.ack_policy == "none":
-            self._floor = (number, stored.seq)
+            self._floor = self._shown_floor = (number, stored.seq)
         elif stored.seq in self.pending:
             self.pending[stored.seq].time = now
         else:
@@ -469,7 +478,7 @@ class Consumer:
                 if delivery <= self._floor[0] or seq <= self._floor[1]:
                     return True
                 done = sorted({each for each in self.pending if each <= seq} | {seq})
-                self._floor = (delivery, seq)
+                self._floor = self._shown_floor = (delivery, seq)
             case _:
                 return self.stream.config.retention != "limits"
         stalled = self._stalled
@@ -488,7 +497,7 @@ class Consumer:
         if delay is not None:
             self._again.pop(seq, None)
             entry.time = self._timers.now - self.config.ack_wait + delay
-            self._watch_one(seq)
+            self._watch_one(seq, NOT_BEFORE)
             return
         self._again.setdefault(seq, None)
         self.wake()
@@ -499,23 +508,31 @@ class Consumer:
         self._repeats.pop(seq, None)
         self._again.pop(seq, None)
         if entry is not None:
-            self._move_floor(entry.delivery, seq)
+            self._floor = self._moved(self._floor, entry.delivery, seq)
+            self._shown_floor = self._moved(self._shown_floor, entry.delivery, seq)
 
     def _give_up(self, seq: int) -> None:
         """Deliver a message no more; it stays in the stream."""
         entry = self.pending.pop(seq, None)
         if entry is not None:
-            self._move_floor(entry.delivery, seq)
+            self._floor = self._moved(self._floor, entry.delivery, seq)
 
-    def _move_floor(self, delivery: int, seq: int) -> None:
+    def _moved(self, floor: Floor, delivery: int, seq: int) -> Floor:
+        """Where a floor is after a delivery is done with."""
         if not self.pending:
-            self._floor = self._delivered
-        elif delivery == self._floor[0] + 1:
-            self._floor = (delivery, seq)
-            # In the order of first deliveries.
-            later = next(iter(self.pending))
-            if later > seq:
-                self._floor = (self.pending[later].delivery - 1, later - 1)
+            return self._delivered
+        if delivery != floor[0] + 1:
+            return floor
+        # In the order of first deliveries.
+        later = next(iter(self.pending))
+        return (self.pending[later].delivery - 1, later - 1) if later > seq else (delivery, seq)
+
+    def _unrepeat(self, seq: int) -> None:
+        left = self._repeats.get(seq, 0) - 1
+        if left > 0:
+            self._repeats[seq] = left
+        else:
+            self._repeats.pop(seq, None)
 
     def _deliveries(self, seq: int) -> int:
         """Deliveries as the server counts them where a time is up: a second one is the first."""
@@ -523,7 +540,7 @@ class Consumer:
 
     # time
 
-    def _watch_pending(self) -> None:
+    def _watch_pending(self, at_least: int = 0) -> None:
         """Have the next one come again when its time is up."""
         if self._timer is not None:
             self._timer.cancel()
@@ -532,12 +549,13 @@ class Consumer:
             return
         due = [self._due(seq) for seq in self.pending if seq not in self._again]
         if due:
-            self._timer = self._timers.at(min(due), self._on_pending_due)
+            not_before = self._timers.now + at_least
+            self._timer = self._timers.at(max(min(due), not_before), self._on_pending_due)
 
-    def _watch_one(self, seq: int) -> None:
+    def _watch_one(self, seq: int, at_least: int = 0) -> None:
         # A timer that is too early does no harm, and to look at all pending ones each time would.
         if seq in self.pending and self.config.ack_wait:
-            due = self._due(seq)
+            due = max(self._due(seq), self._timers.now + at_least)
             if self._timer is None or due < self._timer.due:
                 if self._timer is not None:
                     self._timer.cancel()
@@ -552,26 +570,38 @@ class Consumer:
     def _on_pending_due(self) -> None:
         self._timer = None
         now = self._timers.now
-        for seq in sorted(self.pending):
-            if seq in self._again or self._due(seq) > now:
-                continue
-            count = self._deliveries(seq)
-            if 0 < self.config.max_deliver <= count:
-                if count == self.config.max_deliver:
-                    self._advise_exceeded(seq, count)
-                self._give_up(seq)
-                self._repeats[seq] = count
-            else:
-                self._again[seq] = None
+        late = [seq for seq in self.pending if seq not in self._again and self._due(seq) <= now]
+        over = [seq for seq in sorted(late) if not self._is_used_up(seq)]
+        # From now on it counts anew; those that follow keep their distance.
+        shift = now - self.pending[over[0]].time if over else 0
+        for seq in over:
+            self.pending[seq].time += shift
+            self._again[seq] = None
         self.wake()
         self._watch_pending()
+
+    def _is_used_up(self, seq: int) -> bool:
+        """Whether a message had all its deliveries; then it is given up."""
+        count = self._deliveries(seq)
+        if not 0 < self.config.max_deliver <= count:
+            return False
+        if count == self.config.max_deliver:
+            self._advise_exceeded(seq, count)
+        self._give_up(seq)
+        self._repeats[seq] = count
+        return True
 
     def _watch_pause(self) -> None:
         if self._pause_timer is not None:
             self._pause_timer.cancel()
             self._pause_timer = None
         if self._paused:
-            self._pause_timer = self._timers.at(self.config.paused_until, self.wake)
+            self._pause_timer = self._timers.at(self.config.paused_until, self._on_pause_over)
+
+    def _on_pause_over(self) -> None:
+        self._pause_timer = None
+        self._advise_paused()
+        self.wake()
 
     def _watch_idle(self) -> None:
         if self._idle_timer is not None:
@@ -595,10 +625,13 @@ class Consumer:
     def update(self, config: ConsumerConfig) -> None:
         """Take over a configuration that was checked."""
         before, self.config = self.config, _with_threshold(config)
+        if before.paused_until != config.paused_until:
+            self._advise_paused()
         if before.filters != config.filters:
             self.recount()
         self._active_at = self._timers.now
-        self._watch_pending()
+        # nats-server looks a moment later.
+        self._watch_pending(0 if before.ack_wait == config.ack_wait else SECOND // 10)
         self._watch_pause()
         self._watch_idle()
         # Nobody is woken by the mere end of a pause, as in nats-server.
@@ -618,6 +651,9 @@ class Consumer:
         """The answer to a question about it, without the version of the server."""
         if not self.config.is_push:
             self._look_at_requests(at_end=False)
+        delivered = self._delivered
+        if delivered == (0, 0) and self._only_in_memory:
+            delivered = (0, self._next_seq - 1)
         now = self._timers.now
         repeated = 0 if self.config.max_deliver == 1 else len(self._repeats)
         info: dict[str, Any] = {
@@ -625,8 +661,8 @@ class Consumer:
             "name": self.name,
             "created": show_time(self.created),
             "config": self.config.as_dict(),
-            "delivered": _sequence(self._delivered, self._last_delivery),
-            "ack_floor": _sequence(self._floor, self._last_ack),
+            "delivered": _sequence(delivered, self._last_delivery),
+            "ack_floor": _sequence(self._shown_floor, self._last_ack),
             "num_ack_pending": len(self.pending),
             "num_redelivered": repeated,
             "num_waiting": len(self.waiting),
@@ -638,10 +674,18 @@ class Consumer:
             info |= {"paused": True, "pause_remaining": self.config.paused_until - now}
         return info | {"ts": show_time(now)}
 
+    @property
+    def _only_in_memory(self) -> bool:
+        return self.config.mem_storage or self.stream.config.storage == "memory"
+
     def _advise(self, kind: str, what: str, **fields: object) -> None:
         names = {"stream": self.stream.name, "consumer": self.name}
         subject = f"CONSUMER.{what}.{self.stream.name}.{self.name}"
         self._jetstream.advise(kind, subject, names | fields)
+
+    def _advise_paused(self) -> None:
+        until = show_time(self.config.paused_until)
+        self._advise("consumer_pause", "PAUSE", paused=self._paused, pause_until=until)
 
     def _advise_exceeded(self, seq: int, deliveries: int) -> None:
         self._advise("max_deliver", "MAX_DELIVERIES", stream_seq=seq, deliveries=deliveries)

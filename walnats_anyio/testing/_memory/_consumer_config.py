@@ -164,6 +164,7 @@ def _check_waits(config: ConsumerConfig) -> None:
 def _check_kind(config: ConsumerConfig, stream: StreamConfig) -> None:
     target, heartbeat = config.deliver_subject, config.idle_heartbeat
     without_acks = config.ack_policy == "none"
+    rules: tuple[tuple[object, int, str], ...]
     if config.is_push:
         cycle = any(overlap(target, each) for each in stream.subjects)
         pending = config.max_ack_pending > 0 and without_acks
@@ -249,27 +250,18 @@ def _check_start(config: ConsumerConfig) -> None:
     except ValueError as error:
         raise invalid_json(error) from error
     policy = config.deliver_policy
-    place = f"consumer delivery policy is deliver {_PLACES[policy]}, but optional"
-
-    def refuse(what: str) -> ApiError:
-        return ApiError(400, 10094, f"{place} {what}")
-
-    if policy == "by_start_sequence":
-        if not config.opt_start_seq:
-            raise refuse("start sequence is not set")
-        if config.opt_start_time:
-            raise refuse("start time is also set")
-    elif policy == "by_start_time":
-        if not config.opt_start_time:
-            raise refuse("start time is not set")
-        if config.opt_start_seq:
-            raise refuse("start start sequence is also set")
-    elif config.opt_start_seq:
-        raise refuse("start sequence is also set")
-    elif config.opt_start_time:
-        raise refuse("start time is also set")
-    elif policy == "last_per_subject" and not config.filters:
-        raise refuse("filter subject is not set")
+    needs_seq, needs_time = policy == "by_start_sequence", policy == "by_start_time"
+    for wrong, what in (
+        (needs_seq and not config.opt_start_seq, "start sequence is not set"),
+        (needs_time and not config.opt_start_time, "start time is not set"),
+        (needs_time and config.opt_start_seq, "start start sequence is also set"),
+        (not needs_seq and config.opt_start_seq, "start sequence is also set"),
+        (not needs_time and config.opt_start_time, "start time is also set"),
+        (policy == "last_per_subject" and not config.filters, "filter subject is not set"),
+    ):
+        if wrong:
+            place = f"consumer delivery policy is deliver {_PLACES[policy]}, but optional"
+            raise ApiError(400, 10094, f"{place} {what}")
 
 
 def _check_rest(config: ConsumerConfig) -> None:

@@ -20,8 +20,8 @@ from walnats_anyio.testing._memory._commands import (
     Violation,
     message,
     status,
-    to_bytes,
 )
+from walnats_anyio.testing._memory._configs import API_LEVEL
 from walnats_anyio.testing._memory._faults import Direction, Faults
 from walnats_anyio.testing._memory._jetstream import JetStream
 from walnats_anyio.testing._memory._subjects import is_literal, is_valid, matches
@@ -99,7 +99,6 @@ class Engine:
     def greet(self, client: Client) -> None:
         """Say the first word to a client: INFO."""
         self._say(client, b"INFO " + json.dumps(self._info(client)).encode() + b"\r\n")
-        return client
 
     def receive(self, client: Client, data: bytes) -> None:
         """Bytes of a client came."""
@@ -296,10 +295,5 @@ class Engine:
             "jetstream": True,
             "client_id": client.number,
             "client_ip": "127.0.0.1",
-            "api_lvl": 4,
+            "api_lvl": API_LEVEL,
         }
-
-
-def shown(subject: str) -> str:
-    """A subject as it may stand in JSON."""
-    return to_bytes(subject).decode(errors="replace")

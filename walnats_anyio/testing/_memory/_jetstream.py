@@ -59,7 +59,7 @@ class JetStream:
         tokens = publish.subject.split(".")[2:]
         if tokens[:3] == ["CONSUMER", "MSG", "NEXT"]:
             consumer = self._consumer(tokens[3:5]) if len(tokens) == 5 else None
-            if consumer is not None:
+            if consumer is not None and publish.reply:
                 consumer.ask(publish.reply, publish.payload)
             return consumer is not None
         return self._api.ask(tokens, publish)
@@ -67,7 +67,7 @@ class JetStream:
     def _acknowledged(self, publish: Publish) -> bool:
         tokens = publish.subject.split(".")
         consumer = self._consumer(tokens[2:4]) if len(tokens) == ACK_TOKENS else None
-        if consumer is None:
+        if consumer is None or consumer.config.ack_policy == "none":
             return False
         consumer.acknowledge(tokens[4:], publish.reply, publish.payload)
         return True
@@ -110,8 +110,6 @@ class JetStream:
         stream = consumer.stream
         if stream.consumers.pop(consumer.name, None) is None:
             raise no_consumer()
-        names = {"stream": stream.name, "consumer": consumer.name, "action": "delete"}
-        self.advise("consumer_action", f"CONSUMER.DELETED.{stream.name}.{consumer.name}", names)
         consumer.leave()
         stream.drop_unwanted()
 

@@ -47,8 +47,8 @@ class MemoryServer:
         async with MemoryServer() as server, events.connect(server.url) as conn:
             ...
 
-    What it cannot do: other processes, other event loops (so no `connect_sync`, and no `nats.NATS`),
-    TLS and authentication, clusters, mirrors, sources, schedules, priority groups, flow control.
+    What it cannot do: other processes, other event loops (so no `connect_sync`), a `nats.NATS`, TLS,
+    authentication, clusters, mirrors, sources, schedules, priority groups, flow control.
 
     Args:
         seed: where chance begins; 0 by default.
@@ -174,9 +174,7 @@ class MemoryServer:
         Raises:
             ValueError, TypeError: an argument is wrong.
         """
-        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-        if not number or not 0 <= seconds < math.inf:
-            raise ValueError(f"seconds is {seconds!r}: give a number from 0 up")
+        _check_seconds(seconds)
         self._add_fault(match, count, direction, round(seconds * SECOND))
 
     def clear_faults(self) -> None:
@@ -186,17 +184,7 @@ class MemoryServer:
     def _add_fault(
         self, match: Match, count: int | None, direction: Direction, delay: int | None
     ) -> None:
-        if not callable(match):
-            if not isinstance(match, str):
-                raise TypeError(f"match is {match!r}: give a subject or a function")
-            if not is_valid(match):
-                raise ValueError(f"match is {match!r}: give a subject, such as 'orders' or 'a.>'")
-        if count is not None and (
-            isinstance(count, bool) or not isinstance(count, int) or count < 1
-        ):
-            raise ValueError(f"count is {count!r}: give a whole number from 1 up, or None for all")
-        if direction not in ("to_server", "to_client"):
-            raise ValueError(f"direction is {direction!r}: give 'to_server' or 'to_client'")
+        _check_fault(match, count, direction)
         self._engine.faults.add(Fault(match, direction, count, delay))
 
     # the context
@@ -333,3 +321,22 @@ def _check(seed: Any, server_version: Any, max_payload: Any, begin: Any) -> None
         raise TypeError(f"begin is {begin!r}: give a datetime with a time zone")
     if begin.tzinfo is None:
         raise ValueError(f"begin is {begin!r}, without a time zone: give one, such as datetime.UTC")
+
+
+def _check_fault(match: Any, count: Any, direction: Any) -> None:
+    if isinstance(match, str):
+        if not is_valid(match):
+            raise ValueError(f"match is {match!r}: give a subject, such as 'orders' or 'a.>'")
+    elif not callable(match):
+        raise TypeError(f"match is {match!r}: give a subject or a function")
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+        raise ValueError(f"count is {count!r}: give a whole number from 1 up, or None for all")
+    if direction not in ("to_server", "to_client"):
+        raise ValueError(f"direction is {direction!r}: give 'to_server' or 'to_client'")
+
+
+def _check_seconds(seconds: Any) -> None:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"seconds is {seconds!r}: give a number from 0 up")
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"seconds is {seconds!r}: give a number from 0 up")

@@ -171,8 +171,8 @@ class Stream:
         if 0 <= config.max_msgs <= len(store) and not full_subject:
             raise ApiError(503, 10077, "maximum messages exceeded")
         size = store.size_of(publish.subject, publish.header, payload)
-        size -= store.oldest_of(publish.subject).size if full_subject else 0
-        if 0 <= config.max_bytes < store.bytes + size:
+        makes_room = full_subject and store.oldest_of(publish.subject).size >= size
+        if 0 <= config.max_bytes < store.bytes + size and not makes_room:
             raise ApiError(503, 10077, "maximum bytes exceeded")
 
     def _wanted(self, subject: str) -> bool:
@@ -190,7 +190,8 @@ class Stream:
         )
         if expires:
             heapq.heappush(self._mortal, (expires, stored.seq))
-        self.enforce_limits(publish.subject)
+        self._enforce_of(publish.subject)
+        self._enforce_totals()
         self._schedule_expiry()
         return stored
 
@@ -224,23 +225,27 @@ class Stream:
 
     # what is kept
 
-    def enforce_limits(self, subject: str | None = None) -> None:
-        """Drop the oldest messages that are too many."""
+    def _enforce_totals(self) -> None:
+        """Drop the oldest messages that are too many, or too large together."""
         config, store = self.config, self.store
-        if config.max_msgs_per_subject > 0:
-            for each in store.subjects if subject is None else (subject,):
-                while store.count_of(each) > config.max_msgs_per_subject:
-                    self.remove(store.oldest_of(each).seq)
         while config.discard == "old" and (
             0 <= config.max_msgs < len(store) or 0 <= config.max_bytes < store.bytes
         ):
             if not self.remove(store.first):
                 break
 
+    def _enforce_of(self, subject: str) -> None:
+        """Drop the oldest messages of a subject that are too many."""
+        most = self.config.max_msgs_per_subject
+        while 0 < most < self.store.count_of(subject):
+            self.remove(self.store.oldest_of(subject).seq)
+
     def update(self, config: StreamConfig) -> None:
         """Take over a configuration that was checked."""
         before, self.config = self.config, config
-        self.enforce_limits()
+        self._enforce_totals()
+        for subject in self.store.subjects:
+            self._enforce_of(subject)
         self._schedule_expiry()
         if before.retention == "limits" and config.retention == "interest":
             self.drop_unwanted()
@@ -282,8 +287,13 @@ class Stream:
             chosen = [seq for seq in chosen if seq < before]
         elif keep:
             chosen = chosen[:-keep]
+        # Of a single message nats-server tells the consumers, of several it does not.
+        told = len(chosen) == 1 and (filters or (keep and not before))
         for seq in chosen:
-            self.store.remove(seq)
+            if told:
+                self.remove(seq)
+            else:
+                self.store.remove(seq)
         if before > self.store.last and not filters:
             self.store.move_to(before)
         self._tell_of_purge(filters)

@@ -34,7 +34,7 @@ class Timers:
         self._stamped = 0
 
     def at(self, due: int, call: Callable[[], None]) -> Timer:
-        """Have it called at a time; calls of one moment come in the order in which they were set."""
+        """Have it called at a time; calls of one moment come in the order they were set."""
         timer = Timer(due, call)
         self._serial += 1
         heapq.heappush(self._heap, (due, self._serial, timer))
