@@ -187,7 +187,7 @@ async def test_what_makes_no_sense_is_refused() -> None:
         await run_job(actor(mail), 7, seq_number=0)
     with pytest.raises(ValueError, match="time zone"):
         await run_job(actor(mail), 7, emitted_at=datetime(2024, 1, 1))  # noqa: DTZ001 - as said
-    with pytest.raises(TypeError, match="an actor first"):
+    with pytest.raises(TypeError, match="the first argument of run_job"):
         await run_job(mail, 7)  # type: ignore[arg-type]  # as said
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import trio.lowlevel
@@ -155,7 +155,9 @@ def _mock_clock() -> MockClock | None:
     # Whoever has made one has imported it.
     testing = sys.modules.get("trio.testing")
     clock = trio.lowlevel.current_clock()
-    return clock if testing is not None and isinstance(clock, testing.MockClock) else None
+    if testing is None or not isinstance(clock, testing.MockClock):
+        return None
+    return cast("MockClock", clock)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from walnats_anyio._actors.settle import (
     Term,
 )
 from walnats_anyio._events import BaseEvent, EmitMiddleware, Encoded, HeldEmitter
-from walnats_anyio._events._arguments import check_count
+from walnats_anyio._events._arguments import check_count, check_type
 from walnats_anyio._events._headers import header_block
 from walnats_anyio._letters import DeadLetter
 from walnats_anyio._link import Link, Message, parse_headers
@@ -113,8 +113,7 @@ async def run_job(
         TypeError: the message is not of the event's schema, or another argument of a wrong type.
         ValueError: there is no such attempt, or a header that cannot be sent.
     """
-    if not isinstance(actor, Actor):
-        raise TypeError(f"run_job takes an actor first, not {actor!r}")
+    check_type("the first argument of run_job", actor, Actor)
     check_count("attempt", attempt, actor.max_attempts)
     check_count("seq_number", seq_number)
     if emitted_at.tzinfo is None:
