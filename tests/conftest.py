@@ -7,6 +7,18 @@ import threading
 
 import pytest
 
+from tests.support.memory import add_option, keep_what_runs_in_memory, memory_url
+
+__all__ = ["memory_url"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_option(parser)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    keep_what_runs_in_memory(config, items)
+
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:

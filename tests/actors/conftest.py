@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 import walnats_anyio as walnats
+from tests.support.memory import url_for
 from walnats_anyio.testing import NatsServer
 
 
@@ -18,8 +19,8 @@ def shared_server() -> Iterator[NatsServer]:
 
 
 @pytest.fixture
-def url(shared_server: NatsServer) -> str:
-    return shared_server.url
+def url(request: pytest.FixtureRequest) -> str:
+    return url_for(request, "shared_server")
 
 
 @pytest.fixture

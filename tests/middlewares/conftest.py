@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.middlewares._journal import Calls
+from tests.support.memory import url_for
 from walnats_anyio import Event
 from walnats_anyio.testing import NatsServer
 
@@ -19,8 +20,8 @@ def server() -> Iterator[NatsServer]:
 
 
 @pytest.fixture
-def url(server: NatsServer) -> str:
-    return server.url
+def url(request: pytest.FixtureRequest) -> str:
+    return url_for(request, "server")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import msgspec
 
@@ -216,7 +216,7 @@ class Api:
             body: Any = json.loads(publish.payload or b"{}")
         except (ValueError, RecursionError):
             body = {}
-        asked: Body = dict[str, Any](body) if isinstance(body, dict) else {}
+        asked = cast("Body", body) if isinstance(body, dict) else {}
         stream = self._stream(names[0])
         shown: Body = {"total": 0, "offset": 0, "limit": 0} | self._shown(stream)
         wanted = asked.get("subjects_filter")
@@ -314,6 +314,7 @@ class Api:
             raise ApiError(500, 10057, "message delete not permitted")
         seq = _whole(asked.get("seq"))
         if not stream.remove(seq):
+            # nats-server has several codes for that, by storage and by what else is gone.
             if stream.config.storage == "memory":
                 raise ApiError(400, 10043, f"sequence {seq} not found")
             raise ApiError(500, 10057, "no message found")

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 MAX_CONTROL_LINE = 4096
 """Bytes of the longest line that a client may send."""
@@ -176,7 +176,9 @@ def _connect(rest: bytes) -> Command:
         options: Any = json.loads(rest)
     except (ValueError, RecursionError):
         return Violation("")
-    return Connect(dict[str, Any](options)) if isinstance(options, dict) else Violation("")
+    if not isinstance(options, dict):
+        return Violation("")
+    return Connect(cast("dict[str, Any]", options))
 
 
 def _malformed(parts: list[bytes]) -> Violation:

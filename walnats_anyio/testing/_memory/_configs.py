@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -22,12 +21,9 @@ def parse(data: bytes) -> dict[str, Any]:
         ApiError: it is no JSON object.
     """
     try:
-        body: Any = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        return _object.decode(data)
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise invalid_json(error) from error
-    if not isinstance(body, dict):
-        raise invalid_json(f"an object is expected, not {type(body).__name__}")
-    return dict[str, Any](body)
 
 
 def convert(body: object, kind: type[T]) -> T:
@@ -68,6 +64,10 @@ _SHOWN = {"_nats.ver", "_nats.level"}
 
 
 def _without_null(body: Any) -> Any:
-    if isinstance(body, dict):
-        return {name: _without_null(value) for name, value in body.items() if value is not None}
-    return dict[str, Any](body)
+    if not isinstance(body, dict):
+        return body
+    known = cast("dict[str, Any]", body)
+    return {name: _without_null(value) for name, value in known.items() if value is not None}
+
+
+_object = msgspec.json.Decoder(dict[str, Any])

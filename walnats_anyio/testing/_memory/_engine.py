@@ -246,7 +246,7 @@ class Engine:
         groups: dict[str, list[Subscription]] = {}
         sent = False
         for each in list(self._subscribers(inbox)):
-            if each.client is client and not client.echo:
+            if each.client is client and not each.client.echo:
                 continue
             if each.queue:
                 groups.setdefault(each.queue, []).append(each)

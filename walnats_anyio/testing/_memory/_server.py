@@ -47,7 +47,7 @@ class MemoryServer:
         async with MemoryServer() as server, events.connect(server.url) as conn:
             ...
 
-    What it cannot do: other processes, other event loops (so no `connect_sync`), a `nats.NATS`, TLS,
+    What it cannot do: other processes, other event loops (no `connect_sync`), a `nats.NATS`, TLS,
     authentication, clusters, mirrors, sources, schedules, priority groups, flow control.
 
     Args:
