@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
 
+from anyio.lowlevel import checkpoint
+
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._events import BaseEvent, Events
 from walnats_anyio._events._event import in_namespace
-from walnats_anyio._link import Link, Message, Server
+from walnats_anyio._link import Link, Message, Server, parse_headers, prefixes_for
 from walnats_anyio._link._sharing import link_of
 from walnats_anyio.dead_letters import DeadLetter, DeadLetters
 from walnats_anyio.testing._emitted import ANYTHING, EmittedMessage, check_emitted
+from walnats_anyio.testing._memory._faults import MemoryMessage
+from walnats_anyio.testing._memory._server import server_at
 
 T = TypeVar("T")
 
@@ -21,10 +25,10 @@ T = TypeVar("T")
 class Recording:
     """What was emitted since `record` was entered, whoever emitted it. Made by `record`."""
 
-    def __init__(self, events: Events, link: Link) -> None:
+    def __init__(self, events: Events, flush: Callable[[], Awaitable[None]]) -> None:
         self._events = {event.name: event for event in events}
-        self._link = link
-        self._received: list[tuple[BaseEvent[Any], Message]] = []
+        self._flush = flush
+        self._received: list[tuple[BaseEvent[Any], bytes, dict[str, str]]] = []
         self._uids: set[tuple[str, str]] = set()
 
     def __repr__(self) -> str:
@@ -34,17 +38,19 @@ class Recording:
         """The messages of an event, in the order in which the server got them.
 
         A message that was sent twice with the same `uid` is there once, as its stream drops the
-        second one. Blocks for a round trip: what was acknowledged before the call is in it.
+        second one. Blocks for a round trip to a real server: what was acknowledged before the call
+        is in it.
 
         Raises:
             ValueError: the event is none of those that are recorded.
+            RuntimeError: the connection to a real server was lost, so messages may be missing.
             DecodeError: somebody has sent what is no message of the event.
         """
         self._check(event)
-        await self._link.flush()
+        await self._flush()
         return [
-            EmittedMessage(event, event.decode(each.data), each.headers, each.data)
-            for of, each in list(self._received)
+            EmittedMessage(event, event.decode(payload), headers, payload)
+            for of, payload, headers in list(self._received)
             if of == event
         ]
 
@@ -71,6 +77,7 @@ class Recording:
             AssertionError: it is not so. The text shows what was emitted, and in what the nearest
                 message differs.
             ValueError: the event is none of those that are recorded.
+            RuntimeError: the connection to a real server was lost, so messages may be missing.
         """
         found = await self.emitted(event)
         return check_emitted(event, found, message, uid=uid, headers=headers, count=count)
@@ -81,6 +88,7 @@ class Recording:
         Raises:
             AssertionError: something was.
             ValueError: an event is none of those that are recorded.
+            RuntimeError: the connection to a real server was lost, so messages may be missing.
         """
         for event in events or self._events.values():
             await self.assert_emitted(event, count=0)
@@ -94,19 +102,25 @@ class Recording:
             known = ", ".join(map(repr, self._events))
             raise ValueError(f"{event!r} is not recorded: record() was given {known}")
 
-    def on_message(self, event: BaseEvent[Any], message: Message) -> None:
-        """Called by the reader of the link."""
-        uid = EmittedMessage(event, None, message.headers).uid
-        if uid is not None:
-            if (event.name, uid) in self._uids:
+    def add(self, event: BaseEvent[Any], payload: bytes, header: bytes) -> None:
+        """A message has come. Called by the server, or by the reader of a link."""
+        received = EmittedMessage(event, None, parse_headers(header) if header else {})
+        if received.uid is not None:
+            if (event.name, received.uid) in self._uids:
                 return
-            self._uids.add((event.name, uid))
-        self._received.append((event, message))
+            self._uids.add((event.name, received.uid))
+        self._received.append((event, payload, received.headers))
 
 
 @asynccontextmanager
 async def record(
-    events: Events, server: Server | None = None, **connect_options: Any
+    events: Events,
+    server: Server | None = None,
+    *,
+    domain: str | None = None,
+    js_prefix: str | None = None,
+    namespace: str | None = None,
+    **options: Any,
 ) -> AsyncIterator[Recording]:
     """Record what is emitted of some events, on a `MemoryServer` or a real one.
 
@@ -114,26 +128,39 @@ async def record(
             ...
             await recording.assert_emitted(MAIL_SENT, Mail("ada@example.com"), count=1)
 
-    It is there what any program sends to the server while the context is entered. Entering blocks
-    until the server knows of it.
+    It is there what any program sends to the server while the context is entered. Of a
+    `MemoryServer` nothing is missed, whatever faults are injected. With a real one it has a
+    connection of its own, and entering blocks until the server knows of it.
 
     Args:
         events: the events.
         server: as of `Events.connect`.
-        connect_options: as of `Events.connect`.
+        domain: as of `Events.connect`.
+        js_prefix: as of `Events.connect`.
+        namespace: as of `Events.connect`.
+        options: as of `Events.connect`.
 
     Raises:
         Exception: what `Events.connect` raises.
     """
-    async with events.connect(server, **connect_options) as connected:
+    prefixes = prefixes_for(server, domain, js_prefix, namespace)
+    subjects = {in_namespace(event, prefixes).subject_name: event for event in events}
+    memory = server_at(server)
+    if memory is not None:
+        recording = Recording(events, checkpoint)
+        with memory.overhear(partial(_overheard, recording, subjects)):
+            await checkpoint()
+            yield recording
+        return
+    connecting = events.connect(
+        server, domain=domain, js_prefix=js_prefix, namespace=namespace, **options
+    )
+    async with connecting as connected:
         link = link_of(connected)
-        recording = Recording(events, link)
+        recording = Recording(events, partial(_flush, link, link.statistics().reconnects))
         subscriptions = [
-            link.subscribe_to(
-                in_namespace(event, link.prefixes).subject_name,
-                partial(recording.on_message, event),
-            )
-            for event in events
+            link.subscribe_to(subject, partial(_received, recording, event))
+            for subject, event in subjects.items()
         ]
         try:
             await link.flush()
@@ -141,6 +168,27 @@ async def record(
         finally:
             for subscription in subscriptions:  # the connection may be shared
                 link.forget(subscription)
+
+
+async def _flush(link: Link, reconnects: int) -> None:
+    await link.flush()
+    if link.statistics().reconnects != reconnects:
+        raise RuntimeError(
+            "the recording has lost its connection, and what was emitted meanwhile: record anew "
+            "after the server is back, or use a MemoryServer, of which nothing is missed"
+        )
+
+
+def _received(recording: Recording, event: BaseEvent[Any], message: Message) -> None:
+    recording.add(event, message.data, message.header)
+
+
+def _overheard(
+    recording: Recording, subjects: Mapping[str, BaseEvent[Any]], message: MemoryMessage
+) -> None:
+    event = subjects.get(message.subject)
+    if event is not None:
+        recording.add(event, message.data, message.header)
 
 
 async def dead_letters(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
@@ -17,9 +18,10 @@ from anyio.lowlevel import checkpoint, current_token
 
 from walnats_anyio._link._in_process import SCHEME, add_server, remove_server
 from walnats_anyio.testing._errors import NatsServerError
+from walnats_anyio.testing._memory._commands import Publish
 from walnats_anyio.testing._memory._connection import MemoryStream
 from walnats_anyio.testing._memory._engine import Client, Engine, Settings
-from walnats_anyio.testing._memory._faults import Direction, Fault, Match
+from walnats_anyio.testing._memory._faults import Direction, Fault, Match, MemoryMessage, shown
 from walnats_anyio.testing._memory._subjects import is_valid
 from walnats_anyio.testing._memory._timers import SECOND
 
@@ -28,6 +30,17 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 VERSION = "2.15.1"
 """The nats-server whose behaviour this is."""
+
+
+_entered: dict[str, MemoryServer] = {}
+"""The servers whose context is entered, by name."""
+
+
+def server_at(url: object) -> MemoryServer | None:
+    """The server that a URL leads to; None where it leads to none of this process."""
+    if not isinstance(url, str) or not url.startswith(f"{SCHEME}://"):
+        return None
+    return _entered.get(url.removeprefix(f"{SCHEME}://"))
 
 
 class MemoryServer:
@@ -187,12 +200,33 @@ class MemoryServer:
         _check_fault(match, count, direction)
         self._engine.faults.add(Fault(match, direction, count, delay))
 
+    @contextmanager
+    def overhear(self, told: Callable[[MemoryMessage], None]) -> Iterator[None]:
+        """Have a function told of each message that arrives from a client, while `with` lasts.
+
+        Unlike a subscription it misses nothing when connections are cut or messages to clients
+        lost, and needs no connection. What `drop` loses on the way to the server does not arrive.
+
+        Args:
+            told: called with each message, in the order of their arrival; it must not wait.
+        """
+
+        def overheard(publish: Publish) -> None:
+            told(shown(publish, publish.subject))
+
+        self._engine.overhearing.append(overheard)
+        try:
+            yield
+        finally:
+            self._engine.overhearing.remove(overheard)
+
     # the context
 
     def __enter__(self) -> MemoryServer:
         if self._entered:
             raise NatsServerError("the context of this MemoryServer is entered already")
         self._entered, self._stopped = True, False
+        _entered[self._name] = self
         add_server(self._name, self._connect)
         return self
 
@@ -203,6 +237,7 @@ class MemoryServer:
         traceback: TracebackType | None,
     ) -> None:
         remove_server(self._name)
+        _entered.pop(self._name, None)
         self._stopped = True
         for client in list(self._streams):
             self._drop_client(client)
