@@ -174,7 +174,8 @@ class ConnectedEvents(Connected):
         late = monotonic() - self._breathed_at > CHECKPOINT_AFTER
         if late or not self._until_checkpoint or self._emitter.full:
             await self._make_way()
-        outgoing = self._send(event, message, uid, trace_id, meta)
+        on_wire, payload, headers = self._prepare(event, message, uid, trace_id, meta)
+        outgoing = self._hand_over(on_wire, payload, headers, event.dedup_window)
         if event.name not in self._emitter.confirmed:
             await self._emitter.confirm(outgoing)
         elif sync:
@@ -247,7 +248,8 @@ class ConnectedEvents(Connected):
         late = monotonic() - self._breathed_at > CHECKPOINT_AFTER
         if late or not self._until_checkpoint or self._emitter.full:
             await self._make_way()
-        outgoing = self._send(event, message, uid, trace_id, meta)
+        on_wire, payload, headers = self._prepare(event, message, uid, trace_id, meta)
+        outgoing = self._hand_over(on_wire, payload, headers, event.dedup_window)
         if sync:
             outgoing.keep_error()
             return (outgoing,)
@@ -289,17 +291,6 @@ class ConnectedEvents(Connected):
         """
         return self._emitter.statistics()
 
-    def _send(
-        self,
-        event: BaseEvent[T],
-        message: T,
-        uid: str | None,
-        trace_id: str | None,
-        meta: Mapping[str, str] | None,
-    ) -> Outgoing:
-        on_wire, payload, headers = self._prepare(event, message, uid, trace_id, meta)
-        return self._hand_over(on_wire, payload, headers, event.dedup_window)
-
     def _prepare(
         self,
         event: BaseEvent[T],
@@ -318,15 +309,19 @@ class ConnectedEvents(Connected):
             )
         if trace_id is None and (job := current_job.get()) is not None:
             trace_id = job.trace_id
+        on_wire = self._on_wire[event.name]
         if self._middlewares:
             payload, headers = encode(event, message, uid, trace_id, meta, self._middlewares)
         else:
-            payload = event.encode(message)
+            try:
+                payload = on_wire.encode(message)
+            except Exception:  # noqa: BLE001 - a serializer may raise anything
+                payload = event.encode(message)  # raises it again, with the name of the event
             if uid is None and trace_id is None and meta is None:
                 headers = b""
             else:
                 headers = header_block(uid, trace_id, meta)
-        on_wire, size = self._on_wire[event.name], len(payload) + len(headers)
+        size = len(payload) + len(headers)
         if size > on_wire.largest or size > self._link.info.max_payload:
             refuse_size(event, self._link, size)
         return on_wire, payload, headers

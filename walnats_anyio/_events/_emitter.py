@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -244,6 +245,8 @@ class EventOnWire:
     """What the acknowledgement of its stream begins with, nearly always."""
     largest: float
     """Bytes of payload and headers that its stream takes at most."""
+    encode: Callable[[Any], bytes]
+    """Of its serializer: `Event.encode` would be a call more."""
 
     @classmethod
     def of(cls, event: BaseEvent[Any], domain: str | None) -> EventOnWire:
@@ -251,7 +254,8 @@ class EventOnWire:
         stream = event.stream_name
         acknowledgement = begins(stream, domain)
         largest = math.inf if event.limits.message_size is None else event.limits.message_size
-        return cls(event.name, event.subject_name.encode(), stream, acknowledgement, largest)
+        subject, encode = event.subject_name.encode(), event.codec.encode
+        return cls(event.name, subject, stream, acknowledgement, largest, encode)
 
 
 class Batch:

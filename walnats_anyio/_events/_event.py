@@ -134,6 +134,14 @@ class BaseEvent(Generic[T]):
         """The durable consumer of an actor of the event."""
         return self._prefixes.consumer(actor)
 
+    @property
+    def codec(self) -> Serializer[T]:
+        """What encodes and decodes: `serializer`, or what was picked for the schema.
+
+        Its errors do not name the event, as those of `encode` and `decode` do.
+        """
+        return self._codec
+
     def encode(self, message: T) -> bytes:
         """Turn a message into what is sent.
 

@@ -85,6 +85,9 @@ class AsyncioBackend:
     def atomic(self, function: Callable[..., T]) -> Callable[..., T]:
         return function
 
+    def interrupted_in(self, function: Callable[..., T]) -> Callable[..., T]:
+        return function
+
     @property
     def interruptible(self) -> None:
         return None

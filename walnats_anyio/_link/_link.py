@@ -120,7 +120,6 @@ class Link:
         self._delivers: dict[bytes, Deliver] = {}
         self._subscriptions: dict[bytes, Subscription] = {}
         self._serial = 0
-        self._inbox_refusal: Refusal | None = None
         self._may_echo = not options.no_echo
         self._moving = self._connected_once = False
         self._logged, self._logged_at = "", 0.0
@@ -128,6 +127,7 @@ class Link:
         self._pending.echo = self._echo
         self.post = self._outbox.post
         self.post_transient = self._outbox.post_transient
+        self.publish = self._pending.publish
         self.new_reply = self._pending.new_reply
         self.drop = self._pending.drop
         self.retry_later = self._pending.retry_later
@@ -145,27 +145,7 @@ class Link:
             ConnectionLostError: the link is closed for good.
             ServerError: this user may not have answers.
         """
-        if self.closed is not None or self._inbox_refusal is not None:
-            self._raise_unable()
         self._pending.send(request)
-
-    def publish(
-        self, request: PendingRequest, subject: bytes, payload: bytes, headers: bytes
-    ) -> None:
-        """Publish a message, and send it until it is answered. Never blocks.
-
-        Raises:
-            ConnectionLostError: the link is closed for good.
-            ServerError: this user may not have answers.
-        """
-        if self.closed is not None or self._inbox_refusal is not None:
-            self._raise_unable()
-        self._pending.publish(request, subject, payload, headers)
-
-    def _raise_unable(self) -> None:
-        if self.closed is not None:
-            raise ConnectionLostError(str(self.closed)) from self.closed
-        raise ServerError(str(self._inbox_refusal))
 
     async def request(
         self,
@@ -388,9 +368,9 @@ class Link:
         try:
             await self.flush()
         except WalnatsError as exc:
-            if self._inbox_refusal is None:
+            if self._pending.refusal is None:
                 raise ConnectError(f"the server does not answer: {exc}") from exc
-        if (refusal := self._inbox_refusal) is not None:
+        if (refusal := self._pending.refusal) is not None:
             raise ConnectError(
                 f"{refusal}. Or pass inbox_prefix, if there is another subject under which this "
                 "user may receive answers"
@@ -421,7 +401,7 @@ class Link:
     def _on_connect(self, established: Established) -> None:
         self.info = established.info
         self._uptime.connected(established.server.shown)
-        self._inbox_refusal = None
+        self._pending.refusal = None
         self._moving = False
         for subscription in self._subscriptions.values():
             self._outbox.transient.append(sub(subscription.subject, subscription.sid))
@@ -489,7 +469,7 @@ class Link:
         if refusal.operation == "publish" and refusal.subject is not None:
             self._pending.deny(refusal.subject, refusal.advice)
         elif self._concerns_inbox(refusal):
-            self._inbox_refusal = refusal
+            self._pending.refusal = refusal
             self._pending.fail_all(PermissionError(str(refusal)))
         for watcher in list(self._watchers.values()):
             watcher.on_refusal(refusal)
@@ -562,6 +542,7 @@ class Link:
         error.__cause__ = cause if isinstance(cause, Exception) else None
         self.closed = error
         self._uptime.lost()
+        self._pending.closed = error
         self._pending.fail_all(error)
         if self._connected_once:
             self._callbacks.post(self._options.closed_cb)

@@ -19,7 +19,7 @@ class Outbox:
     """
 
     __slots__ = (
-        "_blocked", "_rest", "_spot", "_transport", "_unsent", "_woken", "commands", "transient",
+        "_blocked", "_rest", "_spot", "_transport", "_unsent", "commands", "transient", "woken",
     )  # fmt: skip
 
     def __init__(self, spot: ParkingSpot) -> None:
@@ -32,7 +32,8 @@ class Outbox:
         self._unsent: list[bytes] = []
         self._blocked = False
         self._spot = spot
-        self._woken = False
+        self.woken = False
+        """Whether the writer is on its way to send what is posted."""
 
     @property
     def open(self) -> bool:
@@ -52,17 +53,20 @@ class Outbox:
     def post(self, command: bytes) -> None:
         """Send a command with the next batch, or after the next reconnect. Never blocks."""
         self.commands.append(command)
-        if not self._woken:
-            self._woken = True
-            self._spot.wake()
+        if not self.woken:
+            self.wake()
+
+    def wake(self) -> None:
+        """Have the writer send what is posted."""
+        self.woken = True
+        self._spot.wake()
 
     def post_transient(self, command: bytes) -> None:
         """Send a command with the next batch; drop it if the connection is lost. Never blocks."""
         if self._transport is not None:
             self.transient.append(command)
-            if not self._woken:
-                self._woken = True
-                self._spot.wake()
+            if not self.woken:
+                self.wake()
 
     def post_now(self, command: bytes) -> None:
         """Send a command and all before it at once, if the socket takes it. Never blocks.
@@ -94,7 +98,7 @@ class Outbox:
     async def send_all(self, transport: Transport) -> None:
         """Send what is posted, until cancelled. What fails raises what the transport does."""
         while True:
-            self._woken = False
+            self.woken = False
             self.write()
             if self._blocked:
                 while self._rest:
@@ -102,7 +106,7 @@ class Outbox:
                     self._rest = self._rest[PIECE:]
                 self._unsent = []
                 self._blocked = False
-            elif not self._woken:
+            elif not self.woken:
                 await self._spot.wait()
 
     def connect(self, transport: Transport) -> None:
@@ -129,11 +133,11 @@ class Outbox:
     def take_commands(self) -> list[bytes]:
         """Take what is kept, for somebody who sends it command by command."""
         commands, self.commands = self.commands, []
-        self._woken = False
+        self.woken = False
         return commands
 
     async def wait(self) -> None:
         """Wait until something is posted."""
         if not self.commands:
-            self._woken = False
+            self.woken = False
             await self._spot.wait()

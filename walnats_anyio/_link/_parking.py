@@ -86,6 +86,10 @@ class Backend(Protocol):
         """A plain function that Ctrl-C does not interrupt in the middle."""
         ...
 
+    def interrupted_in(self, function: Callable[..., T]) -> Callable[..., T]:
+        """A plain function that Ctrl-C interrupts, also when an uninterrupted task calls it."""
+        ...
+
     @property
     def interruptible(self) -> Callable[..., Any] | None:
         """Calls code of the user's, inside of an uninterrupted task, so that Ctrl-C interrupts it.

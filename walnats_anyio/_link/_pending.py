@@ -23,6 +23,7 @@ from walnats_anyio._link._errors import ConnectionLostError, ServerError
 from walnats_anyio._link._outbox import Outbox
 from walnats_anyio._link._parking import ParkingSpot
 from walnats_anyio._link.protocol import Message, pub
+from walnats_anyio._link.protocol._refusals import Refusal
 
 logger = logging.getLogger("walnats_anyio.link")
 
@@ -157,6 +158,10 @@ class PendingRequests:
         """Builds the command that the server answers as soon as it reads it."""
         self.probe: Probe | None = None
         """The probe that is on its way."""
+        self.closed: Exception | None = None
+        """What has closed the link for good."""
+        self.refusal: Refusal | None = None
+        """Why this user may not have answers."""
         self._read_before = -math.inf
         self._read_at = math.inf
         self._outbox = outbox
@@ -176,7 +181,14 @@ class PendingRequests:
         return b"%b%d" % (self.prefix, serial)
 
     def send(self, request: PendingRequest) -> None:
-        """Send `request.command`, which names `request.reply`, until answered. Never blocks."""
+        """Send `request.command`, which names `request.reply`, until answered. Never blocks.
+
+        Raises:
+            ConnectionLostError: the link is closed for good.
+            ServerError: this user may not have answers.
+        """
+        if self.closed is not None or self.refusal is not None:
+            self._raise_unable()
         request.sent_at = self.now()
         pending = self._open
         if not pending:
@@ -192,8 +204,15 @@ class PendingRequests:
     ) -> None:
         """Give a request its reply subject and its command, and send it. Never blocks.
 
-        The same as `new_reply`, `pub` and `send`, in one call: it is the hot path of emits.
+        The same as `new_reply`, `pub`, `send` and `Outbox.post`, in one call: it is the hot path of
+        emits.
+
+        Raises:
+            ConnectionLostError: the link is closed for good.
+            ServerError: this user may not have answers.
         """
+        if self.closed is not None or self.refusal is not None:
+            self._raise_unable()
         self._serial = serial = self._serial + 1
         request.reply = reply = b"%b%d" % (self.prefix, serial)
         if headers:
@@ -206,10 +225,17 @@ class PendingRequests:
         if not pending:
             self._watch_spot.wake()
         pending[reply] = request
+        outbox = self._outbox
+        outbox.commands.append(command)
         if len(pending) <= FEW:
-            self._outbox.post_now(command)
-        else:
-            self._outbox.post(command)
+            outbox.write()
+        elif not outbox.woken:
+            outbox.wake()
+
+    def _raise_unable(self) -> None:
+        if self.closed is not None:
+            raise ConnectionLostError(str(self.closed)) from self.closed
+        raise ServerError(str(self.refusal))
 
     def drop(self, request: PendingRequest) -> None:
         """Stop waiting for an answer; one that comes later is ignored."""

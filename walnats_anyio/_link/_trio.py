@@ -81,7 +81,11 @@ class TrioBackend:
     uninterrupted = protect
 
     def atomic(self, function: Callable[..., T]) -> Callable[..., T]:
-        return partial(_atomic, function)
+        # Marks its code; a function around it would be a call more for each emit.
+        return trio.lowlevel.enable_ki_protection(function)
+
+    def interrupted_in(self, function: Callable[..., T]) -> Callable[..., T]:
+        return trio.lowlevel.disable_ki_protection(function)
 
     @property
     def interruptible(self) -> Callable[..., Any]:
@@ -113,11 +117,6 @@ class TrioBackend:
 
     def cancelled_from_outside(self) -> bool:
         return True  # trio's cancellation always comes from a scope
-
-
-@trio.lowlevel.enable_ki_protection
-def _atomic(function: Callable[..., Any], *args: Any) -> Any:
-    return function(*args)
 
 
 @trio.lowlevel.disable_ki_protection

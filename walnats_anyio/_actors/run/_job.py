@@ -9,8 +9,9 @@ from contextlib import AsyncExitStack
 from contextvars import Context as ContextVars
 from contextvars import copy_context
 from functools import partial
+from inspect import CO_COROUTINE
 from time import monotonic
-from types import CoroutineType
+from types import CoroutineType, FunctionType
 from typing import Any, Protocol, TypeAlias, cast
 
 import anyio
@@ -25,7 +26,7 @@ from walnats_anyio._actors.settle import Delivery, Hooks, JobResult, Outcome
 from walnats_anyio._actors.settle._reports import report_late
 from walnats_anyio._actors.settle._steps import BLOCKING, Steps
 from walnats_anyio._events import current_job
-from walnats_anyio._link import Backend, parse_headers
+from walnats_anyio._link import Backend, HeaderError, parse_headers
 
 logger = logging.getLogger("walnats_anyio.actors")
 
@@ -34,6 +35,8 @@ REMEDY = (
     "with execute_in=ExecuteIn.THREAD or ExecuteIn.PROCESS"
 )
 
+COROUTINE: Any = CoroutineType
+"""Without its type: a type checker would know less of what is of it, not more."""
 
 Begun: TypeAlias = tuple[Coroutine[Any, Any, Any], Any]
 """What is left of a handler that waits: its coroutine, and what it has yielded."""
@@ -80,15 +83,15 @@ class Jobs:
             if type(middleware).around is not Middleware.around
         ]
         self._suspending = suspending
-        self._decode = actor.event.decode
+        self._decode = actor.event.codec.decode
         self._handler = actor.handler
         self._in_main = actor.execute_in is ExecuteIn.MAIN
         self._is_plain = self._in_main and not self._is_told
         self._timeout = actor.job_timeout
         self._has_warned = False
-        interruptible = backend.interruptible
+        first_step = _step_of_coroutine if _makes_coroutines(actor.handler) else _first_step
         # The rest of the worker is not interrupted in the middle, but a handler is.
-        self._first_step = partial(interruptible, _first_step) if interruptible else _first_step
+        self._first_step = backend.interrupted_in(first_step)
 
     def begin(
         self, running: Running, delivery: Delivery, scope: anyio.CancelScope
@@ -121,9 +124,7 @@ class Jobs:
                 parse_headers(received.header)
             message = self._decode(received.data)
         except Exception as error:  # noqa: BLE001 - a payload can fail in any way
-            context = copy_context()
-            context.run(current_job.set, delivery)
-            return JobResult(Outcome.UNDECODABLE, error, context=context)
+            return self._undecodable(delivery, error)
         delivery.decoded = message
         if not self._is_plain:
             context = copy_context()
@@ -140,6 +141,17 @@ class Jobs:
             return self._go_on(running, scope, message, context, begun)
         # What it has emitted is to be sent first.
         return JobResult(Outcome.RETURNED, None, message) if delivery.emits else None
+
+    def _undecodable(self, delivery: Delivery, error: Exception) -> JobResult:
+        context = copy_context()
+        context.run(current_job.set, delivery)
+        if not isinstance(error, HeaderError):
+            # The serializer does not know the event, which is the better part of the error.
+            try:
+                self.actor.event.decode(delivery.message.data)
+            except Exception as named:  # noqa: BLE001 - see above
+                error = named
+        return JobResult(Outcome.UNDECODABLE, error, context=context)
 
     async def _run(
         self,
@@ -334,18 +346,19 @@ def _first_step(
 ) -> Begun | None:
     """Call a handler, and run it up to where it waits; None if it has returned."""
     coroutine: Coroutine[Any, Any, Any] | None = None
+    begun: Coroutine[Any, Any, Any]
     try:
         result: Any = run(handler, message)
         if result is None:
             return None
-        if type(result) is CoroutineType:
-            coroutine = cast("Coroutine[Any, Any, Any]", result)
+        if type(result) is COROUTINE:
+            coroutine = begun = result
         elif isinstance(result, Awaitable):
-            coroutine = _await(result)
+            coroutine = begun = _await(result)
         else:
             check_result(result)
             return None
-        return coroutine, run(coroutine.send, None)
+        return begun, run(begun.send, None)
     except GeneratorExit as error:
         raise RuntimeError("the handler raised GeneratorExit") from error
     except StopIteration as stop:
@@ -355,6 +368,27 @@ def _first_step(
         if stop.value is not None:
             check_result(stop.value)
         return None
+
+
+def _makes_coroutines(handler: Callable[[Any], Any]) -> bool:
+    """Whether to call it runs nothing of it, and makes a coroutine."""
+    function = getattr(handler, "__func__", handler)
+    return type(function) is FunctionType and bool(function.__code__.co_flags & CO_COROUTINE)
+
+
+def _step_of_coroutine(
+    run: Callable[..., Any], handler: Callable[[Any], Any], message: Any
+) -> Begun | None:
+    """The same for a coroutine function, with a third of the calls."""
+    coroutine = handler(message)
+    try:
+        return coroutine, run(coroutine.send, None)
+    except StopIteration as stop:
+        if stop.value is not None:
+            check_result(stop.value)
+        return None
+    except GeneratorExit as error:
+        raise RuntimeError("the handler raised GeneratorExit") from error
 
 
 async def _await(awaitable: Any) -> Any:

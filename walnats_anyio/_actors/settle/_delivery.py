@@ -91,7 +91,15 @@ class Delivery(msgspec.Struct, eq=False):
         if self.settled is not None:
             raise RuntimeError(f"{self!r} cannot be settled again with {verdict}")
         self.settled = verdict
-        self.deliveries.on_settled(self, verdict)
+        deliveries = self.deliveries
+        if type(verdict) is Ack and deliveries.held.pop(self, self) is None:
+            # The hot path stands here, as a call more is 2 % of an event. `to_wire` says that an
+            # acknowledgement has no payload.
+            deliveries.post(b"PUB %b 0\r\n\r\n" % self.message.reply)
+            deliveries.counts.handled += 1
+            deliveries.released()
+        else:
+            deliveries.on_settled(self, verdict)
 
     # what the job is told, see `Job`
 
@@ -165,9 +173,9 @@ class Deliveries:
         self.tick = 0
         """Rounds of the clock so far."""
         self._attempts = attempts
-        self._counts = counts
+        self.counts = counts
         self._link = link
-        self._post = link.post
+        self.post = link.post
         self._parked: list[float] = []
         """When the events come again that were given back with a delay: a heap."""
 
@@ -190,30 +198,25 @@ class Deliveries:
         Delivery(self, message, self.tick).settle(verdict)
 
     def on_settled(self, delivery: Delivery, verdict: Final) -> None:
-        """Called by `Delivery.settle`."""
+        """Called by `Delivery.settle`, but for an acknowledgement of what is held."""
         held = self.held.pop(delivery, self) is None
         reply = delivery.message.reply
-        if type(verdict) is Ack:
-            # The hot path; `to_wire` says that an acknowledgement has no payload.
-            self._post(b"PUB %b 0\r\n\r\n" % reply)
-            if held:
-                self._counts.handled += 1
-                self.released()
-            return
         match verdict:
+            case Ack():
+                self.post(pub(reply, to_wire(verdict)))
             case Nak() | HandBack():
                 # First the note, so that whoever gets it next can read how many attempts it had.
-                self._post(self._attempts.note(delivery, failed=isinstance(verdict, Nak)))
-                self._post(pub(reply, to_wire(verdict)))
+                self.post(self._attempts.note(delivery, failed=isinstance(verdict, Nak)))
+                self.post(pub(reply, to_wire(verdict)))
                 if verdict.delay:
                     heappush(self._parked, self._link.now() + verdict.delay)
                 if isinstance(verdict, Nak):
-                    self._counts.failed += 1
+                    self.counts.failed += 1
                 else:
-                    self._counts.handed_back += held
+                    self.counts.handed_back += held
             case Term():
-                self._post(pub(reply, to_wire(verdict)))
-                self._counts.dead_lettered += 1
+                self.post(pub(reply, to_wire(verdict)))
+                self.counts.dead_lettered += 1
         if held:
             self.released()
 
@@ -232,7 +235,7 @@ class Deliveries:
             if delivery.settled is None:
                 delivery.settled = Ack()
                 del self.held[delivery]
-                self._counts.handled += 1
+                self.counts.handled += 1
                 self.released()
 
     def pulse(self) -> None:
