@@ -233,8 +233,18 @@ def check_connect(server: object, options: Mapping[str, Any]) -> None:
     checked = ConnectOptions.of(options)
     for name in ("nkeys_seed", "user_credentials"):
         check_files(name, getattr(checked, name))
+    if addresses and addresses[0].in_process:
+        _check_in_process(options)
     if addresses and checked.ws_connection_headers and not addresses[0].websocket:
         raise ValueError(
             "option ws_connection_headers has an effect on websockets only: pass a ws:// or "
             "wss:// URL, or leave it out"
         )
+
+
+def _check_in_process(options: Mapping[str, Any]) -> None:
+    for name in ("tls", "tls_hostname", "tls_handshake_first"):
+        if options.get(name):
+            raise ValueError(
+                f"a MemoryServer has no TLS: leave option {name} out, or use NatsServer"
+            )

@@ -154,8 +154,9 @@ class Walk:
         self._pair.api(f"STREAM.MSG.DELETE.{STREAM}", {"seq": seq})
 
     def _purge(self) -> None:
+        # Not `keep`: of what that deletes, nats-server 2.15.1 goes on to count some as pending.
         seq = max(1, self._serial - 3)
-        body = self._chance.choice([None, {"keep": 2}, {"filter": "a.x"}, {"seq": seq}])
+        body = self._chance.choice([None, {"filter": "a.x"}, {"seq": seq}])
         self._pair.api(f"STREAM.PURGE.{STREAM}", body)
 
     def _reconnect(self) -> None:

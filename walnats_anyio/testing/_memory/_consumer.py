@@ -93,7 +93,7 @@ class Consumer:
                 first = store.first
             case "last":
                 newest = [store.newest(each) for each in config.filters or (">",)]
-                first = max((stored.seq for stored in newest if stored), default=last + 1)
+                first = max((stored.seq for stored in newest if stored), default=0)
             case "by_start_sequence":
                 return max(config.opt_start_seq, store.first, 1)
             case "by_start_time":

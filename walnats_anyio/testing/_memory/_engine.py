@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from walnats_anyio.testing._memory._commands import (
 from walnats_anyio.testing._memory._configs import API_LEVEL
 from walnats_anyio.testing._memory._faults import Direction, Faults
 from walnats_anyio.testing._memory._jetstream import JetStream
-from walnats_anyio.testing._memory._subjects import is_literal, is_valid, matches
+from walnats_anyio.testing._memory._subjects import expression, is_literal, is_valid
 from walnats_anyio.testing._memory._timers import Timers
 
 
@@ -47,6 +48,8 @@ class Subscription:
     subject: str
     queue: str
     sid: bytes
+    pattern: re.Pattern[str] | None = None
+    """What subjects have to look like, where it has wildcards."""
     delivered: int = 0
     most: int = 0
     """Messages after which it ends; 0 for never."""
@@ -215,6 +218,7 @@ class Engine:
         if is_literal(command.subject):
             self._exact.setdefault(command.subject, []).append(found)
         else:
+            found.pattern = re.compile(expression(command.subject), re.DOTALL)
             self._wild.append(found)
         self.jetstream.interest_gained()
 
@@ -265,11 +269,13 @@ class Engine:
 
     def has_interest(self, subject: str) -> bool:
         """Whether anybody subscribes to a subject."""
-        return any(True for _ in self._subscribers(subject))
+        return subject in self._exact or bool(self._wild_ones(subject))
 
     def _subscribers(self, subject: str) -> list[Subscription]:
-        wild = [each for each in self._wild if matches(each.subject, subject)]
-        return [*self._exact.get(subject, ()), *wild]
+        return [*self._exact.get(subject, ()), *self._wild_ones(subject)]
+
+    def _wild_ones(self, subject: str) -> list[Subscription]:
+        return [each for each in self._wild if each.pattern and each.pattern.fullmatch(subject)]
 
     def _deliver(self, found: Subscription, publish: Publish, inbox: str) -> None:
         found.delivered += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def is_valid(subject: str) -> bool:
     """Whether it can be subscribed to; wildcards are fine where they may stand."""
@@ -27,6 +29,12 @@ def matches(pattern: str, subject: str) -> bool:
         if at >= len(tokens) or token not in ("*", tokens[at]):
             return False
     return len(wanted) == len(tokens)
+
+
+def expression(pattern: str) -> str:
+    """A regular expression for the literal subjects that fall under a pattern."""
+    tokens = {"*": "[^.]*", ">": ".*"}
+    return r"\.".join(tokens.get(token) or re.escape(token) for token in pattern.split("."))
 
 
 def overlap(one: str, other: str) -> bool:
