@@ -132,6 +132,7 @@ async def test_delayed_retries_are_waited_for(url: str, shop: Shop) -> None:
     assert anyio.current_time() - began >= 2 * delay
     if in_memory:
         assert anyio.current_time() - began < 2 * delay + 1
+        assert summary.seconds == pytest.approx(2 * delay, abs=1)
         assert time.monotonic() - real < 30
 
 
@@ -329,3 +330,43 @@ async def test_a_namespace(memory_server: MemoryServer, shop: Shop) -> None:
         await events.emit(shop.paid, Order(1, 1), sync=True)
         assert (await drain(Actors(actor), events)).handled == 1
         await recording.assert_emitted(shop.paid, count=1)
+
+
+async def test_messages_to_the_recording_cannot_be_lost(
+    memory_server: MemoryServer, shop: Shop
+) -> None:
+    async with (
+        record(shop.events, memory_server.url) as recording,
+        shop.events.connect(memory_server.url) as events,
+    ):
+        await events.register()
+        memory_server.drop(shop.mailed.name, None, direction="to_client")
+        await events.emit(shop.mailed, "1", sync=True)
+        memory_server.disconnect_all()
+        await events.emit(shop.mailed, "2", uid="2", sync=True)
+        assert [each.message for each in await recording.emitted(shop.mailed)] == ["1", "2"]
+
+
+async def test_a_recording_that_may_have_missed_something_says_so(shop: Shop) -> None:
+    async with MemoryServer() as server, shop.events.connect(server.url) as events:
+        await events.register()
+        # Over a connection, as with a real server.
+        async with record(shop.events, events) as recording:
+            await events.emit(shop.mailed, "1", sync=True)
+            await recording.assert_emitted(shop.mailed, count=1)
+            server.disconnect_all()
+            with pytest.raises(RuntimeError, match="lost its connection"):
+                await recording.emitted(shop.mailed)
+
+
+async def test_lost_answers_are_asked_for_again(memory_server: MemoryServer, shop: Shop) -> None:
+    async def pay(_: Order) -> None:
+        memory_server.drop("$JS.API.CONSUMER.INFO.>", 5)
+
+    actor = Actor("pay", shop.paid, pay)
+    async with registered(memory_server.url, shop, actor) as events:
+        await events.emit(shop.paid, Order(1, 1), sync=True)
+        began = anyio.current_time()
+        summary = await drain(Actors(actor), memory_server.url)
+    assert summary.handled == 1
+    assert anyio.current_time() - began > 4
