@@ -1,8 +1,8 @@
 """Sessions for developers: `nox` runs tests, lint, types and docs.
 
 `nox -s bench` measures, `nox -s faults` and `nox -s soak` break things for minutes, `nox -s tune`
-tunes handlers whose best `max_jobs` is known, and `nox -s mutants` breaks the library to see
-whether a test notices.
+tunes handlers whose best `max_jobs` is known, `nox -s memory` compares the server in memory with
+the real one, and `nox -s mutants` breaks the library to see whether a test notices.
 """
 
 from __future__ import annotations
@@ -139,6 +139,16 @@ def tune(session: nox.Session) -> None:
     """
     session.install("-e", ".[test]")
     session.run("python", "-m", "tests.tune", *session.posargs)
+
+
+@nox.session
+def memory(session: nox.Session) -> None:
+    """Compare `MemoryServer` with nats-server, and run tests of behaviour on it; 20 minutes."""
+    session.install("-e", ".[test]")
+    more = {"WALNATS_WALKS": "0:200", "WALNATS_FUZZ": "1000"}
+    session.run("python", "-m", "pytest", "-n", "5", "tests/testing/memory", env=more)
+    behaviour = session.posargs or ["tests/actors", "tests/middlewares"]
+    session.run("python", "-m", "pytest", "-n", "5", "--memory", *behaviour)
 
 
 @nox.session

@@ -59,6 +59,8 @@ class ServerAddress:
     @property
     def shown(self) -> str:
         """The URL as it may be shown to people: without user, password and token."""
+        if self.in_process:
+            return f"{self.scheme}://{self.host}"
         secret = "***@" if self.user or self.password or self.token else ""
         return f"{self.scheme}://{secret}{self.place}{self.path.partition('?')[0]}"
 

@@ -16,6 +16,16 @@ from walnats_anyio._link._parking import current_backend
 CHUNK = 256 * 1024
 """Bytes read at once, at most: about what a socket holds."""
 
+SMALL = 4 * 1024
+"""Bytes of a piece after which the socket is probably empty."""
+
+FIRST = 64 * 1024
+"""Bytes read at once, at most, after a small piece.
+
+A buffer of `CHUNK` bytes is mapped and unmapped by the C library for each read: 9 us for a small
+message, in place of 3.
+"""
+
 LOST = (
     anyio.EndOfStream,
     anyio.BrokenResourceError,
@@ -76,7 +86,7 @@ class SocketTransport(StreamTransport):
     Most bytes leave without a task having to wait.
     """
 
-    __slots__ = ("_readable", "_socket")
+    __slots__ = ("_more", "_readable", "_socket")
 
     def __init__(self, stream: SocketStream) -> None:
         super().__init__(stream)
@@ -86,26 +96,32 @@ class SocketTransport(StreamTransport):
         self._socket = socket.socket(fileno=os.dup(raw.fileno()))
         self._socket.setblocking(False)
         self._readable = current_backend().readable(self._socket)
+        self._more = True
+        """Whether there is probably something to be read."""
 
     async def receive(self) -> bytes:
         read = self._socket.recv
-        try:
-            data = read(CHUNK)
-        except BlockingIOError:
-            data = b""
-        else:
-            # A server that sends faster than it is read must not keep others from running.
-            await checkpoint()
-            if not data:
-                raise anyio.EndOfStream
+        data = b""
+        # After a small piece there is nothing: to find that out takes 4 us of a round trip.
+        if self._more:
+            try:
+                data = read(CHUNK)
+            except BlockingIOError:
+                pass
+            else:
+                # A server that sends faster than it is read must not keep others from running.
+                await checkpoint()
+                if not data:
+                    raise anyio.EndOfStream
         while not data:
             await self._readable.wait()
             try:
-                data = read(CHUNK)
+                data = read(FIRST)
             except BlockingIOError:
                 continue  # somebody else's wake-up
             if not data:
                 raise anyio.EndOfStream
+        self._more = len(data) >= SMALL
         return data
 
     def send_now(self, data: bytes) -> int:

@@ -118,9 +118,6 @@ class Walk:
         body: dict[str, Any] = {"batch": choice([1, 1, 2, 5])}
         if choice([True, False]):
             body["expires"] = int(choice([0.25, 0.5, 5]) * SECOND)
-            # Longer ones would come later and later, as each waits for the end of the one before.
-            if body["expires"] < SECOND and choice([True, False, False]):
-                body["idle_heartbeat"] = int(0.12 * SECOND)
         if "expires" not in body or choice([True, False, False]):
             body["no_wait"] = True
         if choice([True, False, False, False]):

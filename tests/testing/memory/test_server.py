@@ -99,7 +99,7 @@ async def test_options_that_have_no_effect_are_refused(
 async def test_other_options_work(server: MemoryServer, event: Event[int]) -> None:
     called: list[str] = []
     handled = Handled()
-    options = {
+    options: dict[str, Any] = {
         "name": "me",
         "inbox_prefix": "_MINE",
         "verbose": True,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.testing.memory._pair import Pair
+from tests.testing.memory._pair import play
 from tests.testing.memory._walk import Walk
 from walnats_anyio.testing import NatsServer
 
@@ -30,4 +30,4 @@ def real() -> Iterator[NatsServer]:
 
 @pytest.mark.parametrize("seed", seeds())
 def test_both_servers_say_the_same(real: NatsServer, seed: int) -> None:
-    Walk(Pair(real), seed).go(STEPS)
+    play(real, lambda pair: Walk(pair, seed).go(STEPS))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -13,6 +13,10 @@ from walnats_anyio.testing._memory._subjects import is_literal, is_subset, is_va
 from walnats_anyio.testing._memory._timers import SECOND
 
 Policy = Literal["all", "last", "new", "by_start_sequence", "by_start_time", "last_per_subject"]
+
+
+Rules: TypeAlias = tuple[tuple[object, int, str], ...]
+"""What is wrong, if it is true; the code of the error, and its description."""
 
 
 class ConsumerConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -162,48 +166,36 @@ def _check_waits(config: ConsumerConfig) -> None:
 
 
 def _check_kind(config: ConsumerConfig, stream: StreamConfig) -> None:
+    _refuse(_rules_of_push(config, stream) if config.is_push else _rules_of_pull(config, stream))
+
+
+def _rules_of_push(config: ConsumerConfig, stream: StreamConfig) -> Rules:
     target, heartbeat = config.deliver_subject, config.idle_heartbeat
-    without_acks = config.ack_policy == "none"
-    rules: tuple[tuple[object, int, str], ...]
-    if config.is_push:
-        cycle = any(overlap(target, each) for each in stream.subjects)
-        pending = config.max_ack_pending > 0 and without_acks
-        rules = (
-            (not is_literal(target), 10079, "consumer deliver subject has wildcards"),
-            (not is_valid(target), 10112, "invalid push consumer deliver subject"),
-            (cycle, 10081, "consumer deliver subject forms a cycle"),
-            (config.max_waiting, 10080, "consumer in push mode can not set max waiting"),
-            (pending, 10082, "consumer requires ack policy for max ack pending"),
-            (
-                0 < heartbeat < SECOND // 10,
-                10083,
-                "consumer idle heartbeat needs to be >= 100ms",
-            ),
-        )
-    else:
-        queue = without_acks and stream.retention == "workqueue"
-        short = 0 < config.max_expires < SECOND // 1000
-        rules = (
-            (
-                queue,
-                10084,
-                "consumer in pull mode requires explicit ack policy on workqueue stream",
-            ),
-            (
-                config.rate_limit_bps,
-                10086,
-                "consumer in pull mode can not have rate limit set",
-            ),
-            (heartbeat, 10088, "consumer idle heartbeat requires a push based consumer"),
-            (
-                config.flow_control,
-                10089,
-                "consumer flow control requires a push based consumer",
-            ),
-            (short, 10115, "consumer max request expires needs to be >= 1ms"),
-            (config.direct, 10090, "consumer direct requires a push based consumer"),
-        )
-    _refuse(rules)
+    cycle = any(overlap(target, each) for each in stream.subjects)
+    pending = config.max_ack_pending > 0 and config.ack_policy == "none"
+    short = 0 < heartbeat < SECOND // 10
+    return (
+        (not is_literal(target), 10079, "consumer deliver subject has wildcards"),
+        (not is_valid(target), 10112, "invalid push consumer deliver subject"),
+        (cycle, 10081, "consumer deliver subject forms a cycle"),
+        (config.max_waiting, 10080, "consumer in push mode can not set max waiting"),
+        (pending, 10082, "consumer requires ack policy for max ack pending"),
+        (short, 10083, "consumer idle heartbeat needs to be >= 100ms"),
+    )
+
+
+def _rules_of_pull(config: ConsumerConfig, stream: StreamConfig) -> Rules:
+    queue = config.ack_policy == "none" and stream.retention == "workqueue"
+    short = 0 < config.max_expires < SECOND // 1000
+    push = "requires a push based consumer"
+    return (
+        (queue, 10084, "consumer in pull mode requires explicit ack policy on workqueue stream"),
+        (config.rate_limit_bps, 10086, "consumer in pull mode can not have rate limit set"),
+        (config.idle_heartbeat, 10088, f"consumer idle heartbeat {push}"),
+        (config.flow_control, 10089, f"consumer flow control {push}"),
+        (short, 10115, "consumer max request expires needs to be >= 1ms"),
+        (config.direct, 10090, f"consumer direct {push}"),
+    )
 
 
 def _check_limits(config: ConsumerConfig, stream: StreamConfig) -> None:
@@ -296,7 +288,7 @@ def _check_rest(config: ConsumerConfig) -> None:
     _refuse(rules)
 
 
-def _refuse(rules: tuple[tuple[object, int, str], ...]) -> None:
+def _refuse(rules: Rules) -> None:
     for wrong, err_code, description in rules:
         if wrong:
             raise ApiError(400, err_code, description)
