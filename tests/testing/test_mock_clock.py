@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -16,9 +18,18 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
+import walnats_anyio as walnats
 from tests.support.waiting import DEADLINE
-from walnats_anyio._link import _mock_loop, _parking, _trio
-from walnats_anyio.testing import MockClockLoop, hold_clock, jump_clock, mock_clock
+from walnats_anyio._link import _mock_loop, _parking, _trio, api
+from walnats_anyio._link._sharing import link_of
+from walnats_anyio.testing import (
+    MemoryServer,
+    MockClockLoop,
+    NatsServerError,
+    hold_clock,
+    jump_clock,
+    mock_clock,
+)
 
 BACKENDS = ("asyncio", "trio")
 
@@ -217,3 +228,38 @@ def test_no_event_loop_is_imported_before_it_is_used() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert ended.stdout.strip() == "[]"
+
+
+def test_a_server_in_memory_goes_from_one_event_loop_to_the_next() -> None:
+    """Entered outside of an event loop, it belongs to whoever is connected; its time goes on."""
+    event = walnats.Event("numbers", int)
+    events = walnats.Events(event)
+    seen: list[object] = []
+
+    async def emit() -> None:
+        with pytest.raises(NatsServerError, match="entered already"):
+            server.__enter__()
+        async with events.connect(server.url) as connected:
+            await connected.register()
+            await anyio.sleep(60)
+            await connected.emit(event, 1, sync=True)
+            link = link_of(connected)
+            seen.append((await api(link, "STREAM.INFO.numbers"))["created"])
+            await api(link, "STREAM.DELETE.numbers")
+
+    with MemoryServer() as server:
+        for backend in (*BACKENDS, "asyncio"):
+            run(backend, emit)
+    created = [datetime.fromisoformat(str(each)) for each in seen]
+    apart = [(later - earlier).total_seconds() for earlier, later in pairwise(created)]
+    assert apart == pytest.approx([60, 60])
+
+
+def test_a_server_in_memory_that_was_left(memory_server: MemoryServer, backend: str) -> None:
+    async def connect() -> None:
+        with pytest.raises(walnats.ConnectError, match="no MemoryServer"):
+            async with walnats.Events(walnats.Event("numbers", int)).connect(memory_server.url):
+                pass
+
+    memory_server.__exit__(None, None, None)
+    run(backend, connect)

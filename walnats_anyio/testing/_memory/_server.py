@@ -50,15 +50,19 @@ class MemoryServer:
     does: streams, pull consumers, acknowledgements and redeliveries, limits, deduplication, direct
     get, pauses, advisories. What it does not know it refuses, with an error that says so.
 
-    All time is that of the event loop. Under a mock clock that jumps (`trio.testing.MockClock`), an
-    hour of retries takes milliseconds. Times that are shown, such as that of a message, are `begin`
-    and what the loop's clock has gone on since the context was entered. What happens by chance
+    All time is that of the event loop. Under a mock clock that jumps (see `mock_clock`), an hour of
+    retries takes a moment. Times that are shown, such as that of a message, are `begin` and what
+    the loop's clock has gone on since the context was entered. What happens by chance
     (which member of a queue group gets a message) comes from `seed`.
 
     Any number of connections of one event loop may use it:
 
         async with MemoryServer() as server, events.connect(server.url) as conn:
             ...
+
+    It is a plain context manager as well, for fixtures that are set up outside of an event loop.
+    Then it belongs to the event loop of the first connection, and its time begins with that; when
+    all connections are closed, another event loop may connect.
 
     What it cannot do: other processes, other event loops (no `connect_sync`), a `nats.NATS`, TLS,
     authentication, clusters, mirrors, sources, schedules, priority groups, flow control.
@@ -91,6 +95,8 @@ class MemoryServer:
         self._held: list[Callable[[], None]] = []
         self._paused = self._stopped = False
         self._entered = False
+        self._bound = False
+        """Whether it belongs to the event loop that it was entered in."""
         self._token: object = None
         self._started_at = 0.0
 
@@ -242,10 +248,12 @@ class MemoryServer:
         for client in list(self._streams):
             self._drop_client(client)
         self._engine.touched = set()
-        self._entered = False
+        self._entered = self._bound = False
 
     async def __aenter__(self) -> MemoryServer:
         self.__enter__()
+        self._live_in_this_loop()
+        self._bound = True
         await checkpoint()
         return self
 
@@ -257,13 +265,16 @@ class MemoryServer:
     ) -> None:
         self.__exit__(kind, error, traceback)
 
+    def _live_in_this_loop(self) -> None:
+        # Its time goes on from where another event loop left it.
+        self._begin = self._engine.timers.now
+        self._token, self._started_at = current_token(), anyio.current_time()
+
     # connections
 
     def _connect(self) -> ByteStream:
-        if not self._streams and self._token != current_token():
-            # Its time goes on from where another event loop left it.
-            self._begin = self._engine.timers.now
-            self._token, self._started_at = current_token(), anyio.current_time()
+        if not self._bound and not self._streams and self._token != current_token():
+            self._live_in_this_loop()
         if current_token() != self._token:
             raise ConnectionRefusedError(
                 "a MemoryServer serves one event loop at a time, and another one is connected: "
