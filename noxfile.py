@@ -26,6 +26,7 @@ LOWEST_TESTS = [
     "tests/link/test_event_loops.py",
     "tests/link/test_options.py",
     "tests/link/test_websocket.py",
+    "tests/linter/test_flake8.py",
     "tests/middlewares/test_logs.py",
     "tests/middlewares/test_opentelemetry_metrics.py",
     "tests/middlewares/test_opentelemetry_trace.py",
@@ -147,7 +148,7 @@ def memory(session: nox.Session) -> None:
     session.install("-e", ".[test]")
     more = {"WALNATS_WALKS": "0:200", "WALNATS_FUZZ": "1000"}
     session.run("python", "-m", "pytest", "-n", "5", "tests/testing/memory", env=more)
-    behaviour = session.posargs or ["tests/actors", "tests/middlewares"]
+    behaviour = session.posargs or ["tests/actors", "tests/events", "tests/middlewares"]
     session.run("python", "-m", "pytest", "-n", "5", "--memory", *behaviour)
 
 

@@ -7,9 +7,14 @@ import threading
 
 import pytest
 
-from tests.support.memory import add_option, keep_what_runs_in_memory, memory_url
+from tests.support.memory import (
+    add_option,
+    keep_what_runs_in_memory,
+    memory_server,
+    memory_url,
+)
 
-__all__ = ["memory_url"]
+__all__ = ["memory_server", "memory_url"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

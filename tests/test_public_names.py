@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from types import ModuleType
 from typing import Any
@@ -13,6 +14,11 @@ from walnats_anyio import dead_letters, middlewares, serializers, types
 
 MODULES = [walnats_anyio, dead_letters, middlewares, serializers, types]
 EVENT = walnats_anyio.Event("names", int)
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
 
 
 async def handle(message: int) -> None: ...
@@ -42,6 +48,9 @@ def test_classes_of_the_root_show_the_root() -> None:
         walnats_anyio.Priority.HIGH,
         serializers.MsgspecSerializer(int),
         serializers.BytesSerializer(),
+        serializers.MessagePackSerializer(int),
+        serializers.DataclassSerializer(Point),
+        serializers.PydanticSerializer(int),
     ],
     ids=repr,
 )

@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
 import pytest
 
 import walnats_anyio as walnats
 from tests.actors._life import Life
-from tests.support.waiting import until
+from tests.support.answering import answering, refusal
+from tests.support.waiting import DEADLINE, until
 from walnats_anyio._link import Link, Prefixes, ServerError, api, open_link
 from walnats_anyio.dead_letters import DeadLetters
 from walnats_anyio.testing import NatsServer, held_port
@@ -132,6 +134,20 @@ async def test_an_acknowledgement_of_another_domain_does_not_count(
             assert info["state"]["last_seq"] == 5
         finally:
             await api(hub, f"STREAM.DELETE.{event.stream_name}")
+
+
+async def test_a_refusal_that_names_no_domain_counts(
+    leafnode: Edge, event: walnats.Event[str]
+) -> None:
+    """What says that it is of another domain does not; what says nothing may be the stream's."""
+    said = refusal(10077)
+    async with (
+        reached(leafnode.hub, "edge"),
+        answering(leafnode.hub, event.subject_name, lambda _: said),
+        walnats.Events(event).connect(leafnode.hub, domain="edge") as conn,
+    ):
+        with anyio.fail_after(DEADLINE), pytest.raises(walnats.EmitError, match="not now"):
+            await conn.emit(event, "refused", sync=True)
 
 
 async def test_a_domain_that_is_not_there_is_named(

@@ -157,13 +157,15 @@ async def test_what_is_in_the_stream_stays(nats_server: NatsServer) -> None:
     ids=str,
 )
 async def test_a_stream_that_differs_is_updated(
-    nats_server: NatsServer, changes: dict[str, Any]
+    nats_server: NatsServer, changes: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     changed = walnats.Event("user.created", int, **changes)
     await register(nats_server, EVENT)
     with pytest.raises(walnats.StreamExistsError, match=r"'user\.created'.*update=True"):
         await register(nats_server, changed, update=False)
     await register(nats_server, changed, create=False)
+    assert "was updated, as it differed: " in caplog.text
     wanted = changed.stream_config()
     config = await config_of(nats_server, EVENT)
     assert {name: config.get(name) for name in wanted} == wanted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -73,8 +73,13 @@ def _row(endings: Counter[Ending]) -> list[str]:
     return [str(count) for count in counts]
 
 
-def share_killed(results: Iterable[tuple[Mutant, Result]]) -> float:
-    """The part that was killed, from 0 to 1."""
-    endings = Counter(result.ending for _, result in results)
+def share_killed(results: Iterable[tuple[Mutant, Result]], same: Container[str] = ()) -> float:
+    """The part that was killed, from 0 to 1.
+
+    Args:
+        results: the mutants, and what became of them.
+        same: the keys of those that do not count, as nothing can be seen of their change.
+    """
+    endings = Counter(result.ending for mutant, result in results if mutant.key not in same)
     killed = sum(endings[each] for each in KILLS)
     return killed / ((killed + endings[Ending.SURVIVED]) or 1)

@@ -8,6 +8,10 @@ from pathlib import Path
 FILE = Path(__file__).parent / "survivors.toml"
 
 
+SAME = "same:"
+"""How a reason begins where nothing can be seen of the change: it is an equivalent mutant."""
+
+
 def known_survivors() -> dict[str, str]:
     """The reason for each mutant that may survive, by its key."""
     listed = tomllib.loads(FILE.read_text())

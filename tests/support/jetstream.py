@@ -9,7 +9,8 @@ import anyio
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from tests.support.waiting import DEADLINE
-from walnats_anyio.testing import NatsServer
+from walnats_anyio._link import open_link
+from walnats_anyio.testing import MemoryServer, NatsServer
 
 AGAIN_AFTER = 3.0
 INBOX = "_INBOX.test"
@@ -29,7 +30,7 @@ async def read_page(server: NatsServer, page: str) -> dict[str, Any]:
 
 
 async def ask(
-    server: NatsServer, subject: str, body: object = None, **credentials: str
+    server: NatsServer | MemoryServer, subject: str, body: object = None, **credentials: str
 ) -> dict[str, Any]:
     """One request, one answer, both JSON.
 
@@ -37,6 +38,9 @@ async def ask(
     unanswered is said again.
     """
     payload = b"" if body is None else json.dumps(body).encode()
+    if isinstance(server, MemoryServer):
+        async with open_link(server.url) as link:
+            return dict(json.loads((await link.request(subject, payload)).data))
     options = json.dumps({"verbose": False, "pedantic": False, **credentials})
     said = f"PUB {subject} {INBOX} {len(payload)}\r\n".encode() + payload + b"\r\n"
     async with await anyio.connect_tcp("127.0.0.1", server.port) as connection:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import pytest
 
 from walnats_anyio.testing import MemoryServer, NatsServer
+from walnats_anyio.testing._memory._stream_config import UNKNOWN_HERE
 
 OPTION = "--memory"
 
@@ -20,15 +21,27 @@ NEEDS_MORE = {
     "test_hung_worker.py": "a process of its own connects",
     "priority_": "MemoryServer does not know priority groups",
     "test_a_client_that_is_pinned": "the same",
+    "test_many_processes": "a process of its own connects",
+    "test_what_was_refused_for_now_goes_out_once": "a server without JetStream is needed",
+} | {
+    f"test_a_stream_that_somebody_else_made[{backend}-{field}]": f"it does not know {field}"
+    for backend in ("asyncio", "trio")
+    for field in UNKNOWN_HERE
 }
 """Parts of the names of tests that cannot run in memory, and why."""
 
 
 @pytest.fixture
-async def memory_url() -> AsyncIterator[str]:
+async def memory_server() -> AsyncIterator[MemoryServer]:
     """A server in memory, of this test alone. Its time is ours, as tests compare the two."""
     async with MemoryServer(begin=datetime.now(UTC)) as server:
-        yield server.url
+        yield server
+
+
+@pytest.fixture
+def memory_url(memory_server: MemoryServer) -> str:
+    """Where clients connect to it."""
+    return memory_server.url
 
 
 def url_for(request: pytest.FixtureRequest, server: str) -> str:
@@ -56,9 +69,11 @@ def keep_what_runs_in_memory(config: pytest.Config, items: list[pytest.Item]) ->
 
 def _runs(item: pytest.Function) -> bool:
     asked = set(item.fixturenames)
+    events = "tests/events/" in item.nodeid
     return (
         inspect.iscoroutinefunction(item.obj)
-        and {"url", "anyio_backend"} <= asked
-        and not {"nats_server", "nats_url"} & asked
+        and "anyio_backend" in asked
+        and ("nats_server" if events else "url") in asked
+        and not {"nats_url", "tmp_path", "" if events else "nats_server"} & asked
         and not any(each in item.nodeid for each in NEEDS_MORE)
     )

@@ -11,7 +11,7 @@ from walnats_anyio._events._arguments import check_seconds
 from walnats_anyio._events._limits import MIN_SECONDS, NO_LIMITS, Limits
 from walnats_anyio._link._names import check_in_namespace, check_name
 from walnats_anyio._link._prefixes import NO_PREFIXES, Prefixes
-from walnats_anyio.serializers import DecodeError, EncodeError, Serializer, get_serializer
+from walnats_anyio.serializers import Codec, DecodeError, EncodeError, get_serializer
 from walnats_anyio.serializers._schema import describe
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ class BaseEvent(Generic[T]):
     """
 
     schema: TypeForm[T]
-    """The type of the messages: a msgspec Struct, a dataclass, `list[int]`, `str | None`, ... """
+    """The type of the messages: a Struct, a pydantic model, a dataclass, `list[int]`, ..."""
 
-    serializer: Serializer[T] | None = None
-    """What turns messages into bytes and back.
+    serializer: Codec[T] | None = None
+    """What turns messages into bytes and back: any object with `encode` and `decode`.
 
-    None: `bytes` as they are, everything else as JSON.
+    None: the one that `get_serializer` picks for the schema.
     """
 
     description: str | None = None
@@ -79,7 +79,7 @@ class BaseEvent(Generic[T]):
     is shorter than 120 seconds, a window of 120 means as long as `limits.age`.
     """
 
-    _codec: Serializer[T] = dataclasses.field(init=False, repr=False, compare=False)
+    _codec: Codec[T] = dataclasses.field(init=False, repr=False, compare=False)
     """The serializer in use, made once."""
 
     _prefixes: Prefixes = dataclasses.field(
@@ -135,7 +135,7 @@ class BaseEvent(Generic[T]):
         return self._prefixes.consumer(actor)
 
     @property
-    def codec(self) -> Serializer[T]:
+    def codec(self) -> Codec[T]:
         """What encodes and decodes: `serializer`, or what was picked for the schema.
 
         Its errors do not name the event, as those of `encode` and `decode` do.
@@ -195,11 +195,11 @@ class BaseEvent(Generic[T]):
             config["description"] = self.description
         return config
 
-    def _make_codec(self) -> Serializer[T]:
+    def _make_codec(self) -> Codec[T]:
         if self.serializer is None:
             try:
                 return get_serializer(self.schema)
-            except TypeError as error:
+            except LookupError as error:
                 raise TypeError(f"event {self.name!r}: {error}") from error
         _check_serializer(self.name, self.serializer)
         return self.serializer
@@ -232,7 +232,8 @@ class Event(BaseEvent[T]):
     Args:
         name: the NATS subject and, with `-` for `.`, the stream: 1 to 255 bytes of visible
             characters without spaces, `*`, `>`, slashes and backslashes.
-        schema: the type of the messages: a msgspec Struct, a dataclass, `list[int]`, ...
+        schema: the type of the messages: a msgspec Struct, a pydantic model, a dataclass,
+            `list[int]`, ...
         serializer: an object with `encode` and `decode`. None: `bytes` as they are, `datetime` and
             `date` as ISO 8601 text, everything else as JSON.
         description: what people see beside the stream in NATS tools; at most 4096 bytes.

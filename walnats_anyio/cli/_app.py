@@ -10,6 +10,7 @@ from walnats_anyio import __version__
 from walnats_anyio.cli._dead import dead
 from walnats_anyio.cli._demo import demo
 from walnats_anyio.cli._groups import grouped
+from walnats_anyio.cli._lint import lint
 from walnats_anyio.cli._run import run
 from walnats_anyio.cli._server import server
 from walnats_anyio.cli._tune import tune
@@ -47,4 +48,5 @@ app.command("demo")(grouped(demo))
 app.command("server")(grouped(server))
 app.command("run")(grouped(run))
 app.command("tune")(grouped(tune))
+app.command("lint")(grouped(lint))
 app.add_typer(dead, name="dead")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import datetime, time
+from datetime import date, datetime, time
 from math import isfinite
 from types import NoneType
 from typing import Any, NamedTuple, cast
@@ -46,8 +48,14 @@ def _compare(sent: Any, back: Any) -> _Found | None:
         return compare(sent, back)
     names = fields_of(kind)
     if names is not None:
-        return _objects(sent, back, names)
-    return _plainly(sent, back)
+        found = _objects(sent, back, names)
+        return _models(sent, back) if found is None and is_model(kind) else found
+    return _others(sent, back)
+
+
+def is_model(kind: type[Any]) -> bool:
+    """Whether it is a model of pydantic v2; asked without importing pydantic."""
+    return hasattr(kind, "__pydantic_private__")
 
 
 def fields_of(kind: type[Any]) -> tuple[str, ...] | None:
@@ -66,6 +74,8 @@ def _fields_of(kind: Any) -> Any:
         return kind.__struct_fields__
     if dataclasses.is_dataclass(kind):
         return tuple(field.name for field in dataclasses.fields(kind))
+    if is_model(kind):
+        return tuple(kind.__pydantic_fields__)
     if tuple in kind.__mro__:
         return getattr(kind, "_fields", None)
     attributes: tuple[Any, ...] | None = getattr(kind, "__attrs_attrs__", None)
@@ -93,9 +103,36 @@ def _plainly(sent: Any, back: Any) -> _Found | None:
     return None if sent is back or sent == back else _differs(sent, back)
 
 
+def _others(sent: Any, back: Any) -> _Found | None:
+    """Compare what is of no class known here, perhaps derived from one that is."""
+    base = next((base for base in class_of(sent).__mro__ if base in _COMPARED), None)
+    if base is None or isinstance(sent, enum.Enum):
+        return _plainly(sent, back)
+    found = _COMPARED[base](sent, back)
+    if found is not None:
+        return found
+    # Attributes besides the value. Slots, where there are some, come as a tuple of two.
+    if _compare(sent.__getstate__(), back.__getstate__()) is not None:
+        return _Found("", f"the attributes of this {class_of(sent).__qualname__} would be lost")
+    return None
+
+
+def _models(sent: Any, back: Any) -> _Found | None:
+    """Compare two models of pydantic: what they hold besides their fields counts as well."""
+    if _compare(sent.__pydantic_private__, back.__pydantic_private__) is not None:
+        return _Found(
+            "", f"the private attributes of this {class_of(sent).__qualname__} would be lost"
+        )
+    return _compare(sent.__pydantic_extra__, back.__pydantic_extra__)
+
+
 def _objects(sent: Any, back: Any, names: tuple[str, ...]) -> _Found | None:
     for name in names:
-        found = _compare(getattr(sent, name, _MISSING), getattr(back, name, _MISSING))
+        one, other = getattr(sent, name, _MISSING), getattr(back, name, _MISSING)
+        # Most fields are as simple as that, and calls are what takes the time.
+        if class_of(one) is class_of(other) and class_of(one) in _SIMPLE and one == other:
+            continue
+        found = _compare(one, other)
         if found is not None:
             return _Found(f".{name}{found.path}", found.what)
     return None
@@ -145,11 +182,13 @@ def _moments(sent: datetime | time, back: datetime | time) -> _Found | None:
     return _differs(sent, back)
 
 
+_SIMPLE = frozenset({int, str, float, bool, bytes, NoneType})
+
 _COMPARED = cast(
     "dict[type, Callable[[Any, Any], _Found | None]]",
     {
-        **dict.fromkeys((int, str, float, bool, bytes, NoneType), _plainly),
-        **dict.fromkeys((list, tuple), _sequences),
+        **dict.fromkeys((*_SIMPLE, date), _plainly),
+        **dict.fromkeys((list, tuple, deque), _sequences),
         **dict.fromkeys((set, frozenset), _sets),
         **dict.fromkeys((datetime, time), _moments),
         dict: _mappings,

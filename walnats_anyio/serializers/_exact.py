@@ -16,9 +16,12 @@ from typing import Any, get_origin
 
 from msgspec import inspect
 
+from walnats_anyio.serializers._annotations import is_dataclass_like
+from walnats_anyio.serializers._choice import Choice, is_choice
 from walnats_anyio.serializers._difference import class_of, fields_of
 from walnats_anyio.serializers._exact_values import (
     Test,
+    is_anything,
     is_finite,
     is_plain_json,
     is_plain_json_list,
@@ -51,6 +54,8 @@ class _Tests:
     def __init__(self) -> None:
         self._made: dict[int, Test] = {}
         self._under_way: set[int] = set()
+        self._choices: dict[type[Choice], Test] = {}
+        self._kept: list[inspect.Type] = []
 
     def make(self, info: inspect.Type) -> Test:
         key = id(info)
@@ -81,12 +86,14 @@ class _Tests:
                 return self._typed_dict(info)
             case inspect.StructType() | inspect.DataclassType() | inspect.NamedTupleType():
                 return self._object(info)
+            case inspect.CustomType() if is_choice(info.cls):
+                return self._choice(info.cls)
             case _:
                 return None
 
     def _union(self, info: inspect.UnionType) -> Test:
         for part in info.types:
-            if isinstance(part, inspect.AnyType | inspect.CustomType):
+            if is_anything(part):
                 return is_plain_json  # nothing else is decoded then
             if isinstance(part, inspect.DecimalType):
                 return never  # which of them a number comes back as is not obvious
@@ -99,6 +106,21 @@ class _Tests:
             return False
 
         return is_exact
+
+    def _choice(self, cls: type[Choice]) -> Test:
+        # Dataclasses and attrs classes write all of their fields: different ones tell the class.
+        fields = [option.fields for option in cls.options if is_dataclass_like(option.schema)]
+        if len(set(fields)) < len(cls.options):
+            return never
+        made = self._choices
+        if cls in made:
+            return lambda message: made[cls](message)  # noqa: PLW0108 - it may not be known yet
+        made[cls] = never  # until it is known; it may contain itself
+        infos = [inspect.type_info(option.schema) for option in cls.options]
+        self._kept += infos  # tests are found by the id of what they are of
+        tests = [self.make(info) for info in infos]
+        made[cls] = lambda message: any(test(message) for test in tests)
+        return made[cls]
 
     def _collection(self, info: inspect.CollectionType) -> Test:
         cls = _COLLECTIONS[type(info)]

@@ -45,14 +45,21 @@ def leaves(info: inspect.Type) -> frozenset[type] | None:
     return None
 
 
+def is_anything(info: inspect.Type) -> bool:
+    """Whether it is `Any` or `object`: what is decoded is what JSON itself knows."""
+    return isinstance(info, inspect.AnyType) or (
+        isinstance(info, inspect.CustomType) and info.cls is object
+    )
+
+
 def value_test(info: inspect.Type) -> Test | None:
     """Make the test of a type that holds no other; None for types that do."""
     kinds = leaves(info)
     if kinds is not None:
         return lambda message: class_of(message) in kinds
+    if is_anything(info):
+        return is_plain_json
     match info:
-        case inspect.AnyType() | inspect.CustomType():
-            return is_plain_json
         case inspect.FloatType() if info == inspect.FloatType():
             return is_finite
         case inspect.DateTimeType(tz=None):

@@ -50,7 +50,7 @@ def _read(event: BaseEvent[Any], line: bytes, place: str) -> Any:
     except ValueError as error:
         try:
             return msgspec.json.decode(line, type=event.schema)
-        except (msgspec.MsgspecError, TypeError):
+        except (msgspec.MsgspecError, NameError, TypeError):
             raise ValueError(f"{place}: {error}") from error
 
 
@@ -83,7 +83,7 @@ def make_messages(event: BaseEvent[Any]) -> list[Any]:
             for _ in range(MADE)
         ]
         check_messages(event, messages)
-    except (TypeError, ValueError, NotImplementedError, RecursionError) as error:
+    except (NameError, TypeError, ValueError, NotImplementedError, RecursionError) as error:
         raise ValueError(
             f"no messages can be made for event {event.name!r}: {error}. {REMEDY}"
         ) from error

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tests.actors._elsewhere import Note
-from walnats_anyio import Reject, Retry
+from walnats_anyio import Event, Events, Reject, Retry
 
 logger = logging.getLogger("tests.handlers")
 
@@ -99,6 +99,10 @@ def die(message: Any) -> NoReturn:
     os._exit(3)
 
 
+def die_as_if_done(message: Any) -> NoReturn:
+    os._exit(0)
+
+
 def die_before_a_child(message: Any) -> None:
     if os.fork() == 0:
         os.setsid()
@@ -113,7 +117,8 @@ def crash(message: Any) -> None:
 
 def print_and_log(message: Any) -> None:
     print("printed", message)
-    print("to stderr", message, file=sys.stderr)
+    # Standard error spells out what cannot be encoded, for each job.
+    print("to stderr", message, "\udcff", file=sys.stderr)
     subprocess.run(["echo", f"echoed {message}"], check=True)
     os.write(1, b"written\n")
     logger.debug("too low %s", message)
@@ -209,6 +214,17 @@ class SignalItself(Note):
         os.kill(child, signal.SIGTERM)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
         super().__call__(message)
+
+
+@dataclass(frozen=True)
+class Connect(Note):
+    """Connects to a server, to emit for instance; then leaves a note."""
+
+    url: str
+
+    def __call__(self, message: Any) -> None:
+        with Events(Event("numbers", int)).connect_sync(self.url):
+            super().__call__(message)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,11 @@ async def test_log_and_letter_show_the_frames_and_the_cause(
 
 @pytest.mark.parametrize(
     ("handler", "words"),
-    [(handlers.die, "ended with exit code 3"), (handlers.crash, "killed by SIGSEGV")],
+    [
+        (handlers.die, "ended with exit code 3"),
+        (handlers.die_as_if_done, "ended with exit code 0"),
+        (handlers.crash, "killed by SIGSEGV"),
+    ],
 )
 async def test_a_process_that_dies_fails_its_job_only(
     url: str, event: Event[int], handler: Callable[[int], Any], words: str
@@ -192,7 +197,7 @@ async def test_output_is_where_the_workers_is(
     assert sorted(out.split("\n")) == sorted(
         ["", *(f"{what} {n}" for n in (1, 2) for what in ("printed", "echoed")), *["written"] * 2]
     )
-    assert "to stderr 1\n" in err
+    assert "to stderr 1 \\udcff\n" in err
     records = [record for record in caplog.records if record.name == "tests.handlers"]
     assert [r.getMessage() for r in records] == [
         what for n in (1, 2) for what in (f"told {n}", f"logged {n}", "failed")
@@ -307,12 +312,33 @@ async def test_what_a_killed_job_started_is_killed(
     failures = Failures()
     notes = handlers.StartAndWait(str(tmp_path / "notes"))
     actor = in_process(event, notes, failures, job_timeout=0.5)
+    before = _pipes()
     async with running(url, actor, max_processes=1) as stage:
         await stage.emit(1)
         await until(lambda: bool(failures.errors))
         pids = [int(word) for word in notes.lines()[0][1:]]
         await until(lambda: not any(map(is_alive, pids)), within=2)
     assert isinstance(failures.errors[0], TimeoutError)
+    assert _pipes() <= before
+
+
+def _pipes() -> set[str]:
+    """The pipes that this process has open."""
+    found: set[str] = set()
+    for file in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # of the folder itself, which is read
+            found.add(str(file.readlink()))
+    return {name for name in found if name.startswith("pipe:")}
+
+
+async def test_a_handler_may_connect(url: str, event: Event[int], tmp_path: Path) -> None:
+    """It is the program itself that may not, where it runs a second time."""
+    failures = Failures()
+    notes = handlers.Connect(str(tmp_path / "notes"), url)
+    async with running(url, in_process(event, notes, failures), max_processes=1) as stage:
+        await stage.emit(1)
+        await until(lambda: bool(notes.lines() or failures.errors))
+    assert failures.errors == []
 
 
 async def test_no_process_outlives_listen(url: str, event: Event[int], tmp_path: Path) -> None:

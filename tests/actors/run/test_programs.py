@@ -113,16 +113,18 @@ def test_a_handler_of_the_script(env: dict[str, str], tmp_path: Path) -> None:
     program = (
         SERVICE
         + f"""
+print("imported", __name__)
 def handle(message): print("handled", __name__, sys.argv)
-{ACTOR}
+{ACTOR.replace("max_attempts=1", "max_jobs=1")}
 if __name__ == "__main__":
-    anyio.run(main, ACTOR)
+    anyio.run(main, ACTOR, 2)
 """
     )
     (tmp_path / "service.py").write_text(program)
     out, err = run(env, tmp_path, "service.py", "--verbose")
-    assert "handled __mp_main__ ['service.py', '--verbose']" in out, err
-    assert "1 handled" in out
+    assert out.count("handled __mp_main__ ['service.py', '--verbose']") == 2, err
+    assert out.count("imported __mp_main__") == 1
+    assert "2 handled" in out
 
 
 def test_a_main_module_that_is_not_needed_is_not_imported(

@@ -166,6 +166,15 @@ class Pair:
         self._memory.close()
         self._connect()
 
+    def restart(self) -> None:
+        """Restart both servers; the connection is made anew."""
+        self.wait_for_calm()
+        self._real.close()
+        self._server.restart_blocking()
+        self.engine.advance(time.time_ns())
+        self.engine.restart()
+        self._connect()
+
     def wait_for_calm(self) -> None:
         """Wait until no timer is about to fire."""
         while True:

@@ -344,6 +344,49 @@ def test_purges(pair: Pair) -> None:
 
 
 @scene
+def test_a_push_consumer(pair: Pair) -> None:
+    create(pair, "s")
+    limits = {"deliver_subject": "push.x", "ack_wait": 3 * SECOND // 10, "max_ack_pending": 2}
+    consume(pair, "s", "c", {"durable_name": "c", **EXPLICIT, **limits})
+    pair.publish("s.x", b"1")
+    pair.say(b"SUB push.x 5\r\n")
+    pair.publish("s.x", b"2")
+    pair.publish("s.y", b"3")
+    pair.acknowledge(0, b"", "inbox.a")
+    look(pair, "s", "c")
+    pair.sleep(0.45)
+    pair.pull("CONSUMER.MSG.NEXT.s.c", {"batch": 1})
+    pair.say(b"UNSUB 5\r\n")
+    pair.publish("s.x", b"4")
+    look(pair, "s", "c")
+
+
+def restarting(pair: Pair) -> None:
+    create(pair, "kept", retention="interest")
+    create(pair, "lost", storage="memory")
+    consume(pair, "kept", "c", {"durable_name": "c", **EXPLICIT, "ack_wait": SECOND})
+    for number in range(4):
+        pair.publish("kept.x", b"%d" % number, Nats_Msg_Id=str(number))
+        pair.publish("lost.x", b"%d" % number)
+    pair.pull("CONSUMER.MSG.NEXT.kept.c", {"batch": 3, "no_wait": True})
+    pair.acknowledge(1, b"", "inbox.a")
+    pair.acknowledge(2, b"-NAK", "inbox.a")
+    pair.restart()
+    pair.publish("kept.x", b"3", Nats_Msg_Id="3")
+    pair.api("STREAM.NAMES")
+    look(pair, "kept", "c")
+    pair.acknowledge(0, b"", "inbox.a")
+    pair.sleep(1.7)
+    look(pair, "kept", "c")
+    pair.pull("CONSUMER.MSG.NEXT.kept.c", {"batch": 5, "no_wait": True})
+    look(pair, "kept", "c")
+
+
+def test_a_restart(nats_server: NatsServer) -> None:
+    play(nats_server, restarting)
+
+
+@scene
 def test_core_nats(pair: Pair) -> None:
     pair.say(b"SUB x.* q 5\r\nSUB x.> 6\r\nSUB y 7\r\nUNSUB 7 2\r\n")
     for subject in ("x.y", "x.y.z", "y", "y", "y", "x", "x.*", "x.>"):

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 import anyio
-import anyio.from_thread
 import anyio.to_thread
 import pytest
 

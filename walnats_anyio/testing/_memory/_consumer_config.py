@@ -90,7 +90,14 @@ class ConsumerConfig(msgspec.Struct, forbid_unknown_fields=True):
         return without_empty(config, frozenset(config.keys() - shown))
 
 
-UNKNOWN_HERE = ("flow_control", "rate_limit_bps", "direct", "sourcing", "priority_groups")
+UNKNOWN_HERE = (
+    "flow_control",
+    "rate_limit_bps",
+    "direct",
+    "sourcing",
+    "priority_groups",
+    "idle_heartbeat",
+)
 """Fields of which MemoryServer knows nothing."""
 
 

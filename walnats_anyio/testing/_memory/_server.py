@@ -65,7 +65,9 @@ class MemoryServer:
     all connections are closed, another event loop may connect.
 
     What it cannot do: other processes, other event loops (no `connect_sync`), a `nats.NATS`, TLS,
-    authentication, clusters, mirrors, sources, schedules, priority groups, flow control.
+    authentication, clusters, mirrors, sources, schedules, priority groups, flow control. Consumers
+    may have `sample_freq` and `replay_policy`, which have no effect, and there are no advisories of
+    the API.
 
     Args:
         seed: where chance begins; 0 by default.
@@ -123,14 +125,18 @@ class MemoryServer:
             self._drop_client(client)
         self._flush()
 
-    async def stop(self) -> None:
-        """Close all connections and refuse new ones, until `start`.
+    def kill(self) -> None:
+        """Close all connections and refuse new ones, until `start`. Never blocks.
 
         Streams with `storage="memory"` are lost, all others stay with their consumers.
         """
         self.disconnect_all()
         self._engine.restart()
         self._stopped = True
+
+    async def stop(self) -> None:
+        """The same as `kill`, as for `NatsServer`."""
+        self.kill()
         await checkpoint()
 
     async def start(self) -> None:

@@ -1,0 +1,102 @@
+"""What a name stands for: aliases and constants are followed, and nothing is guessed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.linter._checking import codes_in
+
+FOUND = {
+    "the module": "import walnats_anyio\nwalnats_anyio.Event('', int)",
+    "an alias of the module": "import walnats_anyio as w\nw.Event('', int)",
+    "the class": "from walnats_anyio import Event\nEvent('', int)",
+    "an alias of the class": "from walnats_anyio import Event as E\nE('', int)",
+    "a module in the module": "import walnats_anyio.decorators\nwalnats_anyio.Event('', int)",
+    "a private module": "from walnats_anyio._events._event import Event\nEvent('', int)",
+    "type arguments": "import walnats_anyio as w\nw.Event[int]('', int)",
+    "a name for the class": "import walnats_anyio as w\nE = w.Event\nE('', int)",
+    "an import in a function": "def f():\n  import walnats_anyio as w\n  w.Event('', int)",
+    "under a condition": "if x:\n  import walnats_anyio as w\nw.Event('', int)",
+    "the same in both branches": (
+        "if x:\n  from walnats_anyio import Event\n"
+        "else:\n  from walnats_anyio import Event\nEvent('', int)"
+    ),
+    "deep inside": (
+        "import walnats_anyio as w\nclass A:\n def f(self):\n  return [w.Event('', i) for i in s]"
+    ),
+    "in a lambda": "import walnats_anyio as w\nf = lambda a=w.Event('', int): 1",
+    "in a default": "import walnats_anyio as w\ndef f(a=w.Event('', int)): ...",
+    "in a decorator": "import walnats_anyio as w\n@d(w.Event('', int))\nclass A: ...",
+    "in one of a function": "import walnats_anyio as w\n@d(w.Event('', int))\ndef f(): ...",
+    "a constant": "import walnats_anyio as w\nNAME = ''\nw.Event(NAME, int)",
+    "an annotated constant": "import walnats_anyio as w\nNAME: str = ''\nw.Event(NAME, int)",
+    "constants put together": "import walnats_anyio as w\nA = ''\nB = A + ''\nw.Event(B, int)",
+    "a constant of the function": (
+        "import walnats_anyio as w\nNAME = 'a'\ndef f():\n  NAME = ''\n  w.Event(NAME, int)"
+    ),
+    "before the star": "import walnats_anyio as w\nw.Event('', *rest)",
+    "beside two stars": "import walnats_anyio as w\nw.Event(name='', **rest)",
+    "in a class": "import walnats_anyio as w\nclass A:\n  NAME = ''\n  e = w.Event(NAME, int)",
+    "an assignment expression": "import walnats_anyio as w\nif (N := ''):\n  pass\nw.Event(N, int)",
+}
+
+NOT_FOUND = {
+    "an Event of somebody else": "import anyio, walnats_anyio\nanyio.Event('')",
+    "a class of the file": "import walnats_anyio\nclass Event: ...\nEvent('')",
+    "a class that hides it": "from walnats_anyio import Event\nclass Event: ...\nEvent('')",
+    "another import": "from walnats_anyio import Event\nfrom anyio import Event\nEvent('')",
+    "with a fallback": (
+        "try:\n  from walnats_anyio import Event\nexcept ImportError:\n  Event = None\nEvent('')"
+    ),
+    "a parameter that hides it": "from walnats_anyio import Event\ndef f(Event): Event('')",
+    "a loop variable": "from walnats_anyio import Event\nfor Event in x: Event('')",
+    "a variable in a comprehension": "from walnats_anyio import Event\n[Event('') for Event in x]",
+    "a name in an except": "import walnats_anyio as w\ntry: 1\nexcept E as w: w.Event('')",
+    "a name in a match": "import walnats_anyio as w\nmatch x:\n  case [w, *_]: w.Event('')",
+    "a name in a with": "import walnats_anyio as w\nwith x as w: w.Event('')",
+    "a relative import": "# walnats_anyio\nfrom .walnats_anyio import Event\nEvent('')",
+    "a star import": "# walnats_anyio\nfrom elsewhere import *\nEvent('')",
+    "changed by global": (
+        "import walnats_anyio as w\nNAME = ''\ndef f():\n  global NAME\n  NAME = 'a'\n"
+        "w.Event(NAME, int)"
+    ),
+    "changed by nonlocal": (
+        "import walnats_anyio as w\ndef f():\n  n = ''\n  def g():\n    nonlocal n\n    n = 'a'\n"
+        "  w.Event(n, int)"
+    ),
+    "a name with two values": "import walnats_anyio as w\nN = ''\nN = 'a'\nw.Event(N, int)",
+    "a name that grows": "import walnats_anyio as w\nN = ''\nN += 'a'\nw.Event(N, int)",
+    "a name that is deleted": "import walnats_anyio as w\nN = ''\ndel N\nw.Event(N, int)",
+    "a name from elsewhere": "import walnats_anyio as w\nfrom x import N\nw.Event(N, int)",
+    "a name of a class": (
+        "import walnats_anyio as w\nclass A:\n  N = ''\n  def f(self): w.Event(N, int)"
+    ),
+    "a name that stands for itself": "import walnats_anyio as w\nN = N\nw.Event(N, int)",
+    "a circle of names": "import walnats_anyio as w\nA = B\nB = A\nw.Event(A, int)\nA('')",
+    "a module that stands for itself": "import walnats_anyio\nw = w\nw.Event('', int)",
+    "after the star": "import walnats_anyio as w\nw.Event(*rest, '')",
+    "an f-string": "import walnats_anyio as w\nw.Event(f'{x}', int)",
+    "too much text": "import walnats_anyio as w\nw.Event('a' * 10**12, int)",
+    "too high a power": "import walnats_anyio as w\nw.Limits(10 ** 10 ** 10)",
+    "a division by zero": "import walnats_anyio as w\nw.Limits(1 / 0)",
+    "a sum of unlike things": "import walnats_anyio as w\nw.Event('' + 1, int)",
+    "a number as a name": "import walnats_anyio as w\nw.Event(0, int)",
+    "the original library": "# walnats_anyio\nimport walnats\nwalnats.Event('', int)",
+    "a name that begins likewise": "import walnats_anyio_x as w\nw.Event('', int)",
+}
+
+
+@pytest.mark.parametrize("source", FOUND.values(), ids=FOUND.keys())
+def test_it_is_found(source: str) -> None:
+    assert codes_in(source, prelude="") == ["WNS001"]
+
+
+@pytest.mark.parametrize("source", NOT_FOUND.values(), ids=NOT_FOUND.keys())
+def test_nothing_is_guessed(source: str) -> None:
+    assert codes_in(source, prelude="") == []
+
+
+def test_work_that_doubles_with_each_line_is_given_up() -> None:
+    lines = ["import walnats_anyio as w", "A0 = ''"]
+    lines += [f"A{n + 1} = A{n} + A{n}" for n in range(200)]
+    assert codes_in("\n".join([*lines, "w.Event(A200, int)"]), prelude="") == []

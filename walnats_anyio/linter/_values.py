@@ -1,0 +1,257 @@
+"""What an expression is: a dotted name from elsewhere, a constant, a function of this file."""
+
+from __future__ import annotations
+
+import ast
+import enum
+import operator
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from walnats_anyio.linter._scopes import Assigned, Binding, Defined, FunctionNode, Imported, Scope
+
+MAX_STEPS = 50
+"""How many names and operators are followed: more than people write, less than Python's stack."""
+
+MAX_TEXT = 100_000
+MAX_NUMBER = 10**40
+MAX_EXPONENT = 200
+
+
+class Unknown(enum.Enum):
+    """The type of UNKNOWN."""
+
+    UNKNOWN = "unknown"
+
+
+UNKNOWN: Final = Unknown.UNKNOWN
+"""What cannot be told from the file alone. None is a value like others."""
+
+
+class Located(NamedTuple):
+    """An expression, and the scope in which its names are looked up."""
+
+    node: ast.expr
+    scope: Scope
+
+
+class Function(NamedTuple):
+    """A function of this file, and the scope that it is defined in."""
+
+    node: FunctionNode | ast.Lambda
+    scope: Scope
+
+
+def find(name: str, scope: Scope) -> tuple[Binding, Scope] | None:
+    """What a name stands for, and the scope that binds it; None: nothing in this file binds it.
+
+    Names of a class are seen in its body only, not in its methods.
+    """
+    around: Scope | None = scope
+    while around is not None:
+        hidden = around is not scope and isinstance(around.node, ast.ClassDef)
+        if not hidden and name in around.bindings:
+            return around.bindings[name], around
+        if around.parent is None and "*" in around.bindings:
+            return None, around  # it may come from there
+        around = around.parent
+    return None
+
+
+def dotted(node: ast.expr, scope: Scope) -> str | None:
+    """The full name of what a module elsewhere has; None where it is something else.
+
+    A name that nothing in the file binds is one of `builtins`.
+    """
+    attributes: list[str] = []
+    for _ in range(MAX_STEPS):
+        match node:
+            case ast.Attribute(value=value, attr=attr):
+                attributes.append(attr)
+                node = value
+            case ast.Name(id=name):
+                match find(name, scope):
+                    case None:
+                        return ".".join(["builtins", name, *reversed(attributes)])
+                    case Imported(full), _:
+                        return ".".join([full, *reversed(attributes)])
+                    case Assigned(value), scope:
+                        node = value
+                    case _:
+                        return None
+            case _:
+                return None
+    return None
+
+
+def is_ours(full: str | None, *names: str) -> bool:
+    """Whether a full name is that of one of these things of the library."""
+    return (
+        full is not None
+        and full.startswith("walnats_anyio.")
+        and any(full.endswith(f".{name}") for name in names)
+    )
+
+
+def origin(node: ast.expr, scope: Scope) -> Located:
+    """Follow names to the expression that made the value."""
+    for _ in range(MAX_STEPS):
+        match node:
+            case ast.Name(id=name):
+                match find(name, scope):
+                    case Assigned(value), scope:
+                        node = value
+                    case _:
+                        break
+            case _:
+                break
+    return Located(node, scope)
+
+
+def call_of(node: ast.expr, scope: Scope, name: str) -> tuple[ast.Call, Scope] | None:
+    """The call of a class of the library that made the value; None where none did."""
+    made, where = origin(node, scope)
+    if isinstance(made, ast.Call) and is_ours(called(made, where), name):
+        return made, where
+    return None
+
+
+def called(call: ast.Call, scope: Scope) -> str | None:
+    """The full name of what is called, its type arguments left out: `Event[int](...)`."""
+    function = call.func
+    return dotted(function.value if isinstance(function, ast.Subscript) else function, scope)
+
+
+def function_of(node: ast.expr, scope: Scope) -> Function | None:
+    """The function of this file that a value is; looks through `functools.partial`.
+
+    None where it is something else, or may be, as a decorator that is not of this library may have
+    put anything in its place.
+    """
+    for _ in range(MAX_STEPS):
+        node, scope = origin(node, scope)
+        match node:
+            case ast.Lambda():
+                return Function(node, scope)
+            case ast.Name(id=name):
+                return _defined(find(name, scope))
+            case ast.Attribute(value=value, attr=attr):
+                return _method(value, attr, scope)
+            case ast.Call(args=[first, *_]) if called(node, scope) == "functools.partial":
+                node = first
+            case _:
+                return None
+    return None
+
+
+def _defined(found: tuple[Binding, Scope] | None) -> Function | None:
+    match found:
+        case Defined(ast.FunctionDef() | ast.AsyncFunctionDef() as function), scope:
+            return Function(function, scope) if _is_itself(function, scope) else None
+        case _:
+            return None
+
+
+def _is_itself(function: FunctionNode, scope: Scope) -> bool:
+    for decorator in function.decorator_list:
+        node = decorator.func if isinstance(decorator, ast.Call) else decorator
+        full = dotted(node, scope) or ""
+        if not full.startswith("walnats_anyio.decorators.") and full not in _HARMLESS:
+            return False
+    return True
+
+
+_HARMLESS = {"builtins.staticmethod", "builtins.classmethod"}
+
+
+def _method(owner: ast.expr, name: str, scope: Scope) -> Function | None:
+    """The method of an object that is made by its class in this file: `Mailer(...).send`."""
+    owner, scope = origin(owner, scope)
+    if isinstance(owner, ast.Call):
+        owner, scope = origin(owner.func, scope)
+    if not isinstance(owner, ast.Name):
+        return None
+    match find(owner.id, scope):
+        case Defined(ast.ClassDef(decorator_list=[]) as cls), around:
+            found = [
+                each for each in cls.body if isinstance(each, FunctionNode) and each.name == name
+            ]
+            if len(found) == 1 and _is_itself(found[0], around):
+                return Function(found[0], around)
+            return None
+        case _:
+            return None
+
+
+def evaluate(node: ast.expr | None, scope: Scope) -> Any:
+    """The value of a constant expression, or UNKNOWN."""
+    return UNKNOWN if node is None else _Evaluation().of(node, scope)
+
+
+class _Evaluation:
+    """Works out one value; gives up after so many steps, as names can double the work each time."""
+
+    def __init__(self) -> None:
+        self._left = MAX_STEPS
+
+    def of(self, node: ast.expr, scope: Scope) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            return UNKNOWN
+        node, scope = origin(node, scope)
+        match node:
+            case ast.Constant(value=value):
+                return _bounded(value) if isinstance(value, int) else value
+            case ast.UnaryOp(op=op, operand=operand):
+                return _apply(_UNARY.get(type(op)), self.of(operand, scope))
+            case ast.BinOp(left=left, op=op, right=right):
+                return _apply(_BINARY.get(type(op)), self.of(left, scope), self.of(right, scope))
+            case _:
+                return UNKNOWN
+
+
+def _apply(op: Callable[..., Any] | None, *values: Any) -> Any:
+    if op is None or any(value is UNKNOWN for value in values):
+        return UNKNOWN
+    try:
+        return op(*values)
+    except (ArithmeticError, TypeError, ValueError):
+        return UNKNOWN
+
+
+def _bounded(value: Any) -> Any:
+    if isinstance(value, str | bytes):
+        return value if len(value) <= MAX_TEXT else UNKNOWN
+    if isinstance(value, int):
+        return value if abs(value) <= MAX_NUMBER else UNKNOWN
+    return value if isinstance(value, float) else UNKNOWN
+
+
+def _times(left: Any, right: Any) -> Any:
+    # A file may say "a" * 10**12, and nobody wants to see that.
+    for text, count in ((left, right), (right, left)):
+        if isinstance(text, str | bytes) and (count > MAX_TEXT or len(text) * count > MAX_TEXT):
+            return UNKNOWN
+    return _bounded(left * right)
+
+
+def _power(left: Any, right: Any) -> Any:
+    if abs(right) > MAX_EXPONENT or abs(left) > MAX_NUMBER:
+        return UNKNOWN
+    power = left**right
+    return UNKNOWN if isinstance(power, complex) else _bounded(power)
+
+
+_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.UAdd: operator.pos,
+    ast.USub: operator.neg,
+}
+
+_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: lambda left, right: _bounded(left + right),
+    ast.Sub: lambda left, right: _bounded(left - right),
+    ast.Mult: _times,
+    ast.Div: lambda left, right: _bounded(left / right),
+    ast.FloorDiv: lambda left, right: _bounded(left // right),
+    ast.Pow: _power,
+}
