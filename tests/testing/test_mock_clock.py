@@ -255,11 +255,12 @@ def test_a_server_in_memory_goes_from_one_event_loop_to_the_next() -> None:
     assert apart == pytest.approx([60, 60])
 
 
-def test_a_server_in_memory_that_was_left(memory_server: MemoryServer, backend: str) -> None:
+def test_a_server_in_memory_that_was_left(backend: str) -> None:
     async def connect() -> None:
         with pytest.raises(walnats.ConnectError, match="no MemoryServer"):
-            async with walnats.Events(walnats.Event("numbers", int)).connect(memory_server.url):
+            async with walnats.Events(walnats.Event("numbers", int)).connect(server.url):
                 pass
 
-    memory_server.__exit__(None, None, None)
+    with MemoryServer() as server:
+        pass
     run(backend, connect)
