@@ -14,7 +14,7 @@ import anyio
 import msgspec
 from rich.console import Console
 
-from benchmarks import protocol
+from benchmarks import protocol, serializers
 from benchmarks._benchmarks import BENCHMARKS, Benchmark
 from benchmarks._candidates import Candidate
 from benchmarks._chart import draw
@@ -36,6 +36,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["protocol"]:
         return protocol.main(argv[1:])
+    if argv[:1] == ["serializers"]:
+        return serializers.main(argv[1:])
     arguments = parse(argv)
     # A pipe has no width of its own; the tables need this much.
     console = Console(width=None if sys.stdout.isatty() else 110)

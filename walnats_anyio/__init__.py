@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from walnats_anyio import dead_letters, middlewares, serializers, types
+from walnats_anyio import dead_letters, decorators, middlewares, serializers, services, types
 from walnats_anyio._actors import (
     Actor,
     Actors,
@@ -13,6 +13,7 @@ from walnats_anyio._actors import (
     Priority,
     Reject,
     Retry,
+    Snooze,
     WorkerProcessError,
     current_context,
 )
@@ -29,6 +30,7 @@ from walnats_anyio._link import (
     StreamExistsError,
     WalnatsError,
 )
+from walnats_anyio.services import Services
 from walnats_anyio.tune import tune
 
 __version__ = "0.1.0"
@@ -51,14 +53,18 @@ __all__ = [
     "Reject",
     "Retry",
     "ServerError",
+    "Services",
+    "Snooze",
     "StreamConfigError",
     "StreamExistsError",
     "WalnatsError",
     "WorkerProcessError",
     "current_context",
     "dead_letters",
+    "decorators",
     "middlewares",
     "serializers",
+    "services",
     "tune",
     "types",
 ]
@@ -69,7 +75,9 @@ def _show_as_public() -> None:
     # the one that people import it from, and not a file that may move.
     # The room `tune` has the name of its function, which hides it.
     tuning = sys.modules["walnats_anyio.tune"]
-    for module in (types, serializers, middlewares, dead_letters, tuning, sys.modules[__name__]):
+    own = sys.modules[__name__]
+    public = (types, serializers, middlewares, decorators, dead_letters, services, tuning, own)
+    for module in public:
         for name in module.__all__:
             # Not `getattr`: that would import what needs an optional package.
             value = vars(module).get(name)

@@ -17,7 +17,7 @@ from walnats_anyio.cli import main
 from walnats_anyio.cli._app import app
 from walnats_anyio.cli._report import write_report
 
-COMMANDS = ("demo", "server", "run", "lint", "dead")
+COMMANDS = ("demo", "server", "run", "spec", "lint", "dead")
 DEAD = ("list", "show", "requeue", "discard")
 
 

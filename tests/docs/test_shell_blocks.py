@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 import subprocess
@@ -27,10 +28,16 @@ EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 
 
 def command_exists(*args: str) -> bool:
-    """Ask the command line of this project for help on a command and its options."""
+    """Look a command and its options up in the help of this project's command line."""
     # `dead` has commands of its own.
-    words = args[: 2 if args[0] == "dead" else 1]
+    shown = help_on(*args[: 2 if args[0] == "dead" else 1])
     options = [arg.split("=")[0] for arg in args if arg.startswith("-")]
+    return shown is not None and all(option in shown for option in options)
+
+
+@functools.cache
+def help_on(*words: str) -> str | None:
+    """Ask for the help on a command, once; None: there is no such command."""
     shown = subprocess.run(
         [sys.executable, "-m", "walnats_anyio", *words, "--help"],
         capture_output=True,
@@ -38,7 +45,7 @@ def command_exists(*args: str) -> bool:
         env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"},
         check=False,
     )
-    return shown.returncode == 0 and all(option in shown.stdout for option in options)
+    return shown.stdout if shown.returncode == 0 else None
 
 
 def nox_session_exists(*args: str) -> bool:

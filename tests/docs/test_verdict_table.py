@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.docs._blocks import ROOT
-from walnats_anyio import Reject, Retry
+from walnats_anyio import Reject, Retry, Snooze
 from walnats_anyio._actors.run import WorkerProcessError
 from walnats_anyio._actors.settle._verdict import (
     REFUSED_DELAY,
@@ -45,6 +45,10 @@ ROWS: dict[str, list[tuple[Outcome, BaseException | None, int, Verdict]]] = {
     ],
     "raised `Reject(reason)`": [
         (Outcome.RAISED, Reject("no"), ATTEMPT, DeadLetterVerdict(Reason.REJECTED))
+    ],
+    "raised `Snooze(delay)`": [
+        (Outcome.RAISED, Snooze(7), ATTEMPT, HandBack(7.0)),
+        (Outcome.RAISED, Snooze(7), MOST, HandBack(7.0)),
     ],
     "raised `Retry(delay)`": [(Outcome.RAISED, Retry(delay=7), ATTEMPT, Nak(7.0))],
     "raised `Retry()`": [(Outcome.RAISED, Retry(), ATTEMPT, AGAIN)],
@@ -93,7 +97,7 @@ def in_words(verdict: Verdict) -> str:
             return "ack"
         case HandBack(0.0):
             return "nak"
-        case Nak(7.0):
+        case Nak(7.0) | HandBack(7.0):
             return "nak with that delay"
         case Nak(10.0):
             return "nak with the delay of this attempt"

@@ -21,7 +21,7 @@ from anyio.abc import TaskGroup
 
 import walnats_anyio as walnats
 from tests.interop import peer
-from tests.link._probe import count, js, keep, stored, stream_config
+from tests.link._probe import count, js, keep, stored
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio.middlewares import Middleware, OkContext
 from walnats_anyio.testing import NatsServer
@@ -218,12 +218,18 @@ async def test_workers_of_both_kinds_share_the_events(
 
 # Registering
 
+STREAM, CONSUMER = "STREAM.INFO.order-placed", "CONSUMER.INFO.order-placed.ship"
 
-async def consumer_config(server: NatsServer) -> dict[str, Any]:
+
+async def config_of(server: NatsServer, what: str) -> dict[str, Any]:
     """Without the metadata, where only ours leaves something, and theirs forgets it."""
-    config: dict[str, Any] = (await js(server, "CONSUMER.INFO.order-placed.ship"))["config"]
+    config: dict[str, Any] = (await js(server, what))["config"]
     del config["metadata"]
     return config
+
+
+async def both_configs(server: NatsServer) -> list[dict[str, Any]]:
+    return [await config_of(server, what) for what in (STREAM, CONSUMER)]
 
 
 @pytest.mark.parametrize("first", ["ours", "theirs"])
@@ -240,14 +246,13 @@ async def test_both_register_the_same(
         await register_ours()
     else:
         await run_peer(nats_server, "register")
-    stream, consumer = await stream_config(nats_server, ORDERED), await consumer_config(nats_server)
+    before = await both_configs(nats_server)
     await run_peer(nats_server, "register")
     # Ours would say if there were anything to update.
     await conn.register(create=False, update=False)
     await register_ours()
     await run_peer(nats_server, "register")
-    assert await stream_config(nats_server, ORDERED) == stream
-    assert await consumer_config(nats_server) == consumer
+    assert await both_configs(nats_server) == before
 
 
 async def test_an_actor_registered_by_the_peer_is_ready_to_listen(
@@ -268,7 +273,7 @@ async def test_moving_in_steps_from_a_peer_that_has_the_server_count(
 ) -> None:
     """Its consumer is listened to, with a warning; register then makes it ours, and says so."""
     await run_peer(nats_server, "register", "3")
-    assert (await consumer_config(nats_server))["max_deliver"] == 3
+    assert (await config_of(nats_server, CONSUMER))["max_deliver"] == 3
     await conn.emit(ORDERED, order(1), sync=True)
     ours = walnats.Actor("ship", ORDERED, handle, middlewares=(look,), max_attempts=3)
     async with walnats.Actors(ours).connect(nats_server.url) as listening:
@@ -278,7 +283,7 @@ async def test_moving_in_steps_from_a_peer_that_has_the_server_count(
         assert "max_deliver is 3, not -1" in caplog.text
         await listening.register()
         assert "changed: max_deliver from 3 to -1" in caplog.text
-        assert (await consumer_config(nats_server))["max_deliver"] == -1
+        assert (await config_of(nats_server, CONSUMER))["max_deliver"] == -1
         caplog.clear()
         await listening.listen(burst=True, poll_delay=0)
         assert "max_deliver" not in caplog.text

@@ -7,7 +7,7 @@ from walnats_anyio.linter import Selection, check_source
 PRELUDE = """\
 import time
 import walnats_anyio as w
-from walnats_anyio import Actor, Actors, Event, ExecuteIn, Limits, Reject, Retry
+from walnats_anyio import Actor, Actors, Event, ExecuteIn, Limits, Reject, Retry, Snooze
 EVENT = Event("placed", int)
 """
 

@@ -103,6 +103,7 @@ SWALLOWING = [
     "try:\n  send()\nexcept (ValueError, BaseException):\n  return",
     "import contextlib\nwith contextlib.suppress(Exception):\n  await send()",
     "count()\ntry:\n  if full():\n    raise Retry(5)\nexcept Exception as e:\n  log.error(e)",
+    "count()\ntry:\n  if full():\n    raise Snooze(5)\nexcept Exception as e:\n  log.error(e)",
     "for i in x:\n  try:\n    raise w.Reject('')\n  except Exception:\n    print()\n    continue",
     "from contextlib import suppress\ncount()\nwith suppress(Exception):\n  raise Retry",
     (
@@ -113,6 +114,7 @@ SWALLOWING = [
 
 LETTING_OUT = [
     "try:\n  await send()\nexcept (Retry, Reject):\n  raise\nexcept Exception:\n  pass",
+    "try:\n  await send()\nexcept Snooze:\n  raise\nexcept Exception:\n  pass",
     "try:\n  await send()\nexcept ValueError:\n  pass",
     "try:\n  await send()\nexcept Exception:\n  log.exception('failed')",
     "try:\n  await send()\nexcept Exception:\n  raise Retry from None",

@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode, Tracer
 from tests.actors._stage import listening, running, stage
 from tests.support.recorders import Gate, Recorder
 from tests.support.waiting import until
-from walnats_anyio import Actor, Event, Events, ExecuteIn, Retry, current_context
+from walnats_anyio import Actor, Event, Events, ExecuteIn, Retry, Snooze, current_context
 from walnats_anyio.middlewares import OpenTelemetryTraceMiddleware
 
 pytestmark = pytest.mark.anyio
@@ -201,6 +201,27 @@ class Retries:
 
 async def hang(message: int) -> None:
     await anyio.sleep_forever()
+
+
+class SnoozesOnce:
+    def __init__(self) -> None:
+        self.left = [Snooze(0.02)]
+
+    async def __call__(self, message: int) -> None:
+        if self.left:
+            raise self.left.pop()
+
+
+async def test_a_job_that_is_snoozed_has_not_failed(
+    url: str, event: Event[int], spans: Spans, middleware: OpenTelemetryTraceMiddleware
+) -> None:
+    actor = Actor("a", event, SnoozesOnce(), middlewares=(middleware,), max_attempts=1)
+    async with running(url, actor) as on:
+        await on.emit(1)
+        await on.until_done(actor)
+    both = spans.named(f"process {event.name}")
+    assert [span.status.status_code for span in both] == [StatusCode.UNSET] * 2
+    assert [len(span.events) for span in both] == [0, 0]
 
 
 @pytest.mark.parametrize(

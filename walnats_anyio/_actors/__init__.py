@@ -7,7 +7,7 @@ from walnats_anyio._actors._registry import Actors
 from walnats_anyio._actors._statistics import ActorStatistics, ListenStatistics
 from walnats_anyio._actors.declare import current_context
 from walnats_anyio._actors.declare._actor import Actor
-from walnats_anyio._actors.declare._choices import ExecuteIn, Priority, Reject, Retry
+from walnats_anyio._actors.declare._choices import ExecuteIn, Priority, Reject, Retry, Snooze
 from walnats_anyio._actors.run import HandlerError, WorkerProcessError
 from walnats_anyio._actors.settle import ActorSummary, Ended, Summary
 
@@ -24,6 +24,7 @@ __all__ = [
     "Priority",
     "Reject",
     "Retry",
+    "Snooze",
     "Summary",
     "WorkerProcessError",
     "current_context",

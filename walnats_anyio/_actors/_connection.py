@@ -78,7 +78,8 @@ class ConnectedActors(Connected):
         """Make the consumers of the actors on the server what the actors declare.
 
         From then on the actors' events are kept for them. What it changes of a consumer that
-        exists is logged as a warning. It also creates the stream of dead letters, and one for
+        exists is logged as a warning, and so is an event whose registered schema an actor cannot
+        read. It also creates the stream of dead letters, and one for
         notes of what actors hand back, unless they are there. Blocks for two or three requests to
         the server for each actor. Can be called any number of times, by any number of processes.
 

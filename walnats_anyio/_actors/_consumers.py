@@ -18,7 +18,7 @@ from walnats_anyio._actors.pull._consumer_rules import (
     updated,
     warnings,
 )
-from walnats_anyio._events import Action, Difference, check_owner, raise_all, show
+from walnats_anyio._events import Action, Difference, check_owner, raise_all, show, warn_of_schema
 from walnats_anyio._link import (
     STREAM_NOT_FOUND,
     ConsumerConfigError,
@@ -71,7 +71,9 @@ async def register_consumer(link: Link, actor: Actor[Any, Any]) -> None:
         ConsumerConfigError: a consumer of that name cannot be what the actor needs, or the server
             refuses the configuration.
     """
-    await _check_stream(link, actor)
+    stream = await _check_stream(link, actor)
+    if stream is not None:
+        warn_of_schema(actor.event, stream, f"actor {actor.name!r}")
     declared = actor.consumer_config()
     actual = await _config_of(link, actor)
     if actual is None:
@@ -219,16 +221,18 @@ async def _config_of(link: Link, actor: Actor[Any, Any]) -> dict[str, Any] | Non
     )
 
 
-async def _check_stream(link: Link, actor: Actor[Any, Any]) -> None:
+async def _check_stream(link: Link, actor: Actor[Any, Any]) -> dict[str, Any] | None:
+    """Make sure that the stream is the event's; gives its configuration if that can be seen."""
     event = actor.event
     try:
         config = await stream_config(link, event.stream_name, replicas=event.replicas)
     except ServerError as error:
         # A worker's user may not be allowed to look at streams, and needs it for nothing else.
         logger.info("actor %r: whose stream it is cannot be seen: %s", actor.name, error)
-        return
+        return None
     if config is not None:
         check_owner(event, config)
+    return config
 
 
 async def _put(

@@ -11,6 +11,7 @@ from walnats_anyio._events._limits import Limits
 from walnats_anyio._events._middleware import EmitContext, EmitMiddleware
 from walnats_anyio._events._registry import Events
 from walnats_anyio._events._rules import Action, Difference, Rule, compare, show
+from walnats_anyio._events._schemas import warn_of_schema
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import check_owner, raise_all
 from walnats_anyio._events._sync import SyncEvents
@@ -40,4 +41,5 @@ __all__ = [
     "in_namespace",
     "raise_all",
     "show",
+    "warn_of_schema",
 ]

@@ -101,6 +101,10 @@ class ConnectedEvents(Connected):
         and nothing that would drop events that wait. What the declaration does not name
         (compression, placement, ...) is left as the server has it.
 
+        It keeps the schema of the messages in the stream's metadata, where the server and the
+        permissions of the user let it. It logs a warning where the event cannot read what the
+        version of it that was registered before wrote.
+
         Blocks for one to three requests to the server for each event. Can be called any number of
         times, by any number of processes.
 
@@ -153,7 +157,8 @@ class ConnectedEvents(Connected):
         Blocks only while 4,096 events or 16 MiB are on their way, at the first emit of an event
         that this connection has not registered (its acknowledgement tells that there is a stream),
         and with `sync`. Each call looks for a cancellation; one of 128, and the first after a
-        millisecond, lets other tasks run. Cancelling it does not take an event back that was handed over.
+        millisecond, lets other tasks run. Cancelling it does not take an event back that was
+        handed over.
 
         Args:
             event: an event of the registry.

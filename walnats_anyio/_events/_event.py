@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import logging
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 from walnats_anyio._events._arguments import check_seconds
+from walnats_anyio._events._kept_schema import metadata_of
 from walnats_anyio._events._limits import MIN_SECONDS, NO_LIMITS, Limits
 from walnats_anyio._link._names import check_in_namespace, check_name
 from walnats_anyio._link._prefixes import NO_PREFIXES, Prefixes
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from typing_extensions import TypeForm
 
 T = TypeVar("T")
+
+logger = logging.getLogger("walnats_anyio.events")
 
 Storage = Literal["file", "memory"]
 
@@ -194,6 +198,18 @@ class BaseEvent(Generic[T]):
         if self.description is not None:
             config["description"] = self.description
         return config
+
+    @functools.cached_property
+    def schema_metadata(self) -> dict[str, str]:
+        """What `register` keeps of the schema in the metadata of the stream; empty for nothing.
+
+        Made when it is first asked for, which takes some 20 us, of a pydantic model a millisecond.
+        """
+        try:
+            return metadata_of(self._codec)
+        except Exception as error:  # noqa: BLE001 - the serializer's own code; nothing depends on it
+            logger.warning("event %r: its schema cannot be kept: %r", self.name, error)
+            return {}
 
     def _make_codec(self) -> Codec[T]:
         if self.serializer is None:

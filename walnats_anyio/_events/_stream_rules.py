@@ -26,6 +26,7 @@ STREAM_RULES: tuple[Rule, ...] = (
     Rule("max_msg_size", Action.CHANGE, "`limits.message_size`"),
     Rule("num_replicas", Action.CHANGE, "`replicas`"),
     Rule("duplicate_window", Action.CHANGE, "`dedup_window`"),
+    Rule("metadata", Action.CHANGE, "the schema of the messages; what others keep there stays"),
     Rule(
         "subjects",
         Action.FORCE,
@@ -127,7 +128,6 @@ STREAM_RULES: tuple[Rule, ...] = (
     Rule("allow_atomic", Action.KEEP, "how others may publish"),
     Rule("allow_batched", Action.KEEP, "how others may publish"),
     Rule("allow_msg_schedules", Action.KEEP, "how others may publish"),
-    Rule("metadata", Action.KEEP, "notes of people and tools"),
 )
 """A rule for each field of nats-server 2.15's StreamConfig but its name."""
 
@@ -188,8 +188,9 @@ def plan_stream(declared: Mapping[str, Any], actual: Mapping[str, Any]) -> Strea
     found = [
         each
         for each in compare(STREAM_RULES, declared, actual)
-        # Nobody has declared that there is to be no description.
-        if each.field != "description" or "description" in declared
+        # Nobody has declared that there is to be no description. The schema in the metadata is
+        # compared on its own, as it is no reason to refuse a stream.
+        if each.field != "metadata" and (each.field != "description" or "description" in declared)
     ]
 
     def those(action: Action) -> tuple[Difference, ...]:

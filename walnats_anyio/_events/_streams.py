@@ -10,6 +10,7 @@ import anyio
 
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._rules import Difference
+from walnats_anyio._events._schemas import SchemaKeeper, warn_of_schema
 from walnats_anyio._events._stream_rules import (
     Held,
     StreamPlan,
@@ -52,11 +53,14 @@ async def register_streams(
     """
     errors: list[Exception] = []
     limiter = anyio.CapacityLimiter(AT_ONCE)
+    schemas = SchemaKeeper(link)
 
     async def register_one(event: BaseEvent[Any]) -> None:
         async with limiter:
             try:
-                await register_stream(link, event, create=create, update=update, force=force)
+                await register_stream(
+                    link, event, schemas, create=create, update=update, force=force
+                )
             except Exception as error:  # noqa: BLE001 - raised below, all of them together
                 errors.append(error)
             else:
@@ -69,11 +73,18 @@ async def register_streams(
 
 
 async def register_stream(
-    link: Link, event: BaseEvent[Any], *, create: bool, update: bool, force: bool = False
+    link: Link,
+    event: BaseEvent[Any],
+    schemas: SchemaKeeper,
+    *,
+    create: bool,
+    update: bool,
+    force: bool = False,
 ) -> None:
     """Create the event's stream, or update it where its configuration differs.
 
-    `STREAM_RULES` says what is updated, refused and left as the server has it.
+    `STREAM_RULES` says what is updated, refused and left as the server has it. The schema is kept
+    where the server lets this user; nothing fails for it.
 
     Raises:
         StreamExistsError: it exists with another configuration and `update` is False.
@@ -88,7 +99,7 @@ async def register_stream(
                 f"event {event.name!r}: there is no stream {event.stream_name!r}: "
                 "register it with create=True"
             )
-        if await _create(link, event, declared):
+        if await _create(link, event, declared | schemas.missing_in({}, event)):
             return
         # Another process was faster by a moment.
         actual = await stream_config(link, event.stream_name, replicas=event.replicas) or {}
@@ -96,8 +107,12 @@ async def register_stream(
     _refuse(event, plan, actual, update=update, force=force)
     for warning in plan.warnings:
         logger.warning("%s: %s", _stream_of(event), warning.told())
+    warn_of_schema(event, actual)
+    schema = schemas.missing_in(actual, event) if update else {}
     if plan.update():
-        await _apply(link, event, plan, actual | plan.update(), force=force)
+        await _apply(link, event, plan, actual | plan.update() | schema, force=force)
+    elif schema:
+        await schemas.keep(event, actual | schema)
 
 
 async def _apply(

@@ -59,9 +59,16 @@ def is_no_responders(message: Message) -> bool:
 
 
 async def api(
-    link: Link, subject: str, body: dict[str, Any] | None = None, *, replicas: int = 1
+    link: Link,
+    subject: str,
+    body: dict[str, Any] | None = None,
+    *,
+    replicas: int = 1,
+    optional: bool = False,
 ) -> dict[str, Any]:
     """One request to the API, such as `STREAM.INFO.orders`; gives the answer.
+
+    With `optional` it is no trouble if the user may not ask: see `Link.request`.
 
     Raises:
         ServerError: an error answer (with its `code`), or none within 5 seconds, or 20 where it is
@@ -73,7 +80,11 @@ async def api(
     give_up_at = link.now() + NOBODY_WITHIN
     while True:
         message = await link.request(
-            link.prefixes.api_subject(subject), payload, timeout=timeout, accepts=is_answer
+            link.prefixes.api_subject(subject),
+            payload,
+            timeout=timeout,
+            accepts=is_answer,
+            optional=optional,
         )
         if not is_no_responders(message):
             break

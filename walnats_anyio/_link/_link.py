@@ -155,6 +155,7 @@ class Link:
         timeout: float = 5.0,
         headers: bytes = b"",
         accepts: Callable[[Message], bool] | None = None,
+        optional: bool = False,
     ) -> Message:
         """Send a request and wait for its answer, through reconnects.
 
@@ -164,12 +165,14 @@ class Link:
             timeout: seconds until it is given up.
             headers: a header block, or empty.
             accepts: whether a message is an answer; others are ignored. None: the first one is.
+            optional: it is no trouble if the user may not ask: the log says so at level DEBUG, and
+                `error_cb` is not called.
 
         Raises:
             ServerError: no answer within `timeout` seconds, or the user may not ask.
             ConnectionLostError: the link is closed for good.
         """
-        request = Request(self._pending, accepts)
+        request = Request(self._pending, accepts, optional)
         request.reply = self.new_reply()
         request.command = pub(subject, payload, request.reply, headers)
         shown = subject if isinstance(subject, str) else subject.decode(errors="replace")
@@ -461,14 +464,16 @@ class Link:
             connection.end("the server is about to stop")
 
     def _on_refusal(self, refusal: Refusal) -> None:
+        published = refusal.subject if refusal.operation == "publish" else None
+        if published is not None and not self._pending.deny(published, refusal.advice):
+            logger.debug("NATS: %s", refusal)
+            return
         self._log(refusal)
         self.on_error(ServerError(str(refusal)))
         if refusal.meaning is not Meaning.FAIL and self._connection is not None:
             # The server closes the connection by itself; the reason is worth keeping.
             self._connection.refusal = refusal
-        if refusal.operation == "publish" and refusal.subject is not None:
-            self._pending.deny(refusal.subject, refusal.advice)
-        elif self._concerns_inbox(refusal):
+        if published is None and self._concerns_inbox(refusal):
             self._pending.refusal = refusal
             self._pending.fail_all(PermissionError(str(refusal)))
         for watcher in list(self._watchers.values()):

@@ -25,10 +25,11 @@ _FORBIDDEN = {
 # Subjects on which the server, or every client's requests, send what is no event.
 _RESERVED_TOKENS = {"_INBOX", "_R_", "_GR_"}
 
-# What the library keeps for itself: an event there would be taken for a dead letter or for a note
-# of attempts, or its stream would be that of all of them.
-_OWN_SUBJECTS = ("walnats.dead", "walnats.attempts")
+# What the library keeps for itself: an event there would be taken for a dead letter, for a note of
+# attempts or for the count of a rate limit, or its stream would be that of all of them.
+_OWN_SUBJECTS = ("walnats.dead", "walnats.attempts", "walnats.limit")
 _OWN_STREAMS = ("walnats-dead-letters", "walnats-attempts")
+_OWN_STREAM_PREFIX = "walnats-limit-"
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -82,7 +83,7 @@ def _subject_problem(name: str) -> str | None:
         if name.startswith(f"{subject}."):
             return f"is under {subject}.>, which this library keeps for itself: choose another name"
     stream = name.replace(".", "-")
-    if stream in _OWN_STREAMS:
+    if stream in _OWN_STREAMS or stream.startswith(_OWN_STREAM_PREFIX):
         return f"means stream {stream!r}, which this library keeps for itself: choose another name"
     return None
 

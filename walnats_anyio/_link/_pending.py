@@ -84,6 +84,9 @@ class Request(PendingRequest):
 
     _pending: PendingRequests
     _accepts: Callable[[Message], bool] | None = None
+    optional: bool = False
+    """Whether it is no trouble if the user may not send it."""
+
     _arrived: anyio.Event = msgspec.field(default_factory=anyio.Event)
     _message: Message | None = None
     _error: Exception | None = None
@@ -283,13 +286,23 @@ class PendingRequests:
         self._read_before = probe.sent_at
         self._read_at = self.now()
 
-    def deny(self, subject: str, remedy: str) -> None:
-        """Fail what was sent to a subject that the user may not publish to."""
+    def deny(self, subject: str, remedy: str) -> bool:
+        """Fail what was sent to a subject that the user may not publish to.
+
+        Returns:
+            Whether it is trouble: False if all that was sent there were optional requests.
+        """
         target = subject.encode()
         why = f"this user may not publish to {subject!r}: {remedy}"
+        denied: list[PendingRequest] = []
         for request in self._still_open():
             if request.command.split(b" ", 2)[1] == target:
+                denied.append(request)
                 self._fail(request, PermissionError(why))
+        optional = [
+            request for request in denied if isinstance(request, Request) and request.optional
+        ]
+        return not denied or len(optional) < len(denied)
 
     def fail_all(self, reason: Exception) -> None:
         """Fail all of them; nothing that is left behind is sent later."""

@@ -13,6 +13,7 @@ from walnats_anyio.cli._groups import grouped
 from walnats_anyio.cli._lint import lint
 from walnats_anyio.cli._run import run
 from walnats_anyio.cli._server import server
+from walnats_anyio.cli._spec import spec
 from walnats_anyio.cli._tune import tune
 
 app = typer.Typer(
@@ -48,5 +49,6 @@ app.command("demo")(grouped(demo))
 app.command("server")(grouped(server))
 app.command("run")(grouped(run))
 app.command("tune")(grouped(tune))
+app.command("spec")(grouped(spec))
 app.command("lint")(grouped(lint))
 app.add_typer(dead, name="dead")

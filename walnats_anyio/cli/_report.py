@@ -27,14 +27,28 @@ def write_report(file: Path | None, report: dict[str, Any], *, last: bool = True
     Raises:
         Problem: the file cannot be written.
     """
-    if file is None:
+    if file is None or (to_standard_output(file) and not last):
         return
-    text = json.dumps(report, indent=2) + "\n"
+    write_text(file, json_text(report))
+
+
+def json_text(report: dict[str, Any]) -> str:
+    """A report as the text of a file, in ASCII."""
+    return json.dumps(report, indent=2) + "\n"
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text as UTF-8; a reader of the file sees the old one or the whole new one.
+
+    Raises:
+        Problem: the file cannot be written.
+    """
     try:
         if to_standard_output(file):
-            if last:
-                sys.stdout.write(text)
-                sys.stdout.flush()
+            sys.stdout.flush()
+            # Not by its encoding, which a locale may say has no letters beyond ASCII.
+            sys.stdout.buffer.write(text.encode())
+            sys.stdout.buffer.flush()
         elif file.exists() and not file.is_file():  # /dev/null must stay what it is
             file.write_text(text, encoding="utf-8")
         else:

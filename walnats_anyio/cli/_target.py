@@ -6,6 +6,7 @@ import inspect
 import pkgutil
 import sys
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeGuard
@@ -26,6 +27,31 @@ class TargetProblem(Problem):
         super().__init__(message, hint=hint, code=ExitCode.USAGE)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a command is to find in a module."""
+
+    name: str
+    """What it is called, in the plural."""
+
+    kinds: tuple[type[Any], ...]
+    """Its classes, for a list of what there is."""
+
+    example: str
+    """A target and what it means, for whoever gives none."""
+
+    declaration: str
+    """A line that declares one, for modules that have none."""
+
+
+ACTORS = Wanted(
+    "actors",
+    (Actors, Actor),
+    "subscribe:ACTORS for ACTORS in subscribe.py",
+    "ACTORS = Actors(...)",
+)
+
+
 def load_actors(target: str) -> Actors:
     """Import the module and give the actors: an `Actors`, an `Actor`, or what a function returns.
 
@@ -34,11 +60,23 @@ def load_actors(target: str) -> Actors:
     Raises:
         TargetProblem: no such module or name, a module that cannot be imported, or no actors.
     """
+    found, shown = load(target, ACTORS)
+    return _actors_of(found, shown)
+
+
+def load(target: str, wanted: Wanted) -> tuple[Any, str]:
+    """Import the module, and give what has the name in it, or what that function returns.
+
+    The second of the two is how to name it in an error.
+
+    Raises:
+        TargetProblem: no such module or name, or a module or a function that fails.
+    """
     module_name, _, path = target.partition(":")
     if not module_name or not path:
         raise TargetProblem(
-            f"{target!r} does not say where the actors are",
-            "give MODULE:NAME, such as subscribe:ACTORS for ACTORS in subscribe.py",
+            f"{target!r} does not say where the {wanted.name} are",
+            f"give MODULE:NAME, such as {wanted.example}",
         )
     if module_name.endswith(".py") or "/" in module_name:
         right = module_name.removeprefix("./").removesuffix(".py").replace("/", ".")
@@ -46,7 +84,7 @@ def load_actors(target: str) -> Actors:
     directory = str(Path.cwd())
     if sys.path[0] != directory:
         sys.path.insert(0, directory)
-    return _actors_of(_resolve(target, module_name, path), target)
+    return _called(_resolve(target, module_name, path, wanted), target)
 
 
 def chosen(actors: Actors, names: list[str] | None) -> Actors:
@@ -61,14 +99,14 @@ def chosen(actors: Actors, names: list[str] | None) -> Actors:
         raise TargetProblem(str(error)) from error
 
 
-def _resolve(target: str, module_name: str, path: str) -> Any:
+def _resolve(target: str, module_name: str, path: str, wanted: Wanted) -> Any:
     try:
         return pkgutil.resolve_name(target)
     except (Exception, SystemExit) as error:
         module = sys.modules.get(module_name)
         if isinstance(error, AttributeError) and module is not None:  # else the import failed
             raise TargetProblem(
-                f"there is no {path!r} in {module_name!r}", _what_there_is(module)
+                f"there is no {path!r} in {module_name!r}", _what_there_is(module, wanted)
             ) from error
         missing = error.name or "" if isinstance(error, ModuleNotFoundError) else ""
         if missing and f"{module_name}.".startswith(f"{missing}."):
@@ -100,16 +138,14 @@ def _place(error: BaseException) -> str:
     return place
 
 
-def _what_there_is(module: ModuleType) -> str:
-    there = sorted(
-        name for name, value in vars(module).items() if isinstance(value, Actors | Actor)
-    )
+def _what_there_is(module: ModuleType, wanted: Wanted) -> str:
+    there = sorted(name for name, value in vars(module).items() if isinstance(value, wanted.kinds))
     if not there:
-        return f"{module.__name__} has no actors: declare some, such as ACTORS = Actors(...)"
+        return f"{module.__name__} has no {wanted.name}: declare some, such as {wanted.declaration}"
     return f"there is {', '.join(f'{module.__name__}:{name}' for name in there)}"
 
 
-def _actors_of(found: Any, target: str) -> Actors:
+def _called(found: Any, target: str) -> tuple[Any, str]:
     if inspect.iscoroutinefunction(found):
         raise TargetProblem(f"{target} is a coroutine function: make it a plain one")
     if callable(found) and not isinstance(found, type):
@@ -118,17 +154,22 @@ def _actors_of(found: Any, target: str) -> Actors:
         except (Exception, SystemExit) as error:
             raise TargetProblem(f"{target}() {_failure(error)}") from error
         target = f"{target}()"
+    return found, target
+
+
+def _actors_of(found: Any, target: str) -> Actors:
     if isinstance(found, Actors):
         return found
     if _is_actor(found):
         return Actors(found)
     raise TargetProblem(
-        f"{target} holds no actors, but {_kind(found)}",
+        f"{target} holds no actors, but {kind_of(found)}",
         "name an Actors, an Actor, or a function that returns one of them",
     )
 
 
-def _kind(found: object) -> str:
+def kind_of(found: object) -> str:
+    """What something is, for an error that says what it should be."""
     return f"the class {found.__name__}" if isinstance(found, type) else type(found).__name__
 
 

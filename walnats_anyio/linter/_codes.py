@@ -80,7 +80,7 @@ CODES = {
         Code(ACTOR_DESCRIPTION_EMPTY, "actor description is empty"),
         Code(ACTOR_DESCRIPTION_TOO_LONG, "actor description is too long"),
         Code(BLOCKING_CALL, "handler blocks the event loop"),
-        Code(SWALLOWED_VERDICT, "handler swallows Retry and Reject"),
+        Code(SWALLOWED_VERDICT, "handler swallows Retry, Reject and Snooze"),
         Code(WITHOUT_END, "actor retries for ever", by_default=False),
         Code(TIMEOUT_ABOVE_ACK_WAIT, "job_timeout is above ack_wait without pulse"),
         Code(NOT_IMPORTABLE, "handler cannot be imported by a worker process"),

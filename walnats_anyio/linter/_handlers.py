@@ -96,12 +96,15 @@ def own_nodes(nodes: Sequence[ast.AST]) -> Iterator[ast.AST]:
             left.extend(ast.iter_child_nodes(node))
 
 
+VERDICTS = ("Retry", "Reject", "Snooze")
+"""What a handler raises to say what becomes of its event."""
+
 _IMPORTS = (ast.Import, ast.ImportFrom)
 _LATER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef, ast.GeneratorExp)
 
 
 def _check_swallowing(body: list[ast.stmt], scope: Scope) -> Iterator[Problem]:
-    """Find where `Retry` and `Reject` do not come out of the handler."""
+    """Find where `Retry`, `Reject` and `Snooze` do not come out of the handler."""
     only = [each for each in body if not (_is_text(each) or isinstance(each, _IMPORTS))]
     for node in own_nodes(body):
         whole = only == [node]
@@ -113,7 +116,7 @@ def _check_swallowing(body: list[ast.stmt], scope: Scope) -> Iterator[Problem]:
         else:
             continue
         if where is not None and not _raises_later(body, node):
-            text = "Retry and Reject end here, and the event counts as handled"
+            text = "Retry, Reject and Snooze end here, and the event counts as handled"
             remedy = "catch them first and raise them again, or catch less"
             yield where, codes.SWALLOWED_VERDICT, f"{text}: {remedy}"
 
@@ -130,7 +133,7 @@ def _raises_later(body: list[ast.stmt], after: ast.Try | ast.With) -> bool:
 def _swallowing_clause(node: ast.Try, scope: Scope, whole: bool) -> ast.ExceptHandler | None:
     for clause in node.handlers:
         caught = _caught(clause.type, scope)
-        if any(is_ours(full, "Retry", "Reject") for full in caught):
+        if any(is_ours(full, *VERDICTS) for full in caught):
             return None  # somebody has thought of them
         if clause.type is not None and not any(full in BROAD for full in caught):
             continue
@@ -187,18 +190,18 @@ def _logs(node: ast.stmt) -> bool:
 
 
 def _may_raise(body: list[ast.stmt]) -> bool:
-    """Whether something is called in the body, which may raise `Retry` or `Reject`."""
+    """Whether something is called in the body, which may raise one of `VERDICTS`."""
     return any(isinstance(node, ast.Call | ast.Await | ast.Raise) for node in own_nodes(body))
 
 
 def _raises_verdict(body: list[ast.stmt], scope: Scope) -> bool:
-    """Whether the body raises `Retry` or `Reject` itself, outside of another `try`."""
+    """Whether the body raises one of `VERDICTS` itself, outside of another `try`."""
     left: list[ast.AST] = [*body]
     while left:
         node = left.pop()
         if isinstance(node, ast.Raise) and node.exc is not None:
             raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-            if is_ours(dotted(raised, scope), "Retry", "Reject"):
+            if is_ours(dotted(raised, scope), *VERDICTS):
                 return True
         if isinstance(node, ast.Try) and node.handlers:
             left.extend([*node.orelse, *node.finalbody])

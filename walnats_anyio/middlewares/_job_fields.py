@@ -9,7 +9,8 @@ from typing import Any
 import anyio
 
 from walnats_anyio._actors import HandlerError
-from walnats_anyio._actors.declare import Actor, BaseContext, Context, ErrorContext
+from walnats_anyio._actors.declare import Actor, BaseContext, Context, ErrorContext, Snooze
+from walnats_anyio._actors.settle import wish_of
 from walnats_anyio._events import HEADER_ID
 
 CLOCK_RESOLUTION = 0.001
@@ -75,7 +76,12 @@ class JobClock:
         self._deadline = deadline if is_of_job else math.inf
 
     def failure(self, error: BaseException) -> BaseException | None:
-        """The failure that an exception out of the handler is; None where the job was stopped."""
+        """The failure that an exception out of the handler is; None where the job goes back.
+
+        So it does when it was stopped, and when it asked for that by `Snooze`.
+        """
+        if isinstance(wish_of(error), Snooze):
+            return None
         if not isinstance(error, anyio.get_cancelled_exc_class()):
             return error
         if anyio.current_time() >= self._deadline - CLOCK_RESOLUTION:

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from msgspec import inspect
+
 from walnats_anyio.serializers._adapt import Adapted, adapt, one_at_a_time
 from walnats_anyio.serializers._base import Serializer
 from walnats_anyio.serializers._classes import classes_of, unwrap
@@ -13,6 +15,7 @@ from walnats_anyio.serializers._customs import DECODE_HOOKS, encode_hook
 from walnats_anyio.serializers._describe import described
 from walnats_anyio.serializers._difference import difference
 from walnats_anyio.serializers._exact import exact_test, never
+from walnats_anyio.serializers._msgspec_schema import msgspec_schema
 from walnats_anyio.serializers._schema import describe, inspect_schema
 from walnats_anyio.serializers._wire import Wire
 
@@ -43,6 +46,9 @@ class _ByMsgspec(Serializer[T]):
 
     _adapted: Adapted = dataclasses.field(init=False, repr=False, compare=False)
     """The schema as msgspec takes it."""
+
+    _info: inspect.Type = dataclasses.field(init=False, repr=False, compare=False)
+    """What msgspec makes of that."""
 
     _classes: tuple[type, ...] = dataclasses.field(init=False, repr=False, compare=False)
     """What a message must be an instance of."""
@@ -77,6 +83,7 @@ class _ByMsgspec(Serializer[T]):
             is_exact = exact_test(info) if self.check else never
         encoder = self.wire.library.Encoder(enc_hook=encode_hook(customs) if customs else None)
         object.__setattr__(self, "_adapted", adapted)
+        object.__setattr__(self, "_info", info)
         object.__setattr__(self, "_classes", classes_of(self.schema))
         object.__setattr__(self, "_is_exact", is_exact)
         object.__setattr__(self, "_encode", encoder.encode)
@@ -127,6 +134,14 @@ class _ByMsgspec(Serializer[T]):
         """
         with self._adapted.in_place():
             return described(self._adapted.schema)
+
+    def wire_schema(self) -> dict[str, Any] | None:
+        """Describe what is written and read, to compare it with another version of the schema.
+
+        None: there is no description of a part of the schema.
+        """
+        with self._adapted.in_place():
+            return msgspec_schema(self._info, self.wire)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,11 +19,16 @@ class Optional(NamedTuple):
     """The extra that installs the package."""
 
     schemas: str
-    """What it is for, in the words of an error message."""
+    """What it is for, in the words of an error message; empty if no schema asks for it."""
 
 
 OPTIONAL = {
     "PydanticSerializer": Optional("_pydantic", "pydantic", "pydantic", "pydantic models"),
+    "ProtobufSerializer": Optional("_protobuf", "google.protobuf", "protobuf", "protobuf messages"),
+    "MarshmallowSerializer": Optional(
+        "_marshmallow", "marshmallow", "marshmallow", "marshmallow schemas"
+    ),
+    "FernetSerializer": Optional("_fernet", "cryptography", "fernet", ""),
 }
 """By name, in the order in which `get_serializer` asks them."""
 

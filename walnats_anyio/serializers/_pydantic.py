@@ -20,7 +20,9 @@ from walnats_anyio.serializers._base import Serializer
 from walnats_anyio.serializers._classes import unwrap
 from walnats_anyio.serializers._difference import difference
 from walnats_anyio.serializers._json_schema import REF_TEMPLATE
+from walnats_anyio.serializers._pydantic_schema import WireDescriber
 from walnats_anyio.serializers._schema import describe
+from walnats_anyio.serializers._wire_schema import without_notes
 
 if TYPE_CHECKING:
     from typing import Self
@@ -131,11 +133,22 @@ class PydanticSerializer(Serializer[T]):
 
         None: pydantic has no description of a part of the schema.
         """
+        return self._described(_Describer)
+
+    def wire_schema(self) -> dict[str, Any] | None:
+        """Describe what is written and read, to compare it with another version of the schema.
+
+        None: pydantic has no description of a part of the schema.
+        """
+        described = self._described(WireDescriber)
+        return None if described is None else without_notes(described, writes_defaults=True)
+
+    def _described(self, describer: type[GenerateJsonSchema]) -> dict[str, Any] | None:
         try:
             return self._adapter.json_schema(
                 by_alias=True,
                 ref_template=REF_TEMPLATE.format(name="{model}"),
-                schema_generator=_Describer,
+                schema_generator=describer,
             )
         except pydantic.PydanticUserError:
             return None

@@ -59,6 +59,7 @@ def _also() -> str:
     optional = ", ".join(
         f"{needs.schemas} (pip install 'walnats-anyio[{needs.extra}]')"
         for needs in OPTIONAL.values()
+        if needs.schemas
     )
     return f"Besides what msgspec supports, a schema may be one of {optional}"
 
@@ -66,6 +67,6 @@ def _also() -> str:
 def _candidates() -> Iterator[type[Serializer[Any]]]:
     # Whoever has a schema of an optional package has imported the package.
     for name, needs in OPTIONAL.items():
-        if needs.package in sys.modules:
+        if needs.schemas and needs.package in sys.modules:
             yield load(name)
     yield from _BUILT_IN

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from walnats_anyio import HandlerError, Reject, Retry
+from walnats_anyio import HandlerError, Reject, Retry, Snooze
 from walnats_anyio._actors.run._failure import MAX_TEXT, Failure
 from walnats_anyio._actors.run._logs import Levels
 
@@ -33,6 +33,7 @@ ERRORS = st.recursive(
     st.one_of(
         st.builds(Retry, st.none() | st.floats(0, 9e9)),
         st.builds(Reject, st.text(st.characters())),
+        st.builds(Snooze, st.floats(0.001, 9e9)),
         st.builds(ValueError, st.text(st.characters())),
         st.builds(SystemExit, st.none() | st.integers()),
         st.builds(Broken, st.builds(ValueError)),
@@ -55,6 +56,9 @@ def test_every_exception_can_be_told(error: BaseException) -> None:
     kinds = {type(leaf) for leaf in leaves(error)}
     assert isinstance(told, Reject) == (kinds == {Reject})
     assert isinstance(told, Retry) == (kinds == {Retry})
+    assert isinstance(told, Snooze) == (kinds == {Snooze})
+    if isinstance(told, Snooze):
+        assert told.delay == max(leaf.delay for leaf in leaves(error) if isinstance(leaf, Snooze))
     assert type(told).__name__ == type(error).__name__
     if isinstance(told, Retry):
         delays = [leaf.delay for leaf in leaves(error) if isinstance(leaf, Retry)]

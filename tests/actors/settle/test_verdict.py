@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from walnats_anyio import Reject, Retry
+from walnats_anyio import Reject, Retry, Snooze
 from walnats_anyio._actors.settle._verdict import (
     REFUSED_DELAY,
     UNWRITTEN_DELAY,
@@ -41,6 +41,7 @@ DELAYS = (0.5, 10.0)
         (Outcome.RAISED, Retry(delay=7), Nak(7.0)),
         (Outcome.RAISED, Retry(delay=0), Nak(0.0)),
         (Outcome.RAISED, Retry(), Nak(10.0)),
+        (Outcome.RAISED, Snooze(7), HandBack(7.0)),
         (Outcome.RAISED, ERROR, Nak(10.0)),
         (Outcome.RAISED, BaseException(), Nak(10.0)),
         (Outcome.RAISED, None, Nak(10.0)),
@@ -85,6 +86,7 @@ def test_the_last_attempt_may_end_well_or_be_stopped() -> None:
     policy = Policy(DELAYS, 2)
     assert decide(Outcome.RETURNED, None, 2, policy) == Ack()
     assert decide(Outcome.STOPPED, None, 2, policy) == HandBack(0.0)
+    assert decide(Outcome.RAISED, Snooze(7), 2, policy) == HandBack(7.0)
     assert decide(Outcome.RAISED, Reject("no"), 2, policy) == DeadLetterVerdict(Reason.REJECTED)
 
 
@@ -94,6 +96,8 @@ def test_a_burst_puts_failures_off() -> None:
     assert decide(Outcome.RAISED, ERROR, 1, policy) == Nak(1.0)
     assert decide(Outcome.RAISED, Retry(delay=0), 1, policy) == Nak(1.0)
     assert decide(Outcome.RAISED, Retry(delay=7), 1, policy) == Nak(7.0)
+    assert decide(Outcome.RAISED, Snooze(0.1), 1, policy) == HandBack(1.0)
+    assert decide(Outcome.RAISED, Snooze(7), 1, policy) == HandBack(7.0)
     assert decide(Outcome.STOPPED, None, 1, policy) == HandBack(0.0)
 
 
@@ -103,6 +107,9 @@ def test_a_burst_puts_failures_off() -> None:
         ([Reject("a"), Reject("b")], DeadLetterVerdict(Reason.REJECTED)),
         ([Retry(delay=3), Retry(delay=7), Retry()], Nak(7.0)),
         ([Retry(), Retry()], Nak(10.0)),
+        ([Snooze(3), Snooze(7)], HandBack(7.0)),
+        ([Snooze(3), Retry(delay=7)], Nak(10.0)),
+        ([Snooze(3), ERROR], Nak(10.0)),
         ([Retry(delay=7), Reject("a")], Nak(10.0)),
         ([Reject("a"), ERROR], Nak(10.0)),
         ([Retry(delay=7), ERROR], Nak(10.0)),
@@ -131,6 +138,27 @@ class OwnRetry(Retry):
 @pytest.mark.parametrize("delay", ["7", -1, math.nan, math.inf, None, 10**12])
 def test_a_retry_with_a_delay_that_is_none(delay: object) -> None:
     assert decide(Outcome.RAISED, OwnRetry(delay), 2, Policy(DELAYS)) == Nak(10.0)
+
+
+class OwnSnooze(Snooze):
+    """One whose `__init__` does not call ours, or sets nonsense."""
+
+    def __init__(self, delay: object) -> None:
+        self.delay = delay  # type: ignore[assignment] # nonsense
+
+
+@pytest.mark.parametrize("delay", ["7", -1, 0, math.nan, math.inf, None, 10**12])
+def test_a_snooze_with_a_delay_that_is_none(delay: object) -> None:
+    assert decide(Outcome.RAISED, OwnSnooze(delay), 2, Policy(DELAYS)) == HandBack(1.0)
+    assert decide(Outcome.RAISED, OwnSnooze(1e-9), 2, Policy(DELAYS)) == HandBack(0.001)
+
+
+@pytest.mark.parametrize("delay", [0, -1, math.nan, math.inf, 10**12])
+def test_a_snooze_needs_a_delay(delay: float) -> None:
+    with pytest.raises(ValueError, match=r"Snooze: delay must be 0\.001 to"):
+        Snooze(delay)
+    with pytest.raises(TypeError, match="Snooze: delay must be a number of seconds"):
+        Snooze("soon")  # type: ignore[arg-type] # that is the test
 
 
 @given(

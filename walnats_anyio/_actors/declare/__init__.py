@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from walnats_anyio._actors.declare._actor import Actor
-from walnats_anyio._actors.declare._choices import ExecuteIn, Priority, Reject, Retry
+from walnats_anyio._actors.declare._choices import ExecuteIn, Priority, Reject, Retry, Snooze
 from walnats_anyio._actors.declare._contexts import (
     BaseContext,
     Context,
@@ -24,5 +24,6 @@ __all__ = [
     "Priority",
     "Reject",
     "Retry",
+    "Snooze",
     "current_context",
 ]

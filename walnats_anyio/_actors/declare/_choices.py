@@ -6,6 +6,9 @@ import enum
 
 from walnats_anyio._events._arguments import check_seconds
 
+MIN_SNOOZE = 0.001
+"""The shortest delay of a `Snooze` in seconds: with none, an event would go round and round."""
+
 
 class ExecuteIn(enum.Enum):
     """Where a handler runs."""
@@ -65,6 +68,30 @@ class Retry(Exception):
 
     def __str__(self) -> str:
         return "again later" if self.delay is None else f"again in {self.delay} s"
+
+
+class Snooze(Exception):
+    """Raised by a handler: not now. The event comes again later, and it was no attempt.
+
+    For what is not the fault of the event: a rate limit is used up, a service that the handler
+    needs is not there. No hook of the end is called, and the log has it at level DEBUG. There is no
+    limit to how often an event is snoozed. Meanwhile it keeps its place in `max_ack_pending`.
+
+    Raises:
+        TypeError: `delay` is not a number.
+        ValueError: `delay` is less than a millisecond, or not finite.
+    """
+
+    delay: float
+    """Seconds until the event comes again. In a burst at least 1."""
+
+    def __init__(self, delay: float) -> None:
+        check_seconds("Snooze: delay", delay, MIN_SNOOZE)
+        super().__init__(delay)
+        self.delay = delay
+
+    def __str__(self) -> str:
+        return f"again in {self.delay} s"
 
 
 class Reject(Exception):

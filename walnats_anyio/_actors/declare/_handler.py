@@ -12,6 +12,9 @@ from typing import Any, cast
 from walnats_anyio._actors.declare._choices import ExecuteIn
 from walnats_anyio._actors.declare._pickling import check_pickles
 
+REFUSES = "__walnats_refuses__"
+"""The attribute in which a decorator says where its handlers cannot run: `ExecuteIn` to why."""
+
 
 @contextlib.contextmanager
 def _example() -> Iterator[None]:
@@ -36,6 +39,7 @@ def check_handler(this: str, handler: object, execute_in: ExecuteIn, schema: obj
         )
     _check_runs(this, handler)
     _check_takes_one(this, handler)
+    _check_decorators(this, handler, execute_in)
     if execute_in is ExecuteIn.MAIN:
         return
     if is_kind(handler, inspect.iscoroutinefunction):
@@ -122,10 +126,28 @@ def _check_takes_one(this: str, handler: Callable[..., Any]) -> None:
         ) from None
 
 
+def _check_decorators(this: str, handler: object, execute_in: ExecuteIn) -> None:
+    why = refusals_of(handler).get(execute_in)
+    if why is not None:
+        raise TypeError(f"{this} handler {handler!r} cannot run in {execute_in}: {why}")
+
+
+def refusals_of(handler: object) -> dict[ExecuteIn, str]:
+    """Where a handler cannot run for its decorators, and why."""
+    found: dict[ExecuteIn, str] = {}
+    for part in _callables_of(handler):
+        found |= getattr(part, REFUSES, {})
+    return found
+
+
 def is_kind(handler: Any, *kinds: Callable[[Any], bool]) -> bool:
     """Whether it is such a kind of function; looks through partials, methods and `__call__`."""
+    return any(kind(part) for part in _callables_of(handler) for kind in kinds)
+
+
+def _callables_of(handler: Any) -> tuple[Any, Any]:
+    """What is called in the end, without partials, and the `__call__` of that."""
     while isinstance(handler, functools.partial):
         handler = handler.func  # pyright: ignore[reportUnknownMemberType] - of any callable
     # A function has a `__call__` of its own, which is none of the kinds asked for.
-    called = getattr(handler, "__call__", None)  # noqa: B004 - not asked whether it is callable
-    return any(kind(handler) or kind(called) for kind in kinds)
+    return handler, getattr(handler, "__call__", None)  # noqa: B004 - not asked whether it has one

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
 
-from walnats_anyio._actors.declare._choices import Reject, Retry
-from walnats_anyio._actors.settle._verdict import wish_of
+from walnats_anyio._actors.declare._choices import Reject, Retry, Snooze
+from walnats_anyio._actors.settle._verdict import SNOOZE_DELAY, wish_of
 from walnats_anyio._link import WalnatsError
 
 MAX_TEXT = 50_000
@@ -23,7 +23,7 @@ MAX_TEXT = 50_000
 MAIN_NAMES = ("__main__", "__mp_main__")
 """Names of the main program: the second one in a worker process, as for `multiprocessing`."""
 
-Kind = Literal["raised", "retry", "reject"]
+Kind = Literal["raised", "retry", "reject", "snooze"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Failure:
     """An exception, in plain data."""
 
     kind: Kind
-    """What it asks for: subclasses of `Retry` and `Reject` count as these."""
+    """What it asks for: subclasses of `Retry`, `Reject` and `Snooze` count as these."""
 
     module: str
     """The module of its class."""
@@ -46,7 +46,7 @@ class Failure:
     """Where it was raised, with causes and contexts, as Python prints it."""
 
     delay: float | None = None
-    """Seconds, of a `Retry`."""
+    """Seconds, of a `Retry` or a `Snooze`."""
 
     reason: str = ""
     """Why, of a `Reject`."""
@@ -84,8 +84,8 @@ class Failure:
 class HandlerError(WalnatsError):
     """What a handler raised in a worker process; or in a thread, where it is no `Exception`.
 
-    Its class has the name of what was raised, but it is never that class. A `Retry` or `Reject` is
-    one here as well. The traceback of the other side is a note of it, so logs show it.
+    Its class has the name of what was raised, but it is never that class. A `Retry`, `Reject` or
+    `Snooze` is one here as well. The traceback of the other side is a note of it, so logs show it.
     """
 
     type_name: str
@@ -126,6 +126,14 @@ class HandlerReject(HandlerError, Reject):
         self.reason = failure.reason
 
 
+class HandlerSnooze(HandlerError, Snooze):
+    """A `Snooze` that was raised in a worker process."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.delay = failure.delay or SNOOZE_DELAY
+
+
 class WorkerProcessError(WalnatsError):
     """A worker process died in the middle of a job, or could not be started."""
 
@@ -134,6 +142,7 @@ _BASES: dict[Kind, type[HandlerError]] = {
     "raised": HandlerError,
     "retry": HandlerRetry,
     "reject": HandlerReject,
+    "snooze": HandlerSnooze,
 }
 
 
@@ -146,12 +155,14 @@ def _class_for(kind: Kind, module: str, qualname: str) -> type[HandlerError]:
 
 
 def _meaning_of(error: BaseException) -> tuple[Kind, float | None, str]:
-    """Whether it counts as `Retry` or `Reject`."""
+    """Whether it counts as `Retry`, `Reject` or `Snooze`."""
     match wish_of(error):
         case Reject(reason=reason):
             return "reject", None, reason
         case Retry(delay=delay):
             return "retry", delay, ""
+        case Snooze(delay=delay):
+            return "snooze", delay, ""
         case None:
             return "raised", None, ""
 

@@ -19,6 +19,7 @@ from walnats_anyio._actors.settle._verdict import (
     Verdict,
     decide,
     to_wire,
+    wish_of,
 )
 
 __all__ = [
@@ -42,4 +43,5 @@ __all__ = [
     "Verdict",
     "decide",
     "to_wire",
+    "wish_of",
 ]

@@ -15,6 +15,7 @@ from walnats_anyio._actors.settle._reports import (
     describe,
     fields_of,
     report_failure,
+    report_snoozed,
     report_unwritten,
 )
 from walnats_anyio._actors.settle._verdict import (
@@ -73,7 +74,7 @@ class Conclusion:
         if isinstance(verdict, DeadLetterVerdict):
             return False
         try:
-            report_failure(self._actor, delivery, result, verdict)
+            self._report(delivery, result, verdict)
         finally:
             self._settle(delivery, verdict)
         return True
@@ -93,14 +94,25 @@ class Conclusion:
             self._settle(delivery, decide(Outcome.STOPPED))
             return
         verdict = self._decide(delivery, result)
+        if isinstance(verdict, HandBack):
+            # It was no attempt, so there is neither a success nor a failure to tell of.
+            self._report(delivery, result, verdict)
+            self._settle(delivery, verdict)
+            return
         try:
-            report_failure(self._actor, delivery, result, verdict)
+            self._report(delivery, result, verdict)
             await self._hooks.end(delivery, result)
             final = await self._carry_out(delivery, result, verdict)
         except BaseException:
             self._settle(delivery, Nak(0.0))
             raise
         self._settle(delivery, final)
+
+    def _report(self, delivery: Delivery, result: JobResult, verdict: Verdict) -> None:
+        if isinstance(verdict, HandBack):
+            report_snoozed(self._actor, delivery, verdict)
+        else:
+            report_failure(self._actor, delivery, result, verdict)
 
     async def _send_held(self, delivery: Delivery, result: JobResult) -> JobResult:
         """Send what the handler emitted with its job; the attempt fails if a stream refuses it.

@@ -174,7 +174,8 @@ class Deliveries:
         """Rounds of the clock so far."""
         self._attempts = attempts
         self.counts = counts
-        self._link = link
+        self.link = link
+        """The connection that they came over."""
         self.post = link.post
         self._parked: list[float] = []
         """When the events come again that were given back with a delay: a heap."""
@@ -226,7 +227,7 @@ class Deliveries:
         The delivery is held until then, and so its `ack_wait` is prolonged.
         """
         try:
-            answer = await self._link.request(delivery.message.reply, timeout=CONFIRM_WITHIN)
+            answer = await self.link.request(delivery.message.reply, timeout=CONFIRM_WITHIN)
             return answer.status.code or None
         except (ServerError, HeaderError) as error:
             return str(error)
@@ -242,7 +243,7 @@ class Deliveries:
         """Prolong the `ack_wait` of what is held."""
         # What came since the last round has most of it left.
         before = self.tick - 1
-        post = self._link.post_transient
+        post = self.link.post_transient
         for delivery in self.held:
             if delivery.tick < before:
                 post(b"PUB %b 4\r\n+WPI\r\n" % delivery.message.reply)

@@ -14,6 +14,7 @@ from walnats_anyio._actors.declare._choices import Reject, Retry
 from walnats_anyio._actors.settle._delivery import Delivery
 from walnats_anyio._actors.settle._verdict import (
     DeadLetterVerdict,
+    HandBack,
     JobResult,
     Nak,
     Outcome,
@@ -56,6 +57,15 @@ def report_failure(
     )  # fmt: skip
 
 
+def report_snoozed(actor: Actor[Any, Any], delivery: Delivery, verdict: HandBack) -> None:
+    """Say that a handler did not want its event now."""
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    fields = fields_of(actor, delivery)
+    fields["next"] = f"again in {verdict.delay:g} s"
+    logger.debug("%s: snoozed; %s", describe(fields), fields["next"], extra=fields)
+
+
 def report_unwritten(actor: Actor[Any, Any], delivery: Delivery, error: Exception) -> None:
     """Say that a dead letter could not be written."""
     fields = fields_of(actor, delivery)
@@ -79,9 +89,9 @@ def report_late(actor: Actor[Any, Any], delivery: Delivery, seconds: float) -> N
 def report_blocked(actor: Actor[Any, Any], count: int) -> None:
     """Say that events which wait for their retry keep all others from coming."""
     logger.warning(
-        "actor %r: %d events wait for their next attempt, and with max_ack_pending=%d the server "
-        "gives it no others meanwhile: raise max_ack_pending and register the actor, retry sooner "
-        "(retry_delay), or give up earlier (max_attempts)",
+        "actor %r: %d events wait for their next attempt or were snoozed, and with "
+        "max_ack_pending=%d the server gives it no others meanwhile: raise max_ack_pending and "
+        "register the actor, retry sooner (retry_delay), or give up earlier (max_attempts)",
         actor.name, count, actor.max_ack_pending,
         extra={"actor": actor.name, "event": actor.event.name, "parked": count},
     )  # fmt: skip

@@ -54,7 +54,7 @@ class ActorSummary:
     """Events given up: to the dead letters, or for good where the actor wants none."""
 
     handed_back: int
-    """Events given back to the server: not started, or cut short as `listen` ended."""
+    """Events given back to the server: not started, snoozed, or cut short at the end."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Summary:
 
     @property
     def handed_back(self) -> int:
-        """Events given back to the server: not started, or cut short as `listen` ended."""
+        """Events given back to the server: not started, snoozed, or cut short at the end."""
         return sum(actor.handed_back for actor in self.actors)
 
     def __str__(self) -> str:

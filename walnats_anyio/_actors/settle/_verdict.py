@@ -9,7 +9,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, cast
 
-from walnats_anyio._actors.declare._choices import Reject, Retry
+from walnats_anyio._actors.declare._choices import MIN_SNOOZE, Reject, Retry, Snooze
 from walnats_anyio._events._arguments import MAX_SECONDS
 from walnats_anyio._letters import Reason
 
@@ -131,7 +131,10 @@ class Policy:
 
 NO_POLICY = Policy()
 
-ASKING: tuple[type[BaseException], ...] = (Reject, Retry, BaseExceptionGroup)
+SNOOZE_DELAY = 1.0
+"""Seconds of a `Snooze` whose delay is none: a subclass need not call our `__init__`."""
+
+ASKING: tuple[type[BaseException], ...] = (Reject, Retry, Snooze, BaseExceptionGroup)
 """What may say what is to become of an event."""
 
 
@@ -150,6 +153,7 @@ def decide(
     | was not started, or was cancelled, as `listen` ends      | hand back, again at once        |
     | waited for a worker too long, and has no pulse           | hand back, again at once        |
     | came when this process could not take it                 | hand back, again after a second |
+    | raised `Snooze(delay)`                                   | hand back, again after `delay`  |
     | raised `Reject`                                          | dead letter: rejected           |
     | could not be decoded                                     | dead letter: undecodable        |
     | was not run, as the last attempt allowed never ended     | dead letter: died               |
@@ -158,7 +162,7 @@ def decide(
     | raised anything else, timed out                          | nak with the delay of `attempt` |
     | is to be a dead letter that could not be written         | nak with 30 s                   |
 
-    A group of exceptions that holds nothing but `Reject`, or nothing but `Retry`, counts as that.
+    A group of exceptions that holds nothing but `Reject`, `Retry` or `Snooze` counts as that.
 
     Args:
         outcome: how it ended.
@@ -185,6 +189,8 @@ def decide(
 
 def _after_failure(error: BaseException | None, attempt: int, policy: Policy) -> Verdict:
     wish = wish_of(error)
+    if isinstance(wish, Snooze):
+        return HandBack(max(wish.delay, policy.least_delay))
     if isinstance(wish, Reject):
         return DeadLetterVerdict(Reason.REJECTED)
     if policy.max_attempts is not None and attempt >= policy.max_attempts:
@@ -194,8 +200,8 @@ def _after_failure(error: BaseException | None, attempt: int, policy: Policy) ->
     return Nak(max(delay_after(attempt, policy.retry_delay), policy.least_delay))
 
 
-def wish_of(error: BaseException | None) -> Retry | Reject | None:
-    """What a handler asks for by what it raised: `Retry`, `Reject` or neither.
+def wish_of(error: BaseException | None) -> Retry | Reject | Snooze | None:
+    """What a handler asks for by what it raised: `Retry`, `Reject`, `Snooze` or none of them.
 
     A group counts as what all of its exceptions are; the longest delay and every reason count.
     """
@@ -208,6 +214,9 @@ def wish_of(error: BaseException | None) -> Retry | Reject | None:
     if all(isinstance(leaf, Retry) for leaf in leaves):
         delays = [delay for leaf in leaves if (delay := _delay_of(leaf)) is not None]
         return Retry(max(delays, default=None))
+    if all(isinstance(leaf, Snooze) for leaf in leaves):
+        delays = [_delay_of(leaf) or SNOOZE_DELAY for leaf in leaves]
+        return Snooze(max(MIN_SNOOZE, *delays))
     return None
 
 
