@@ -189,7 +189,7 @@ class Deliveries:
     @property
     def parked(self) -> int:
         """How many events wait at the server for their next attempt, as far as is known here."""
-        now = self._link.now()
+        now = self.link.now()
         while self._parked and self._parked[0] <= now:
             heappop(self._parked)
         return len(self._parked)
@@ -210,7 +210,7 @@ class Deliveries:
                 self.post(self._attempts.note(delivery, failed=isinstance(verdict, Nak)))
                 self.post(pub(reply, to_wire(verdict)))
                 if verdict.delay:
-                    heappush(self._parked, self._link.now() + verdict.delay)
+                    heappush(self._parked, self.link.now() + verdict.delay)
                 if isinstance(verdict, Nak):
                     self.counts.failed += 1
                 else:
