@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from tests.docs._blocks import ALL_BLOCKS, PAGES, ROOT, Block, blocks_of
@@ -84,8 +85,10 @@ async def run(block: Block, module: ModuleType) -> None:
 async def call_tests(module: ModuleType, nats_url: str) -> None:
     """Call the tests that a page defines, as pytest would with the fixture they ask for."""
     for name, value in list(vars(module).items()):
-        if name.startswith("test_"):
+        if name.startswith("test_") and inspect.iscoroutinefunction(value):
             await value(nats_url)
+        elif name.startswith("test_"):
+            await anyio.to_thread.run_sync(value)  # it may run an event loop of its own
 
 
 @pytest.mark.anyio

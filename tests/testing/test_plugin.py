@@ -24,7 +24,7 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def run(suite: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return suite.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
+    return suite.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:asyncio", *arguments)
 
 
 def test_a_server_in_tests_with_and_without_event_loops(suite: pytest.Pytester) -> None:

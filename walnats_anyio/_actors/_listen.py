@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from time import monotonic
 from typing import Any
 
 import anyio
@@ -76,7 +75,7 @@ class Listening:
         self._look_now = anyio.Event()
         self._stopping = False
         self._failure: Exception | None = None
-        self._began = monotonic()
+        self._began = link.now()
         self._workers: TaskGroup
         self._clock = anyio.CancelScope(shield=True)
         actors = list(actors)
@@ -154,7 +153,7 @@ class Listening:
         actors = tuple(run.summary() for run in self.runs)
         if self.lifespan.cut_short:
             self.ended = Ended.SHUTDOWN_TIMEOUT
-        return Summary(monotonic() - self._began, actors, self.ended)
+        return Summary(self.link.now() - self._began, actors, self.ended)
 
     def statistics(self) -> ListenStatistics:
         """What is being done, and was done so far. Never blocks."""
@@ -162,7 +161,7 @@ class Listening:
         return ListenStatistics(
             connection=self.link.statistics(),
             listening=True,
-            seconds=monotonic() - self._began,
+            seconds=self.link.now() - self._began,
             slots=self.budget.total,
             running=limiter.borrowed_tokens,
             actors=tuple(run.statistics() for run in self.runs),
@@ -173,7 +172,7 @@ class Listening:
         return ListenStatistics(
             connection=self.link.statistics(),
             listening=False,
-            seconds=monotonic() - self._began,
+            seconds=self.link.now() - self._began,
             slots=0,
             running=0,
             actors=tuple(run.total() for run in self.runs),

@@ -31,6 +31,7 @@ from walnats_anyio._link._jetstream import (
     update_stream,
 )
 from walnats_anyio._link._link import Link, Subscription, open_link
+from walnats_anyio._link._mock_clock import hold_clock, jump_clock, mock_clock
 from walnats_anyio._link._names import check_header, check_in_namespace, check_name
 from walnats_anyio._link._options import Server, check_connect
 from walnats_anyio._link._parking import Backend, ParkingSpot, cancelled_from_outside
@@ -89,9 +90,12 @@ __all__ = [
     "ensure_helper_stream",
     "ensure_stream",
     "failures_of",
+    "hold_clock",
     "is_ack_subject",
     "is_answer",
     "is_no_responders",
+    "jump_clock",
+    "mock_clock",
     "not_enabled",
     "one_or_group",
     "open_link",

@@ -6,6 +6,7 @@ import asyncio
 import math
 import socket
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
@@ -105,6 +106,18 @@ class AsyncioBackend:
     @property
     def call_from_thread(self) -> Callable[[Callable[[], None]], object]:
         return asyncio.get_running_loop().call_soon_threadsafe
+
+    @property
+    def move_clock(self) -> Callable[[float], object] | None:
+        # Not by its class: a program without a mock clock does not import that.
+        move: Callable[[float], object] | None = getattr(asyncio.get_running_loop(), "jump", None)
+        return move
+
+    def hold_clock(self) -> AbstractContextManager[None]:
+        hold: Callable[[], AbstractContextManager[None]] = getattr(
+            asyncio.get_running_loop(), "hold_clock", nullcontext
+        )
+        return hold()
 
     def cancelled_from_outside(self) -> bool:
         # A coroutine can also raise `CancelledError` by itself, such as by awaiting a future that

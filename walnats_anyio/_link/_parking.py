@@ -10,12 +10,19 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from anyio.lowlevel import current_token
 
 Task = Callable[..., Coroutine[Any, Any, None]]
 T = TypeVar("T")
+
+MAX_HOLD = 5.0
+"""Real seconds without any news from outside after which a clock that is held jumps all the same.
+
+A thread that hangs for ever is to run into its timeout.
+"""
 
 
 class ParkingSpot(Protocol):
@@ -120,6 +127,15 @@ class Backend(Protocol):
 
         It may be called in any thread, and never blocks.
         """
+        ...
+
+    @property
+    def move_clock(self) -> Callable[[float], object] | None:
+        """Moves the mock clock of the event loop on; None where it has none."""
+        ...
+
+    def hold_clock(self) -> AbstractContextManager[None]:
+        """Have a mock clock stand still, as something outside takes real time."""
         ...
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import trio.lowlevel
 
-from walnats_anyio._link._parking import Task
+from walnats_anyio._link._parking import MAX_HOLD, Task
+
+if TYPE_CHECKING:
+    from trio.testing import MockClock
 
 T = TypeVar("T")
 
@@ -99,6 +106,15 @@ class TrioBackend:
     def call_from_thread(self) -> Callable[[Callable[[], None]], object]:
         return trio.lowlevel.current_trio_token().run_sync_soon
 
+    @property
+    def move_clock(self) -> Callable[[float], object] | None:
+        clock = _mock_clock()
+        return None if clock is None else clock.jump
+
+    def hold_clock(self) -> AbstractContextManager[None]:
+        clock = _mock_clock()
+        return nullcontext() if clock is None else _held(clock)
+
     def cancelled_from_outside(self) -> bool:
         return True  # trio's cancellation always comes from a scope
 
@@ -111,3 +127,47 @@ def _interruptible(run: Callable[..., Any], *args: Any) -> Any:
 @trio.lowlevel.enable_ki_protection
 async def _protected(task: Task, *args: Any, **keywords: Any) -> None:
     await task(*args, **keywords)
+
+
+@dataclass
+class _Hold:
+    """What is known of a clock that somebody holds."""
+
+    threshold: float
+    """The `autojump_threshold` that it has when nobody does."""
+
+    holders: int = 0
+
+
+_holds: WeakKeyDictionary[MockClock, _Hold] = WeakKeyDictionary()
+
+
+def new_mock_clock(autojump_threshold: float) -> MockClock:
+    """Make a clock that jumps."""
+    from trio.testing import MockClock
+
+    return MockClock(autojump_threshold=autojump_threshold)
+
+
+def _mock_clock() -> MockClock | None:
+    """The mock clock of this run, if it has one."""
+    # Whoever has made one has imported it.
+    testing = sys.modules.get("trio.testing")
+    clock = trio.lowlevel.current_clock()
+    if testing is None or not isinstance(clock, testing.MockClock):
+        return None
+    return cast("MockClock", clock)
+
+
+@contextmanager
+def _held(clock: MockClock) -> Iterator[None]:
+    hold = _holds.setdefault(clock, _Hold(clock.autojump_threshold))
+    hold.holders += 1
+    clock.autojump_threshold = max(hold.threshold, MAX_HOLD)
+    try:
+        yield
+    finally:
+        hold.holders -= 1
+        if not hold.holders:
+            del _holds[clock]
+            clock.autojump_threshold = hold.threshold

@@ -5,7 +5,13 @@
 | `nats_server` | a `NatsServer`, of this test alone |
 | `nats_url` | where clients connect to it |
 | `nats_cluster` | a `NatsCluster` of three, of this test alone |
-| `nats_server_options`, `nats_cluster_options` | their arguments: override them to change them |
+| `memory_server` | a `MemoryServer`, of this test alone |
+| `walnats_server` | a `MemoryServer`, or a `NatsServer` with `--walnats-server=nats` |
+| `walnats_url` | where clients connect to it |
+| `walnats_clock` | gives backend options: with a mock clock, unless the server is a real one |
+| `instant_time` | the test has a mock clock; with a real server it is skipped |
+| `nats_server_options`, `nats_cluster_options`, `memory_server_options` | their arguments: override
+  them to change them |
 
 They are plain fixtures: they run without an event loop, and so serve tests without one as well as
 those of anyio's plugin, pytest-asyncio and pytest-trio, side by side under pytest-xdist, too. When
@@ -23,12 +29,14 @@ a server killed. A test suite that wants to share one writes
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
 
+from walnats_anyio._link import mock_clock
 from walnats_anyio.testing._cluster import NatsCluster
+from walnats_anyio.testing._memory._server import MemoryServer
 from walnats_anyio.testing._server import NatsServer
 
 _LINES_OF_LOG = 100
@@ -79,6 +87,96 @@ def nats_cluster(nats_cluster_options: dict[str, Any]) -> Iterator[NatsCluster]:
     """
     with NatsCluster(**nats_cluster_options) as cluster:
         yield cluster
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Choose the server of a test run."""
+    parser.getgroup("walnats-anyio").addoption(
+        "--walnats-server",
+        choices=("memory", "nats"),
+        default="memory",
+        help="what the fixture walnats_server is: a MemoryServer (the default) or a NatsServer",
+    )
+
+
+@pytest.fixture(scope="session")
+def memory_server_options() -> dict[str, Any]:
+    """The arguments of the `MemoryServer` of the fixture `memory_server`: none. Override it."""
+    return {}
+
+
+@pytest.fixture
+def memory_server(memory_server_options: dict[str, Any]) -> Iterator[MemoryServer]:
+    """An empty `MemoryServer` of this test alone: no process, no sockets, no waiting.
+
+    Its arguments come from the fixture `memory_server_options`. Whatever is connected to it must
+    be in the event loop of the test.
+    """
+    with MemoryServer(**memory_server_options) as server:
+        yield server
+
+
+@pytest.fixture
+def walnats_server(request: pytest.FixtureRequest) -> MemoryServer | NatsServer:
+    """A `MemoryServer` of this test alone, or with `--walnats-server=nats` a real `NatsServer`.
+
+    The same test runs on both. The server is that of the fixture `memory_server` or `nats_server`.
+    """
+    server: MemoryServer | NatsServer = request.getfixturevalue(
+        "nats_server" if _is_real(request.config) else "memory_server"
+    )
+    return server
+
+
+@pytest.fixture
+def walnats_url(walnats_server: MemoryServer | NatsServer) -> str:
+    """Where clients connect to the server of the fixture `walnats_server`."""
+    return walnats_server.url
+
+
+@pytest.fixture(scope="session")
+def walnats_clock(pytestconfig: pytest.Config) -> Callable[[str], dict[str, Any]]:
+    """Gives the backend options of anyio for a backend: a mock clock, where nothing takes time.
+
+    With `--walnats-server=nats` there is none, as a real server lives in real time. For anyio's
+    plugin:
+
+        @pytest.fixture(params=["asyncio", "trio"])
+        def anyio_backend(request, walnats_clock):
+            return request.param, walnats_clock(request.param)
+    """
+    return _no_options if _is_real(pytestconfig) else mock_clock
+
+
+@pytest.fixture
+def instant_time(request: pytest.FixtureRequest) -> object:
+    """The test has a mock clock. With `--walnats-server=nats` there is none, and it is skipped.
+
+    Have it as an argument of the test. With pytest-trio it is the clock. With anyio's plugin the
+    fixture `anyio_backend` makes it (see `walnats_clock`), with pytest-asyncio the hook
+    `pytest_asyncio_loop_factories`.
+    """
+    if _is_real(request.config):
+        pytest.skip("it would take its time: --walnats-server=nats has no mock clock")
+    if request.node.get_closest_marker("trio") is not None:
+        return mock_clock("trio")["clock"]  # pytest-trio takes it from the arguments of the test
+    if request.node.get_closest_marker("anyio") is not None:
+        backend = request.getfixturevalue("anyio_backend")
+        if isinstance(backend, str) or not {"clock", "loop_factory"} & set(backend[1]):
+            pytest.fail(
+                "instant_time needs a mock clock: let the fixture anyio_backend return "
+                "(backend, walnats_clock(backend))",
+                pytrace=False,
+            )
+    return None
+
+
+def _is_real(config: pytest.Config) -> bool:
+    return bool(config.getoption("--walnats-server") == "nats")
+
+
+def _no_options(_: str) -> dict[str, Any]:
+    return {}
 
 
 @pytest.hookimpl(wrapper=True)

@@ -10,6 +10,7 @@ from typing import Any
 from walnats_anyio._actors.declare._choices import ExecuteIn
 from walnats_anyio._actors.run._processes import Processes
 from walnats_anyio._actors.run._threads import Threads
+from walnats_anyio._link import hold_clock
 
 
 class Executors:
@@ -33,7 +34,8 @@ class Executors:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.processes.close()
+        with hold_clock():
+            await self.processes.close()
 
     async def run(
         self,
@@ -67,10 +69,12 @@ class Executors:
             WorkerProcessError: its process died, or did not start.
             Exception: what it raised in a thread.
         """
-        if place is ExecuteIn.PROCESS:
-            await self.processes.run(handler, message, actor=actor, event=event, started=started)
-        else:
-            await self.threads.run(handler, message, actor=actor, started=started)
+        with hold_clock():  # what runs there takes real time
+            if place is ExecuteIn.PROCESS:
+                run = self.processes.run
+                await run(handler, message, actor=actor, event=event, started=started)
+            else:
+                await self.threads.run(handler, message, actor=actor, started=started)
 
     def hung(self, place: ExecuteIn) -> bool:
         """Whether no job can start there, as every place is held by a handler that was given up.

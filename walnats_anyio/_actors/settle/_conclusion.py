@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -51,11 +52,13 @@ class Conclusion:
         hooks: Hooks,
         *,
         burst: bool,
+        write: Callable[[Link, DeadLetter], Awaitable[None]] = write_letter,
     ) -> None:
         self._actor = actor
         self._link = link
         self._deliveries = deliveries
         self._hooks = hooks
+        self._write = write
         least = FAILED_DELAY if burst else 0.0
         self._policy = Policy(actor.retry_delay, actor.max_attempts, least)
 
@@ -159,7 +162,7 @@ class Conclusion:
         if self._actor.dead_letters:
             try:
                 # First the letter, then the end of the event: a crash in between loses nothing.
-                await write_letter(self._link, letter)
+                await self._write(self._link, letter)
             except WalnatsError as error:
                 report_unwritten(self._actor, delivery, error)
                 if result.outcome is Outcome.UNDECODABLE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -23,14 +24,28 @@ class Hub(Protocol):
         """A client has closed its connection."""
         ...
 
+    def next_due(self) -> tuple[float, float]:
+        """When something is to be done next, and in how many seconds."""
+        ...
+
+    def keep_time(self, due: float) -> None:
+        """Do what is due at a time that has come."""
+        ...
+
 
 class MemoryStream(ByteStream):
-    """Bytes to and from an engine. One task may receive while another one sends."""
+    """Bytes to and from an engine. One task may receive while another one sends.
+
+    Whoever waits to receive also wakes up the engine when something is due: so that needs no task,
+    and a server can be started where there is no event loop yet.
+    """
 
     def __init__(self, hub: Hub, client: Client) -> None:
         self._hub = hub
         self._client = client
         self._closed = False
+        self.waits_for: float = -math.inf
+        """The time of the engine at which it looks again; always, while it does not wait."""
         self._arrived: anyio.Event | None = None
 
     @property
@@ -57,7 +72,12 @@ class MemoryStream(ByteStream):
             if self._client.closed:
                 raise anyio.EndOfStream
             self._arrived = anyio.Event()
-            await self._arrived.wait()
+            self.waits_for, seconds = self._hub.next_due()
+            with anyio.move_on_after(seconds) as scope:
+                await self._arrived.wait()
+            due, self.waits_for = self.waits_for, -math.inf
+            if scope.cancelled_caught:
+                self._hub.keep_time(due)
         data = bytes(output[:max_bytes])
         del output[:max_bytes]
         return data

@@ -83,6 +83,8 @@ class Engine:
         self.faults = Faults()
         self.touched: set[Client] = set()
         """Clients that have output, or are closed, since somebody looked."""
+        self.overhearing: list[Callable[[Publish], None]] = []
+        """Told of each message of a client that arrives."""
         self.clients: dict[int, Client] = {}
         self._serial = 0
         self._exact: dict[str, list[Subscription]] = {}
@@ -242,6 +244,9 @@ class Engine:
 
     def publish(self, publish: Publish, client: Client | None = None) -> bool:
         """Publish a message, of a client or of the server itself; whether somebody takes it."""
+        if client is not None:
+            for overhear in self.overhearing:
+                overhear(publish)
         taken = self.jetstream.take(publish, client)
         return self.send(publish.subject, publish, client) or taken
 

@@ -38,6 +38,11 @@ class MemoryMessage:
         return headers_of(self.header)
 
 
+def shown(publish: Publish, inbox: str) -> MemoryMessage:
+    """A message as it is shown."""
+    return MemoryMessage(publish.subject, publish.reply, publish.header, publish.payload, inbox)
+
+
 Match: TypeAlias = str | Callable[[MemoryMessage], bool]
 
 
@@ -59,10 +64,7 @@ class Fault:
             return False
         if isinstance(self.match, str):
             return matches(self.match, publish.subject) or matches(self.match, inbox)
-        shown = MemoryMessage(
-            publish.subject, publish.reply, publish.header, publish.payload, inbox
-        )
-        return bool(self.match(shown))
+        return bool(self.match(shown(publish, inbox)))
 
 
 class Faults:

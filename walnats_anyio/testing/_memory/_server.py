@@ -5,21 +5,23 @@ from __future__ import annotations
 import math
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
 from typing import Any
 
 import anyio
-from anyio.abc import ByteStream, TaskGroup
+from anyio.abc import ByteStream
 from anyio.lowlevel import checkpoint, current_token
 
 from walnats_anyio._link._in_process import SCHEME, add_server, remove_server
 from walnats_anyio.testing._errors import NatsServerError
+from walnats_anyio.testing._memory._commands import Publish
 from walnats_anyio.testing._memory._connection import MemoryStream
 from walnats_anyio.testing._memory._engine import Client, Engine, Settings
-from walnats_anyio.testing._memory._faults import Direction, Fault, Match
+from walnats_anyio.testing._memory._faults import Direction, Fault, Match, MemoryMessage, shown
 from walnats_anyio.testing._memory._subjects import is_valid
 from walnats_anyio.testing._memory._timers import SECOND
 
@@ -30,6 +32,17 @@ VERSION = "2.15.1"
 """The nats-server whose behaviour this is."""
 
 
+_entered: dict[str, MemoryServer] = {}
+"""The servers whose context is entered, by name."""
+
+
+def server_at(url: object) -> MemoryServer | None:
+    """The server that a URL leads to; None where it leads to none of this process."""
+    if not isinstance(url, str) or not url.startswith(f"{SCHEME}://"):
+        return None
+    return _entered.get(url.removeprefix(f"{SCHEME}://"))
+
+
 class MemoryServer:
     """An in-memory stand-in for a nats-server with JetStream, for tests without waiting.
 
@@ -37,15 +50,19 @@ class MemoryServer:
     does: streams, pull consumers, acknowledgements and redeliveries, limits, deduplication, direct
     get, pauses, advisories. What it does not know it refuses, with an error that says so.
 
-    All time is that of the event loop. Under a mock clock that jumps (`trio.testing.MockClock`), an
-    hour of retries takes milliseconds. Times that are shown, such as that of a message, are `begin`
-    and what the loop's clock has gone on since the context was entered. What happens by chance
+    All time is that of the event loop. Under a mock clock that jumps (see `mock_clock`), an hour of
+    retries takes a moment. Times that are shown, such as that of a message, are `begin` and what
+    the loop's clock has gone on since the context was entered. What happens by chance
     (which member of a queue group gets a message) comes from `seed`.
 
     Any number of connections of one event loop may use it:
 
         async with MemoryServer() as server, events.connect(server.url) as conn:
             ...
+
+    It is a plain context manager as well, for fixtures that are set up outside of an event loop.
+    Then it belongs to the event loop of the first connection, and its time begins with that; when
+    all connections are closed, another event loop may connect.
 
     What it cannot do: other processes, other event loops (no `connect_sync`), a `nats.NATS`, TLS,
     authentication, clusters, mirrors, sources, schedules, priority groups, flow control. Consumers
@@ -79,14 +96,14 @@ class MemoryServer:
         self._streams: dict[Client, MemoryStream] = {}
         self._held: list[Callable[[], None]] = []
         self._paused = self._stopped = False
-        self._tasks: TaskGroup | None = None
+        self._entered = False
+        self._bound = False
+        """Whether it belongs to the event loop that it was entered in."""
         self._token: object = None
         self._started_at = 0.0
-        self._alarm: anyio.Event
-        self._alarm_at: float = -math.inf
 
     def __repr__(self) -> str:
-        state = "not entered" if self._tasks is None else "stopped" if self._stopped else "running"
+        state = "not entered" if not self._entered else "stopped" if self._stopped else "running"
         return f"<MemoryServer {state}, {len(self._streams)} connections>"
 
     @property
@@ -97,7 +114,7 @@ class MemoryServer:
     @property
     def running(self) -> bool:
         """Whether clients can connect at this moment; also while it is paused."""
-        return self._tasks is not None and not self._stopped
+        return self._entered and not self._stopped
 
     # what can be done to it
 
@@ -195,18 +212,55 @@ class MemoryServer:
         _check_fault(match, count, direction)
         self._engine.faults.add(Fault(match, direction, count, delay))
 
+    @contextmanager
+    def overhear(self, told: Callable[[MemoryMessage], None]) -> Iterator[None]:
+        """Have a function told of each message that arrives from a client, while `with` lasts.
+
+        Unlike a subscription it misses nothing when connections are cut or messages to clients
+        lost, and needs no connection. What `drop` loses on the way to the server does not arrive.
+
+        Args:
+            told: called with each message, in the order of their arrival; it must not wait.
+        """
+
+        def overheard(publish: Publish) -> None:
+            told(shown(publish, publish.subject))
+
+        self._engine.overhearing.append(overheard)
+        try:
+            yield
+        finally:
+            self._engine.overhearing.remove(overheard)
+
     # the context
 
-    async def __aenter__(self) -> MemoryServer:
-        if self._tasks is not None:
+    def __enter__(self) -> MemoryServer:
+        if self._entered:
             raise NatsServerError("the context of this MemoryServer is entered already")
-        self._token = current_token()
-        self._started_at = anyio.current_time()
-        self._alarm = anyio.Event()
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
-        self._tasks.start_soon(self._keep_time, name="walnats/memory-server")
+        self._entered, self._stopped = True, False
+        _entered[self._name] = self
         add_server(self._name, self._connect)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        remove_server(self._name)
+        _entered.pop(self._name, None)
+        self._stopped = True
+        for client in list(self._streams):
+            self._drop_client(client)
+        self._engine.touched = set()
+        self._entered = self._bound = False
+
+    async def __aenter__(self) -> MemoryServer:
+        self.__enter__()
+        self._live_in_this_loop()
+        self._bound = True
+        await checkpoint()
         return self
 
     async def __aexit__(
@@ -215,23 +269,21 @@ class MemoryServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._tasks is not None
-        remove_server(self._name)
-        self._stopped = True
-        for client in list(self._streams):
-            self._drop_client(client)
-        self._flush()
-        tasks, self._tasks = self._tasks, None
-        tasks.cancel_scope.cancel()
-        # Without the error of the body, which the task group would wrap in a group.
-        await tasks.__aexit__(None, None, None)
+        self.__exit__(kind, error, traceback)
+
+    def _live_in_this_loop(self) -> None:
+        # Its time goes on from where another event loop left it.
+        self._begin = self._engine.timers.now
+        self._token, self._started_at = current_token(), anyio.current_time()
 
     # connections
 
     def _connect(self) -> ByteStream:
+        if not self._bound and not self._streams and self._token != current_token():
+            self._live_in_this_loop()
         if current_token() != self._token:
             raise ConnectionRefusedError(
-                "a MemoryServer serves the event loop that it was started in, and no other: "
+                "a MemoryServer serves one event loop at a time, and another one is connected: "
                 "connect_sync has one of its own; use NatsServer there"
             )
         if self._stopped:
@@ -269,16 +321,18 @@ class MemoryServer:
     # time
 
     def _now(self) -> int:
+        if self._token is None:
+            return self._begin  # nobody has come yet
         return self._begin + round((anyio.current_time() - self._started_at) * SECOND)
 
     def _advance(self, at_least: int = 0) -> None:
-        if self._tasks is None:
+        if not self._entered:
             raise NatsServerError("the context of this MemoryServer is not entered, or was left")
         if not self._paused:
             self._engine.advance(max(self._now(), at_least))
 
     def _flush(self) -> None:
-        """Have those read who have something to read, and the clock look again."""
+        """Have those read who have something to read, or who would wait for too long."""
         touched, self._engine.touched = self._engine.touched, set()
         for client in touched:
             stream = self._streams.get(client)
@@ -287,21 +341,21 @@ class MemoryServer:
                 if client.closed:
                     del self._streams[client]
         due = self._engine.timers.next_due()
-        if due is not None and due < self._alarm_at:
-            self._alarm.set()
+        if due is not None:
+            for stream in self._streams.values():
+                if due < stream.waits_for:
+                    stream.wake()
 
-    async def _keep_time(self) -> None:
-        """Have the engine do what is due, when it is due."""
-        while True:
-            due = None if self._paused or self._stopped else self._engine.timers.next_due()
-            self._alarm = anyio.Event()
-            self._alarm_at = math.inf if due is None else due
-            wait = math.inf if due is None else (due - self._now()) / SECOND
-            with anyio.move_on_after(wait) as scope:
-                await self._alarm.wait()
-            if scope.cancelled_caught and due is not None:
-                self._advance(due)
-                self._flush()
+    def next_due(self) -> tuple[float, float]:
+        """When something is to be done next, and in how many seconds; called by a stream."""
+        due = None if self._paused or self._stopped else self._engine.timers.next_due()
+        return (math.inf, math.inf) if due is None else (due, (due - self._now()) / SECOND)
+
+    def keep_time(self, due: float) -> None:
+        """Do what is due; called by a stream that has waited for it."""
+        if self._entered:
+            self._advance(int(due))
+            self._flush()
 
 
 def _check(seed: Any, server_version: Any, max_payload: Any, begin: Any) -> None:

@@ -1,0 +1,20 @@
+"""A test of the mailer, with pytest-asyncio."""
+
+import asyncio
+
+import pytest
+from mailer import ACTORS, Provider, pay
+
+from walnats_anyio.testing import drain
+
+
+@pytest.mark.asyncio
+async def test_an_outage_of_an_hour(
+    walnats_url: str, instant_time: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Provider, "outages", 4)
+    await pay(walnats_url, 7)
+    began = asyncio.get_running_loop().time()
+    summary = await drain(ACTORS, walnats_url)
+    assert (summary.handled, summary.failed) == (2, 4)
+    assert asyncio.get_running_loop().time() - began > 3600

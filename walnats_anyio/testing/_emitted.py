@@ -1,0 +1,177 @@
+"""What was emitted, and whether it is what was expected."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar, cast
+
+from walnats_anyio._events import HEADER_ID, HEADER_TRACE, BaseEvent
+
+T = TypeVar("T")
+
+MAX_SHOWN = 10
+"""How many messages an error shows."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EmittedMessage(Generic[T]):
+    """One message that was emitted."""
+
+    event: BaseEvent[T]
+    """Its event."""
+
+    message: T
+    """The message, decoded: as an actor gets it."""
+
+    headers: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
+    """All its headers, by name."""
+
+    payload: bytes = dataclasses.field(default=b"", repr=False)
+    """The message as it was sent, encoded."""
+
+    @property
+    def uid(self) -> str | None:
+        """The `uid` that it was emitted with; None without one."""
+        return self.headers.get(HEADER_ID)
+
+    @property
+    def trace_id(self) -> str | None:
+        """The `trace_id` that it was emitted with; None without one."""
+        return self.headers.get(HEADER_TRACE) or None
+
+
+class _Anything:
+    def __repr__(self) -> str:
+        return "any message"
+
+
+ANYTHING: Any = _Anything()
+"""What stands for a message where none was named."""
+
+
+def check_emitted(
+    event: BaseEvent[T],
+    found: Sequence[EmittedMessage[T]],
+    expected: T | Callable[[T], object],
+    *,
+    uid: str | None,
+    headers: Mapping[str, str] | None,
+    count: int | None,
+) -> list[EmittedMessage[T]]:
+    """Give the messages that are as expected.
+
+    Raises:
+        AssertionError: there are none, or not `count` of them; it says what there is.
+    """
+    matching = [each for each in found if _matches(each, expected, uid, headers)]
+    if len(matching) == count or (count is None and matching):
+        return matching
+    wanted = _describe(expected, uid, headers)
+    number = "at least one" if count is None else "none" if count == 0 else f"exactly {count}"
+    lines = [f"event {event.name!r}: {len(matching)} emitted of {wanted}, expected {number}"]
+    lines += _listed(matching if count is not None and len(matching) > count else found)
+    if not matching and len(found) and expected is not ANYTHING:
+        lines += _nearest_difference(expected, uid, headers, found)
+    raise AssertionError("\n".join(lines))
+
+
+def _matches(
+    each: EmittedMessage[T],
+    expected: T | Callable[[T], object],
+    uid: str | None,
+    headers: Mapping[str, str] | None,
+) -> bool:
+    if uid is not None and each.uid != uid:
+        return False
+    if any(each.headers.get(name) != value for name, value in (headers or {}).items()):
+        return False
+    if expected is ANYTHING:
+        return True
+    # A message that can be called is compared like any other.
+    if callable(expected) and type(expected) is not type(each.message):
+        return bool(expected(each.message))
+    # Types as well, as in the law of serializers: 1 is not True, and not 1.0.
+    return type(expected) is type(each.message) and bool(expected == each.message)
+
+
+def _describe(expected: object, uid: str | None, headers: Mapping[str, str] | None) -> str:
+    if callable(expected) and not isinstance(expected, type):
+        wanted = f"a message for which {getattr(expected, '__qualname__', expected)} is true"
+    else:
+        wanted = repr(expected)
+    if uid is not None:
+        wanted += f" with uid {uid!r}"
+    if headers:
+        wanted += f" with headers {dict(headers)!r}"
+    return wanted
+
+
+def _listed(messages: Sequence[EmittedMessage[Any]]) -> list[str]:
+    if not messages:
+        return ["nothing of this event was emitted"]
+    lines = ["emitted:"]
+    for each in messages[:MAX_SHOWN]:
+        headers = f"  headers {each.headers!r}" if each.headers else ""
+        lines.append(f"  {each.message!r}{headers}")
+    if len(messages) > MAX_SHOWN:
+        lines.append(f"  and {len(messages) - MAX_SHOWN} more")
+    return lines
+
+
+def _nearest_difference(
+    expected: object,
+    uid: str | None,
+    headers: Mapping[str, str] | None,
+    found: Sequence[EmittedMessage[Any]],
+) -> list[str]:
+    """Say in what the message that is most like the expected one differs from it."""
+    differences: list[list[str]] = []
+    for each in found:
+        different = [] if callable(expected) else _differing(expected, each.message)
+        if different is None:
+            continue
+        if uid is not None and each.uid != uid:
+            different = [*different, f"uid is {each.uid!r}, expected {uid!r}"]
+        for name, value in (headers or {}).items():
+            if each.headers.get(name) != value:
+                is_there = each.headers.get(name)
+                different = [*different, f"header {name} is {is_there!r}, expected {value!r}"]
+        if different:
+            differences.append(different)
+    if not differences:
+        return []
+    return ["the nearest one differs:", *(f"  {line}" for line in min(differences, key=len))]
+
+
+def _differing(expected: object, found: object) -> list[str] | None:
+    """The fields in which two values differ; None where they cannot be compared by fields."""
+    if type(expected) is not type(found):
+        return [f"it is of type {type(found).__name__}, expected {type(expected).__name__}"]
+    if expected == found:
+        return []
+    ours, theirs = _fields(expected), _fields(found)
+    if ours is None or theirs is None:
+        return None
+    missing = "(not there)"
+    return [
+        f"{name}: {theirs.get(name, missing)!r}, expected {ours.get(name, missing)!r}"
+        for name in _united(ours, theirs)
+        if name not in ours or name not in theirs or ours[name] != theirs[name]
+    ]
+
+
+def _united(ours: Iterable[object], theirs: Iterable[object]) -> list[object]:
+    return list(dict.fromkeys([*ours, *theirs]))
+
+
+def _fields(value: object) -> dict[object, Any] | None:
+    if isinstance(value, dict):
+        return cast("dict[object, Any]", value)
+    names: Iterable[str] | None = getattr(value, "__struct_fields__", None)  # msgspec
+    if names is None and dataclasses.is_dataclass(value):
+        names = [field.name for field in dataclasses.fields(value)]
+    if names is None:
+        attributes: dict[object, Any] | None = getattr(value, "__dict__", None)
+        return attributes or None
+    return {name: getattr(value, name, None) for name in names}
