@@ -346,7 +346,7 @@ def test_purges(pair: Pair) -> None:
 @scene
 def test_a_push_consumer(pair: Pair) -> None:
     create(pair, "s")
-    limits = {"deliver_subject": "push.x", "ack_wait": 3 * SECOND // 10, "max_ack_pending": 2}
+    limits = {"deliver_subject": "push.x", "ack_wait": SECOND, "max_ack_pending": 2}
     consume(pair, "s", "c", {"durable_name": "c", **EXPLICIT, **limits})
     pair.publish("s.x", b"1")
     pair.say(b"SUB push.x 5\r\n")
@@ -354,7 +354,7 @@ def test_a_push_consumer(pair: Pair) -> None:
     pair.publish("s.y", b"3")
     pair.acknowledge(0, b"", "inbox.a")
     look(pair, "s", "c")
-    pair.sleep(0.45)
+    pair.sleep(1.3)
     pair.pull("CONSUMER.MSG.NEXT.s.c", {"batch": 1})
     pair.say(b"UNSUB 5\r\n")
     pair.publish("s.x", b"4")

@@ -200,13 +200,13 @@ async def test_a_lost_acknowledgement_is_an_event_that_comes_again(
     server: MemoryServer, event: Event[int]
 ) -> None:
     handled = Handled()
-    actor = Actor("a", event, handled, ack_wait=0.2)
+    actor = Actor("a", event, handled, ack_wait=1)
     async with running(server.url, actor) as on:
         server.drop("$JS.ACK.>", 1)
         await on.emit(1)
         await handled.come(2)
         await on.until_done(actor)
-    assert handled.messages == [1, 1]
+    assert handled.messages[:2] == [1, 1]
 
 
 async def test_a_lost_event_is_one_that_is_not_there(server: MemoryServer) -> None:
