@@ -437,7 +437,8 @@ async def test_emits_let_others_run(url: str, size: int) -> None:
                 await events.emit(data, b"x" * size)
                 if turns == before:
                     longest = max(longest, time.monotonic() - began)
-            assert turns >= 9
+            # One emit of 128, and one in a millisecond.
+            assert turns >= 320 // 128
             tasks.cancel_scope.cancel()
 
 

@@ -299,7 +299,7 @@ async def run(conn: ConnectedEvents, nats_server: NatsServer) -> Run:
 @pytest.mark.parametrize("sync", [False, True])
 async def test_emit(run: Run, sync: bool) -> None:
     async def scenario() -> None:
-        for _ in range(3 if sync else 70):
+        for _ in range(3 if sync else 270):
             number = run.next()
             await run.conn.emit(EVENT, number, sync=sync)
             run.returned.append(number)
