@@ -51,7 +51,7 @@ class NatsServer(ServerContext):
         server_name: what the server calls itself; None (the default) for a name made up.
         binary: the program to run, a path or a name to be found on PATH; None (the default) for the
             `nats-server` in the environment of the running Python, else on PATH. It must be of
-            version 2.12 or later.
+            version 2.9 or later.
         start_timeout: seconds until the server must be ready, at each start; 30 by default.
         stop_timeout: seconds it may take to stop gracefully before it is killed; 10 by default.
 
