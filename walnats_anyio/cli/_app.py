@@ -47,7 +47,7 @@ def _options(
 
 app.command("demo")(grouped(demo))
 app.command("server")(grouped(server))
-app.command("run")(grouped(run))
+app.command("run")(grouped(run, variables=True))
 app.command("tune")(grouped(tune))
 app.command("spec")(grouped(spec))
 app.command("lint")(grouped(lint))

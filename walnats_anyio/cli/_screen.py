@@ -5,12 +5,21 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 
 from rich.console import Console
 from rich.markup import escape
 
-__all__ = ["escape", "fail", "have_standard_streams", "note", "out"]
+__all__ = [
+    "escape",
+    "fail",
+    "have_standard_streams",
+    "note",
+    "out",
+    "print_whole_lines",
+    "tell_failures_to",
+]
 
 
 class StandardError(Console):
@@ -39,13 +48,35 @@ def note(text: str) -> None:
         StandardError().print(text, markup=False, soft_wrap=True)
 
 
+def tell_failures_to(tell: Callable[[str, str | None], None]) -> None:
+    """Have `fail` call this, where a program reads what goes wrong."""
+    global _tell  # noqa: PLW0603 - it is so for the whole process, from then on
+    _tell = tell
+
+
+_tell: Callable[[str, str | None], None] | None = None
+
+
 def fail(text: str, hint: str | None = None) -> None:
     """Say what went wrong, and what to do about it."""
+    if _tell is not None:
+        _tell(text, hint)
+        return
     with suppress(OSError):
         console = StandardError()
         console.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
         if hint is not None:
             console.print(f"[bold]hint:[/] {escape(hint)}", soft_wrap=True)
+
+
+def print_whole_lines() -> None:
+    """Have `print` write each line at once, so that those of several processes are not mixed.
+
+    With PYTHONUNBUFFERED it writes the text and the end of the line one after the other.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, write_through=False)
 
 
 def have_standard_streams() -> None:
