@@ -15,7 +15,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
 from inspect import Parameter
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from typer.models import OptionInfo
 
@@ -63,11 +63,13 @@ def _options(name: str, kind: Any, default: Any) -> Iterator[Parameter]:
 
 
 def _with_variable(option: Parameter) -> Parameter:
-    kind, *notes = get_args(option.annotation) or [option.annotation]
-    [info] = [note for note in notes if isinstance(note, OptionInfo)] or [None]
-    if info is None or info.envvar is not None or info.hidden:
+    if get_origin(option.annotation) is not Annotated:
         return option
-    info = copy.copy(info)  # other commands have it as well, without a variable
+    kind, *notes = get_args(option.annotation)
+    found = [note for note in notes if isinstance(note, OptionInfo)]
+    if not found or found[0].envvar is not None or found[0].hidden:
+        return option
+    info = copy.copy(found[0])  # other commands have it as well, without a variable
     # In `Annotated` typer takes the first name for a default, until it looks.
     given = [info.default, *(info.param_decls or ())]
     names = [name for name in given if isinstance(name, str) and name.startswith("--")]

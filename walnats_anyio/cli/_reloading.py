@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -99,7 +98,7 @@ async def watch(directories: list[Path], changed: Callable[[list[Path]], Awaitab
     """
     from watchfiles import PythonFilter, awatch  # an extra
 
-    stopped = threading.Event()
+    stopped = anyio.Event()  # looked at in that thread, and never waited for
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_set_when_cancelled, stopped)
         changes = awatch(*directories, watch_filter=PythonFilter(), stop_event=stopped)
@@ -107,7 +106,7 @@ async def watch(directories: list[Path], changed: Callable[[list[Path]], Awaitab
             await changed(sorted({Path(path) for _, path in each}))
 
 
-async def _set_when_cancelled(event: threading.Event) -> None:
+async def _set_when_cancelled(event: anyio.Event) -> None:
     # watchfiles waits in a thread that a cancellation does not reach.
     try:
         await anyio.sleep_forever()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial, reduce
+from functools import partial
 from typing import Any
 
 import anyio
@@ -139,14 +139,19 @@ def in_json(backlogs: Iterable[Backlog]) -> dict[str, Any]:
         sums["waiting"] += each.waiting
         sums["running"] += each.running
         sums["total"] += each.waiting + each.running
-        sums["oldest"] = _older(sums["oldest"], each.oldest)
+        sums["oldest"] = _oldest((sums["oldest"], each.oldest))
     counts = ("waiting", "running", "total")
     return {
         **{name: sum(sums[name] for sums in actors.values()) for name in counts},
-        "oldest": reduce(_older, (sums["oldest"] for sums in actors.values()), 0.0),
+        "oldest": _oldest(sums["oldest"] for sums in actors.values()),
         "actors": actors,
     }
 
 
-def _older(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else round(max(one, other), 3)
+def _oldest(ages: Iterable[float | None]) -> float | None:
+    known = [0.0]
+    for age in ages:
+        if age is None:
+            return None
+        known.append(age)
+    return round(max(known), 3)

@@ -6,14 +6,14 @@ more connections than there are places the one that has kept its request back fo
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import cast
 
 import anyio
 import h11
-from anyio.abc import SocketStream
+from anyio.abc import SocketListener, SocketStream, TaskGroup
 from anyio.streams.stapled import MultiListener
 
 from walnats_anyio.cli._endings import Problem
@@ -66,24 +66,24 @@ async def listen_at(host: str, port: int) -> MultiListener[SocketStream]:
 
 
 async def serve(listeners: MultiListener[SocketStream], answer: Answering) -> None:
-    """Answer requests until cancelled."""
+    """Answer requests until cancelled, or until the listeners are closed."""
     places = _Places()
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(listeners.aclose)
-        async with anyio.create_task_group() as tasks:
-            for listener in listeners.listeners:
-                tasks.start_soon(_accept, listener.accept, tasks, places, answer)
+    async with anyio.create_task_group() as tasks:
+        for listener in listeners.listeners:
+            tasks.start_soon(_accept, cast("SocketListener", listener), tasks, places, answer)
 
 
 async def _accept(
-    accept: Callable[[], Awaitable[SocketStream]],
-    tasks: anyio.abc.TaskGroup,
+    listener: SocketListener,
+    tasks: TaskGroup,
     places: _Places,
     answer: Answering,
 ) -> None:
     while True:
         try:
-            stream = await accept()
+            stream = await listener.accept()
+        except anyio.ClosedResourceError:  # the port is given back
+            return
         except OSError as error:
             # The other side is gone already, or there are no descriptors left.
             logger.warning("health port: no connection could be accepted: %s", error)
@@ -168,7 +168,7 @@ class _Exchange:
             self._http.receive_data(data)
 
     async def _send(self, answer: Answer, *, with_body: bool) -> None:
-        headers: Sequence[tuple[str, str]] = [
+        headers = [
             ("content-type", answer.content_type),
             ("content-length", str(len(answer.body))),
             ("cache-control", "no-store"),
