@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 
 import typer
@@ -36,7 +37,7 @@ def parse_size(text: str | int) -> int:
         return text
     found = SIZE.fullmatch(text.strip())
     unit = UNITS.get(found["unit"].lower()) if found else None
-    size = 0 if found is None or unit is None else int(float(found["number"]) * unit)
+    size = 0 if found is None or unit is None else int(Fraction(found["number"]) * unit)
     if size < 1:
         raise typer.BadParameter(
             f"{text!r} is no amount of memory: give a number with a unit, such as 512MiB, 1.5GiB "
