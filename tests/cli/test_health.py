@@ -11,8 +11,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+import pytest
+
 from tests.cli._command import Command, report_in, started, until
-from tests.cli.conftest import Shop
+from tests.cli.conftest import MORE, Shop, once
 from walnats_anyio.testing import NatsServer
 
 Emit = Callable[[range], None]
@@ -70,6 +72,7 @@ class Pages:
         return None
 
 
+@once("asyncio")
 def test_the_pages_while_a_worker_is_recycled(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:
@@ -108,6 +111,7 @@ def test_the_pages_while_a_worker_is_recycled(
     assert f"worker 1 ({worker['pid']}) has done" in " ".join(each["message"] for each in said)
 
 
+@pytest.mark.skipif(not os.environ.get(MORE), reason=f"{MORE}=1 runs it: it takes seconds")
 def test_a_worker_without_nats_is_not_ready_and_one_that_hangs_is_replaced(
     shop: Shop, nats_server: NatsServer
 ) -> None:

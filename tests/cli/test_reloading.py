@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.cli._command import report_in, started, until
-from tests.cli.conftest import Shop
+from tests.cli.conftest import Shop, once
 from tests.cli.test_app import invoke
 
 Emit = Callable[[range], None]
@@ -28,6 +28,7 @@ ACTORS = shop.walnats.Actors(
 """
 
 
+@once("trio")
 def test_a_mistake_and_then_a_change(shop: Shop, emit: Emit, nats_url: str, backend: str) -> None:
     """The command is started elsewhere: the program's directory is the one that is watched."""
     (shop.directory / "elsewhere").mkdir()

@@ -134,7 +134,7 @@ class Plan:
         typer.Option(
             min=0,
             metavar="N",
-            help="With several workers: replacements of one that may end in a row before any "
+            help="With a supervisor: replacements of one that may end in a row before any "
             "worker is ready; then the supervisor gives up.",
         ),
     ] = 10
@@ -144,7 +144,7 @@ class Plan:
             min=0,
             metavar="SECONDS",
             callback=_check_hang_timeout,
-            help="With several workers: one without a heartbeat from its event loop for so long is "
+            help="With a supervisor: a worker without a heartbeat from its event loop for so long is "
             "killed and replaced; 0 switches that off.",
         ),
     ] = 60.0
