@@ -42,8 +42,13 @@ def run_one(
     (shop.directory / "counting.py").write_text(COUNTING)
     words = ("run", "counting:ACTORS", "--backend", backend, "--health-port=0", *options)
     report = str(shop.directory / "report.json")
-    variables = {"NATS_SERVER": nats_url, "WALNATS_LOG_FORMAT": "json", "WALNATS_JSON": report}
-    return started(shop.directory, *words, **variables)
+    return started(
+        shop.directory,
+        *words,
+        NATS_SERVER=nats_url,
+        WALNATS_LOG_FORMAT="json",
+        WALNATS_JSON=report,
+    )
 
 
 class Pages:

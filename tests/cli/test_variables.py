@@ -11,7 +11,7 @@ import typer.main
 from tests.cli.test_app import invoke
 from walnats_anyio.cli._app import app
 
-RUN = typer.main.get_group(app).commands["run"]
+RUN: Any = typer.main.get_group(app).commands["run"]
 
 # typer has a click of its own, or uses the one that is installed.
 OPTIONS: list[Any] = [
@@ -35,7 +35,7 @@ VALUES: dict[str, tuple[str, Any]] = {
 
 def name_of(option: Any) -> str:
     """The variable that the option's longest name asks for."""
-    longest = max(option.opts, key=len)
+    longest: str = max(option.opts, key=len)
     return "WALNATS_" + longest.removeprefix("--").replace("-", "_").upper()
 
 

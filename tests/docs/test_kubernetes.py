@@ -16,7 +16,7 @@ import pytest
 import typer.main
 import yaml
 
-from tests.docs._blocks import EXAMPLES
+from tests.docs._blocks import ALL_BLOCKS, EXAMPLES
 from walnats_anyio.cli._app import app
 from walnats_anyio.cli._health._backlog import Backlog, in_json
 from walnats_anyio.cli._health._metrics import of_consumers
@@ -68,6 +68,11 @@ def test_every_file_is_looked_at() -> None:
         ("keda-metrics-api.yaml", "ScaledObject"),
         ("keda-nats-jetstream.yaml", "ScaledObject"),
     }
+
+
+def test_the_pages_show_these_files_and_no_others() -> None:
+    shown = {block.text for block in ALL_BLOCKS if block.language == "yaml"}
+    assert shown == {file.read_text() for file in DIRECTORY.glob("*.yaml")}
 
 
 @pytest.mark.parametrize("version", KUBERNETES)
@@ -135,10 +140,8 @@ def test_the_deployment_fits_the_command(monkeypatch: pytest.MonkeyPatch) -> Non
     # With all workers, and one more while it is recycled, and the supervisor.
     assert options["max_memory"] * (options["workers"] + 1) + 100 * 2**20 < 2**30
     assert container["resources"]["limits"]["memory"] == "1Gi"
-    pages = {
-        probe: container[f"{probe}Probe"]["httpGet"]
-        for probe in ("startup", "readiness", "liveness")
-    }
+    probes = ("startupProbe", "readinessProbe", "livenessProbe")
+    pages = [container[probe]["httpGet"] for probe in probes]
     assert {each["port"] for each in pages} == {port["name"]}
     assert [each["path"] for each in pages] == ["/readyz", "/readyz", "/livez"]
 

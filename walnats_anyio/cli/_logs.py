@@ -144,12 +144,8 @@ class Logs:
 
 def _to_standard_streams(root: logging.Logger) -> list[logging.Handler]:
     """The handlers that write to standard output or standard error, the module's own included."""
-    streams = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
-    return [
-        each
-        for each in root.handlers
-        if isinstance(each, logging.StreamHandler) and each.stream in streams
-    ]
+    streams = [each for each in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__) if each]
+    return [each for each in root.handlers if getattr(each, "stream", None) in streams]
 
 
 def _log_failure(text: str, hint: str | None) -> None:

@@ -144,8 +144,8 @@ class Plan:
             min=0,
             metavar="SECONDS",
             callback=_check_hang_timeout,
-            help="With a supervisor: a worker without a heartbeat from its event loop for so long is "
-            "killed and replaced; 0 switches that off.",
+            help="With a supervisor: a worker without a heartbeat from its event loop for so long "
+            "is killed and replaced; 0 switches that off.",
         ),
     ] = 60.0
     recycling: Recycling = field(default=Recycling())

@@ -204,21 +204,22 @@ class ProgramMetrics:
         """The metrics in the text format. Reads some files."""
         if self._directory is None:
             return ""
-        from prometheus_client import CollectorRegistry, generate_latest
-        from prometheus_client.multiprocess import MultiProcessCollector
+        from prometheus_client import CollectorRegistry, generate_latest, multiprocess
 
         registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=str(self._directory))  # type: ignore[no-untyped-call]  # it has none
+        untyped: Any = multiprocess
+        untyped.MultiProcessCollector(registry, path=str(self._directory))
         return generate_latest(registry).decode()
 
     def ended(self, worker: WorkerProcess) -> None:
         """Forget what was so only while a process lived."""
         if self._directory is None:
             return
-        from prometheus_client.multiprocess import mark_process_dead
+        from prometheus_client import multiprocess
 
+        untyped: Any = multiprocess
         with suppress(OSError):
-            mark_process_dead(worker.pid, path=str(self._directory))  # type: ignore[no-untyped-call]  # it has none
+            untyped.mark_process_dead(worker.pid, path=str(self._directory))
 
 
 @contextmanager
