@@ -17,7 +17,8 @@ grow, and a large one is not far above what is best.
 `base` is measured, never assumed: now and then half as many jobs run for a moment (a *probe*, after
 ProbeRTT of BBR: Cardwell and others, "BBR: Congestion-Based Congestion Control", ACM Queue 14(5),
 2016), and when jobs suddenly take much longer, at once. If they still do with half as many, it is
-not the line that is to blame but what the jobs wait for, and the limit stays.
+not the line that is to blame but what the jobs wait for, and the limit stays. If half as many take
+half the time, most of them only stand in line, and the limit is halved.
 
 At the beginning, and when `base` has changed a lot, the limit doubles until jobs take longer (slow
 start). A measurement counts only while the limit is what holds jobs back, and it takes so many jobs
@@ -45,7 +46,10 @@ DOUBT = 0.7
 """With `base / time` below this, `base` itself is doubted, and measured anew."""
 
 TRUST = 3
-"""Measurements after a probe in which its result is not doubted."""
+"""Measurements after a probe in which there is no other."""
+
+LINE = 0.65
+"""With half as many jobs taking at most this part of the time, the others only stand in line."""
 
 SLOWER = 0.9
 """With `base / time` below this, jobs compete: slow start is over."""
@@ -169,6 +173,8 @@ class AutoLimit:
         self._knee = math.inf
         """The goal at which jobs began to compete."""
         self._probing = True
+        self._before = 0.0
+        """What jobs took before the probe."""
         self._probed_at = now
         self._competed_at = -math.inf
         self._since_probe = 0
@@ -235,22 +241,29 @@ class AutoLimit:
         ratio = self._ratio(tolerance)
         self._since_probe += 1
         if self._should_probe(ratio, now):
-            self._probing, self.limit = True, self._half
+            self._probing, self.limit, self._before = True, self._half, self._time
         else:
             self._steer(ratio, competing=self._ratio(2 * tolerance) < SLOWER, now=now)
 
     def _should_probe(self, ratio: float, now: float) -> bool:
-        due = now - self._probed_at > PROBE_EVERY
-        doubtful = ratio < DOUBT and self._since_probe > TRUST
-        return (due or doubtful) and self._half < self.limit
+        if self._since_probe <= TRUST or self._half == self.limit:
+            return False
+        return ratio < DOUBT or now - self._probed_at > PROBE_EVERY
 
     def _end_probe(self, error: float, now: float) -> None:
-        last, self._base, self._base_error = self._base, self._time, error
-        low, high = OTHER
-        if not low * last <= self._base <= high * last:
-            self._growing, self._knee = True, math.inf
         self._probing, self._probed_at, self._since_probe = False, now, 0
         self._probes += 1
+        if self._time <= LINE * self._before:
+            self._growing, self._competed_at = False, now
+            self._goal = float(self._half)
+            self._changes += 1
+            if self._time < self._base:
+                self._base, self._base_error = self._time, error
+        else:
+            last, self._base, self._base_error = self._base, self._time, error
+            low, high = OTHER
+            if not low * last <= self._base <= high * last:
+                self._growing, self._knee = True, math.inf
         self.limit = round(self._goal)
 
     def _ratio(self, tolerance: float) -> float:
