@@ -22,7 +22,8 @@ JOB = 0.02
 class Busy:
     """How many jobs run, and at most at once since it was asked last."""
 
-    def __init__(self, places: int | None = None) -> None:
+    def __init__(self, places: int | None = None, seconds: float = JOB) -> None:
+        self._seconds = seconds
         self._places = None if places is None else anyio.Semaphore(places)
         self.now = self.most = 0
 
@@ -31,10 +32,10 @@ class Busy:
         self.most = max(self.most, self.now)
         try:
             if self._places is None:
-                await anyio.sleep(JOB)
+                await anyio.sleep(self._seconds)
             else:
                 async with self._places:
-                    await anyio.sleep(JOB)
+                    await anyio.sleep(self._seconds)
         finally:
             self.now -= 1
 
@@ -66,7 +67,7 @@ async def test_jobs_that_do_not_compete(
 
 
 async def test_jobs_that_compete(url: str, event: Event[int]) -> None:
-    actor = Actor("a", event, Busy(places=2), max_jobs=Auto(start=16, most=16))
+    actor = Actor("a", event, Busy(places=2, seconds=JOB / 4), max_jobs=Auto(start=16, most=16))
     async with running(url, actor) as on:
         await on.emit(*range(4000))
         await until(lambda: found(on).probes >= 1 and found(on).goal <= 8)

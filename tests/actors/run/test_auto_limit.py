@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,7 +42,9 @@ BEST = {sleep: MOST, lock: 1, pool: 10, service: 30}
 
 @pytest.mark.parametrize("world", BEST)
 @pytest.mark.parametrize(("noise", "share"), [(steady, 0.9), (uniform, 0.9), (exponential, 0.8)])
-def test_near_the_best_fixed_number(world: type[World], noise: Noise, share: float) -> None:
+def test_near_the_best_fixed_number(
+    world: Callable[[Noise], World], noise: Noise, share: float
+) -> None:
     best = Simulation(world(noise), BEST[world]).run(END).throughput(WARM, END)
     found = auto()
     assert Simulation(world(noise), found).run(END).throughput(WARM, END) >= share * best

@@ -255,17 +255,20 @@ class Worker:
                     return begun
                 now = monotonic()
             elif begun is not None:
-                result = await begun
-                took = monotonic() - now
-                jobs.say_if_late(delivery, result, took)
-                if workers.auto is not None and result.outcome is Outcome.RETURNED:
-                    workers.took(took)  # what fails may fail soon, and says nothing
-                return result
+                return self._waited(delivery, await begun, now)
             self.current = None
             self.is_first = False
             before, now = now, monotonic()
             if now - pace.began > BUDGET:
                 now = began = await self._breathe(scope, delivery, now - before)
+
+    def _waited(self, delivery: Delivery, result: JobResult, began: float) -> JobResult:
+        """A job that had to wait has ended; gives its result."""
+        took, workers = monotonic() - began, self._workers
+        workers.jobs.say_if_late(delivery, result, took)
+        if workers.auto is not None and result.outcome is Outcome.RETURNED:
+            workers.took(took)  # what fails may fail soon, and says nothing
+        return result
 
     async def _breathe(self, scope: anyio.CancelScope, last: Delivery, took: float) -> float:
         """Let others run between two jobs; gives now, like `_start_time`."""
