@@ -37,7 +37,7 @@ def service(noise: Noise = steady) -> World:
     return World(0.04, knee=30, noise=noise)
 
 
-BEST = {sleep: MOST, lock: 1, pool: 10, service: 30}
+BEST: dict[Callable[[Noise], World], int] = {sleep: MOST, lock: 1, pool: 10, service: 30}
 
 
 @pytest.mark.parametrize("world", BEST)
