@@ -70,7 +70,7 @@ class HeartbeatPipe:
         Returns what there was when the stream ends before the line does.
         """
         read = b""
-        while not read.endswith(b"\n"):
+        while b"\n" not in read:
             try:
                 more = os.read(self._pipe, 1 << 16)
             except OSError:
@@ -79,7 +79,10 @@ class HeartbeatPipe:
                 break
             read += more
         os.set_blocking(self._pipe, False)
-        return read
+        line, end, early = read.partition(b"\n")
+        if early:  # its turn has come while the interpreter started
+            self.told_to_go.set()
+        return line + end
 
     async def beat(self, hang_timeout: float | None) -> None:
         """Send heartbeats until cancelled, if anybody misses them."""

@@ -48,6 +48,8 @@ class WorkerProcess:
         """What it is doing, as it told last; empty before that."""
         self.loaded = False
         """Whether it has loaded the program."""
+        self.memory_at_start = 0
+        """Its resident memory in bytes when it was ready, where there is a limit."""
         self.retired = False
         """Whether another process has taken its place."""
         self.ended = anyio.Event()

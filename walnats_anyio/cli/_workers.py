@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,6 @@ class Workers:
         self._change = anyio.Event()
         self._turn = anyio.Lock()
         self._tasks: TaskGroup
-        self._memory_at_start: dict[int, int] = {}
         self._recycle_after = 0.0
         self._recycling_fails = Backoff()
         self.env: dict[str, str] = {}
@@ -174,7 +174,6 @@ class Workers:
 
     def _place(self, worker: WorkerProcess) -> None:
         self.running[worker.number] = worker
-        self._memory_at_start.pop(worker.number, None)
         self.memory.pop(worker.number, None)
         self._wake()
         self._on_changed()
@@ -203,11 +202,16 @@ class Workers:
 
     async def _run(self, worker: WorkerProcess) -> None:
         try:
-            await worker.run(self._policy.ready)
+            await worker.run(partial(self._ready, worker))
         finally:
             self.retiring.discard(worker)
             self._on_ended(worker)
             worker.ended.set()
+
+    def _ready(self, worker: WorkerProcess) -> None:
+        self._policy.ready()
+        if self._plan.recycling.max_memory is not None:
+            worker.memory_at_start = memory_of(worker.pid)
 
     def _retire(self, worker: WorkerProcess) -> None:
         worker.retired = True
@@ -282,7 +286,6 @@ class Workers:
                 if not worker.ready:
                     continue
                 self.memory[number] = memory_of(worker.pid)
-                self._memory_at_start.setdefault(number, self.memory[number])
                 reason = self._plan.recycling.reason(self._use_of(worker))
                 if reason is not None and anyio.current_time() >= self._recycle_after:
                     # One at a time: there is room for one more process, perhaps not for all.
@@ -296,7 +299,7 @@ class Workers:
         return Use(
             jobs=worker.jobs,
             memory=self.memory[worker.number],
-            memory_at_start=self._memory_at_start[worker.number],
+            memory_at_start=worker.memory_at_start,
             ready_for=0.0 if ready_at is None else anyio.current_time() - ready_at,
         )
 

@@ -73,6 +73,7 @@ COUNTERS = {
 """What only grows, over all processes there have been."""
 
 GAUGES = {
+    "slots": "Jobs that may run at once.",
     "running": "Jobs that are running.",
     "waiting": "Events that are held by a process and wait for a worker.",
     "requested": "Events that the server has been asked for, and that have not come.",
