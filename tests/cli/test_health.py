@@ -139,10 +139,12 @@ def test_a_port_that_is_taken_is_said_before_anything_is_done(
     shop: Shop, nats_server: NatsServer
 ) -> None:
     taken = nats_server.url.rpartition(":")[2]
-    with run_one(shop, nats_server.url, "asyncio", f"--health-port={taken}") as command:
+    words = (f"--health-port={taken}", "--debug")
+    with run_one(shop, nats_server.url, "asyncio", *words) as command:
         assert command.ends() == 1
         [said] = command.output.splitlines()
     told = json.loads(said)
     assert told["level"] == "ERROR"
     assert told["message"].startswith(f"--health-port {taken} cannot be used on 127.0.0.1: ")
     assert "0 takes a free one" in told["hint"]
+    assert "Traceback" in told["exception"]  # which is in the same line

@@ -89,7 +89,8 @@ async def test_what_is_answered(sent: bytes, status: int, body: bytes | None) ->
         assert body is None or said == body
 
 
-async def test_requests_that_never_end_keep_nobody_out() -> None:
+async def test_requests_that_never_end_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_http, "REQUEST_WITHIN", 2 * DEADLINE)
     async with served() as port:
         slow = [await connected(port, b"GET / HTTP/1.1\r\nX: ") for _ in range(200)]
         assert [await ask(port, GET) for _ in range(3)] == [(200, b'{"path": "/livez"}')] * 3

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cli.test_app import invoke
+from walnats_anyio.cli import _log_lines
 from walnats_anyio.cli._log_lines import JsonFormatter, LineHandler, in_one_line, make_lock
 
 
@@ -86,12 +87,12 @@ def test_any_fields_are_one_line(fields: dict[str, object]) -> None:
     assert isinstance(json.loads(in_one_line(fields)), dict)
 
 
-WRITER = """
-import logging, sys
-from walnats_anyio.cli._log_lines import LineHandler
+WRITER = f"""
+import logging, runpy, sys
+LineHandler = runpy.run_path({_log_lines.__file__!r})["LineHandler"]  # without the whole library
 handler = LineHandler(sys.stderr, int(sys.argv[1]))
 for number in range(60):
-    handler.handle(logging.makeLogRecord({"msg": sys.argv[2] * 20_000}))
+    handler.handle(logging.makeLogRecord(dict(msg=sys.argv[2] * 20_000)))
 """
 
 

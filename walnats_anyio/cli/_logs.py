@@ -148,9 +148,9 @@ def _to_standard_streams(root: logging.Logger) -> list[logging.Handler]:
     return [each for each in root.handlers if getattr(each, "stream", None) in streams]
 
 
-def _log_failure(text: str, hint: str | None) -> None:
+def _log_failure(text: str, hint: str | None, shown: BaseException | None) -> None:
     """Say what went wrong as a record, where people would read it in colours."""
-    logger.error("%s", text, extra={} if hint is None else {"hint": hint})
+    logger.error("%s", text, exc_info=shown, extra={} if hint is None else {"hint": hint})
 
 
 def enable_library() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -48,20 +49,25 @@ def note(text: str) -> None:
         StandardError().print(text, markup=False, soft_wrap=True)
 
 
-def tell_failures_to(tell: Callable[[str, str | None], None]) -> None:
+Failure = Callable[[str, str | None, BaseException | None], None]
+"""Is told what went wrong, what to do about it, and the exception if that is to be shown."""
+
+_tell: Failure | None = None
+
+
+def tell_failures_to(tell: Failure) -> None:
     """Have `fail` call this, where a program reads what goes wrong."""
     global _tell  # noqa: PLW0603 - it is so for the whole process, from then on
     _tell = tell
 
 
-_tell: Callable[[str, str | None], None] | None = None
-
-
-def fail(text: str, hint: str | None = None) -> None:
-    """Say what went wrong, and what to do about it."""
+def fail(text: str, hint: str | None = None, shown: BaseException | None = None) -> None:
+    """Say what went wrong, and what to do about it; with its traceback, if that is to be shown."""
     if _tell is not None:
-        _tell(text, hint)
+        _tell(text, hint, shown)
         return
+    if shown is not None:
+        traceback.print_exception(shown)
     with suppress(OSError):
         console = StandardError()
         console.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
