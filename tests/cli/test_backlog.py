@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -118,6 +118,7 @@ def test_actors_of_one_name_are_added_up() -> None:
     }
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.text(), st.floats(allow_nan=False) | st.integers(0, 2**62).map(float)))
 def test_any_labels_and_values_are_read_back_by_prometheus(values: dict[str, float]) -> None:
     samples = [({"actor": label, "event": "a.b"}, value) for label, value in values.items()]

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import typer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from walnats_anyio.cli._recycling import SPARED_FOR, Recycling, Use
@@ -42,6 +42,7 @@ def test_without_limits_nothing_is_recycled() -> None:
     assert Recycling().reason(Use(10**9, 2**60, 2**60, 1e9)) is None
 
 
+@settings(max_examples=40)
 @given(st.integers(1, 2**40), st.sampled_from(sorted(UNITS)), st.sampled_from(["", " "]))
 def test_a_size_with_any_unit(number: int, unit: str, space: str) -> None:
     assert parse_size(f"{number}{space}{unit.upper()}") == number * UNITS[unit]
