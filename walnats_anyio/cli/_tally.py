@@ -71,6 +71,7 @@ def statistics_told(statistics: ListenStatistics) -> dict[str, Any]:
         "reconnects": statistics.connection.reconnects,
         "slots": statistics.slots,
         "running": statistics.running,
+        "loop_lag": round(statistics.loop_lag, 3),
         "jobs": sum(getattr(each, count) for each in statistics.actors for count in DONE),
         "actors": [
             {

@@ -157,6 +157,11 @@ def _of_processes(workers: Workers) -> Iterator[Family]:
         {n: float(w.statistics.get("slots", 0)) for n, w in running},
     )
     yield gauge(
+        "loop_lag_seconds",
+        "Seconds by which the event loop of the worker was late.",
+        {n: float(w.statistics.get("loop_lag", 0.0)) for n, w in running},
+    )
+    yield gauge(
         "resident_memory_bytes",
         "Resident memory of the worker, with the processes that it started.",
         {number: float(size) for number, size in sorted(workers.memory.items())},
