@@ -85,6 +85,32 @@ async def test_an_actor_that_is_not_registered_is_named(nats_server: NatsServer)
             await Backlogs(link, ACTORS).get()
 
 
+DENYING = """
+authorization {{ users = [
+  {{user: all, password: x}},
+  {{user: some, password: x, permissions: {{publish: {{deny: [{denied!r}]}}}}}}
+] }}
+"""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("denied", ["$JS.API.STREAM.MSG.GET.>", "$JS.API.CONSUMER.INFO.>"])
+async def test_a_user_who_may_not_ask(denied: str) -> None:
+    async with NatsServer(config=DENYING.format(denied=denied)) as server:
+        of_all, of_some = (server.url.replace("//", f"//{user}:x@") for user in ("all", "some"))
+        async with EVENTS.connect(of_all) as events, ACTORS.connect(of_all) as actors:
+            await events.register()
+            await actors.register()
+            await events.emit(PLACED, 1, sync=True)
+        async with open_link(of_some, options={}) as link:
+            backlogs = Backlogs(link, ACTORS.only(["pack"]))
+            if "MSG" in denied:
+                assert await backlogs.get() == [Backlog("pack", "shop.placed", 1, 0, None)]
+            else:
+                with pytest.raises(BacklogProblem, match="this user may not publish"):
+                    await backlogs.get()
+
+
 @pytest.mark.anyio
 async def test_a_server_that_is_silent(
     link: Link, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
