@@ -49,7 +49,7 @@ def _options(
 
 app.command("demo")(grouped(demo))
 app.command("server")(grouped(server))
-app.command("run")(grouped(run))
+app.command("run")(grouped(run, variables=True))
 app.command("pause")(grouped(pause))
 app.command("resume")(grouped(resume))
 app.command("status")(grouped(status))
