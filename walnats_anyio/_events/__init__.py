@@ -10,6 +10,7 @@ from walnats_anyio._events._headers import HEADER_ACTOR, HEADER_ID, HEADER_TRACE
 from walnats_anyio._events._held import Encoded, HeldEmitter, check_event
 from walnats_anyio._events._limits import Limits
 from walnats_anyio._events._middleware import EmitContext, EmitMiddleware
+from walnats_anyio._events._monitor import Feed, FeedMessage, FeedStatistics
 from walnats_anyio._events._registry import Events
 from walnats_anyio._events._rules import Action, Difference, Rule, compare, show
 from walnats_anyio._events._schemas import warn_of_schema
@@ -33,6 +34,9 @@ __all__ = [
     "Encoded",
     "Event",
     "Events",
+    "Feed",
+    "FeedMessage",
+    "FeedStatistics",
     "HeldEmitter",
     "Limits",
     "Meta",

@@ -23,6 +23,13 @@ from walnats_anyio._events._emitter import (
 from walnats_anyio._events._event import BaseEvent, in_namespace
 from walnats_anyio._events._headers import Meta, check_shared, header_block
 from walnats_anyio._events._held import check_event, encode, payload_of, refuse_size
+from walnats_anyio._events._monitor import (
+    MAX_BUFFER_SIZE,
+    Feed,
+    check_buffer,
+    chosen_events,
+    open_feed,
+)
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import register_streams
 from walnats_anyio._link import (
@@ -296,6 +303,50 @@ class ConnectedEvents(Connected):
             left = sum(batch.count for batch in batches)
             raise late(left, timeout) from None
         self._emitter.raise_failures()
+
+    def monitor(
+        self,
+        *,
+        events: Iterable[BaseEvent[Any]] | None = None,
+        max_buffer_size: int = MAX_BUFFER_SIZE,
+        requests: bool = False,
+    ) -> AbstractAsyncContextManager[Feed]:
+        """Give a live feed of the messages that anybody emits, for people who look on.
+
+            async with conn.monitor() as feed:
+                async for message in feed:
+                    print(message.event.name, message.message)
+
+        It has what programs send to the server from the moment when the context is entered: also
+        what the stream refuses, or drops as a duplicate. The server keeps nothing for it, and
+        actors do not notice it. Entering blocks for a round trip to the server. Events need not be
+        registered.
+
+        What enters a stream inside of the server is not seen: a delayed or scheduled event when it
+        is due. Neither are responses to requests.
+
+        Args:
+            events: events of the registry. None: all of them.
+            max_buffer_size: how many messages may wait for the reader. When one more comes, or they
+                have over 64 MiB, the oldest ones are dropped; each message tells how many were
+                dropped before it, and `Feed.statistics` how many in all.
+            requests: show events that are emitted by `request` as well.
+
+        Raises:
+            TypeError: an argument is of a wrong type.
+            ValueError: an event is not in the registry, `events` is empty, or `max_buffer_size` is
+                less than 1.
+            ServerError: on entering: this user may not subscribe to one of the events.
+            ConnectionLostError: on entering: the connection is closed for good.
+        """
+        check_buffer(max_buffer_size)
+        chosen = {event.name for event in chosen_events(self._events, events)}
+        subjects = {
+            placed.subject_name: self._events[placed.name]
+            for placed in self._on_server
+            if placed.name in chosen
+        }
+        return open_feed(self._link, subjects, max_buffer_size, requests)
 
     def statistics(self) -> EmitStatistics:
         """What was emitted so far, and the state of the connection, at this moment.

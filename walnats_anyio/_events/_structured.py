@@ -129,7 +129,7 @@ def _read(payload: bytes) -> tuple[CloudEvent, bytes]:
         if encoded is not None:
             return event, read_base64("data_base64", msgspec.json.decode(encoded))
         return event, b"" if raw is None else _data(event, bytes(raw))
-    except (msgspec.DecodeError, TypeError) as error:
+    except (msgspec.DecodeError, TypeError, RecursionError) as error:
         raise ValueError(str(error)) from None
 
 
