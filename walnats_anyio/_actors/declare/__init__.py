@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.declare._auto import Auto
 from walnats_anyio._actors.declare._choices import ExecuteIn, Priority, Reject, Retry, Snooze
 from walnats_anyio._actors.declare._contexts import (
     BaseContext,
@@ -12,9 +13,11 @@ from walnats_anyio._actors.declare._contexts import (
     current_context,
 )
 from walnats_anyio._actors.declare._middleware import Middleware
+from walnats_anyio._actors.declare._ratio import Ratio
 
 __all__ = [
     "Actor",
+    "Auto",
     "BaseContext",
     "Context",
     "ErrorContext",
@@ -22,6 +25,7 @@ __all__ = [
     "Middleware",
     "OkContext",
     "Priority",
+    "Ratio",
     "Reject",
     "Retry",
     "Snooze",
