@@ -51,7 +51,7 @@ def said(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def _emit(url: str, *messages: str | bytes) -> None:
+async def _emit(url: str, messages: tuple[str | bytes, ...]) -> None:
     async with walnats.Events(SAID_EVENT, RAW).connect(url) as conn:
         await conn.register()
         for message in messages:
@@ -62,7 +62,7 @@ async def _emit(url: str, *messages: str | bytes) -> None:
 
 
 def emit_all(url: str, *messages: str | bytes) -> None:
-    anyio.run(_emit, url, *messages)
+    anyio.run(_emit, url, messages)
 
 
 def view(columns: int | None) -> View:

@@ -40,6 +40,11 @@ PLAIN: dict[str, Any] = {
 NAIVE = datetime(2026, 1, 2, 3, 4, 5)  # noqa: DTZ001 - walnats takes UTC without a time zone
 
 
+def ours(**changes: Any) -> CloudEvent:
+    attributes: dict[str, Any] = {**PLAIN, **changes}
+    return CloudEvent(**attributes)
+
+
 async def test_its_cloud_events_and_our_actor(
     nats_server: NatsServer, conn: ConnectedEvents
 ) -> None:
@@ -73,9 +78,9 @@ async def test_its_cloud_events_and_our_actor(
             listening.shutdown()
     assert [number for number, _ in seen] == [0, 1, 2, 3]
     assert [each for _, each in seen[:3]] == [
-        CloudEvent(**PLAIN),
-        CloudEvent(**{**PLAIN, "id": "2"}, time=NAIVE.replace(tzinfo=UTC)),
-        CloudEvent(**{**PLAIN, "id": "3", "subject": "Käthe & 100 %"}),
+        ours(),
+        ours(id="2", time=NAIVE.replace(tzinfo=UTC)),
+        ours(id="3", subject="Käthe & 100 %"),
     ]
     assert "time must be a time of RFC 3339" in str(seen[3][1])
 
@@ -84,9 +89,9 @@ async def test_our_cloud_events_and_its_actor(
     nats_server: NatsServer, conn: ConnectedEvents
 ) -> None:
     await run_peer(nats_server, "register")
-    timed = CloudEvent(**{**PLAIN, "id": "2"}, time=NAIVE.replace(tzinfo=UTC))
-    ours = [CloudEvent(**PLAIN), timed, CloudEvent(**{**PLAIN, "id": "3", "subject": "a b"})]
-    for number, each in enumerate([*ours, ours[0]]):
+    timed = ours(id="2", time=NAIVE.replace(tzinfo=UTC))
+    sent = [ours(), timed, ours(id="3", subject="a b")]
+    for number, each in enumerate([*sent, sent[0]]):
         await conn.emit(ORDERED, order(number), meta=each, sync=True)
     theirs = [each["headers"] for each in await run_peer(nats_server, "listen", "3", "0")]
     names = {f"ce-{name}": str(value) for name, value in PLAIN.items()}
