@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from walnats_anyio._events import FeedMessage
 from walnats_anyio.cli._dead._view import text_of, visible
-from walnats_anyio.types import FeedMessage
 
 WIDE = 1_000_000
 """Columns where there is no terminal, so that nothing is cut."""
