@@ -154,7 +154,7 @@ def test_a_message_for_a_program() -> None:
     }
 
 
-@pytest.mark.parametrize("payload", [b"\xff", b"NaN", b"[" * 100_000, b"one", b""])
+@pytest.mark.parametrize("payload", [b"\xff", b"NaN", b"1e999", b"[" * 100_000, b"one", b""])
 def test_what_is_no_json_for_a_program(payload: bytes) -> None:
     made = as_json(a_message(payload=payload, error=DecodeError("no")))
     assert (made["message"], made["error"]) == (None, "no")
