@@ -54,7 +54,7 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[NatsServer]:
 
 @BOTH
 async def test_its_delayed_event_and_our_actor(server: NatsServer) -> None:
-    look = Look()
+    look, came = Look(), 0.0
     async with (
         EVENTS.connect(server.url) as conn,
         actors_with(look).connect(server.url) as listening,
