@@ -81,7 +81,7 @@ def data_of(header: bytes, payload: bytes) -> bytes:
         ValueError: it is in structured mode, and not well-formed.
     """
     headers = parse_headers(header)
-    # A media type has a slash, which is found sooner than anything else, and most headers have none.
+    # A media type has a slash, which is found soonest, and most headers have none.
     if header.find(b"/", _BEHIND_VERSION) < 0 or _MARK not in header.lower():
         return payload
     if not is_structured(headers):
