@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from walnats_anyio._events._clock import TICK_TIME, Clock
 from walnats_anyio._events._connection import ConnectedEvents
 from walnats_anyio._events._current import current_job
 from walnats_anyio._events._event import BaseEvent, Event, in_namespace
@@ -20,8 +21,10 @@ __all__ = [
     "HEADER_ACTOR",
     "HEADER_ID",
     "HEADER_TRACE",
+    "TICK_TIME",
     "Action",
     "BaseEvent",
+    "Clock",
     "ConnectedEvents",
     "Difference",
     "EmitContext",

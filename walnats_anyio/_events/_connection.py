@@ -265,6 +265,31 @@ class ConnectedEvents(Connected):
             await self._emitter.confirm(outgoing)
         return ()
 
+    async def _emit_within(
+        self,
+        event: BaseEvent[T],
+        message: T,
+        uid: str,
+        meta: Mapping[str, str] | None,
+        patience: float,
+    ) -> None:
+        """Emit as with `sync`, for so many seconds rather than the event's `dedup_window`.
+
+        When it is over, also by a cancellation, the event is not sent again. The connection tells
+        of no failure later.
+        """
+        await self._make_way()
+        on_wire, payload, headers = self._prepare(event, message, uid, None, meta)
+        outgoing = self._hand_over(on_wire, payload, headers, patience)
+        outgoing.keep_error()
+        try:
+            if event.name in self._emitter.confirmed:
+                await outgoing.wait()
+            else:
+                await self._emitter.confirm(outgoing)
+        finally:
+            outgoing.give_up("it was waited for no longer")
+
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until every event emitted so far is acknowledged.
 
@@ -381,6 +406,23 @@ class ConnectedEvents(Connected):
                     f"connection was {why}: they may or may not be in their streams"
                 ),
             )
+
+
+def check_registered(conn: ConnectedEvents, event: BaseEvent[Any]) -> None:
+    """Refuse an event that is not in the registry of a connection.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if event not in conn._registry:  # noqa: SLF001 - it is what this module is about
+        raise ValueError(
+            f"event {event.name!r} is not in the registry this connection was made from: add it "
+            "to Events(...)"
+        )
+
+
+# For clocks; a public method would be one for everybody.
+emit_within = ConnectedEvents._emit_within  # noqa: SLF001 - a method of this module
 
 
 def check_timeout(timeout: float | None) -> None:
