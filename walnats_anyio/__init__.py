@@ -17,7 +17,7 @@ from walnats_anyio._actors import (
     WorkerProcessError,
     current_context,
 )
-from walnats_anyio._events import Clock, Event, Events, Limits
+from walnats_anyio._events import Clock, CloudEvent, Event, Events, Limits
 from walnats_anyio._link import (
     ActorError,
     ConnectError,
@@ -40,6 +40,7 @@ __all__ = [
     "ActorError",
     "Actors",
     "Clock",
+    "CloudEvent",
     "ConnectError",
     "ConnectionLostError",
     "ConsumerConfigError",

@@ -10,7 +10,15 @@ from walnats_anyio._actors import (
     ListenStatistics,
     Summary,
 )
-from walnats_anyio._events import BaseEvent, ConnectedEvents, EmitStatistics, SyncEvents
+from walnats_anyio._events import (
+    BaseEvent,
+    ConnectedEvents,
+    EmitStatistics,
+    Feed,
+    FeedMessage,
+    FeedStatistics,
+    SyncEvents,
+)
 from walnats_anyio._link import ConnectionStatistics
 from walnats_anyio.middlewares import (
     BaseContext,
@@ -33,6 +41,9 @@ __all__ = [
     "EmitStatistics",
     "Ended",
     "ErrorContext",
+    "Feed",
+    "FeedMessage",
+    "FeedStatistics",
     "ListenStatistics",
     "OkContext",
     "Summary",

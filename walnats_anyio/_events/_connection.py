@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from inspect import isasyncgen
 from time import monotonic
@@ -21,8 +21,15 @@ from walnats_anyio._events._emitter import (
     one_error,
 )
 from walnats_anyio._events._event import BaseEvent, in_namespace
-from walnats_anyio._events._headers import header_block
-from walnats_anyio._events._held import check_event, encode, refuse_size
+from walnats_anyio._events._headers import Meta, check_shared, header_block
+from walnats_anyio._events._held import check_event, encode, payload_of, refuse_size
+from walnats_anyio._events._monitor import (
+    MAX_BUFFER_SIZE,
+    Feed,
+    check_buffer,
+    chosen_events,
+    open_feed,
+)
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import register_streams
 from walnats_anyio._link import (
@@ -145,7 +152,7 @@ class ConnectedEvents(Connected):
         *,
         uid: str | None = None,
         trace_id: str | None = None,
-        meta: Mapping[str, str] | None = None,
+        meta: Meta = None,
         sync: bool = False,
     ) -> None:
         """Emit an event: every actor of the event gets the message.
@@ -164,10 +171,12 @@ class ConnectedEvents(Connected):
             event: an event of the registry.
             message: of the event's schema.
             uid: what identifies this message. The stream drops a second one with the same `uid`
-                within the event's `dedup_window`. None: nothing is dropped.
+                within the event's `dedup_window`. None: the `id` of a `CloudEvent` in `meta`, as
+                with walnats; without one, nothing is dropped.
             trace_id: the trace this belongs to; contexts and middlewares of the actors see it.
                 None: that of the job that emits it, where a handler does. An empty text: none.
-            meta: further headers. They reach middlewares, not the handler.
+            meta: further headers, or a `CloudEvent`. Actors read them with
+                `current_context().meta` and `.cloud_event`.
             sync: wait for the stream's acknowledgement.
 
         Raises:
@@ -197,7 +206,7 @@ class ConnectedEvents(Connected):
         *,
         uid: Callable[[T], str] | None = None,
         trace_id: str | None = None,
-        meta: Mapping[str, str] | None = None,
+        meta: Meta | Callable[[T], Meta] = None,
         sync: bool = False,
     ) -> None:
         """Emit one event for each message, in order.
@@ -211,20 +220,24 @@ class ConnectedEvents(Connected):
             messages: each of the event's schema.
             uid: gives the `uid` of a message.
             trace_id: the same for all, see `emit`.
-            meta: the same for all, see `emit`.
+            meta: the same headers for all, or what gives the `meta` of a message: a function that
+                returns headers, a `CloudEvent` or None.
             sync: wait until all of them are acknowledged.
 
         Raises:
             EmitError: with `sync`: the first message that was not accepted, or one error that
                 holds the failures in `errors`.
+            TypeError: `meta` is a `CloudEvent`, which is of one message.
             Exception: what `emit` raises, and what the iterable or `uid` does.
         """
         waited: list[Outgoing] = []
 
         async def emit_one(message: T) -> None:
             unique = None if uid is None else uid(message)
-            waited.extend(await self._emit_one(event, message, unique, trace_id, meta, sync))
+            own = meta(message) if callable(meta) else meta
+            waited.extend(await self._emit_one(event, message, unique, trace_id, own, sync))
 
+        check_shared(meta)
         await checkpoint()
         try:
             if isinstance(messages, AsyncIterable):
@@ -248,7 +261,7 @@ class ConnectedEvents(Connected):
         message: T,
         uid: str | None,
         trace_id: str | None,
-        meta: Mapping[str, str] | None,
+        meta: Meta,
         sync: bool,
     ) -> tuple[Outgoing, ...]:
         """One of many; gives what is to be waited for."""
@@ -316,6 +329,50 @@ class ConnectedEvents(Connected):
             raise late(left, timeout) from None
         self._emitter.raise_failures()
 
+    def monitor(
+        self,
+        *,
+        events: Iterable[BaseEvent[Any]] | None = None,
+        max_buffer_size: int = MAX_BUFFER_SIZE,
+        requests: bool = False,
+    ) -> AbstractAsyncContextManager[Feed]:
+        """Give a live feed of the messages that anybody emits, for people who look on.
+
+            async with conn.monitor() as feed:
+                async for message in feed:
+                    print(message.event.name, message.message)
+
+        It has what programs send to the server from the moment when the context is entered: also
+        what the stream refuses, or drops as a duplicate. The server keeps nothing for it, and
+        actors do not notice it. Entering blocks for a round trip to the server. Events need not be
+        registered.
+
+        What enters a stream inside of the server is not seen: a delayed or scheduled event when it
+        is due. Neither are responses to requests.
+
+        Args:
+            events: events of the registry. None: all of them.
+            max_buffer_size: how many messages may wait for the reader. When one more comes, or they
+                have over 64 MiB, the oldest ones are dropped; each message tells how many were
+                dropped before it, and `Feed.statistics` how many in all.
+            requests: show events that are emitted by `request` as well.
+
+        Raises:
+            TypeError: an argument is of a wrong type.
+            ValueError: an event is not in the registry, `events` is empty, or `max_buffer_size` is
+                less than 1.
+            ServerError: on entering: this user may not subscribe to one of the events.
+            ConnectionLostError: on entering: the connection is closed for good.
+        """
+        check_buffer(max_buffer_size)
+        chosen = {event.name for event in chosen_events(self._events, events)}
+        subjects = {
+            placed.subject_name: self._events[placed.name]
+            for placed in self._on_server
+            if placed.name in chosen
+        }
+        return open_feed(self._link, subjects, max_buffer_size, requests)
+
     def statistics(self) -> EmitStatistics:
         """What was emitted so far, and the state of the connection, at this moment.
 
@@ -330,7 +387,7 @@ class ConnectedEvents(Connected):
         message: T,
         uid: str | None,
         trace_id: str | None,
-        meta: Mapping[str, str] | None,
+        meta: Meta,
     ) -> tuple[EventOnWire, bytes, bytes]:
         """Check what is to be emitted, and build payload and headers; safe in any thread."""
         known = self._events.get(getattr(event, "name", ""))
@@ -354,6 +411,8 @@ class ConnectedEvents(Connected):
                 headers = b""
             else:
                 headers = header_block(uid, trace_id, meta)
+                if meta is not None:
+                    payload = payload_of(event, payload, meta)
         size = len(payload) + len(headers)
         if size > on_wire.largest or size > self._link.info.max_payload:
             refuse_size(event, self._link, size)

@@ -90,9 +90,7 @@ class LastMessages:
             ConnectionLostError: the link is closed for good.
         """
         block = header_block(None, None, {**(headers or {}), EXPECTED: str(known)})
-        message = await self._link.request(
-            subject, payload, headers=block, accepts=self._is_answer
-        )
+        message = await self._link.request(subject, payload, headers=block, accepts=self._is_answer)
         if is_no_responders(message):
             raise NoStreamError(f"there is no stream {self._stream!r}")
         answer = _decoder.decode(message.data)

@@ -36,7 +36,14 @@ logger = logging.getLogger("walnats_anyio.events")
 ATTEMPTS = 5
 """Times that a schedule is written while others write it too."""
 
-HEADERS_OF_SERVER = ("nats-sequence", "nats-stream", "nats-subject", "nats-time-stamp", "nats-expected-", "nats-rollup")
+HEADERS_OF_SERVER = (
+    "nats-sequence",
+    "nats-stream",
+    "nats-subject",
+    "nats-time-stamp",
+    "nats-expected-",
+    "nats-rollup",
+)
 """What names of headers begin with that are no part of a schedule."""
 
 
