@@ -14,7 +14,7 @@ from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
 
 from walnats_anyio._events._arguments import check_seconds, check_type
-from walnats_anyio._events._connection import ConnectedEvents, check_registered
+from walnats_anyio._events._connection import ConnectedEvents
 from walnats_anyio._events._event import BaseEvent, Event
 from walnats_anyio._events._headers import header_block
 from walnats_anyio._events._replica import Replica
@@ -29,6 +29,9 @@ MIN_PERIOD = 0.1
 MAX_PERIOD = 366 * 86400.0
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+MINUTE_PASSED: Final = Event("minute-passed", datetime)
 
 
 class _Default(int):
@@ -59,7 +62,7 @@ class Clock:
     """Emits an event at regular times, once for each tick.
 
         CLOCK = Clock()  # emits "minute-passed" every minute
-        REPORTS = Clock(REPORT_DUE, message=Report("daily"), cron="0 7 * * mon-fri", tz="Europe/Amsterdam")
+        REPORTS = Clock(REPORT_DUE, message="daily", cron="0 7 * * mon-fri", tz="Asia/Tokyo")
 
         async with Events(CLOCK.event).connect() as conn:
             await conn.register()
@@ -79,7 +82,7 @@ class Clock:
         ImportError: `cron` is given, and cronsim is not installed: the extra `cron` has it.
     """
 
-    event: BaseEvent[Any] = Event("minute-passed", datetime)
+    event: BaseEvent[Any] = MINUTE_PASSED
     """The event that is emitted. It must be in the registry of the connection.
 
     The message of an event of `datetime` is the time of the tick, with its time zone, and that of
@@ -134,18 +137,10 @@ class Clock:
 
     def __post_init__(self) -> None:
         check_type("Clock: event", self.event, BaseEvent)
-        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
-            raise ValueError(
-                "Clock: name must be 1 to 64 of the letters A to Z and a to z, digits, '-' and '_',"
-                f" not {self.name!r}"
-            )
+        _check_name(self.name)
+        _check_meta(self.meta)
         if self.missed not in get_args(Missed):
             raise ValueError(f"Clock: missed must be 'skip' or 'once', not {self.missed!r}")
-        if self.meta is not None and not isinstance(self.meta, Mapping):
-            raise TypeError(
-                "Clock: meta must be a mapping of header names to values, the same for each tick, "
-                f"not {self.meta!r}"
-            )
         header_block("uid", None, self.meta)
         object.__setattr__(self, "_zone", _zone_of(self.tz))
         object.__setattr__(self, "schedule", self._make_schedule())
@@ -167,11 +162,13 @@ class Clock:
         Raises:
             ValueError: `after` has no time zone.
         """
-        if after is not None and after.tzinfo is None:
+        if after is None:
+            after = datetime.now(UTC)
+        if after.tzinfo is None:
             raise ValueError(
                 f"after={after!r} has no time zone: pass datetime.now(UTC) or moment.astimezone()"
             )
-        tick = self.schedule.after((after or datetime.now(UTC)).astimezone(UTC))
+        tick = self.schedule.after(after.astimezone(UTC))
         return None if tick == NEVER else tick.astimezone(self._zone)
 
     async def run(
@@ -263,7 +260,8 @@ class Clock:
         if self.message is not TICK_TIME:
             return self.message
         local = tick.astimezone(self._zone)
-        return local.date() if self.event.schema is date else local
+        schema: object = self.event.schema
+        return local.date() if schema is date else local
 
     def uid_at(self, tick: datetime) -> str:
         """The `uid` of a tick."""
@@ -293,7 +291,7 @@ class Clock:
     def _check_message(self) -> None:
         if self.message is not TICK_TIME:
             self.event.encode(self.message)
-        elif self.event.schema not in (datetime, date):
+        elif not is_of_time(self.event):
             raise TypeError(
                 f"Clock: the messages of event {self.event.name!r} are no times of ticks, so give "
                 "what is emitted, as in Clock(event, message=...)"
@@ -301,7 +299,29 @@ class Clock:
 
     def _check(self, conn: ConnectedEvents) -> None:
         check_type("Clock: conn", conn, ConnectedEvents)
-        check_registered(conn, self.event)
+        conn.check_registered(self.event)
+
+
+def is_of_time(event: BaseEvent[Any]) -> bool:
+    """Whether the messages of an event are times or dates."""
+    schema: object = event.schema
+    return schema is datetime or schema is date
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError(
+            "Clock: name must be 1 to 64 of the letters A to Z and a to z, digits, '-' and '_', "
+            f"not {name!r}"
+        )
+
+
+def _check_meta(meta: object) -> None:
+    if meta is not None and not isinstance(meta, Mapping):
+        raise TypeError(
+            "Clock: meta must be a mapping of header names to values, the same for each tick, not "
+            f"{meta!r}"
+        )
 
 
 def _zone_of(name: object) -> tzinfo:

@@ -278,15 +278,24 @@ class ConnectedEvents(Connected):
             await self._emitter.confirm(outgoing)
         return ()
 
-    async def _emit_within(
-        self,
-        event: BaseEvent[T],
-        message: T,
-        uid: str,
-        meta: Mapping[str, str] | None,
-        patience: float,
+    def check_registered(self, event: BaseEvent[Any]) -> None:
+        """Refuse an event that is not in the registry. For what emits later.
+
+        Raises:
+            ValueError: it is not.
+        """
+        if event not in self._registry:
+            raise ValueError(
+                f"event {event.name!r} is not in the registry this connection was made from: add "
+                "it to Events(...)"
+            )
+
+    async def emit_within(
+        self, event: BaseEvent[T], message: T, uid: str, meta: Meta, patience: float
     ) -> None:
         """Emit as with `sync`, for so many seconds rather than the event's `dedup_window`.
+
+        For clocks.
 
         When it is over, also by a cancellation, the event is not sent again. The connection tells
         of no failure later.
@@ -465,23 +474,6 @@ class ConnectedEvents(Connected):
                     f"connection was {why}: they may or may not be in their streams"
                 ),
             )
-
-
-def check_registered(conn: ConnectedEvents, event: BaseEvent[Any]) -> None:
-    """Refuse an event that is not in the registry of a connection.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if event not in conn._registry:  # noqa: SLF001 - it is what this module is about
-        raise ValueError(
-            f"event {event.name!r} is not in the registry this connection was made from: add it "
-            "to Events(...)"
-        )
-
-
-# For clocks; a public method would be one for everybody.
-emit_within = ConnectedEvents._emit_within  # noqa: SLF001 - a method of this module
 
 
 def check_timeout(timeout: float | None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from math import inf
 from time import monotonic
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio.abc import TaskStatus
 
-from walnats_anyio._events._connection import ConnectedEvents, emit_within
+from walnats_anyio._events._connection import ConnectedEvents
 from walnats_anyio._events._event import BaseEvent, in_namespace
 from walnats_anyio._events._last_message import ChangedError, LastMessages
 from walnats_anyio._events._server_time import ServerTime
@@ -174,10 +173,8 @@ class Replica:
         if age >= window / 2:
             return  # it was not known in time that it is ours
         clock, tick = self._clock, record.tick
-        await emit_within(
-            self._conn, clock.event, clock.message_at(tick), clock.uid_at(tick), clock.meta,
-            window - age,
-        )  # fmt: skip
+        message, uid = clock.message_at(tick), clock.uid_at(tick)
+        await self._conn.emit_within(clock.event, message, uid, clock.meta, window - age)
         self._emitted = tick
         await self._write(replace_emitted(record))
 
