@@ -31,7 +31,7 @@ from typing import Literal
 
 import msgspec
 
-from walnats_anyio._events._ticks import Schedule
+from walnats_anyio._events._ticks import EPOCH, NEVER, Schedule
 
 Missed = Literal["skip", "once"]
 
@@ -61,13 +61,14 @@ class Record(msgspec.Struct, frozen=True):
         """Read a payload; None for what is no record, as anybody may publish."""
         try:
             record = _decoder.decode(data)
-            aware = record.tick.tzinfo is not None and record.since.tzinfo is not None
-            in_utc = cls(
-                record.tick.astimezone(UTC), record.by, record.since.astimezone(UTC), record.emitted
-            )
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
-        return in_utc if aware else None
+        for moment in (record.tick, record.since):
+            # Far away or without a time zone, it cannot be reckoned with.
+            if moment.tzinfo is None or not EPOCH.year < moment.year < NEVER.year:
+                return None
+        tick, since = record.tick.astimezone(UTC), record.since.astimezone(UTC)
+        return cls(tick, record.by, since, record.emitted)
 
 
 _decoder = msgspec.json.Decoder(Record)
