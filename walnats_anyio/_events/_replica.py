@@ -134,6 +134,7 @@ class Replica:
             await self._measure()
         if not self._knows:
             await self._read()
+            return
         now = self._time.now()
         step = self._rules.next_step(self._record, now)
         if isinstance(step, Wait):

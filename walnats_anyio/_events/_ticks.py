@@ -101,7 +101,7 @@ class Period:
     def after(self, moment: datetime) -> datetime:
         """See `Schedule`."""
         try:
-            return self._tick((moment - EPOCH) // self._step + 1)
+            return min(self._tick((moment - EPOCH) // self._step + 1), NEVER)
         except OverflowError:
             return NEVER
 
@@ -199,6 +199,8 @@ class Cron:
                 return
             # Of an hour that the wall clock shows twice the parser means the first one, also where
             # it was asked in the second.
+            if tick >= NEVER:
+                return
             if tick > last:
                 last = tick
                 yield tick
