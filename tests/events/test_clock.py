@@ -339,7 +339,7 @@ def test_a_replica_that_is_cancelled_anywhere_leaves_the_tick_to_another(backend
 
             return await sweep(scenario, check, bounded_by=10, most=60)
 
-    assert run_with_mock_clock(backend, play) > 10
+    assert run_with_mock_clock(backend, play) >= 8
 
 
 # on a real server
