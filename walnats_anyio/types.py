@@ -13,6 +13,7 @@ from walnats_anyio._actors import (
 )
 from walnats_anyio._events import (
     BaseEvent,
+    CancelResult,
     ConnectedEvents,
     EmitStatistics,
     Feed,
@@ -35,6 +36,7 @@ __all__ = [
     "AutoStatistics",
     "BaseContext",
     "BaseEvent",
+    "CancelResult",
     "ConnectedActors",
     "ConnectedEvents",
     "ConnectionStatistics",

@@ -216,7 +216,8 @@ class Clock:
         to eight requests.
 
         Replicas that `run` the clock emit nothing from then on. The middlewares of `conn` see no
-        emit. The message of an event of `datetime` is the second at which the server emitted it.
+        emit. Where the message is the time of the tick, the server sends none, and actors of this
+        library put it in: let replicas run while others listen to the event.
 
         Args:
             conn: the connection, with the event in its registry and its stream registered.
@@ -225,7 +226,8 @@ class Clock:
             TypeError: `conn` is no `ConnectedEvents`.
             ValueError: the event is not in the registry, or nats-server cannot express the
                 schedule: a period that does not divide a minute, an hour or a day, the last day of
-                a month, the n-th day of the week, or `missed="once"`.
+                a month, the n-th day of the week, `missed="once"`, or the time of the tick through
+                a serializer of your own.
             ServerError: the server is older than 2.14, the stream of the event is missing, this
                 user may not make the stream `walnats-schedules`, or the server refuses the
                 schedule, such as one that does not tick within five years.
@@ -255,9 +257,14 @@ class Clock:
         check_type("Clock: conn", conn, ConnectedEvents)
         return await ServerClock(self, link_of(conn)).unregister()
 
+    @property
+    def emits_time(self) -> bool:
+        """Whether the message is the time of the tick."""
+        return self.message is TICK_TIME
+
     def message_at(self, tick: datetime) -> Any:
         """The message of a tick."""
-        if self.message is not TICK_TIME:
+        if not self.emits_time:
             return self.message
         local = tick.astimezone(self._zone)
         schema: object = self.event.schema
@@ -289,7 +296,7 @@ class Clock:
         return Cron.of(self.cron, self._zone, self.tz)
 
     def _check_message(self) -> None:
-        if self.message is not TICK_TIME:
+        if not self.emits_time:
             self.event.encode(self.message)
         elif not is_of_time(self.event):
             raise TypeError(

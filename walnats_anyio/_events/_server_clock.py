@@ -26,6 +26,7 @@ from walnats_anyio._events._schedules import (
     keeps_schedules,
     schedule_subject,
 )
+from walnats_anyio._events._server_ticks import HEADER_CLOCK, clock_header
 from walnats_anyio._link import STREAM_NOT_FOUND, Link, ServerError, api, parse_headers
 
 if TYPE_CHECKING:
@@ -135,9 +136,13 @@ class ServerClock:
         """
         clock = self._clock
         schedule = clock.schedule.on_server()
-        payload = clock.event.encode(clock.message)
         block = header_block(None, None, clock.meta)
         headers = parse_headers(block) if block else {}
+        if clock.emits_time:
+            payload = b""
+            headers[HEADER_CLOCK] = clock_header(clock.event, clock.schedule, clock.tz)
+        else:
+            payload = clock.event.encode(clock.message)
         return payload, headers | {
             HEADER_SCHEDULE: schedule.pattern,
             HEADER_TARGET: due_subject(self._link.prefixes, self._event.stream_name),
