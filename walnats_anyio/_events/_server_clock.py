@@ -22,6 +22,7 @@ from walnats_anyio._events._schedules import (
     STREAM,
     cancel_schedule,
     due_subject,
+    forget,
     has_schedules,
     keeps_schedules,
     schedule_subject,
@@ -96,6 +97,7 @@ class ServerClock:
                 "ticks with clock.run(conn)"
             )
         if not await has_schedules(link, clock.event):
+            forget(link, clock.event)  # so that what is put right counts at once
             raise ServerError(
                 f"{what}: the stream of the event is not registered, nats-server is older than "
                 f"2.14, or this user may not make the stream {link.prefixes.stream(STREAM)!r}"

@@ -60,7 +60,7 @@ def tick_text(headers: Mapping[str, str]) -> bytes | None:
         kind, zone_name, when = about.split(" ", 2)
         zone = UTC if zone_name == "UTC" else ZoneInfo(zone_name)
         following_tick = datetime.fromisoformat(following).astimezone(UTC)
-        schedule = Cron.of(when, zone, zone_name) if " " in when else Period(float(when))
+        schedule = Cron.of(when, zone, zone_name) if " " in when else _period(float(when))
         tick = schedule.latest(EPOCH, following_tick - timedelta(microseconds=1))
     except (ValueError, LookupError, OSError, ArithmeticError):
         # Anybody may write such a header.
@@ -69,6 +69,12 @@ def tick_text(headers: Mapping[str, str]) -> bytes | None:
         return None
     local = tick.astimezone(zone)
     return (local.date() if kind == "date" else local).isoformat().encode()
+
+
+def _period(seconds: float) -> Period:
+    if not seconds >= 1:
+        raise ValueError(f"a period of {seconds!r} seconds is none that a server keeps")
+    return Period(seconds)
 
 
 def fill_in_tick(message: Message) -> bool:
