@@ -211,7 +211,7 @@ async def test_what_the_server_cannot_keep(
 
 async def test_what_the_server_refuses(nats_server: NatsServer, event: walnats.Event[str]) -> None:
     async with walnats.Events(event).connect(nats_server.url) as conn:
-        with pytest.raises(walnats.ServerError, match="the stream of the event is not registered"):
+        with pytest.raises(walnats.ServerError, match="there is no stream"):
             await walnats.Clock(event, message="").register(conn)
         await conn.register()
         # A leap day that is a Monday comes in 2044; the server looks five years ahead.
@@ -298,7 +298,7 @@ async def test_a_user_who_may_not_look_for_schedules(event: walnats.Event[str]) 
         with anyio.fail_after(DEADLINE):
             await clock.run(conn, burst=True)
         assert conn.statistics().acknowledged == 1
-        with pytest.raises(walnats.ServerError, match="this user may not make the stream"):
+        with pytest.raises(walnats.ServerError, match="may not publish"):
             await clock.register(conn)
 
 

@@ -25,6 +25,7 @@ from walnats_anyio._events._schedules import (
     forget,
     has_schedules,
     keeps_schedules,
+    known_schedules,
     schedule_subject,
 )
 from walnats_anyio._events._server_ticks import HEADER_CLOCK, clock_header
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from walnats_anyio._events._clock import Clock
 
 logger = logging.getLogger("walnats_anyio.events")
+
+TOO_OLD = "that needs nats-server 2.14, and this is {}: emit the ticks with clock.run(conn)"
 
 ATTEMPTS = 5
 """Times that a schedule is written while others write it too."""
@@ -92,16 +95,11 @@ class ServerClock:
         payload, headers = self._message()
         what = f"clock {clock.name!r} of event {clock.event.name!r} cannot be kept by nats-server"
         if not self._may_keep():
-            raise ServerError(
-                f"{what}: that needs nats-server 2.14, and this is {link.info.version}: emit the "
-                "ticks with clock.run(conn)"
-            )
+            raise ServerError(f"{what}: {TOO_OLD.format(link.info.version)}")
         if not await has_schedules(link, clock.event):
-            forget(link, clock.event)  # so that what is put right counts at once
-            raise ServerError(
-                f"{what}: the stream of the event is not registered, nats-server is older than "
-                f"2.14, or this user may not make the stream {link.prefixes.stream(STREAM)!r}"
-            )
+            why = known_schedules(link, clock.event).why_not
+            forget(link)  # so that what is put right counts at once
+            raise ServerError(f"{what}: {why}")
         for _ in range(ATTEMPTS):
             known = await self._messages.read(self._subject)
             if known.sequence and known.data == payload and _of_schedule(known) == headers:
