@@ -282,9 +282,6 @@ def server_of_kim(*denied: str) -> NatsServer:
     return NatsServer(config=json.dumps(config))
 
 
-KIM = {"user": "kim", "password": "p"}
-
-
 async def test_a_user_who_may_not_look_for_schedules(event: walnats.Event[str]) -> None:
     """His replicas rely on nobody having registered the clock."""
     clock = walnats.Clock(event, message="", period=1)
@@ -292,7 +289,7 @@ async def test_a_user_who_may_not_look_for_schedules(event: walnats.Event[str]) 
         server_of_kim(
             "$JS.API.DIRECT.GET.walnats-schedules.>", "$JS.API.STREAM.*.walnats-schedules"
         ) as server,
-        walnats.Events(event).connect(server.url, **KIM) as conn,
+        walnats.Events(event).connect(server.url, user="kim", password="p") as conn,
     ):
         await conn.register()
         with anyio.fail_after(DEADLINE):
@@ -310,7 +307,7 @@ async def test_a_user_who_may_not_make_the_stream_of_clocks(
 ) -> None:
     async with (
         server_of_kim(denied) as server,
-        walnats.Events(event).connect(server.url, **KIM) as conn,
+        walnats.Events(event).connect(server.url, user="kim", password="p") as conn,
     ):
         await conn.register()
         with pytest.raises(walnats.ServerError, match=r"may not publish"):

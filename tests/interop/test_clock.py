@@ -72,11 +72,11 @@ async def test_both_clocks_tick_for_both_actors(
     ):
         await tasks.start(clock.run, on.events)
         theirs = await listening.line()
+        assert isinstance(theirs, list)
+        received = [datetime.fromisoformat(tick) for tick in theirs]
+        assert {tick.tzinfo is None for tick in received} == {True, False}
         await until(lambda: len({tick.tzinfo is None for tick in ticks}) == 2)
         tasks.cancel_scope.cancel()
-    assert isinstance(theirs, list)
-    received = [datetime.fromisoformat(tick) for tick in theirs]
-    assert {tick.tzinfo is None for tick in received} == {True, False}
     ours = [tick for tick in ticks if tick.tzinfo is not None]
     assert all(tick.microsecond == 0 and tick.utcoffset() == timedelta(0) for tick in ours)
     assert len(ours) == len(set(ours))
