@@ -19,8 +19,8 @@ AMSTERDAM = "Europe/Amsterdam"
 BEFORE_SPRING = datetime(2026, 3, 28, 20, tzinfo=UTC)
 BEFORE_AUTUMN = datetime(2026, 10, 24, 20, tzinfo=UTC)
 
-ZONES = ["UTC", AMSTERDAM, "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"]
-"""Lord Howe changes by half an hour, in the southern summer."""
+ZONES = ["UTC", AMSTERDAM, "America/New_York", "Australia/Lord_Howe", "America/Santiago"]
+"""Lord Howe changes by half an hour, Santiago at midnight."""
 
 
 def cron(expression: str, zone: str = "UTC") -> Cron:
