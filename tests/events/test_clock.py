@@ -312,6 +312,25 @@ def test_what_is_emitted(backend: str) -> None:
     assert seen == [(REPORT, "hourly@2026-03-29T01:00:00+00:00", {"k": "v"})]
 
 
+def test_in_a_namespace(backend: str) -> None:
+    async def play() -> bytes:
+        events = walnats.Events(TICKS)
+        async with (
+            MemoryServer(begin=BEGIN) as server,
+            events.connect(server.url, namespace="south.eu") as conn,
+        ):
+            await conn.register()
+            await walnats.Clock().run(conn, burst=True)
+            subject = "south.eu.walnats.clocks.south-eu-minute-passed.clock"
+            get = f"$JS.API.DIRECT.GET.south-eu-walnats-clocks.{subject}"
+            return (await conn._link.request(get)).data
+
+    record = Record.of(run_with_mock_clock(backend, play))
+    assert record is not None
+    assert record.emitted
+    assert record.tick == BEGIN + timedelta(seconds=30)
+
+
 def test_a_replica_that_is_cancelled_anywhere_leaves_the_tick_to_another(backend: str) -> None:
     """At each checkpoint from the start to the end of a tick."""
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import walnats_anyio as walnats
 from tests.actors._stage import letters_of, running
-from tests.support.servers import server_binary
+from tests.support.servers import DEBIAN, NEWEST_WITHOUT_SCHEDULES, server_binary
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio._events._server_ticks import clock_header, fill_in_tick, tick_text
 from walnats_anyio._link import Link, Message
@@ -174,17 +174,17 @@ async def test_a_tick_that_is_a_dead_letter_has_its_time(
         await until(lambda: ticks.count(ticks[0]) == 2)
 
 
-TOO_OLD = "needs nats-server 2.14, and this is 2.12.8"
-
-
-async def test_an_older_server_keeps_no_clocks(event: walnats.Event[str]) -> None:
+@pytest.mark.parametrize("version", [NEWEST_WITHOUT_SCHEDULES, DEBIAN])
+async def test_an_older_server_keeps_no_clocks(event: walnats.Event[str], version: str) -> None:
     async with (
-        NatsServer(binary=server_binary("2.12.8")) as server,
+        NatsServer(binary=server_binary(version)) as server,
         walnats.Events(event).connect(server.url) as conn,
     ):
         await conn.register()
         clock = walnats.Clock(event, message="", period=1)
-        with pytest.raises(walnats.ServerError, match=TOO_OLD):
+        with pytest.raises(
+            walnats.ServerError, match=f"needs nats-server 2.14, and this is {version}"
+        ):
             await clock.register(conn)
         assert not await clock.unregister(conn)
         with anyio.fail_after(DEADLINE):
