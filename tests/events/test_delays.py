@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import anyio
@@ -14,6 +15,7 @@ import walnats_anyio as walnats
 from tests.link._probe import count, js, keep, stored, stream_config
 from tests.support.servers import server_binary
 from tests.support.waiting import DEADLINE, until
+from walnats_anyio._events import _schedules as schedules
 from walnats_anyio._link import Link
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import CancelResult, ConnectedEvents
@@ -111,6 +113,36 @@ async def test_what_nobody_delays_has_no_source(
     assert [one["name"] for one in config["sources"]] == ["walnats-schedules"]
     assert "sources" not in other
     assert not config.get("allow_msg_ttl")
+
+
+async def test_its_first_delay_and_its_first_expiry_at_once(
+    nats_server: NatsServer, conn: ConnectedEvents
+) -> None:
+    """Each changes the stream as it has read it, and neither undoes what the other does."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(conn.emit, EVENT, 1, delay=HOUR, sync=True))
+        tasks.start_soon(partial(conn.emit, EVENT, 2, ttl=HOUR, sync=True))
+    config = await stream_config(nats_server, EVENT)
+    assert config is not None
+    assert len(config["sources"]) == 1
+    assert config["allow_msg_ttl"] is True
+    assert len(await scheduled(nats_server)) == 1
+
+
+async def test_a_change_that_another_one_overtakes(
+    nats_server: NatsServer, conn: ConnectedEvents
+) -> None:
+    """A cancelled emit leaves its request behind, which the server carries out later."""
+    for moment in range(1, 12):
+        with anyio.CancelScope() as scope:
+            scope.deadline = anyio.current_time() + moment / 1000
+            await conn.emit(EVENT, 1, ttl=HOUR, sync=True)
+        await conn.emit(EVENT, 1, uid=str(moment), delay=HOUR, sync=True)
+        assert len(await scheduled(nats_server)) == 1
+        for name in ("walnats-schedules", "order-placed"):
+            await js(nats_server, f"STREAM.DELETE.{name}")
+        await conn.register()
+        schedules.forget(conn._link)
 
 
 async def test_in_a_namespace(nats_server: NatsServer) -> None:
