@@ -20,7 +20,7 @@ from tests.actors._stage import letters_of, running
 from tests.support.servers import DEBIAN, NEWEST_WITHOUT_SCHEDULES, server_binary
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio._events._server_ticks import clock_header, fill_in_tick, tick_text
-from walnats_anyio._link import Link, Message
+from walnats_anyio._link import Link, Message, api
 from walnats_anyio.dead_letters import DeadLetters
 from walnats_anyio.testing import NatsServer
 
@@ -130,6 +130,35 @@ async def test_replicas_stand_back_while_the_server_keeps_it(
         await clock.unregister(on.events)
         await until(lambda: on.events.statistics().emitted > 0)
         tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+async def test_a_server_that_was_restarted_goes_on(
+    nats_server: NatsServer, event: walnats.Event[str], how: str
+) -> None:
+    """The event's stream takes what is due from there, some seconds later."""
+    clock = walnats.Clock(event, message="tick", period=1)
+    async with walnats.Events(event).connect(nats_server.url) as conn:
+        await conn.register()
+        await clock.register(conn)
+        kept = await schedule_of(conn._link, event)
+        if how == "stop":
+            await nats_server.stop()
+        else:
+            nats_server.kill()
+        await nats_server.start()
+
+        async def state() -> int:
+            answer = await api(conn._link, "STREAM.INFO.walnats-schedules")
+            return int(answer["state"]["last_seq"])
+
+        after = await state()
+
+        async def more() -> bool:
+            return await state() >= after + 2
+
+        await until(more)
+        assert await schedule_of(conn._link, event) == kept
 
 
 async def test_the_time_of_the_tick(
