@@ -141,14 +141,18 @@ async def connected(
     events = walnats.Events(event)
     async with events.connect(url) as first:
         await first.register()
-        stream = event.stream_name
-        body = {"stream_name": stream, "config": {"durable_name": "keep", "ack_policy": "explicit"}}
-        await api(first._link, f"CONSUMER.CREATE.{stream}.keep", body)
+        await keep_on(first, event)
         async with AsyncExitStack() as stack:
             others = [
                 await stack.enter_async_context(events.connect(url)) for _ in range(count - 1)
             ]
             yield [first, *others]
+
+
+async def keep_on(conn: ConnectedEvents, event: walnats.Event[Any]) -> None:
+    stream = event.stream_name
+    body = {"stream_name": stream, "config": {"durable_name": "keep", "ack_policy": "explicit"}}
+    await api(conn._link, f"CONSUMER.CREATE.{stream}.keep", body)
 
 
 async def emitted(conn: ConnectedEvents, event: walnats.Event[Any]) -> list[str]:
@@ -310,6 +314,42 @@ def test_what_is_emitted(backend: str) -> None:
 
     run_with_mock_clock(backend, play)
     assert seen == [(REPORT, "hourly@2026-03-29T01:00:00+00:00", {"k": "v"})]
+
+
+def test_a_stream_of_clocks_that_somebody_deletes_is_made_anew(backend: str) -> None:
+    """And the ticks that were emitted do not come again, also when the event's stream forgot."""
+    clock = walnats.Clock(TICKS, period=600)
+
+    async def scene(conns: list[ConnectedEvents]) -> list[str]:
+        async with anyio.create_task_group() as tasks:
+            for conn in conns:
+                await tasks.start(clock.run, conn)
+            await anyio.sleep(300)
+            await api(conns[0]._link, "STREAM.DELETE.walnats-clocks")
+            await anyio.sleep(600)
+            tasks.cancel_scope.cancel()
+        return await emitted(conns[0], TICKS)
+
+    assert in_memory(backend, scene) == ["2026-03-29T01:00:00+00:00", "2026-03-29T01:10:00+00:00"]
+
+
+def test_a_stream_of_the_event_that_is_not_there(
+    backend: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The tick waits for it."""
+
+    async def scene(conns: list[ConnectedEvents]) -> list[str]:
+        conn = conns[0]
+        await api(conn._link, "STREAM.DELETE.minute-passed")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(walnats.Clock().run, conn, True)
+            await anyio.sleep(40)
+            await conn.register()
+            await keep_on(conn, TICKS)
+        return await emitted(conn, TICKS)
+
+    assert in_memory(backend, scene) == ["2026-03-29T01:00:00+00:00"]
+    assert "it is tried again: event 'minute-passed' was not accepted" in caplog.text
 
 
 def test_in_a_namespace(backend: str) -> None:

@@ -329,11 +329,15 @@ async def test_a_user_who_may_not_look_for_schedules(event: walnats.Event[str]) 
 
 
 @pytest.mark.parametrize(
-    "denied", ["$JS.API.STREAM.CREATE.walnats-clocks", "$JS.API.STREAM.INFO.walnats-clocks"]
+    "denied",
+    [
+        "$JS.API.STREAM.CREATE.walnats-clocks",
+        "$JS.API.STREAM.INFO.walnats-clocks",
+        "$JS.API.DIRECT.GET.walnats-clocks.>",
+        "walnats.clocks.>",
+    ],
 )
-async def test_a_user_who_may_not_make_the_stream_of_clocks(
-    event: walnats.Event[str], denied: str
-) -> None:
+async def test_a_user_who_may_not_run_clocks(event: walnats.Event[str], denied: str) -> None:
     async with (
         server_of_kim(denied) as server,
         walnats.Events(event).connect(server.url, user="kim", password="p") as conn,

@@ -199,8 +199,8 @@ class Clock:
         Raises:
             TypeError: `conn` is no `ConnectedEvents`.
             ValueError: the event is not in the registry of the connection.
-            ServerError: at the start: there is no JetStream, or this user may not make or read
-                the stream `walnats-clocks`.
+            ServerError: this user may not make, read or write the stream `walnats-clocks`. At the
+                start: there is no JetStream, or it does not answer.
             ConnectionLostError: the connection is closed for good.
         """
         await checkpoint()

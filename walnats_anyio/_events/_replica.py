@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from math import inf
 from time import monotonic
@@ -15,10 +16,17 @@ from anyio.abc import TaskStatus
 
 from walnats_anyio._events._connection import ConnectedEvents
 from walnats_anyio._events._event import BaseEvent, in_namespace
-from walnats_anyio._events._last_message import ChangedError, LastMessages
+from walnats_anyio._events._last_message import ChangedError, LastMessages, NoStreamError
 from walnats_anyio._events._server_time import ServerTime
 from walnats_anyio._events._tick_records import Claim, Record, Repeat, Rules, Wait
-from walnats_anyio._link import EmitError, Link, ServerError, api, ensure_helper_stream
+from walnats_anyio._link import (
+    STREAM_NOT_FOUND,
+    EmitError,
+    Link,
+    ServerError,
+    api,
+    ensure_helper_stream,
+)
 
 if TYPE_CHECKING:
     from walnats_anyio._events._clock import Clock
@@ -98,6 +106,7 @@ class Replica:
         self._rules: Rules
         self._record: Record | None = None
         self._sequence = 0
+        self._has_stream = True
         self._knows = False
         """Whether the record is known, as far as anybody told."""
         self._emitted: datetime | None = None
@@ -118,6 +127,7 @@ class Replica:
         window = effective_window(clock.event)
         replica, began = secrets.token_hex(8), self._time.now()
         self._rules = Rules(clock.schedule, clock.missed, window, replica, began)
+        await self._read()
         task_status.started()
         while not (burst and self._emitted):
             try:
@@ -125,13 +135,19 @@ class Replica:
             except ChangedError:
                 self._knows = False
             except (ServerError, EmitError) as error:
+                if isinstance(error.__cause__, PermissionError):
+                    raise
                 self._knows = False
                 self._warn("it is tried again", error)
                 await anyio.sleep(AGAIN_AFTER)
+                self._has_stream = self._has_stream and not _is_missing(error)
 
     async def _step(self) -> None:
         if self._time.trusted_for <= 0:
             await self._measure()
+        if not self._has_stream:
+            await create_stream(self._link, self._replicas)
+            self._has_stream = True
         if not self._knows:
             await self._read()
             return
@@ -186,6 +202,7 @@ class Replica:
             self._subject, record.to_wire(), self._sequence
         )
         self._record, self._knows = record, True
+        self._remember(record)
 
     async def _read(self) -> None:
         message = await self._messages.read(self._subject)
@@ -195,9 +212,9 @@ class Replica:
         self._sequence, self._record, self._knows = message.sequence, record, True
         if record is None:
             return
-        began = self._rules.began
-        if record.emitted and record.tick > began:
+        if record.emitted and record.tick > self._rules.began:
             self._emitted = record.tick
+        self._remember(record)
         ahead = (record.tick - self._time.now()).total_seconds()
         if ahead > AHEAD:
             self._warn(
@@ -205,6 +222,11 @@ class Replica:
                 f"its last tick was at {record.tick}, which is {ahead:.0f} seconds ahead: the "
                 "server's clock was set back, or clock.unregister(conn) removes that tick",
             )
+
+    def _remember(self, record: Record) -> None:
+        # Should somebody delete the stream, what was emitted does not come again.
+        if record.emitted and record.tick > self._rules.began:
+            self._rules = replace(self._rules, began=record.tick)
 
     async def _measure(self) -> None:
         asked_at = anyio.current_time()
@@ -219,6 +241,13 @@ class Replica:
                 "clock %r of event %r: %s: %s",
                 self._clock.name, self._clock.event.name, what, reason,
             )  # fmt: skip
+
+
+def _is_missing(error: Exception) -> bool:
+    """Whether there is no stream of the last ticks any more."""
+    if isinstance(error, ServerError) and error.code == STREAM_NOT_FOUND:
+        return True
+    return isinstance(error, NoStreamError)
 
 
 def replace_emitted(record: Record) -> Record:
