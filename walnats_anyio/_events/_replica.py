@@ -143,11 +143,11 @@ class Replica:
                 self._has_stream = self._has_stream and not _is_missing(error)
 
     async def _step(self) -> None:
-        if self._time.trusted_for <= 0:
-            await self._measure()
         if not self._has_stream:
             await create_stream(self._link, self._replicas)
             self._has_stream = True
+        if self._time.trusted_for <= 0:
+            await self._measure()
         if not self._knows:
             await self._read()
             return
