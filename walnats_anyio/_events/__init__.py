@@ -9,11 +9,21 @@ from walnats_anyio._events._headers import HEADER_ACTOR, HEADER_ID, HEADER_TRACE
 from walnats_anyio._events._held import Encoded, HeldEmitter, check_event
 from walnats_anyio._events._limits import Limits
 from walnats_anyio._events._middleware import EmitContext, EmitMiddleware
+from walnats_anyio._events._plan import (
+    FieldChange,
+    PlanAction,
+    PlanEntry,
+    plan_each,
+    plan_helper,
+    raise_all,
+    raise_failures,
+)
+from walnats_anyio._events._refusals import explain_refusal
 from walnats_anyio._events._registry import Events
 from walnats_anyio._events._rules import Action, Difference, Rule, compare, show
-from walnats_anyio._events._schemas import warn_of_schema
+from walnats_anyio._events._schemas import schema_warnings, warn_of_schema
 from walnats_anyio._events._statistics import EmitStatistics
-from walnats_anyio._events._streams import check_owner, raise_all
+from walnats_anyio._events._streams import RegisterOptions, check_owner
 from walnats_anyio._events._sync import SyncEvents
 
 __all__ = [
@@ -30,16 +40,25 @@ __all__ = [
     "Encoded",
     "Event",
     "Events",
+    "FieldChange",
     "HeldEmitter",
     "Limits",
+    "PlanAction",
+    "PlanEntry",
+    "RegisterOptions",
     "Rule",
     "SyncEvents",
     "check_event",
     "check_owner",
     "compare",
     "current_job",
+    "explain_refusal",
     "in_namespace",
+    "plan_each",
+    "plan_helper",
     "raise_all",
+    "raise_failures",
+    "schema_warnings",
     "show",
     "warn_of_schema",
 ]

@@ -1,17 +1,24 @@
-"""Making a stream on the server what its event declares, without taking anything from others."""
+"""Making a stream on the server what its event declares, without taking anything from others.
+
+Theory of operation. `_step_of` asks the server for the stream and decides what is to be done about
+it; it changes nothing. `plan_streams` gives these decisions, `register_streams` carries them out.
+So a plan cannot say something else than what `register` does.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import anyio
-
 from walnats_anyio._events._event import BaseEvent
+from walnats_anyio._events._plan import FieldChange, PlanAction, PlanEntry, plan_each
+from walnats_anyio._events._refusals import NOT_CLUSTERED, SUBJECT_TAKEN, explain_refusal
 from walnats_anyio._events._rules import Difference
-from walnats_anyio._events._schemas import SchemaKeeper, warn_of_schema
+from walnats_anyio._events._schemas import SchemaKeeper, schema_warnings, warn_of_schema
 from walnats_anyio._events._stream_rules import (
+    STREAM_RULES,
     Held,
     StreamPlan,
     losses,
@@ -25,120 +32,234 @@ from walnats_anyio._link import (
     ServerError,
     StreamConfigError,
     StreamExistsError,
+    WalnatsError,
     api,
-    stream_config,
+    percent_problem,
+    stream_info,
 )
 
 logger = logging.getLogger("walnats_anyio.events")
 
+ALONE = "replicas > 1 not supported in non-clustered mode"
+"""What a server in no cluster says about a new stream; before 2.14 it takes it for an old one."""
 
-AT_ONCE = 16
-"""Streams that are registered at the same time."""
+NOTHING = Held(0, 0, 0.0, 0)
+
+EFFECTS = {rule.field: rule.effect for rule in STREAM_RULES}
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterOptions:
+    """The arguments of `register`."""
+
+    create: bool = True
+    update: bool = True
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStep:
+    """What is to be done about one stream."""
+
+    entry: PlanEntry
+    """What is done, as others see it."""
+
+    config: dict[str, Any] = field(default_factory=dict[str, Any])
+    """The whole configuration that the stream gets."""
+
+    plan: StreamPlan = field(default_factory=StreamPlan)
+    """The differences, where the stream is there."""
+
+    actual: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The configuration that it has."""
+
+    held: Held = NOTHING
+    """What it holds."""
+
+
+async def plan_streams(
+    link: Link, events: Iterable[BaseEvent[Any]], options: RegisterOptions
+) -> tuple[PlanEntry, ...]:
+    """Find out what `register_streams` would do. Sends no request that changes anything.
+
+    Raises:
+        ServerError: the server does not answer, or this user may not ask it.
+        ExceptionGroup: more than one request failed.
+    """
+    schemas = SchemaKeeper(link)
+
+    async def plan(event: BaseEvent[Any]) -> PlanEntry:
+        return (await _step_of(link, event, schemas, options)).entry
+
+    return await plan_each(events, plan)
 
 
 async def register_streams(
     link: Link,
     events: Iterable[BaseEvent[Any]],
     registered: set[str],
-    *,
-    create: bool,
-    update: bool,
-    force: bool,
-) -> None:
+    options: RegisterOptions,
+) -> tuple[PlanEntry, ...]:
     """Register the streams of events, several at once; add the names of those that succeed.
 
-    Raises:
-        Exception: what `register_stream` raises for the only event that failed.
-        ExceptionGroup: more than one failed.
+    Returns:
+        What was done, in the order of the events; for one that failed why.
     """
-    errors: list[Exception] = []
-    limiter = anyio.CapacityLimiter(AT_ONCE)
     schemas = SchemaKeeper(link)
 
-    async def register_one(event: BaseEvent[Any]) -> None:
-        async with limiter:
-            try:
-                await register_stream(
-                    link, event, schemas, create=create, update=update, force=force
-                )
-            except Exception as error:  # noqa: BLE001 - raised below, all of them together
-                errors.append(error)
-            else:
-                registered.add(event.name)
+    async def register(event: BaseEvent[Any]) -> PlanEntry:
+        try:
+            entry = await register_stream(link, event, schemas, options)
+        except WalnatsError as error:
+            return failed(event, error)
+        registered.add(event.name)
+        return entry
 
-    async with anyio.create_task_group() as tasks:
-        for event in events:
-            tasks.start_soon(register_one, event)
-    raise_all("streams could not be registered", errors)
+    return await plan_each(events, register)
 
 
 async def register_stream(
-    link: Link,
-    event: BaseEvent[Any],
-    schemas: SchemaKeeper,
-    *,
-    create: bool,
-    update: bool,
-    force: bool = False,
-) -> None:
+    link: Link, event: BaseEvent[Any], schemas: SchemaKeeper, options: RegisterOptions
+) -> PlanEntry:
     """Create the event's stream, or update it where its configuration differs.
 
     `STREAM_RULES` says what is updated, refused and left as the server has it. The schema is kept
     where the server lets this user; nothing fails for it.
+
+    Returns:
+        What was done.
 
     Raises:
         StreamExistsError: it exists with another configuration and `update` is False.
         StreamConfigError: it is missing and `create` is False, it is another event's, it has a
             field that `register` may not change, or the server refuses it.
     """
-    declared = event.stream_config()
-    actual = await stream_config(link, event.stream_name, replicas=event.replicas)
-    if actual is None:
-        if not create:
-            raise StreamConfigError(
-                f"event {event.name!r}: there is no stream {event.stream_name!r}: "
-                "register it with create=True"
-            )
-        if await _create(link, event, declared | schemas.missing_in({}, event)):
-            return
-        # Another process was faster by a moment.
-        actual = await stream_config(link, event.stream_name, replicas=event.replicas) or {}
-    plan = plan_stream(declared, actual)
-    _refuse(event, plan, actual, update=update, force=force)
-    for warning in plan.warnings:
+    step = await _step_of(link, event, schemas, options)
+    if step.entry.action is PlanAction.CREATE:
+        try:
+            await _request(link, "CREATE", event, step)
+        except StreamConfigError as error:
+            cause = error.__cause__
+            if not isinstance(cause, ServerError) or cause.code != STREAM_NAME_IN_USE:
+                raise
+            # Another process was faster by a moment, and wants another configuration.
+            step = await _step_of(link, event, schemas, options)
+            if step.entry.action is PlanAction.CREATE:  # and has deleted the stream again
+                raise
+        else:
+            return step.entry
+    if step.entry.error is not None:
+        raise step.entry.error
+    for warning in step.plan.warnings:
         logger.warning("%s: %s", _stream_of(event), warning.told())
-    warn_of_schema(event, actual)
-    schema = schemas.missing_in(actual, event) if update else {}
-    if plan.update():
-        await _apply(link, event, plan, actual | plan.update() | schema, force=force)
-    elif schema:
-        await schemas.keep(event, actual | schema)
+    warn_of_schema(event, step.actual)
+    return await _carry_out(link, event, schemas, step)
 
 
-async def _apply(
-    link: Link, event: BaseEvent[Any], plan: StreamPlan, config: dict[str, Any], *, force: bool
-) -> None:
-    if plan.may_lose():
-        held = Held.of(await api(link, f"STREAM.INFO.{event.stream_name}", replicas=event.replicas))
-        if not force:
-            _check_losses(event, plan, held)
-        if any(each.field == "storage" for each in plan.forced):
-            await _replace(link, event, config, held)
-            return
-        if plan.forced:
-            logger.warning(
-                "%s holds %d messages, and register(force=True) changes it: %s",
-                _stream_of(event),
-                held.messages,
-                _told(plan.forced),
-            )
-    await _request(link, "UPDATE", event, config)
-    if plan.changes:
-        changes = ", ".join(map(str, plan.changes))
+async def _step_of(
+    link: Link, event: BaseEvent[Any], schemas: SchemaKeeper, options: RegisterOptions
+) -> StreamStep:
+    info = await stream_info(link, event.stream_name, replicas=event.replicas)
+    problem = percent_problem(link, (info or {}).get("config"), event.stream_name)
+    if problem is None and info is None and not options.create:
+        problem = f"there is no stream {event.stream_name!r}: register it with create=True"
+    if problem is not None:
+        return StreamStep(failed(event, StreamConfigError(f"event {event.name!r}: {problem}")))
+    if info is None:
+        config = event.stream_config() | schemas.missing_in({}, event)
+        return StreamStep(_entry(event, PlanAction.CREATE), config)
+    step = _compared(event, info["config"], Held.of(info), schemas, options)
+    try:
+        _refuse(event, step, options)
+        _check_update(
+            event, step, options, in_cluster=bool((info.get("cluster") or {}).get("name"))
+        )
+    except (StreamConfigError, StreamExistsError) as error:
+        return replace(step, entry=replace(step.entry, action=PlanAction.FAIL, error=error))
+    return step
+
+
+def _compared(
+    event: BaseEvent[Any],
+    actual: dict[str, Any],
+    held: Held,
+    schemas: SchemaKeeper,
+    options: RegisterOptions,
+) -> StreamStep:
+    """What is done about a stream that is there, if nothing forbids it."""
+    plan = plan_stream(event.stream_config(), actual)
+    schema = schemas.missing_in(actual, event) if options.update else {}
+    changes = map(FieldChange.of, (*plan.changes, *plan.forced))
+    entry = _entry(
+        event,
+        _action(plan, schema),
+        changes=(*changes, *_schema_changes(actual, schema)),
+        kept=tuple(map(FieldChange.of, (*plan.warnings, *plan.kept))),
+        warnings=schema_warnings(event, actual),
+    )
+    return StreamStep(entry, actual | plan.update() | schema, plan, actual, held)
+
+
+def _action(plan: StreamPlan, schema: Mapping[str, Any]) -> PlanAction:
+    if _is_replaced(plan):
+        return PlanAction.REPLACE
+    return PlanAction.UPDATE if plan.update() or schema else PlanAction.KEEP
+
+
+def _schema_changes(actual: Mapping[str, Any], schema: Mapping[str, Any]) -> list[FieldChange]:
+    return [
+        FieldChange(name, actual.get(name), value, EFFECTS[name]) for name, value in schema.items()
+    ]
+
+
+async def _carry_out(
+    link: Link, event: BaseEvent[Any], schemas: SchemaKeeper, step: StreamStep
+) -> PlanEntry:
+    match step.entry.action:
+        case PlanAction.REPLACE:
+            await _request(link, "DELETE", event, step)
+            await _request(link, "CREATE", event, step)
+        case PlanAction.UPDATE if step.plan.update():
+            await _update(link, event, step)
+        case PlanAction.UPDATE if not await schemas.keep(event, step.config):
+            return replace(step.entry, action=PlanAction.KEEP, changes=())
+        case _:
+            pass
+    return step.entry
+
+
+async def _update(link: Link, event: BaseEvent[Any], step: StreamStep) -> None:
+    if step.plan.forced:
+        logger.warning(
+            "%s holds %d messages, and register(force=True) changes it: %s",
+            _stream_of(event),
+            step.held.messages,
+            _told(step.plan.forced),
+        )
+    await _request(link, "UPDATE", event, step)
+    if step.plan.changes:
+        changes = ", ".join(map(str, step.plan.changes))
         logger.info("%s was updated, as it differed: %s", _stream_of(event), changes)
 
 
-def check_owner(event: BaseEvent[Any], actual: dict[str, Any]) -> None:
+def failed(event: BaseEvent[Any], error: Exception) -> PlanEntry:
+    """The entry of an event that cannot be registered."""
+    return replace(_entry(event, PlanAction.FAIL), error=error)
+
+
+def _entry(
+    event: BaseEvent[Any],
+    action: PlanAction,
+    *,
+    changes: tuple[FieldChange, ...] = (),
+    kept: tuple[FieldChange, ...] = (),
+    warnings: tuple[str, ...] = (),
+) -> PlanEntry:
+    stream = event.stream_name
+    return PlanEntry("stream", stream, stream, event.name, action, changes, kept, warnings)
+
+
+def check_owner(event: BaseEvent[Any], actual: Mapping[str, Any]) -> None:
     """Refuse a stream that belongs to another event.
 
     Raises:
@@ -153,24 +274,23 @@ def _stream_of(event: BaseEvent[Any]) -> str:
     return f"event {event.name!r}: stream {event.stream_name!r}"
 
 
-def _refuse(
-    event: BaseEvent[Any], plan: StreamPlan, actual: dict[str, Any], *, update: bool, force: bool
-) -> None:
+def _refuse(event: BaseEvent[Any], step: StreamStep, options: RegisterOptions) -> None:
+    plan = step.plan
     if plan.refusals:
         raise StreamConfigError(
             f"{_stream_of(event)} cannot keep events: {_told(plan.refusals)}. "
             f"{_remedies(event, plan.refusals)}"
         )
-    if not force:
-        check_owner(event, actual)
+    if not options.force:
+        check_owner(event, step.actual)
     differences = (*plan.changes, *plan.forced)
-    if differences and not update:
+    if differences and not options.update:
         raise StreamExistsError(
             f"{_stream_of(event)} exists with another configuration "
             f"({', '.join(map(str, differences))}): register it with update=True, or declare the "
             "event as it is"
         )
-    if plan.forced and not force:
+    if plan.forced and not options.force:
         raise StreamConfigError(
             f"{_stream_of(event)} exists with another configuration, which register does not "
             f"change by itself: {_told(plan.forced)}. {_remedies(event, plan.forced)}; or take it "
@@ -178,14 +298,36 @@ def _refuse(
         )
 
 
-def _check_losses(event: BaseEvent[Any], plan: StreamPlan, held: Held) -> None:
-    dropped = losses(plan.changes, held)
+def _check_update(
+    event: BaseEvent[Any], step: StreamStep, options: RegisterOptions, *, in_cluster: bool
+) -> None:
+    """Refuse what the server would do, and what costs events or is not what it says.
+
+    Raises:
+        StreamConfigError: there is such a thing.
+    """
+    plan, held = step.plan, step.held
+    dropped = [] if options.force else losses(plan.changes, held)
     if dropped:
         raise StreamConfigError(
             f"{_stream_of(event)} would drop events that wait: {', '.join(dropped)}. Let the "
             "actors handle them first, declare a higher limit, or drop them with "
             "register(force=True)"
         )
+    replicas = [each for each in plan.changes if each.field == "num_replicas" and each.want > 1]
+    if replicas and not in_cluster:
+        raise _refusal(event, ServerError(ALONE, NOT_CLUSTERED), map(FieldChange.of, replicas))
+    if _is_replaced(plan) and (held.messages or held.consumers):
+        raise StreamConfigError(
+            f"{_stream_of(event)}: NATS cannot change the storage of a stream, and this one holds "
+            f"{held.messages} messages and {held.consumers} consumers that would be lost: declare "
+            "the storage that it has, or delete the stream by hand and register again"
+        )
+
+
+def _is_replaced(plan: StreamPlan) -> bool:
+    """Whether the stream has to be deleted and made anew, as NATS cannot change its storage."""
+    return any(each.field == "storage" for each in plan.forced)
 
 
 def _told(differences: Iterable[Difference]) -> str:
@@ -199,47 +341,36 @@ def _remedies(event: BaseEvent[Any], differences: Iterable[Difference]) -> str:
     return "; ".join(f"{each[0].upper()}{each[1:]}" for each in remedies)
 
 
-async def _replace(link: Link, event: BaseEvent[Any], config: dict[str, Any], held: Held) -> None:
-    """Delete a stream and make it anew, as its storage cannot be changed; only if it has nothing.
-
-    Raises:
-        StreamConfigError: something would be lost.
-    """
-    if held.messages or held.consumers:
-        raise StreamConfigError(
-            f"{_stream_of(event)}: NATS cannot change the storage of a stream, and this one holds "
-            f"{held.messages} messages and {held.consumers} consumers that would be lost: declare "
-            "the storage that it has, or delete the stream by hand and register again"
-        )
-    await _request(link, "DELETE", event, None)
-    await _request(link, "CREATE", event, config)
-
-
-async def _create(link: Link, event: BaseEvent[Any], config: dict[str, Any]) -> bool:
+async def _request(link: Link, verb: str, event: BaseEvent[Any], step: StreamStep) -> None:
+    body = None if verb == "DELETE" else step.config
     try:
-        await _request(link, "CREATE", event, config)
-    except StreamConfigError as exc:
-        cause = exc.__cause__
-        if isinstance(cause, ServerError) and cause.code == STREAM_NAME_IN_USE:
-            return False
-        raise
-    return True
-
-
-async def _request(
-    link: Link, verb: str, event: BaseEvent[Any], config: dict[str, Any] | None
-) -> None:
-    try:
-        await api(link, f"STREAM.{verb}.{event.stream_name}", config, replicas=event.replicas)
+        await api(link, f"STREAM.{verb}.{event.stream_name}", body, replicas=event.replicas)
     except ServerError as exc:
         if exc.code is None:
             raise
-        raise StreamConfigError(f"{_stream_of(event)} is refused by the server: {exc}") from exc
+        taken = await _others_with(link, event) if exc.code == SUBJECT_TAKEN else ""
+        changes = step.entry.changes
+        if verb == "CREATE":
+            changes = tuple(
+                FieldChange(name, None, value, EFFECTS.get(name, ""))
+                for name, value in step.config.items()
+            )
+        raise _refusal(event, ServerError(f"{exc}{taken}", exc.code), changes) from exc
 
 
-def raise_all(what: str, errors: list[Exception]) -> None:
-    """Raise the only error as it is, several as a group, nothing for none."""
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise ExceptionGroup(f"{len(errors)} {what}", errors)
+def _refusal(
+    event: BaseEvent[Any], error: ServerError, changes: Iterable[FieldChange]
+) -> StreamConfigError:
+    return StreamConfigError(
+        f"{_stream_of(event)} is refused by the server: {explain_refusal(error, changes)}"
+    )
+
+
+async def _others_with(link: Link, event: BaseEvent[Any]) -> str:
+    """Name the streams that have the event's subject, where this user may ask for them."""
+    try:
+        answer = await api(link, "STREAM.NAMES", {"subject": event.subject_name}, optional=True)
+    except ServerError:
+        return ""
+    names = [name for name in answer.get("streams") or () if name != event.stream_name]
+    return f": {', '.join(map(repr, names))}" if names else ""

@@ -28,6 +28,7 @@ from walnats_anyio._link._jetstream import (
     is_no_responders,
     not_enabled,
     stream_config,
+    stream_info,
     update_stream,
 )
 from walnats_anyio._link._link import Link, Subscription, open_link
@@ -39,6 +40,7 @@ from walnats_anyio._link._pending import PayloadTooLargeError, PendingRequest
 from walnats_anyio._link._prefixes import NO_PREFIXES, Prefixes
 from walnats_anyio._link._sharing import Connected, prefixes_for
 from walnats_anyio._link._statistics import ConnectionStatistics
+from walnats_anyio._link._versions import is_at_least, percent_problem, version_of
 from walnats_anyio._link.protocol import (
     HeaderError,
     Message,
@@ -93,6 +95,7 @@ __all__ = [
     "hold_clock",
     "is_ack_subject",
     "is_answer",
+    "is_at_least",
     "is_no_responders",
     "jump_clock",
     "mock_clock",
@@ -100,9 +103,12 @@ __all__ = [
     "one_or_group",
     "open_link",
     "parse_headers",
+    "percent_problem",
     "prefixes_for",
     "pub",
     "stream_config",
+    "stream_info",
     "update_stream",
     "usual_acks",
+    "version_of",
 ]

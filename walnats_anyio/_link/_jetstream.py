@@ -114,15 +114,22 @@ def is_answer(message: Message) -> bool:
     return answer.type.startswith(API_TYPES)
 
 
-async def stream_config(link: Link, stream: str, *, replicas: int = 1) -> dict[str, Any] | None:
-    """The configuration of a stream as the server has it, or None when there is no such stream."""
+async def stream_info(link: Link, stream: str, *, replicas: int = 1) -> dict[str, Any] | None:
+    """All that the server says about a stream, or None when there is no such stream."""
     try:
-        answer = await api(link, f"STREAM.INFO.{stream}", replicas=replicas)
+        return await api(link, f"STREAM.INFO.{stream}", replicas=replicas)
     except ServerError as exc:
         if exc.code == STREAM_NOT_FOUND:
             return None
         raise
-    config: dict[str, Any] = answer["config"]
+
+
+async def stream_config(link: Link, stream: str, *, replicas: int = 1) -> dict[str, Any] | None:
+    """The configuration of a stream as the server has it, or None when there is no such stream."""
+    info = await stream_info(link, stream, replicas=replicas)
+    if info is None:
+        return None
+    config: dict[str, Any] = info["config"]
     return config
 
 
