@@ -29,7 +29,6 @@ from walnats_anyio._link import (
     Link,
     Prefixes,
     Server,
-    ServerError,
     open_link,
 )
 from walnats_anyio._link._again import refuse_again
@@ -274,15 +273,13 @@ class ConnectedActors(Connected):
         self._stop_first = False
 
     async def _look_for_streams(self, actors: Actors) -> None:
-        try:
-            raise_failures(
-                "streams failed", await register_helpers(self._link, actors, RegisterOptions())
-            )
-        except ServerError as error:
-            # A worker's user may not be allowed to look. What happens without them loses nothing.
-            logger.warning(
-                "the streams for dead letters and notes of attempts may be missing: %s", error
-            )
+        for entry in await register_helpers(self._link, actors, RegisterOptions()):
+            if entry.error is not None:
+                # A worker's user may not be allowed to look. Nothing is lost without them.
+                logger.warning(
+                    "the streams for dead letters and notes of attempts may be missing: %s",
+                    entry.error,
+                )
 
     async def leave(self) -> None:
         """Stop `listen`, if it runs on in another task, as nothing can be settled afterwards."""

@@ -18,6 +18,7 @@ from walnats_anyio._events import (
 from walnats_anyio._link import (
     Link,
     Prefixes,
+    ServerError,
     StreamConfigError,
     StreamExistsError,
     ensure_helper_stream,
@@ -39,18 +40,26 @@ async def plan_helpers(
 async def register_helpers(
     link: Link, actors: Iterable[Actor[Any, Any]], options: RegisterOptions
 ) -> tuple[PlanEntry, ...]:
-    """Create the streams, or raise their replicas; what `options` forbid is an entry that failed.
+    """Create the streams, or raise their replicas.
 
-    Raises:
-        ServerError: the server refuses it, or does not answer.
+    Returns:
+        What was done about each; for one that failed why.
     """
-    entries: list[PlanEntry] = []
-    for config in _configs(actors, link.prefixes):
+    return tuple(
+        [await _register(link, config, options) for config in _configs(actors, link.prefixes)]
+    )
+
+
+async def _register(link: Link, config: dict[str, Any], options: RegisterOptions) -> PlanEntry:
+    name = config["name"]
+    entry = PlanEntry("helper stream", name, name, None, PlanAction.FAIL)
+    try:
         entry = _allowed(await plan_helper(link, config), options)
         if entry.changes_something:
             await ensure_helper_stream(link, config)
-        entries.append(entry)
-    return tuple(entries)
+    except ServerError as error:
+        return replace(entry, action=PlanAction.FAIL, error=error)
+    return entry
 
 
 def _configs(actors: Iterable[Actor[Any, Any]], prefixes: Prefixes) -> list[dict[str, Any]]:
