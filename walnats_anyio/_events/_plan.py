@@ -20,6 +20,19 @@ AT_ONCE = 16
 HELPER_EFFECT = "somebody has changed it; the library works with what is there"
 
 
+NOT_COMPARED = {"name", "metadata", "duplicate_window", "num_replicas", "subjects"}
+"""Fields of a helper stream that a server sets by itself, or that are compared on their own."""
+
+UNLIMITED = {
+    "max_msgs": -1,
+    "max_bytes": -1,
+    "max_msg_size": -1,
+    "max_consumers": -1,
+    "compression": "none",
+}
+"""What a server has in fields that nobody has set, where that is not nothing."""
+
+
 class PlanAction(enum.StrEnum):
     """What `register` does about a stream or a consumer."""
 
@@ -174,16 +187,16 @@ def compare_helper(
 ) -> tuple[tuple[FieldChange, ...], tuple[FieldChange, ...]]:
     """Find what `ensure_helper_stream` changes, and what else differs and is left alone."""
     changes: list[FieldChange] = []
+    old, new = actual.get("num_replicas") or 1, config["num_replicas"]
+    if old < new:
+        changes.append(FieldChange("num_replicas", old, new, "as many as the safest event has"))
+    subjects: list[str] = actual.get("subjects") or []
+    missing = [each for each in config["subjects"] if each not in subjects]
+    if missing:
+        changes.append(FieldChange("subjects", subjects, [*subjects, *missing], "what it keeps"))
     kept: list[FieldChange] = []
-    for field, new in config.items():
-        old = actual.get(field)
-        if field == "num_replicas":
-            if (old or 1) < new:
-                changes.append(FieldChange(field, old, new, "as many as the safest event has"))
-        elif field == "subjects":
-            missing = [each for each in new if each not in (old or ())]
-            if missing:
-                changes.append(FieldChange(field, old, [*(old or ()), *missing], "what it keeps"))
-        elif old != new and (old or new):
+    for field in (actual.keys() | config.keys()) - NOT_COMPARED:
+        old, new = actual.get(field), config.get(field, UNLIMITED.get(field))
+        if old != new and (old or new):
             kept.append(FieldChange(field, old, new, HELPER_EFFECT))
-    return tuple(changes), tuple(kept)
+    return tuple(changes), tuple(sorted(kept, key=lambda each: each.field))
