@@ -10,7 +10,15 @@ from walnats_anyio._actors import (
     ListenStatistics,
     Summary,
 )
-from walnats_anyio._events import BaseEvent, ConnectedEvents, EmitStatistics, SyncEvents
+from walnats_anyio._events import (
+    BaseEvent,
+    ConnectedEvents,
+    EmitStatistics,
+    FieldChange,
+    PlanAction,
+    PlanEntry,
+    SyncEvents,
+)
 from walnats_anyio._link import ConnectionStatistics
 from walnats_anyio.middlewares import (
     BaseContext,
@@ -33,8 +41,11 @@ __all__ = [
     "EmitStatistics",
     "Ended",
     "ErrorContext",
+    "FieldChange",
     "ListenStatistics",
     "OkContext",
+    "PlanAction",
+    "PlanEntry",
     "Summary",
     "SyncEvents",
 ]
