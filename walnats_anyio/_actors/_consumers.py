@@ -47,6 +47,7 @@ from walnats_anyio._link import (
     WalnatsError,
     api,
     consumer_config,
+    keeps_metadata,
     percent_problem,
     stream_config,
 )
@@ -193,6 +194,8 @@ async def _step_of(link: Link, actor: Actor[Any, Any], options: RegisterOptions)
         )
     else:
         found = differences_of(declared, actual, actor.event.subject_name)
+        if not keeps_metadata(link, actual):
+            found = [each for each in found if each.field != "metadata"]
         config = updated(actual, found)
         changes = tuple(FieldChange.of(each) for each in found if _is_changed(each))
         kept = tuple(FieldChange.of(each) for each in found if not _is_changed(each))

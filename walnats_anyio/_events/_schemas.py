@@ -8,15 +8,12 @@ from typing import Any
 
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._kept_schema import Verdict, verdict, with_schema
-from walnats_anyio._link import Link, ServerError, api, is_at_least
+from walnats_anyio._link import Link, ServerError, api, keeps_metadata
 
 logger = logging.getLogger("walnats_anyio.events")
 
 MAX_BREAKS = 5
 """Breaks of a schema that are named in the log."""
-
-METADATA_SINCE = (2, 10)
-"""The version of nats-server that was the first to keep metadata."""
 
 
 class SchemaKeeper:
@@ -28,7 +25,7 @@ class SchemaKeeper:
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._able = is_at_least(link.info.version, METADATA_SINCE)
+        self._able = keeps_metadata(link)
 
     def missing_in(self, config: Mapping[str, Any], event: BaseEvent[Any]) -> dict[str, Any]:
         """Give the field of a stream's configuration that it needs to keep the event's schema.

@@ -40,7 +40,13 @@ from walnats_anyio._link._pending import PayloadTooLargeError, PendingRequest
 from walnats_anyio._link._prefixes import NO_PREFIXES, Prefixes
 from walnats_anyio._link._sharing import Connected, prefixes_for
 from walnats_anyio._link._statistics import ConnectionStatistics
-from walnats_anyio._link._versions import is_at_least, percent_problem, version_of
+from walnats_anyio._link._versions import (
+    is_at_least,
+    keeps_metadata,
+    percent_problem,
+    takes_reason_of_term,
+    version_of,
+)
 from walnats_anyio._link.protocol import (
     HeaderError,
     Message,
@@ -98,6 +104,7 @@ __all__ = [
     "is_at_least",
     "is_no_responders",
     "jump_clock",
+    "keeps_metadata",
     "mock_clock",
     "not_enabled",
     "one_or_group",
@@ -108,6 +115,7 @@ __all__ = [
     "pub",
     "stream_config",
     "stream_info",
+    "takes_reason_of_term",
     "update_stream",
     "usual_acks",
     "version_of",

@@ -11,6 +11,12 @@ from walnats_anyio._link._link import Link
 VERSION = "_nats.ver"
 """Metadata of streams and consumers: the version of the server that keeps them, from 2.11 on."""
 
+METADATA_SINCE = (2, 10)
+"""The first nats-server that keeps metadata of streams and consumers."""
+
+TERM_REASON_SINCE = (2, 10, 4)
+"""The first nats-server that takes a reason with `+TERM`; earlier ones ignore all of it."""
+
 PERCENT_SINCE = (2, 14, 3)
 """The first nats-server that works with names with `%`.
 
@@ -36,6 +42,19 @@ def is_at_least(version: str, since: tuple[int, ...]) -> bool:
     if numbers is None:
         return True
     return tuple(int(each or 0) for each in numbers.groups())[: len(since)] >= since
+
+
+def keeps_metadata(link: Link, config: Mapping[str, Any] | None = None) -> bool:
+    """Whether the server keeps the metadata of streams and consumers; older ones forget it."""
+    return is_at_least(version_of(link, config), METADATA_SINCE)
+
+
+def takes_reason_of_term(link: Link) -> bool:
+    """Whether the server takes `+TERM` with a reason.
+
+    One that is elsewhere, such as the hub of a leafnode, may be older than the one connected to.
+    """
+    return not link.prefixes.elsewhere and is_at_least(link.info.version, TERM_REASON_SINCE)
 
 
 def percent_problem(link: Link, config: Mapping[str, Any] | None, *names: str) -> str | None:

@@ -21,7 +21,14 @@ from walnats_anyio._events import (
     HeldEmitter,
     check_event,
 )
-from walnats_anyio._link import HeaderError, Link, Message, ServerError, pub
+from walnats_anyio._link import (
+    HeaderError,
+    Link,
+    Message,
+    ServerError,
+    pub,
+    takes_reason_of_term,
+)
 
 CONFIRM_WITHIN = 30.0
 """Seconds that the confirmation of an acknowledgement is waited for."""
@@ -216,7 +223,8 @@ class Deliveries:
                 else:
                     self.counts.handed_back += held
             case Term():
-                self.post(pub(reply, to_wire(verdict)))
+                told = verdict if takes_reason_of_term(self.link) else Term("")
+                self.post(pub(reply, to_wire(told)))
                 self.counts.dead_lettered += 1
         if held:
             self.released()
