@@ -62,9 +62,10 @@ async def test_the_oldest_are_dropped_and_the_rest_goes_on(
         await on.until_done(actor)
         (statistics,) = on.actors.statistics().actors
     assert held.seen[:2] == [0, FAILS]
-    # Each only once, the newest ones in order, and nothing of what was dropped.
+    # Each only once, the newest ones, and nothing of what was dropped. Two run side by side.
     rest = held.seen[2:]
-    assert rest == sorted(set(rest))
+    assert sorted(rest[:-1]) == sorted(set(rest[:-1]))
+    assert rest[:-1] == [] or min(rest[:-1]) >= 20
     assert (29 in rest) == (limits.age is None)
     assert len(rest) < 10
     assert (statistics.failed, statistics.handled) == (1, len(rest) + 1)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import walnats_anyio as walnats
-from tests.events.test_register import EVENT, OTHER, config_of
+from tests.events.test_register import EVENT, OTHER
 from tests.link._probe import js, keep, stream_config
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import FieldChange, PlanAction, PlanEntry
@@ -111,11 +111,11 @@ async def test_what_is_left_alone_is_in_the_plan(nats_server: NatsServer) -> Non
     }
 
 
-async def test_a_facade_plans_as_well(nats_server: NatsServer) -> None:
-    with walnats.Events(EVENT).connect_sync(nats_server.url) as conn:
+def test_a_facade_plans_as_well() -> None:
+    with NatsServer() as server, walnats.Events(EVENT).connect_sync(server.url) as conn:
         planned = conn.plan()
         assert planned == conn.register()
-    assert (await config_of(nats_server, EVENT))["max_msgs"] == -1
+        assert [entry.action.value for entry in (*planned, *conn.plan())] == ["create", "keep"]
 
 
 # Actors
