@@ -8,6 +8,7 @@ from walnats_anyio import dead_letters, decorators, middlewares, serializers, se
 from walnats_anyio._actors import (
     Actor,
     Actors,
+    Auto,
     ExecuteIn,
     HandlerError,
     Priority,
@@ -17,7 +18,7 @@ from walnats_anyio._actors import (
     WorkerProcessError,
     current_context,
 )
-from walnats_anyio._events import Event, Events, Limits
+from walnats_anyio._events import CloudEvent, Event, Events, Limits
 from walnats_anyio._link import (
     ActorError,
     ConnectError,
@@ -39,6 +40,8 @@ __all__ = [
     "Actor",
     "ActorError",
     "Actors",
+    "Auto",
+    "CloudEvent",
     "ConnectError",
     "ConnectionLostError",
     "ConsumerConfigError",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from walnats_anyio._actors import (
     ActorStatistics,
     ActorSummary,
+    AutoStatistics,
     ConnectedActors,
     Ended,
     ListenStatistics,
@@ -12,8 +13,12 @@ from walnats_anyio._actors import (
 )
 from walnats_anyio._events import (
     BaseEvent,
+    CancelResult,
     ConnectedEvents,
     EmitStatistics,
+    Feed,
+    FeedMessage,
+    FeedStatistics,
     FieldChange,
     PlanAction,
     PlanEntry,
@@ -31,8 +36,10 @@ from walnats_anyio.middlewares import (
 __all__ = [
     "ActorStatistics",
     "ActorSummary",
+    "AutoStatistics",
     "BaseContext",
     "BaseEvent",
+    "CancelResult",
     "ConnectedActors",
     "ConnectedEvents",
     "ConnectionStatistics",
@@ -41,6 +48,9 @@ __all__ = [
     "EmitStatistics",
     "Ended",
     "ErrorContext",
+    "Feed",
+    "FeedMessage",
+    "FeedStatistics",
     "FieldChange",
     "ListenStatistics",
     "OkContext",

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from walnats_anyio._events._checks import check_event
+from walnats_anyio._events._cloud_event import CloudEvent
 from walnats_anyio._events._connection import ConnectedEvents
 from walnats_anyio._events._current import current_job
+from walnats_anyio._events._delays import CancelResult
 from walnats_anyio._events._event import BaseEvent, Event, in_namespace
-from walnats_anyio._events._headers import HEADER_ACTOR, HEADER_ID, HEADER_TRACE
-from walnats_anyio._events._held import Encoded, HeldEmitter, check_event
+from walnats_anyio._events._headers import (
+    HEADER_ACTOR,
+    HEADER_DELAY,
+    HEADER_ID,
+    HEADER_TRACE,
+    Meta,
+    meta_of,
+    uid_in,
+)
+from walnats_anyio._events._held import Encoded, HeldEmitter
 from walnats_anyio._events._limits import Limits
 from walnats_anyio._events._middleware import EmitContext, EmitMiddleware
+from walnats_anyio._events._monitor import Feed, FeedMessage, FeedStatistics
 from walnats_anyio._events._plan import (
     FieldChange,
     PlanAction,
@@ -24,14 +36,21 @@ from walnats_anyio._events._rules import Action, Difference, Rule, compare, show
 from walnats_anyio._events._schemas import schema_warnings, warn_of_schema
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import RegisterOptions, check_owner
+from walnats_anyio._events._structured import cloud_event_of, data_of, decode_message
 from walnats_anyio._events._sync import SyncEvents
+from walnats_anyio._events._timing import MAX_SECONDS as MAX_DELAY
+from walnats_anyio._events._timing import Timing, timing_of
 
 __all__ = [
     "HEADER_ACTOR",
+    "HEADER_DELAY",
     "HEADER_ID",
     "HEADER_TRACE",
+    "MAX_DELAY",
     "Action",
     "BaseEvent",
+    "CancelResult",
+    "CloudEvent",
     "ConnectedEvents",
     "Difference",
     "EmitContext",
@@ -40,25 +59,36 @@ __all__ = [
     "Encoded",
     "Event",
     "Events",
+    "Feed",
+    "FeedMessage",
+    "FeedStatistics",
     "FieldChange",
     "HeldEmitter",
     "Limits",
+    "Meta",
     "PlanAction",
     "PlanEntry",
     "RegisterOptions",
     "Rule",
     "SyncEvents",
+    "Timing",
     "check_event",
     "check_owner",
+    "cloud_event_of",
     "compare",
     "current_job",
+    "data_of",
+    "decode_message",
     "explain_refusal",
     "in_namespace",
+    "meta_of",
     "plan_each",
     "plan_helper",
     "raise_all",
     "raise_failures",
     "schema_warnings",
     "show",
+    "timing_of",
+    "uid_in",
     "warn_of_schema",
 ]

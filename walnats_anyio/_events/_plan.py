@@ -194,6 +194,10 @@ def compare_helper(
     missing = [each for each in config["subjects"] if each not in subjects]
     if missing:
         changes.append(FieldChange("subjects", subjects, [*subjects, *missing], "what it keeps"))
+    window = config.get("duplicate_window", 0)
+    if actual.get("duplicate_window", 0) < window:
+        old = actual.get("duplicate_window")
+        changes.append(FieldChange("duplicate_window", old, window, "the longest of its events"))
     kept: list[FieldChange] = []
     for field in (actual.keys() | config.keys()) - NOT_COMPARED:
         old, new = actual.get(field), config.get(field, UNLIMITED.get(field))

@@ -14,8 +14,10 @@ from typing import Any
 
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._plan import FieldChange, PlanAction, PlanEntry, plan_each
+from walnats_anyio._events._provisions import Provisions, plan_schedules
 from walnats_anyio._events._refusals import NOT_CLUSTERED, SUBJECT_TAKEN, explain_refusal
 from walnats_anyio._events._rules import Difference
+from walnats_anyio._events._schedules import ALLOW_TTL, STREAM
 from walnats_anyio._events._schemas import SchemaKeeper, schema_warnings, warn_of_schema
 from walnats_anyio._events._stream_rules import (
     STREAM_RULES,
@@ -76,6 +78,20 @@ class StreamStep:
     held: Held = NOTHING
     """What it holds."""
 
+    provided: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The fields among `config` that delays and expiry need."""
+
+    lacking: tuple[str, ...] = ()
+    """What the event declares for delays and expiry and cannot have."""
+
+
+class Extras:
+    """What a stream gets beside what `STREAM_RULES` has: the schema, and what delays need."""
+
+    def __init__(self, link: Link, *, dry: bool = False) -> None:
+        self.schemas = SchemaKeeper(link)
+        self.provisions = Provisions(link, dry=dry)
+
 
 async def plan_streams(
     link: Link, events: Iterable[BaseEvent[Any]], options: RegisterOptions
@@ -86,12 +102,14 @@ async def plan_streams(
         ServerError: the server does not answer, or this user may not ask it.
         ExceptionGroup: more than one request failed.
     """
-    schemas = SchemaKeeper(link)
+    events = list(events)
+    extras = Extras(link, dry=True)
 
     async def plan(event: BaseEvent[Any]) -> PlanEntry:
-        return (await _step_of(link, event, schemas, options)).entry
+        return (await _step_of(link, event, extras, options)).entry
 
-    return await plan_each(events, plan)
+    entries = await plan_each(events, plan)
+    return (*entries, *await plan_schedules(link, events))
 
 
 async def register_streams(
@@ -103,28 +121,32 @@ async def register_streams(
     """Register the streams of events, several at once; add the names of those that succeed.
 
     Returns:
-        What was done, in the order of the events; for one that failed why.
+        What was done, in the order of the events, for one that failed why; and then about the
+        stream of schedules, where an event is declared with `delays`.
     """
-    schemas = SchemaKeeper(link)
+    events = list(events)
+    extras = Extras(link)
+    schedules = await _schedules_before(link, events)
 
     async def register(event: BaseEvent[Any]) -> PlanEntry:
         try:
-            entry = await register_stream(link, event, schemas, options)
+            entry = await register_stream(link, event, extras, options)
         except WalnatsError as error:
             return failed(event, error)
         registered.add(event.name)
         return entry
 
-    return await plan_each(events, register)
+    entries = await plan_each(events, register)
+    return (*entries, *await _schedules_after(link, events, schedules))
 
 
 async def register_stream(
-    link: Link, event: BaseEvent[Any], schemas: SchemaKeeper, options: RegisterOptions
+    link: Link, event: BaseEvent[Any], extras: Extras, options: RegisterOptions
 ) -> PlanEntry:
     """Create the event's stream, or update it where its configuration differs.
 
     `STREAM_RULES` says what is updated, refused and left as the server has it. The schema is kept
-    where the server lets this user; nothing fails for it.
+    where the server lets this user, and so is what delays and expiry need; nothing fails for it.
 
     Returns:
         What was done.
@@ -134,7 +156,7 @@ async def register_stream(
         StreamConfigError: it is missing and `create` is False, it is another event's, it has a
             field that `register` may not change, or the server refuses it.
     """
-    step = await _step_of(link, event, schemas, options)
+    step = await _step_of(link, event, extras, options)
     if step.entry.action is PlanAction.CREATE:
         try:
             await _request(link, "CREATE", event, step)
@@ -143,21 +165,21 @@ async def register_stream(
             if not isinstance(cause, ServerError) or cause.code != STREAM_NAME_IN_USE:
                 raise
             # Another process was faster by a moment, and wants another configuration.
-            step = await _step_of(link, event, schemas, options)
+            step = await _step_of(link, event, extras, options)
             if step.entry.action is PlanAction.CREATE:  # and has deleted the stream again
                 raise
-        else:
-            return step.entry
     if step.entry.error is not None:
         raise step.entry.error
     for warning in step.plan.warnings:
         logger.warning("%s: %s", _stream_of(event), warning.told())
+    for lacking in step.lacking:
+        logger.warning("event %r: %s", event.name, lacking)
     warn_of_schema(event, step.actual)
-    return await _carry_out(link, event, schemas, step)
+    return await _carry_out(link, event, extras, step)
 
 
 async def _step_of(
-    link: Link, event: BaseEvent[Any], schemas: SchemaKeeper, options: RegisterOptions
+    link: Link, event: BaseEvent[Any], extras: Extras, options: RegisterOptions
 ) -> StreamStep:
     info = await stream_info(link, event.stream_name, replicas=event.replicas)
     problem = percent_problem(link, (info or {}).get("config"), event.stream_name)
@@ -166,66 +188,110 @@ async def _step_of(
     if problem is not None:
         return StreamStep(failed(event, StreamConfigError(f"event {event.name!r}: {problem}")))
     if info is None:
-        config = event.stream_config() | schemas.missing_in({}, event)
-        return StreamStep(_entry(event, PlanAction.CREATE), config)
-    step = _compared(event, info["config"], Held.of(info), schemas, options)
+        step = StreamStep(_entry(event, PlanAction.CREATE), event.stream_config())
+        return await _with_extras(event, step, extras)
+    step = _compared(event, info["config"], Held.of(info))
+    cluster = (info.get("cluster") or {}).get("name")
     try:
         _refuse(event, step, options)
-        _check_update(
-            event, step, options, in_cluster=bool((info.get("cluster") or {}).get("name"))
-        )
+        _check_update(event, step, options, in_cluster=bool(cluster))
     except (StreamConfigError, StreamExistsError) as error:
         return replace(step, entry=replace(step.entry, action=PlanAction.FAIL, error=error))
-    return step
+    return await _with_extras(event, step, extras) if options.update else step
 
 
-def _compared(
-    event: BaseEvent[Any],
-    actual: dict[str, Any],
-    held: Held,
-    schemas: SchemaKeeper,
-    options: RegisterOptions,
-) -> StreamStep:
+async def _with_extras(event: BaseEvent[Any], step: StreamStep, extras: Extras) -> StreamStep:
+    """Add the schema, and what delays and expiry need."""
+    schema = extras.schemas.missing_in(step.actual, event)
+    missing = await extras.provisions.missing_in(step.actual, event)
+    more = missing.fields | schema
+    entry = replace(step.entry, warnings=(*step.entry.warnings, *missing.warnings))
+    if entry.action is not PlanAction.CREATE and more:
+        changes = tuple(
+            FieldChange(name, step.actual.get(name), value, EFFECTS[name])
+            for name, value in more.items()
+        )
+        action = PlanAction.UPDATE if entry.action is PlanAction.KEEP else entry.action
+        entry = replace(entry, action=action, changes=(*entry.changes, *changes))
+    return replace(
+        step,
+        entry=entry,
+        config=step.config | more,
+        provided=missing.fields,
+        lacking=missing.warnings,
+    )
+
+
+def _compared(event: BaseEvent[Any], actual: dict[str, Any], held: Held) -> StreamStep:
     """What is done about a stream that is there, if nothing forbids it."""
     plan = plan_stream(event.stream_config(), actual)
-    schema = schemas.missing_in(actual, event) if options.update else {}
-    changes = map(FieldChange.of, (*plan.changes, *plan.forced))
+    action = PlanAction.UPDATE if plan.update() else PlanAction.KEEP
     entry = _entry(
         event,
-        _action(plan, schema),
-        changes=(*changes, *_schema_changes(actual, schema)),
-        kept=tuple(map(FieldChange.of, (*plan.warnings, *plan.kept))),
+        PlanAction.REPLACE if _is_replaced(plan) else action,
+        changes=tuple(map(FieldChange.of, (*plan.changes, *plan.forced))),
+        kept=tuple(FieldChange.of(each) for each in (*plan.warnings, *plan.kept) if _is_told(each)),
         warnings=schema_warnings(event, actual),
     )
-    return StreamStep(entry, actual | plan.update() | schema, plan, actual, held)
+    return StreamStep(entry, actual | plan.update(), plan, actual, held)
 
 
-def _action(plan: StreamPlan, schema: Mapping[str, Any]) -> PlanAction:
-    if _is_replaced(plan):
-        return PlanAction.REPLACE
-    return PlanAction.UPDATE if plan.update() or schema else PlanAction.KEEP
-
-
-def _schema_changes(actual: Mapping[str, Any], schema: Mapping[str, Any]) -> list[FieldChange]:
-    return [
-        FieldChange(name, actual.get(name), value, EFFECTS[name]) for name, value in schema.items()
-    ]
+def _is_told(kept: Difference) -> bool:
+    """Whether a field that is left as it is was set by somebody else, and not by this library."""
+    if kept.field == "sources":
+        return any(STREAM not in str(each.get("name")) for each in kept.have)
+    return kept.field != ALLOW_TTL
 
 
 async def _carry_out(
-    link: Link, event: BaseEvent[Any], schemas: SchemaKeeper, step: StreamStep
+    link: Link, event: BaseEvent[Any], extras: Extras, step: StreamStep
 ) -> PlanEntry:
+    done = True
     match step.entry.action:
         case PlanAction.REPLACE:
             await _request(link, "DELETE", event, step)
             await _request(link, "CREATE", event, step)
         case PlanAction.UPDATE if step.plan.update():
             await _update(link, event, step)
-        case PlanAction.UPDATE if not await schemas.keep(event, step.config):
-            return replace(step.entry, action=PlanAction.KEEP, changes=())
+        case PlanAction.UPDATE if step.provided:
+            done = await _provide(link, event, step)
+        case PlanAction.UPDATE:
+            done = await extras.schemas.keep(event, step.config)
         case _:
             pass
-    return step.entry
+    return step.entry if done else replace(step.entry, action=PlanAction.KEEP, changes=())
+
+
+async def _provide(link: Link, event: BaseEvent[Any], step: StreamStep) -> bool:
+    """Update a stream for nothing but delays and expiry, and the schema of its messages."""
+    told = " and ".join(sorted(step.provided))
+    try:
+        await _request(link, "UPDATE", event, step)
+    except (StreamConfigError, ServerError) as error:
+        logger.warning("%s does not get %s: %s", _stream_of(event), told, error)
+        return False
+    logger.info("%s was updated for delays and expiry: %s", _stream_of(event), told)
+    return True
+
+
+async def _schedules_before(link: Link, events: Iterable[BaseEvent[Any]]) -> tuple[PlanEntry, ...]:
+    try:
+        return await plan_schedules(link, events)
+    except ServerError as error:
+        logger.debug("the stream of schedules cannot be looked at: %s", error)
+        return ()
+
+
+async def _schedules_after(
+    link: Link, events: Iterable[BaseEvent[Any]], before: tuple[PlanEntry, ...]
+) -> tuple[PlanEntry, ...]:
+    """What became of the stream of schedules, which is made on the way; nothing fails for it."""
+    if not any(entry.changes_something for entry in before):
+        return before
+    after = await _schedules_before(link, events)
+    if any(entry.changes_something for entry in after):
+        return tuple(replace(entry, action=PlanAction.KEEP, changes=()) for entry in after)
+    return before
 
 
 async def _update(link: Link, event: BaseEvent[Any], step: StreamStep) -> None:
