@@ -83,8 +83,8 @@ def event_of(**options: Any) -> walnats.Event[int]:
             event_of(limits=Limits(bytes=2_000_000)),
             (
                 "insufficient storage resources available (max_bytes is declared as 2000000). "
-                "Declare a lower `limits.bytes`, as NATS sets that much aside, or let JetStream have "
-                "more (`max_file` of the server or the account)"
+                "Declare a lower `limits.bytes`, as NATS sets that much aside, or let JetStream "
+                "have more (`max_file` of the server or the account)"
             ),
         ),
         (
@@ -92,8 +92,8 @@ def event_of(**options: Any) -> walnats.Event[int]:
             event_of(limits=Limits(bytes=2_000_000), storage="memory"),
             (
                 "insufficient memory resources available (max_bytes is declared as 2000000). "
-                "Declare a lower `limits.bytes`, as NATS sets that much aside, or let JetStream have "
-                "more (`max_mem` of the server or the account)"
+                "Declare a lower `limits.bytes`, as NATS sets that much aside, or let JetStream "
+                "have more (`max_mem` of the server or the account)"
             ),
         ),
         (
