@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,14 +119,15 @@ async def start_sixteen(urls: str, backend: str, replicas: int) -> None:
         for number in range(16):
             version = str(number % len(VERSIONS))
             command = [sys.executable, "-c", PROGRAM, urls, backend, version, str(replicas), start]
-            tasks.start_soon(
-                partial(
-                    anyio.run_process,
-                    command,
-                    env={"PYTHONPATH": str(Path.cwd())},
-                    stderr=subprocess.STDOUT,
-                )
-            )
+            tasks.start_soon(run, command)
+
+
+async def run(command: list[str]) -> None:
+    """Run one of them, and show what it said if it failed."""
+    ended = await anyio.run_process(
+        command, check=False, env={"PYTHONPATH": str(Path.cwd())}, stderr=subprocess.STDOUT
+    )
+    assert ended.returncode == 0, ended.stdout.decode()
 
 
 @HERD

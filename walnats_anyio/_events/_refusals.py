@@ -115,8 +115,9 @@ def explain_refusal(error: ServerError, changes: Iterable[FieldChange]) -> str:
         each for each in REMEDIES if each.code == error.code and each.part in str(error)
     ]  # fmt: skip
     if not known:
-        told = ", ".join(map(_told, changes)) or "nothing was to be changed"
-        return f"{error} ({told})"
+        # Of what is new the server has said enough; its fields are those of the declaration.
+        told = ", ".join(_told(each) for each in changes if each.old is not None)
+        return f"{error} ({told})" if told else str(error)
     remedy = known[0]
     told = ", ".join(_told(each) for each in changes if each.field in remedy.fields)
     order = f"{remedy.order[0].upper()}{remedy.order[1:]}"

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import anyio
+
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._plan import FieldChange, PlanAction, PlanEntry, plan_each
 from walnats_anyio._events._provisions import Provisions, plan_schedules
@@ -29,6 +31,7 @@ from walnats_anyio._events._stream_rules import (
     plan_stream,
 )
 from walnats_anyio._link import (
+    ELECTED_WITHIN,
     STREAM_NAME_IN_USE,
     Link,
     ServerError,
@@ -41,6 +44,9 @@ from walnats_anyio._link import (
 )
 
 logger = logging.getLogger("walnats_anyio.events")
+
+CREATE_AGAIN_AFTER = 0.05
+"""Seconds until a stream is looked for again whose name is in use and which is not there."""
 
 ALONE = "replicas > 1 not supported in non-clustered mode"
 """What a server in no cluster says about a new stream; before 2.14 it takes it for an old one."""
@@ -158,16 +164,7 @@ async def register_stream(
     """
     step = await _step_of(link, event, extras, options)
     if step.entry.action is PlanAction.CREATE:
-        try:
-            await _request(link, "CREATE", event, step)
-        except StreamConfigError as error:
-            cause = error.__cause__
-            if not isinstance(cause, ServerError) or cause.code != STREAM_NAME_IN_USE:
-                raise
-            # Another process was faster by a moment, and wants another configuration.
-            step = await _step_of(link, event, extras, options)
-            if step.entry.action is PlanAction.CREATE:  # and has deleted the stream again
-                raise
+        step = await _create(link, event, extras, options, step)
     if step.entry.error is not None:
         raise step.entry.error
     for warning in step.plan.warnings:
@@ -176,6 +173,32 @@ async def register_stream(
         logger.warning("event %r: %s", event.name, lacking)
     warn_of_schema(event, step.actual)
     return await _carry_out(link, event, extras, step)
+
+
+async def _create(
+    link: Link,
+    event: BaseEvent[Any],
+    extras: Extras,
+    options: RegisterOptions,
+    step: StreamStep,
+) -> StreamStep:
+    """Create the stream; gives what is left to do where another process was faster by a moment."""
+    give_up_at = link.now() + ELECTED_WITHIN
+    while True:
+        try:
+            await _request(link, "CREATE", event, step)
+            return step
+        except StreamConfigError as error:
+            cause = error.__cause__
+            in_use = isinstance(cause, ServerError) and cause.code == STREAM_NAME_IN_USE
+            if not in_use or link.now() > give_up_at:
+                raise
+        # The other one wants another configuration. In a cluster, a name is in use for a moment
+        # before its stream can be looked at.
+        step = await _step_of(link, event, extras, options)
+        if step.entry.action is not PlanAction.CREATE:
+            return step
+        await anyio.sleep(CREATE_AGAIN_AFTER)
 
 
 async def _step_of(
@@ -191,10 +214,10 @@ async def _step_of(
         step = StreamStep(_entry(event, PlanAction.CREATE), event.stream_config())
         return await _with_extras(event, step, extras)
     step = _compared(event, info["config"], Held.of(info))
-    cluster = (info.get("cluster") or {}).get("name")
+    cluster: dict[str, Any] = info.get("cluster") or {}
     try:
         _refuse(event, step, options)
-        _check_update(event, step, options, in_cluster=bool(cluster))
+        _check_update(event, step, options, in_cluster="name" in cluster)
     except (StreamConfigError, StreamExistsError) as error:
         return replace(step, entry=replace(step.entry, action=PlanAction.FAIL, error=error))
     return await _with_extras(event, step, extras) if options.update else step

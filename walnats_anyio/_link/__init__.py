@@ -17,6 +17,7 @@ from walnats_anyio._link._errors import (
 from walnats_anyio._link._failures import failures_of, one_or_group
 from walnats_anyio._link._jetstream import (
     CONSUMER_NOT_FOUND,
+    ELECTED_WITHIN,
     STREAM_NAME_IN_USE,
     STREAM_NOT_FOUND,
     api,
@@ -60,6 +61,7 @@ from walnats_anyio._link.protocol._refusals import Refusal
 
 __all__ = [
     "CONSUMER_NOT_FOUND",
+    "ELECTED_WITHIN",
     "NO_PREFIXES",
     "STREAM_NAME_IN_USE",
     "STREAM_NOT_FOUND",

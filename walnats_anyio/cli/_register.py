@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio
 import typer
@@ -121,7 +121,7 @@ def register(request: Request) -> None:
 def _load(request: Request) -> Declared:
     found, shown = load(request.target, DECLARATIONS)
     if isinstance(found, Actor | Actors):
-        actors: Actors = found if isinstance(found, Actors) else Actors(found)
+        actors: Actors = found if isinstance(found, Actors) else Actors(_any(found))
         actors = chosen(actors, request.actors)
         return Declared(Events(*(actor.event for actor in actors)), actors)
     if not isinstance(found, BaseEvent | Events):
@@ -134,7 +134,12 @@ def _load(request: Request) -> Declared:
             f"--actor chooses among actors, and {shown} holds events",
             "name an Actors, or leave --actor out",
         )
-    return Declared(found if isinstance(found, Events) else Events(found))
+    return Declared(found if isinstance(found, Events) else Events(_any(found)))
+
+
+def _any(value: Any) -> Any:
+    """The value without a type: that of what a module holds is half unknown to a type checker."""
+    return value
 
 
 def _run(request: Request, declared: Declared) -> tuple[PlanEntry, ...]:
