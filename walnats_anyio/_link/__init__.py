@@ -30,6 +30,7 @@ from walnats_anyio._link._jetstream import (
     not_enabled,
     stream_config,
     stream_info,
+    stream_names,
     update_stream,
 )
 from walnats_anyio._link._link import Link, Subscription, open_link
@@ -117,6 +118,7 @@ __all__ = [
     "pub",
     "stream_config",
     "stream_info",
+    "stream_names",
     "takes_reason_of_term",
     "update_stream",
     "usual_acks",

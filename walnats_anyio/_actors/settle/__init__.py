@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from walnats_anyio._actors.settle._attempts import Attempts
+from walnats_anyio._actors.settle._breaker import Breaker
 from walnats_anyio._actors.settle._conclusion import Conclusion
 from walnats_anyio._actors.settle._delivery import Deliveries, Delivery
 from walnats_anyio._actors.settle._hooks import Hooks
@@ -26,6 +27,7 @@ __all__ = [
     "Ack",
     "ActorSummary",
     "Attempts",
+    "Breaker",
     "Conclusion",
     "Counts",
     "DeadLetterVerdict",
