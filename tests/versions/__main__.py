@@ -10,7 +10,7 @@ import sys
 
 import anyio
 
-from tests.versions._features import FEATURES
+from tests.versions._rows import FEATURES
 from tests.versions._site import COLUMNS, INSTALLED, Outcome, server_of
 from tests.versions._table import write
 from tests.versions._trying import try_all

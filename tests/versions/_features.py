@@ -6,7 +6,6 @@ asserts what the last column of the table promises.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -16,28 +15,12 @@ import walnats_anyio as walnats
 from tests.actors._stage import letters_of, listening, running, stage, take_and_vanish
 from tests.support.recorders import Handled
 from tests.support.waiting import until
-from tests.versions._site import DOMAIN, FEATURES, Outcome, Site, feature
+from tests.versions._site import DOMAIN, Outcome, Site, feature, refusal_of
 from walnats_anyio._link import Link, api, stream_config
 from walnats_anyio.dead_letters import DeadLetters
 from walnats_anyio.decorators import rate_limit
 
-__all__ = ["FEATURES"]
-
 WORKS, FALLS_BACK, REFUSED, NOTHING = Outcome
-
-
-async def refusal_of(
-    act: Callable[[], Awaitable[object]], error: type[Exception], *parts: str
-) -> bool:
-    """Whether this is refused, with an error that says all of this."""
-    try:
-        await act()
-    except error as refused:
-        missing = [part for part in parts if part not in str(refused)]
-        if missing:
-            raise AssertionError(f"it does not say {missing}") from refused
-        return True
-    return False
 
 
 @feature("Emitting and handling, `uid`, [`register`](registering.md), `register --dry-run`")
@@ -161,14 +144,14 @@ async def _do(number: int) -> None:
 
 @feature(
     "Changing [`limits.consumers`](registering.md) of a stream that exists",
-    "refused before 2.12: the error names both values and says what to do",
+    "refused before 2.12.5: the error names both values and says what to do",
 )
 async def more_consumers(site: Site) -> Outcome:
     async with walnats.Events(site.event(int)).connect(site.url) as conn:
         await conn.register()
     limited = site.event(int, limits=walnats.Limits(consumers=5))
     async with walnats.Events(limited).connect(site.url) as conn:
-        told = "max_consumers would be changed from -1 to 5", "from 2.12 on"
+        told = "max_consumers would be changed from -1 to 5", "from 2.12.5 on"
         if await refusal_of(conn.register, walnats.StreamConfigError, *told):
             return REFUSED
         assert (await stream_config(conn._link, limited.stream_name) or {})["max_consumers"] == 5

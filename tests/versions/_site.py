@@ -82,14 +82,29 @@ FEATURES: list[Feature] = []
 Try = Callable[[Site], Awaitable[Outcome]]
 
 
-def feature(name: str, older: str = "") -> Callable[[Try], Try]:
-    """Make a row of a function that tries a feature."""
+def feature(name: str, older: str = "", *, when: bool = True) -> Callable[[Try], Try]:
+    """Make a row of a function that tries a feature, when the library has it."""
 
     def add(try_on: Try) -> Try:
-        FEATURES.append(Feature(name, older, try_on))
+        if when:
+            FEATURES.append(Feature(name, older, try_on))
         return try_on
 
     return add
+
+
+async def refusal_of(
+    act: Callable[[], Awaitable[object]], error: type[Exception], *parts: str
+) -> bool:
+    """Whether this is refused, with an error that says all of this."""
+    try:
+        await act()
+    except error as refused:
+        missing = [part for part in parts if part not in str(refused)]
+        if missing:
+            raise AssertionError(f"it does not say {missing}") from refused
+        return True
+    return False
 
 
 def binary_of(version: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tests.docs._blocks import ROOT
-from tests.versions._features import FEATURES
+from tests.versions._rows import FEATURES
 from tests.versions._site import COLUMNS, Feature, Outcome
 
 PAGE = ROOT / "docs" / "guides" / "versions.md"

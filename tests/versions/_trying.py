@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 
-from tests.versions._features import FEATURES
+from tests.versions._rows import FEATURES
 from tests.versions._site import Feature, Outcome, site_on
 from walnats_anyio.testing import NatsServer
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.versions._features import FEATURES
+from tests.versions._rows import FEATURES
 from tests.versions._site import COLUMNS, Outcome, server_of
 from tests.versions._table import HEAD, cells_in_the_docs, table_in_the_docs, table_of
 from tests.versions._trying import try_all

@@ -57,7 +57,7 @@ REMEDIES = (
     ),
     Remedy(
         INVALID, ("max_consumers",),
-        "declare the `limits.consumers` that the stream has, as nats-server changes it from 2.12 "
+        "declare the `limits.consumers` that the stream has, as nats-server changes it from 2.12.5 "
         "on; or delete the stream when it is empty, and register again",
         "MaxConsumers",
     ),
