@@ -7,6 +7,7 @@ the one that came last, as a whole. The suite has eight connections; with `WALNA
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 
 import walnats_anyio as walnats
 from tests.link._probe import js
+from tests.support.answering import answering
 from walnats_anyio.testing import NatsCluster, NatsServer
 
 pytestmark = pytest.mark.anyio
@@ -51,6 +53,12 @@ async def main():
 
 anyio.run(main, backend=backend)
 """
+
+
+ANSWER = "io.nats.jetstream.api.v1.stream_info_response"
+
+EMPTY = {"messages": 0, "bytes": 0}
+"""The state of a stream that has nothing."""
 
 
 async def nothing(message: int) -> None:
@@ -107,6 +115,28 @@ async def test_eight_services_of_two_versions(nats_server: NatsServer) -> None:
     async with events_of(0).connect(nats_server.url) as conn:
         await conn.register()
         assert {entry.action for entry in await conn.plan()} == {"keep"}
+
+
+async def test_a_name_in_use_whose_stream_cannot_be_looked_at_yet(nats_server: NatsServer) -> None:
+    """As in a cluster, whose leader has taken a stream of another process and not made it yet."""
+    event = walnats.Event("new", int)
+    config = event.stream_config() | {"metadata": event.schema_metadata}
+    there = {"type": ANSWER, "config": config, "state": EMPTY}
+
+    def answer(body: dict[str, Any]) -> bytes:
+        return json.dumps({"type": ANSWER} | body).encode()
+
+    missing, in_use = ({"error": {"err_code": code, "code": 404}} for code in (10059, 10058))
+    api, url = "elsewhere.STREAM", nats_server.url
+    async with (
+        answering(url, f"{api}.INFO.walnats-schedules", lambda _: answer(missing)),
+        answering(url, f"{api}.INFO.new", lambda n: answer(missing if n < 4 else there)) as asked,
+        answering(url, f"{api}.CREATE.new", lambda _: answer(in_use)) as created,
+        walnats.Events(event).connect(url, js_prefix="elsewhere") as conn,
+    ):
+        (entry,) = await conn.register()
+    assert entry.action == "keep"
+    assert (len(asked), len(created)) == (4, 3)
 
 
 HERD = pytest.mark.skipif(not os.environ.get("WALNATS_HERD"), reason="WALNATS_HERD is not set")

@@ -53,6 +53,9 @@ ALONE = "replicas > 1 not supported in non-clustered mode"
 
 NOTHING = Held(0, 0, 0.0, 0)
 
+OWN_FLAGS = {ALLOW_TTL, "allow_atomic"}
+"""Fields that this library sets where an event needs them, and never takes back."""
+
 EFFECTS = {rule.field: rule.effect for rule in STREAM_RULES}
 
 
@@ -263,7 +266,7 @@ def _is_told(kept: Difference) -> bool:
     """Whether a field that is left as it is was set by somebody else, and not by this library."""
     if kept.field == "sources":
         return any(STREAM not in str(each.get("name")) for each in kept.have)
-    return kept.field != ALLOW_TTL
+    return kept.field not in OWN_FLAGS
 
 
 async def _carry_out(
