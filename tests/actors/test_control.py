@@ -28,7 +28,9 @@ def of(on: Stage, number: int = 0) -> ActorStatistics:
 
 
 @asynccontextmanager
-async def second(url: str, actor: Actor[Any, Any], **options: Any) -> AsyncIterator[ConnectedActors]:
+async def second(
+    url: str, actor: Actor[Any, Any], **options: Any
+) -> AsyncIterator[ConnectedActors]:
     """Another process, as far as the server can tell."""
     async with Actors(actor).connect(url) as conn, listening(conn, **options):
         yield conn
