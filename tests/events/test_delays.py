@@ -19,7 +19,7 @@ from tests.support.sweep import sweep
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio._events import _schedules as schedules
 from walnats_anyio._link import Link, api
-from walnats_anyio.testing import NatsServer
+from walnats_anyio.testing import NatsServer, record
 from walnats_anyio.types import CancelResult, ConnectedEvents
 
 pytestmark = pytest.mark.anyio
@@ -183,6 +183,18 @@ async def test_the_server_tells_the_time(nats_server: NatsServer, conn: Connecte
     link.wall = lambda: right() + HOUR
     await conn.emit(OTHER, 1, delay=0.2, sync=True)
     await until_stored(conn, OTHER, 1)
+
+
+async def test_a_recording_has_it_when_it_is_emitted(
+    nats_server: NatsServer, conn: ConnectedEvents
+) -> None:
+    async with record(EVENTS, nats_server.url) as recording:
+        for _ in range(2):
+            await conn.emit(EVENT, 1, uid="u", delay=HOUR, sync=True)
+        await conn.emit(EVENT, 2, delay=HOUR, sync=True)
+        await recording.assert_emitted(EVENT, 1, uid="u", count=1)
+        (other,) = await recording.assert_emitted(EVENT, 2, count=1)
+        assert other.uid is None
 
 
 # Cancelling
