@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from walnats_anyio._events import FieldChange, PlanAction, PlanEntry, show
+from walnats_anyio.cli._dead._view import visible
 from walnats_anyio.cli._screen import fail
 
 DONE = {
@@ -64,7 +65,7 @@ def show_plan(entries: Iterable[PlanEntry], screen: Console, *, dry: bool) -> No
     screen.print(_sum(entries, dry=dry), markup=False, soft_wrap=True)
     for entry in entries:
         if entry.error is not None:
-            fail(str(entry.error))
+            fail(visible(str(entry.error)))
 
 
 def report_of(entries: Iterable[PlanEntry], *, dry: bool) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def _print(screen: Console, first: Text, rest: str) -> None:
     # A program that reads lines gets whole ones.
     limited = screen.is_terminal or "COLUMNS" in os.environ
     room = max(NARROWEST, screen.width - WIDTH) if limited else len(rest) + 1
-    lines = textwrap.wrap(rest, room, break_on_hyphens=False) or [""]
+    lines = textwrap.wrap(visible(rest), room, break_on_hyphens=False) or [""]
     for line in lines:
         screen.print(Text.assemble(first, line), soft_wrap=True)
         first = Text(INDENT)
