@@ -96,6 +96,28 @@ async def test_what_register_would_refuse_is_in_the_plan(nats_server: NatsServer
         assert str(raised.value) == str(entry.error)
 
 
+async def test_what_delays_and_expiry_need(nats_server: NatsServer) -> None:
+    """Planned, and not made yet; also of a stream that is there."""
+    for event in (
+        walnats.Event("later", int, delays=True, ttl=True),
+        walnats.Event("user.created", int, delays=True, ttl=True),
+    ):
+        if event.name == EVENT.name:
+            await register(nats_server, EVENT)
+            await js(nats_server, "STREAM.DELETE.walnats-schedules")
+        planned = await plan(nats_server, event)
+        answer = await js(nats_server, "STREAM.INFO.walnats-schedules")
+        assert answer["error"]["err_code"] == 10059
+        assert await register(nats_server, event) == planned
+        (stream, schedules) = planned
+        assert (schedules.kind, schedules.action.value) == ("helper stream", "create")
+        if event.name == EVENT.name:
+            assert [each.field for each in stream.changes] == ["allow_msg_ttl", "sources"]
+        again = await plan(nats_server, event)
+        assert {entry.action for entry in again} == {PlanAction.KEEP}
+        assert [entry.kept for entry in again] == [(), ()]
+
+
 async def test_force_without_update(nats_server: NatsServer) -> None:
     with pytest.raises(ValueError, match="update=True"):
         await plan(nats_server, EVENT, update=False, force=True)

@@ -131,7 +131,8 @@ class ConnectedEvents(Connected):
                 stream with another one is made anew if it has no messages and no consumers.
 
         Returns:
-            What was done, one entry for each event, in the order of the registry.
+            What was done: one entry for each event, in the order of the registry, and where an
+            event is declared with `delays` one for the stream of schedules.
 
         Raises:
             ValueError: `force` without `update`.
@@ -167,7 +168,8 @@ class ConnectedEvents(Connected):
             force: see `register`.
 
         Returns:
-            One entry for each event, in the order of the registry.
+            One entry for each event, in the order of the registry, and where an event is declared
+            with `delays` one for the stream of schedules.
 
         Raises:
             ValueError: `force` without `update`.

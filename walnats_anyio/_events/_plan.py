@@ -23,8 +23,9 @@ HELPER_EFFECT = "somebody has changed it; the library works with what is there"
 NOT_COMPARED = {"name", "metadata", "duplicate_window", "num_replicas", "subjects"}
 """Fields of a helper stream that a server sets by itself, or that are compared on their own."""
 
-UNLIMITED = {
+UNLIMITED: dict[str, Any] = {
     "max_msgs": -1,
+    "max_msgs_per_subject": -1,
     "max_bytes": -1,
     "max_msg_size": -1,
     "max_consumers": -1,
@@ -198,9 +199,11 @@ def compare_helper(
     if actual.get("duplicate_window", 0) < window:
         old = actual.get("duplicate_window")
         changes.append(FieldChange("duplicate_window", old, window, "the longest of its events"))
+    # A server adds it, as a later schedule takes the place of an earlier one.
+    usual = UNLIMITED | {"allow_rollup_hdrs": config.get("allow_msg_schedules")}
     kept: list[FieldChange] = []
     for field in (actual.keys() | config.keys()) - NOT_COMPARED:
-        old, new = actual.get(field), config.get(field, UNLIMITED.get(field))
+        old, new = actual.get(field), config.get(field, usual.get(field))
         if old != new and (old or new):
             kept.append(FieldChange(field, old, new, HELPER_EFFECT))
     return tuple(changes), tuple(sorted(kept, key=lambda each: each.field))
