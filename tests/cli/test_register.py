@@ -31,6 +31,7 @@ ACTORS = walnats.Actors(
 
 LIMITED = walnats.Event("order.placed", int, limits=Limits(messages=10, age=60), dedup_window=30)
 CHANGED = walnats.Actor("pack", LIMITED, handle, ack_wait=60)
+OTHER_SCHEMA = walnats.Event("order.placed", str)
 IN_MEMORY = walnats.Event("order.placed", int, storage="memory")
 NEW_AND_WRONG = walnats.Events(IN_MEMORY, walnats.Event("new", int))
 
@@ -141,6 +142,17 @@ def test_what_may_not_be_done(nats_server: NatsServer) -> None:
         shown = register(nats_server, "orders:CHANGED", "--no-update", *words, code=1)
         assert sum(line.startswith("error:") for line in shown) == 2
     assert register(nats_server, "orders:ACTORS", "--check")[-1] == "dry run: 6 as declared"
+
+
+def test_of_a_schema_only_that_it_changes(nats_server: NatsServer, directory: Path) -> None:
+    register(nats_server, "orders:EVENT")
+    report = directory / "report.json"
+    shown = register(nats_server, "orders:OTHER_SCHEMA", "--dry-run", "--json", str(report))
+    assert shown[1].strip() == "metadata: walnats-anyio.schema"
+    assert "warning: this version cannot read all messages" in " ".join(shown)
+    (entry,) = json.loads(report.read_text())["entries"]
+    schemas = [entry["changes"][0][which]["walnats-anyio.schema"] for which in ("old", "new")]
+    assert schemas == ['{"type":"integer"}', '{"type":"string"}']
 
 
 def test_an_empty_stream_is_made_anew_by_force(nats_server: NatsServer) -> None:

@@ -108,11 +108,20 @@ def _name_of(entry: PlanEntry) -> str:
 
 def _details(entry: PlanEntry) -> Iterable[str]:
     if entry.action is not PlanAction.FAIL:  # its error tells more
-        yield from (_shortened(str(change)) for change in entry.changes)
+        yield from map(_told, entry.changes)
     for each in entry.kept:
         told = _shortened(f"{each.field} is {show(each.field, each.old)}")
         yield f"left as it is: {told} ({each.effect})"
     yield from (f"warning: {warning}" for warning in entry.warnings)
+
+
+def _told(change: FieldChange) -> str:
+    if change.field != "metadata":
+        return _shortened(str(change))
+    # Of a schema, nobody reads what it was and is in one line.
+    old, new = change.old or {}, change.new or {}
+    names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+    return _shortened(f"metadata: {', '.join(names)}")
 
 
 def _shortened(text: str) -> str:
