@@ -119,7 +119,8 @@ def _told(change: FieldChange) -> str:
     if change.field != "metadata":
         return _shortened(str(change))
     # Of a schema, nobody reads what it was and is in one line.
-    old, new = change.old or {}, change.new or {}
+    old: dict[str, str] = change.old or {}
+    new: dict[str, str] = change.new or {}
     names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
     return _shortened(f"metadata: {', '.join(names)}")
 
