@@ -2,7 +2,8 @@
 
 `nox -s bench` measures, `nox -s faults` and `nox -s soak` break things for minutes, `nox -s tune`
 tunes handlers whose best `max_jobs` is known, `nox -s memory` compares the server in memory with
-the real one, and `nox -s mutants` breaks the library to see whether a test notices.
+the real one, `nox -s versions` tries other nats-servers, and `nox -s mutants` breaks the library
+to see whether a test notices.
 """
 
 from __future__ import annotations
@@ -155,6 +156,13 @@ def memory(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-n", "5", "tests/testing/memory", env=more)
     behaviour = session.posargs or ["tests/actors", "tests/events", "tests/middlewares"]
     session.run("python", "-m", "pytest", "-n", "5", "--memory", *behaviour)
+
+
+@nox.session
+def versions(session: nox.Session) -> None:
+    """Try the features on many versions of nats-server; `-- --write` writes the docs' table."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.versions", *session.posargs)
 
 
 @nox.session

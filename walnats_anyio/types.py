@@ -19,6 +19,9 @@ from walnats_anyio._events import (
     Feed,
     FeedMessage,
     FeedStatistics,
+    FieldChange,
+    PlanAction,
+    PlanEntry,
     SyncEvents,
 )
 from walnats_anyio._link import ConnectionStatistics
@@ -48,8 +51,11 @@ __all__ = [
     "Feed",
     "FeedMessage",
     "FeedStatistics",
+    "FieldChange",
     "ListenStatistics",
     "OkContext",
+    "PlanAction",
+    "PlanEntry",
     "Summary",
     "SyncEvents",
 ]

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 import secrets
-import socket
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -23,8 +19,9 @@ import trio.testing
 from tests.actors._stage import Stage, letters_of, listening, running, stage
 from tests.decorators.test_rate_limit import Times
 from tests.support.recorders import Handled
+from tests.support.servers import DEBIAN, server_binary
 from tests.support.sweep import sweep
-from tests.support.waiting import DEADLINE, until, until_blocking
+from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event, ExecuteIn
 from walnats_anyio._link import Link, api
 from walnats_anyio.decorators import RateLimit, rate_limit
@@ -332,27 +329,15 @@ def test_windows_go_on_with_a_mock_clock(url: str, event: Event[int], name: str)
     trio.run(main, clock=clock)
 
 
-# an older server, of which there is no wheel
-
-OLD_SERVER = os.environ.get("WALNATS_OLD_NATS_SERVER", "")
-"""A nats-server before 2.12: `apt download nats-server` brings 2.9 on Debian."""
+# An older server, which has no streams that count
 
 
 @pytest.fixture
-def old_url(tmp_path: Path) -> Iterator[str]:
-    command = [OLD_SERVER, "-a", "127.0.0.1", "-p", "14298", "-js", "-sd", str(tmp_path)]
-    with subprocess.Popen(command) as process:
-        until_blocking(is_listening)
-        yield "nats://127.0.0.1:14298"
-        process.terminate()
+def old_url() -> Iterator[str]:
+    with NatsServer(binary=server_binary(DEBIAN)) as server:
+        yield server.url
 
 
-def is_listening() -> bool:
-    with socket.socket() as tried:
-        return tried.connect_ex(("127.0.0.1", 14298)) == 0
-
-
-@pytest.mark.skipif(not OLD_SERVER, reason="WALNATS_OLD_NATS_SERVER is not set")
 async def test_on_an_older_server(old_url: str, event: Event[int]) -> None:
     times = Times()
     limit = rate_limit(4, 1.0, shared="x", max_wait=0.1)

@@ -410,7 +410,7 @@ def test_a_life(server: NatsServer, event: walnats.Event[int], backend: str) -> 
     conn.close()
     conn.close()
     assert conn.statistics().acknowledged == 1
-    uses: list[Callable[[], None]] = [conn.flush, conn.register, lambda: conn.emit(event, 1)]
+    uses: list[Callable[[], object]] = [conn.flush, conn.register, lambda: conn.emit(event, 1)]
     for use in uses:
         with pytest.raises(walnats.ConnectionLostError, match="has been left"):
             use()

@@ -17,9 +17,7 @@ from tests.link._turns import sweep_turns
 from tests.support.leftovers import Leftovers
 from tests.support.sweep import Scenario, cancelled_at, sweep
 from tests.support.waiting import until
-from walnats_anyio._events._provisions import Provisions
-from walnats_anyio._events._schemas import SchemaKeeper
-from walnats_anyio._events._streams import register_stream
+from walnats_anyio._events._streams import Extras, RegisterOptions, register_stream
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import ConnectedEvents
 
@@ -249,10 +247,7 @@ async def test_register_one_stream(conn: ConnectedEvents) -> None:
     leftovers = Leftovers()
 
     async def scenario() -> None:
-        link = conn._link
-        await register_stream(
-            link, EVENT, SchemaKeeper(link), Provisions(link), create=True, update=True
-        )
+        await register_stream(conn._link, EVENT, Extras(conn._link), RegisterOptions())
 
     async def check() -> None:
         await conn.register()

@@ -14,9 +14,9 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
 
-from walnats_anyio import _letters
-from walnats_anyio._actors._consumers import check_consumers, for_each, register_consumer
+from walnats_anyio._actors._consumers import check_consumers, plan_consumers, register_consumers
 from walnats_anyio._actors._controls import Controls
+from walnats_anyio._actors._helpers import plan_helpers, register_helpers
 from walnats_anyio._actors._lifespan import LifespanRun
 from walnats_anyio._actors._listen import Listening
 from walnats_anyio._actors._pausing import pause_consumer, resume_consumer
@@ -24,7 +24,8 @@ from walnats_anyio._actors._statistics import ActorStatistics, ListenStatistics
 from walnats_anyio._actors.declare._actor import Actor, on_server
 from walnats_anyio._actors.pull import Options, Polls
 from walnats_anyio._actors.run import Executors
-from walnats_anyio._actors.settle import Summary, _attempts
+from walnats_anyio._actors.settle import Summary
+from walnats_anyio._events import PlanEntry, RegisterOptions, raise_failures
 from walnats_anyio._events._arguments import check_count, check_seconds, check_type
 from walnats_anyio._link import (
     Connected,
@@ -32,7 +33,6 @@ from walnats_anyio._link import (
     Link,
     Prefixes,
     Server,
-    ServerError,
     open_link,
 )
 from walnats_anyio._link._again import refuse_again
@@ -79,32 +79,79 @@ class ConnectedActors(Connected):
         listening = ", listening" if self._listening is not None else ""
         return f"<ConnectedActors of {self._actors!r}, {self._link.state}{listening}>"
 
-    async def register(self, actors: Iterable[str] | None = None) -> None:
+    async def register(
+        self, actors: Iterable[str] | None = None, *, create: bool = True, update: bool = True
+    ) -> tuple[PlanEntry, ...]:
         """Make the consumers of the actors on the server what the actors declare.
 
         From then on the actors' events are kept for them. What it changes of a consumer that
         exists is logged as a warning, and so is an event whose registered schema an actor cannot
         read. It also creates the stream of dead letters, and one for
         notes of what actors hand back, unless they are there. Blocks for two or three requests to
-        the server for each actor. Can be called any number of times, by any number of processes.
+        the server for each actor. Can be called any number of times, by any number of processes;
+        of two that declare one actor differently, the last one wins. `plan` says beforehand what
+        it does.
 
         Args:
             actors: the names of those to register. None: all of them.
+            create: create consumers, and streams of the library's own, that are missing.
+            update: update those whose configuration differs.
+
+        Returns:
+            What was done: one entry for each actor, in the order of the registry, and then one for
+            each stream of the library's own.
 
         Raises:
             ValueError: there is no actor of such a name, or none is named.
             TypeError: `actors` is not a list of names.
             StreamConfigError: there is no stream for an actor's event: register the event first.
-                Or the stream of that name belongs to another event.
+                Or the stream of that name belongs to another event, or a stream of the library's
+                own is missing and `create` is False.
             ConsumerConfigError: a consumer of an actor's name is of another kind, which NATS cannot
-                change, or the server refuses the configuration.
+                change, or the server refuses the configuration; one is missing and `create` is
+                False, or differs and `update` is False; or a name has a `%` and nats-server is
+                older than 2.14.3.
             ServerError: the server does not answer within 5 seconds (20 for what has replicas), or
                 has no JetStream.
             ExceptionGroup: more than one actor failed; holds these errors.
         """
         chosen = self._actors.only(actors)
-        await for_each(self._named_on_server(chosen), register_consumer, self._link)
-        await self._create_streams(chosen)
+        options = RegisterOptions(create, update)
+        entries = await register_consumers(self._link, self._named_on_server(chosen), options)
+        raise_failures("actors failed", entries)
+        helpers = await register_helpers(self._link, chosen, options)
+        raise_failures("streams failed", helpers)
+        return (*entries, *helpers)
+
+    async def plan(
+        self, actors: Iterable[str] | None = None, *, create: bool = True, update: bool = True
+    ) -> tuple[PlanEntry, ...]:
+        """Say what `register` would do, and do nothing.
+
+        Sends only requests that read: a user who may publish to `$JS.API.STREAM.INFO.*` and
+        `$JS.API.CONSUMER.INFO.*.*` can call it. What `register` would refuse is an entry with its
+        `error`, and is not raised. Blocks for two requests to the server for each actor.
+
+        Args:
+            actors: see `register`.
+            create: see `register`.
+            update: see `register`.
+
+        Returns:
+            One entry for each actor, in the order of the registry, and then one for each stream of
+            the library's own.
+
+        Raises:
+            ValueError: there is no actor of such a name, or none is named.
+            TypeError: `actors` is not a list of names.
+            ServerError: the server does not answer within 5 seconds (20 for what has replicas), or
+                has no JetStream, or this user may not ask it.
+            ExceptionGroup: more than one request failed; holds these errors.
+        """
+        chosen = self._actors.only(actors)
+        options = RegisterOptions(create, update)
+        entries = await plan_consumers(self._link, self._named_on_server(chosen), options)
+        return (*entries, *await plan_helpers(self._link, chosen, options))
 
     async def listen(
         self,
@@ -231,21 +278,14 @@ class ConnectedActors(Connected):
         listening.release()
         self._stop_first = False
 
-    async def _create_streams(self, actors: Actors) -> None:
-        # As safe as the safest of the events.
-        replicas = max(actor.event.replicas for actor in actors)
-        await _attempts.create_stream(self._link, replicas)
-        if any(actor.dead_letters for actor in actors):
-            await _letters.create_stream(self._link, replicas)
-
     async def _look_for_streams(self, actors: Actors) -> None:
-        try:
-            await self._create_streams(actors)
-        except ServerError as error:
-            # A worker's user may not be allowed to look. What happens without them loses nothing.
-            logger.warning(
-                "the streams for dead letters and notes of attempts may be missing: %s", error
-            )
+        for entry in await register_helpers(self._link, actors, RegisterOptions()):
+            if entry.error is not None:
+                # A worker's user may not be allowed to look. Nothing is lost without them.
+                logger.warning(
+                    "the streams for dead letters and notes of attempts may be missing: %s",
+                    entry.error,
+                )
 
     async def leave(self) -> None:
         """Stop `listen`, if it runs on in another task, as nothing can be settled afterwards."""

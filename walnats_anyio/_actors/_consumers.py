@@ -1,9 +1,14 @@
-"""Making a consumer on the server what its actor declares, and seeing whether it is."""
+"""Making a consumer on the server what its actor declares, and seeing whether it is.
+
+Theory of operation. As with streams, `_step_of` asks the server and decides, and changes nothing:
+`plan_consumers` gives these decisions, `register_consumers` carries them out.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,15 +23,32 @@ from walnats_anyio._actors.pull._consumer_rules import (
     updated,
     warnings,
 )
-from walnats_anyio._events import Action, Difference, check_owner, raise_all, show, warn_of_schema
+from walnats_anyio._events import (
+    Action,
+    Difference,
+    FieldChange,
+    PlanAction,
+    PlanEntry,
+    RegisterOptions,
+    check_owner,
+    explain_refusal,
+    plan_each,
+    raise_all,
+    schema_warnings,
+    show,
+    warn_of_schema,
+)
 from walnats_anyio._link import (
     STREAM_NOT_FOUND,
     ConsumerConfigError,
     Link,
     ServerError,
     StreamConfigError,
+    WalnatsError,
     api,
     consumer_config,
+    keeps_metadata,
+    percent_problem,
     stream_config,
 )
 
@@ -61,7 +83,75 @@ async def for_each(
     raise_all("actors failed", errors)
 
 
-async def register_consumer(link: Link, actor: Actor[Any, Any]) -> None:
+@dataclass(frozen=True, slots=True)
+class ConsumerStep:
+    """What is to be done about one consumer."""
+
+    entry: PlanEntry
+    """What is done, as others see it."""
+
+    found: tuple[Difference, ...] = ()
+    """The differences, where the consumer is there."""
+
+    actual: dict[str, Any] = field(default_factory=dict[str, Any])
+    """The configuration that it has."""
+
+    config: dict[str, Any] = field(default_factory=dict[str, Any])
+    """The whole configuration that it gets."""
+
+    stream: dict[str, Any] | None = None
+    """The configuration of the stream, if it is there and can be seen."""
+
+
+async def plan_consumers(
+    link: Link,
+    actors: Iterable[Actor[Any, Any]],
+    options: RegisterOptions,
+    coming: Container[str] = (),
+) -> tuple[PlanEntry, ...]:
+    """Find out what `register_consumers` would do. Sends no request that changes anything.
+
+    Args:
+        link: the connection.
+        actors: whose consumers, with their names on the server.
+        options: what may be done.
+        coming: the names of streams that are not there and will be by then.
+
+    Raises:
+        ServerError: the server does not answer, or this user may not ask it.
+        ExceptionGroup: more than one request failed.
+    """
+
+    async def plan(actor: Actor[Any, Any]) -> PlanEntry:
+        step = await _step_of(link, actor, options)
+        stream = actor.event.stream_name
+        new = step.entry.action is PlanAction.CREATE
+        if new and stream not in coming and not await _has_stream(link, actor, step):
+            return _failed(actor, StreamConfigError(_no_stream(actor)))
+        return step.entry
+
+    return await plan_each(actors, plan)
+
+
+async def register_consumers(
+    link: Link, actors: Iterable[Actor[Any, Any]], options: RegisterOptions
+) -> tuple[PlanEntry, ...]:
+    """Register the consumers of actors, several at once.
+
+    Returns:
+        What was done, in the order of the actors; for one that failed why.
+    """
+
+    async def register(actor: Actor[Any, Any]) -> PlanEntry:
+        try:
+            return await _register(link, actor, options)
+        except WalnatsError as error:
+            return _failed(actor, error)
+
+    return await plan_each(actors, register)
+
+
+async def _register(link: Link, actor: Actor[Any, Any], options: RegisterOptions) -> PlanEntry:
     """Create the actor's consumer, or update it where its configuration differs.
 
     `CONSUMER_RULES` says what is updated, refused and left as the server has it.
@@ -71,32 +161,112 @@ async def register_consumer(link: Link, actor: Actor[Any, Any]) -> None:
         ConsumerConfigError: a consumer of that name cannot be what the actor needs, or the server
             refuses the configuration.
     """
-    stream = await _check_stream(link, actor)
-    if stream is not None:
-        warn_of_schema(actor.event, stream, f"actor {actor.name!r}")
+    step = await _step_of(link, actor, options)
+    if step.entry.error is not None:
+        raise step.entry.error
+    if step.stream is not None:
+        warn_of_schema(actor.event, step.stream, f"actor {actor.name!r}")
+    if step.entry.action is PlanAction.CREATE:
+        await _put(link, actor, step, "")
+        return step.entry
+    for each in step.found:
+        if each.rule.register is Action.WARN:
+            logger.warning("%s: %s", _consumer_of(actor), each.told())
+    if step.entry.action is PlanAction.UPDATE:
+        await _update(link, actor, step)
+    return step.entry
+
+
+async def _step_of(link: Link, actor: Actor[Any, Any], options: RegisterOptions) -> ConsumerStep:
+    try:
+        stream = await _check_stream(link, actor)
+    except StreamConfigError as error:
+        return ConsumerStep(_failed(actor, error))
     declared = actor.consumer_config()
     actual = await _config_of(link, actor)
+    problem = _name_problem(link, actor, stream or actual)
+    if problem is not None:
+        return ConsumerStep(_failed(actor, problem))
+    warnings = schema_warnings(actor.event, stream or {}, f"actor {actor.name!r}")
     if actual is None:
-        await _put(link, actor, declared, "")
-        return
-    found = differences_of(declared, actual, actor.event.subject_name)
-    refused = [each for each in found if each.rule.register is Action.REFUSE]
+        step = ConsumerStep(
+            _entry(actor, PlanAction.CREATE, warnings=warnings), config=declared, stream=stream
+        )
+    else:
+        found = differences_of(declared, actual, actor.event.subject_name)
+        if not keeps_metadata(link, actual):
+            found = [each for each in found if each.field != "metadata"]
+        config = updated(actual, found)
+        changes = tuple(FieldChange.of(each) for each in found if _is_changed(each))
+        kept = tuple(FieldChange.of(each) for each in found if not _is_changed(each))
+        action = PlanAction.KEEP if config == actual else PlanAction.UPDATE
+        entry = _entry(actor, action, changes=changes, kept=kept, warnings=warnings)
+        step = ConsumerStep(entry, tuple(found), actual, config, stream)
+    refused = _refused(actor, step, options)
+    if refused is None:
+        return step
+    return replace(step, entry=replace(step.entry, action=PlanAction.FAIL, error=refused))
+
+
+def _refused(
+    actor: Actor[Any, Any], step: ConsumerStep, options: RegisterOptions
+) -> ConsumerConfigError | None:
+    """Why the consumer cannot become what the actor declares; None if it can."""
+    if step.entry.action is PlanAction.CREATE and not options.create:
+        return ConsumerConfigError(
+            f"actor {actor.name!r}: there is no consumer {actor.consumer_name!r} on stream "
+            f"{actor.event.stream_name!r}: register it with create=True"
+        )
+    refused = [each for each in step.found if each.rule.register is Action.REFUSE]
     if refused:
-        raise ConsumerConfigError(
+        return ConsumerConfigError(
             f"{_consumer_of(actor)} cannot be used, and NATS cannot change it: {_told(refused)}. "
             f"{_remedies(refused)}"
         )
-    for each in found:
-        if each.rule.register is Action.WARN:
-            logger.warning("%s: %s", _consumer_of(actor), each.told())
-    config = updated(actual, found)
-    if config == actual:
-        return
-    if actual.get("priority_policy") == PINNED:
-        await _unpin(link, actor, actual)
-    became = await _put(link, actor, config, "update")
-    for each in found:
-        if each.rule.register is Action.CHANGE and not each.rule.quiet:
+    loud = [each for each in step.found if _is_changed(each) and not each.rule.quiet]
+    if loud and not options.update:
+        return ConsumerConfigError(
+            f"{_consumer_of(actor)} exists with another configuration "
+            f"({', '.join(map(str, loud))}): register it with update=True, or declare the actor "
+            "as it is"
+        )
+    return None
+
+
+def _is_changed(difference: Difference) -> bool:
+    return difference.rule.register is Action.CHANGE
+
+
+def _name_problem(
+    link: Link, actor: Actor[Any, Any], config: Mapping[str, Any] | None
+) -> ConsumerConfigError | None:
+    """Why the names on the server do not work there; None if they do."""
+    problem = percent_problem(link, config, actor.consumer_name, actor.event.stream_name)
+    return None if problem is None else ConsumerConfigError(f"actor {actor.name!r}: {problem}")
+
+
+def _failed(actor: Actor[Any, Any], error: Exception) -> PlanEntry:
+    return replace(_entry(actor, PlanAction.FAIL), error=error)
+
+
+def _entry(
+    actor: Actor[Any, Any],
+    action: PlanAction,
+    *,
+    changes: tuple[FieldChange, ...] = (),
+    kept: tuple[FieldChange, ...] = (),
+    warnings: tuple[str, ...] = (),
+) -> PlanEntry:
+    name, stream = actor.consumer_name, actor.event.stream_name
+    return PlanEntry("consumer", name, stream, actor.name, action, changes, kept, warnings)
+
+
+async def _update(link: Link, actor: Actor[Any, Any], step: ConsumerStep) -> None:
+    if step.actual.get("priority_policy") == PINNED:
+        await _unpin(link, actor, step.actual)
+    became = await _put(link, actor, step, "update")
+    for each in step.found:
+        if _is_changed(each) and not each.rule.quiet:
             _say_change(actor, each, became)
 
 
@@ -166,6 +336,9 @@ async def check_consumer(link: Link, actor: Actor[Any, Any]) -> Terms:
         StreamConfigError: the stream is another event's.
     """
     actual = await _config_of(link, actor)
+    problem = _name_problem(link, actor, actual)
+    if problem is not None:
+        raise problem
     if actual is None:
         raise ConsumerConfigError(
             f"actor {actor.name!r}: there is no consumer {actor.consumer_name!r} on stream "
@@ -235,24 +408,43 @@ async def _check_stream(link: Link, actor: Actor[Any, Any]) -> dict[str, Any] | 
     return config
 
 
+async def _has_stream(link: Link, actor: Actor[Any, Any], step: ConsumerStep) -> bool:
+    """Whether the stream is there. One that this user may not look at counts as there."""
+    if step.stream is not None:
+        return True
+    try:
+        return await stream_config(link, actor.event.stream_name) is not None
+    except ServerError:
+        return True
+
+
+def _no_stream(actor: Actor[Any, Any]) -> str:
+    return (
+        f"actor {actor.name!r}: there is no stream {actor.event.stream_name!r} for event "
+        f"{actor.event.name!r}: register the event first (ConnectedEvents.register)"
+    )
+
+
 async def _put(
-    link: Link, actor: Actor[Any, Any], config: dict[str, Any], action: str
+    link: Link, actor: Actor[Any, Any], step: ConsumerStep, action: str
 ) -> dict[str, Any]:
     """Create or update the consumer; gives the configuration that it has then."""
     stream = actor.event.stream_name
-    body = {"stream_name": stream, "config": config, "action": action}
+    body = {"stream_name": stream, "config": step.config, "action": action}
     subject = f"CONSUMER.CREATE.{stream}.{actor.consumer_name}"
     try:
         answer = await api(link, subject, body, replicas=actor.event.replicas)
     except ServerError as exc:
         if exc.code == STREAM_NOT_FOUND:
-            raise StreamConfigError(
-                f"actor {actor.name!r}: there is no stream {stream!r} for event "
-                f"{actor.event.name!r}: register the event first (ConnectedEvents.register)"
-            ) from exc
+            raise StreamConfigError(_no_stream(actor)) from exc
         if exc.code is None:
             raise
-        raise ConsumerConfigError(f"{_consumer_of(actor)} is refused by the server: {exc}") from exc
+        changes = step.entry.changes or tuple(
+            FieldChange(name, None, value, "") for name, value in step.config.items()
+        )
+        raise ConsumerConfigError(
+            f"{_consumer_of(actor)} is refused by the server: {explain_refusal(exc, changes)}"
+        ) from exc
     became: dict[str, Any] = answer["config"]
     return became
 

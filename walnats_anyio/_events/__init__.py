@@ -22,12 +22,22 @@ from walnats_anyio._events._held import Encoded, HeldEmitter
 from walnats_anyio._events._limits import Limits
 from walnats_anyio._events._middleware import EmitContext, EmitMiddleware
 from walnats_anyio._events._monitor import Feed, FeedMessage, FeedStatistics
+from walnats_anyio._events._plan import (
+    FieldChange,
+    PlanAction,
+    PlanEntry,
+    plan_each,
+    plan_helper,
+    raise_all,
+    raise_failures,
+)
+from walnats_anyio._events._refusals import explain_refusal
 from walnats_anyio._events._registry import Events
 from walnats_anyio._events._rules import Action, Difference, Rule, compare, show
-from walnats_anyio._events._schemas import warn_of_schema
+from walnats_anyio._events._schemas import schema_warnings, warn_of_schema
 from walnats_anyio._events._server_ticks import fill_in_tick
 from walnats_anyio._events._statistics import EmitStatistics
-from walnats_anyio._events._streams import check_owner, raise_all
+from walnats_anyio._events._streams import RegisterOptions, check_owner
 from walnats_anyio._events._structured import cloud_event_of, data_of, decode_message
 from walnats_anyio._events._sync import SyncEvents
 from walnats_anyio._events._timing import MAX_SECONDS as MAX_DELAY
@@ -56,9 +66,13 @@ __all__ = [
     "Feed",
     "FeedMessage",
     "FeedStatistics",
+    "FieldChange",
     "HeldEmitter",
     "Limits",
     "Meta",
+    "PlanAction",
+    "PlanEntry",
+    "RegisterOptions",
     "Rule",
     "SyncEvents",
     "Timing",
@@ -69,10 +83,15 @@ __all__ = [
     "current_job",
     "data_of",
     "decode_message",
+    "explain_refusal",
     "fill_in_tick",
     "in_namespace",
     "meta_of",
+    "plan_each",
+    "plan_helper",
     "raise_all",
+    "raise_failures",
+    "schema_warnings",
     "show",
     "timing_of",
     "uid_in",

@@ -33,8 +33,9 @@ from walnats_anyio._events._monitor import (
     chosen_events,
 )
 from walnats_anyio._events._monitor_taps import SentTap, StoredTap
+from walnats_anyio._events._plan import PlanEntry, raise_failures
 from walnats_anyio._events._statistics import EmitStatistics
-from walnats_anyio._events._streams import register_streams
+from walnats_anyio._events._streams import RegisterOptions, plan_streams, register_streams
 from walnats_anyio._events._timing import timing_of
 from walnats_anyio._link import (
     Connected,
@@ -106,7 +107,7 @@ class ConnectedEvents(Connected):
 
     async def register(
         self, *, create: bool = True, update: bool = True, force: bool = False
-    ) -> None:
+    ) -> tuple[PlanEntry, ...]:
         """Make the streams of all events on the server what the events declare.
 
         Of a stream that exists it changes limits, replicas, the dedup window and the description,
@@ -118,7 +119,8 @@ class ConnectedEvents(Connected):
         version of it that was registered before wrote.
 
         Blocks for one to three requests to the server for each event. Can be called any number of
-        times, by any number of processes.
+        times, by any number of processes; of two that declare one event differently, the last one
+        wins. `plan` says beforehand what it does.
 
         Args:
             create: create streams that are missing.
@@ -128,27 +130,55 @@ class ConnectedEvents(Connected):
                 Messages that no actor waits for may be lost. As NATS cannot change the storage, a
                 stream with another one is made anew if it has no messages and no consumers.
 
+        Returns:
+            What was done: one entry for each event, in the order of the registry, and where an
+            event is declared with `delays` one for the stream of schedules.
+
         Raises:
             ValueError: `force` without `update`.
             StreamExistsError: a stream exists with another configuration and `update` is False.
             StreamConfigError: a stream is missing and `create` is False; it belongs to another
                 event; it has fields that only `force` changes, or with which it cannot keep
-                events; or the server refuses the configuration, for instance as another stream
-                has the subject.
+                events; the server refuses the configuration, for instance as another stream has
+                the subject; or the name has a `%` and nats-server is older than 2.14.3.
             ServerError: the server does not answer within 5 seconds (20 for what has replicas), or
                 has no JetStream.
             ExceptionGroup: more than one event failed; holds these errors.
         """
-        if force and not update:
-            raise ValueError("force=True changes streams, so it needs update=True")
-        await register_streams(
-            self._link,
-            self._on_server,
-            self._emitter.confirmed,
-            create=create,
-            update=update,
-            force=force,
+        options = _register_options(create, update, force)
+        entries = await register_streams(
+            self._link, self._on_server, self._emitter.confirmed, options
         )
+        raise_failures("streams could not be registered", entries)
+        return entries
+
+    async def plan(
+        self, *, create: bool = True, update: bool = True, force: bool = False
+    ) -> tuple[PlanEntry, ...]:
+        """Say what `register` would do, and do nothing.
+
+        Sends only requests that read: a user who may publish to `$JS.API.STREAM.INFO.*` can call
+        it. What `register` would refuse is an entry with its `error`, and is not raised.
+
+        Blocks for one request to the server for each event.
+
+        Args:
+            create: see `register`.
+            update: see `register`.
+            force: see `register`.
+
+        Returns:
+            One entry for each event, in the order of the registry, and where an event is declared
+            with `delays` one for the stream of schedules.
+
+        Raises:
+            ValueError: `force` without `update`.
+            ServerError: the server does not answer within 5 seconds (20 for what has replicas), or
+                has no JetStream, or this user may not ask it.
+            ExceptionGroup: more than one request failed; holds these errors.
+        """
+        options = _register_options(create, update, force)
+        return await plan_streams(self._link, self._on_server, options)
 
     async def emit(
         self,
@@ -577,6 +607,12 @@ class ConnectedEvents(Connected):
                     f"connection was {why}: they may or may not be in their streams"
                 ),
             )
+
+
+def _register_options(create: bool, update: bool, force: bool) -> RegisterOptions:
+    if force and not update:
+        raise ValueError("force=True changes streams, so it needs update=True")
+    return RegisterOptions(create, update, force)
 
 
 def check_timeout(timeout: float | None) -> None:

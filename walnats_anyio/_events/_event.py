@@ -42,8 +42,9 @@ class BaseEvent(Generic[T]):
     """The name, which is the NATS subject and, with `-` for `.`, the JetStream stream.
 
     1 to 255 bytes of visible characters without spaces, `*`, `>`, `/` and `\\`; parts may be
-    separated by single dots; it does not start with `$`. Choose carefully: under another name it is
-    another event, and what waits in the old stream stays there.
+    separated by single dots; it does not start with `$`. A `%` needs nats-server 2.14.3 or
+    later. Choose carefully: under another name it is another event, and what waits in the old
+    stream stays there.
     """
 
     schema: TypeForm[T]

@@ -10,71 +10,96 @@ Nothing fails for it: without, delayed events wait with their actors, and `emit(
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 
 from walnats_anyio._events._event import BaseEvent
+from walnats_anyio._events._plan import PlanEntry, plan_helper
 from walnats_anyio._events._schedules import (
     ALLOW_TTL,
     STREAM,
     SUBJECTS,
     TTL_SINCE,
     add_source,
-    at_least,
     create_schedules,
     due_subject,
     has_source,
     keeps_schedules,
+    new_config,
     source_of,
-    version_of,
 )
-from walnats_anyio._link import Link, ServerError, api
+from walnats_anyio._link import Link, ServerError, api, is_at_least, version_of
 
 logger = logging.getLogger("walnats_anyio.events")
 
 
-class Provisions:
-    """Finds out what streams lack, during one `register`."""
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What the stream of an event lacks."""
 
-    def __init__(self, link: Link) -> None:
+    fields: dict[str, Any] = field(default_factory=dict[str, Any])
+    """The fields that it needs, with their whole values."""
+
+    warnings: tuple[str, ...] = ()
+    """What the event declares and cannot have, as sentences without their end."""
+
+
+class Provisions:
+    """Finds out what streams lack, during one `register`.
+
+    Args:
+        link: the connection.
+        dry: only say it; without, the stream of schedules is made where an event needs it.
+    """
+
+    def __init__(self, link: Link, *, dry: bool = False) -> None:
         self._link = link
+        self._dry = dry
         self._waiting: bool | None = None
         """Whether anything is scheduled at all; None until that was asked."""
         self._lock = anyio.Lock()
 
-    async def missing_in(self, config: Mapping[str, Any], event: BaseEvent[Any]) -> dict[str, Any]:
-        """Give the fields that the stream of an event lacks.
+    async def missing_in(self, config: Mapping[str, Any], event: BaseEvent[Any]) -> Missing:
+        """Give what the stream of an event lacks.
 
         Args:
             config: what the stream has; empty where it is not there yet.
             event: the event, in its namespace.
         """
-        version = version_of(config, self._link)
+        version = version_of(self._link, config)
         missing: dict[str, Any] = {}
+        warnings: list[str] = []
         if event.ttl and not config.get(ALLOW_TTL):
-            if at_least(version, TTL_SINCE):
+            if is_at_least(version, TTL_SINCE):
                 missing[ALLOW_TTL] = True
             else:
-                _say(event, "ttl=True needs nats-server 2.11 or later", version)
+                warnings.append(f"ttl=True needs nats-server 2.11 or later, and this is {version}")
         source = source_of(event, self._link.prefixes)
-        if not has_source(config, source) and await self._needs_source(event, version):
+        if not has_source(config, source) and await self._needs_source(event, version, warnings):
             missing |= add_source(config, source)
-        return missing
+        return Missing(missing, tuple(warnings))
 
-    async def _needs_source(self, event: BaseEvent[Any], version: str) -> bool:
+    async def _needs_source(self, event: BaseEvent[Any], version: str, warnings: list[str]) -> bool:
         if not keeps_schedules(version):
             if event.delays:
-                _say(event, "that delayed events wait in it needs nats-server 2.14", version)
+                what = "that delayed events wait in it needs nats-server 2.14"
+                warnings.append(f"{what}, and this is {version}")
             return False
         try:
             if event.delays:
-                return await create_schedules(self._link, event.replicas, event.dedup_window)
+                # A plan takes it for granted that the stream of schedules can be made.
+                return self._dry or await create_schedules(
+                    self._link, event.replicas, event.dedup_window
+                )
             return await self._is_anything_waiting() and await self._waits(event)
         except ServerError as error:
-            level = logging.WARNING if event.delays else logging.DEBUG
-            logger.log(level, "event %r: it gets no schedules: %s", event.name, error)
+            if event.delays:
+                warnings.append(f"it gets no schedules: {error}")
+            else:
+                logger.debug("event %r: it gets no schedules: %s", event.name, error)
             return False
 
     async def _is_anything_waiting(self) -> bool:
@@ -106,5 +131,15 @@ NO_MESSAGE = 10037
 """JetStream's error code that says that there is no such message."""
 
 
-def _say(event: BaseEvent[Any], what: str, version: str) -> None:
-    logger.warning("event %r: %s, and this is %s", event.name, what, version)
+async def plan_schedules(link: Link, events: Iterable[BaseEvent[Any]]) -> tuple[PlanEntry, ...]:
+    """Plan what becomes of the stream of schedules, where an event is declared with `delays`.
+
+    Raises:
+        ServerError: the server does not answer, or this user may not ask it.
+    """
+    delayed = [event for event in events if event.delays]
+    if not delayed or not keeps_schedules(version_of(link)):
+        return ()
+    replicas = max(event.replicas for event in delayed)
+    window = max(event.dedup_window for event in delayed)
+    return (await plan_helper(link, new_config(replicas, window, link.prefixes)),)

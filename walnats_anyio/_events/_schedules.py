@@ -36,7 +36,6 @@ is registered with `delays=True`, and it is looked for once a minute.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -54,7 +53,9 @@ from walnats_anyio._link import (
     Prefixes,
     ServerError,
     api,
+    is_at_least,
 )
+from walnats_anyio._link import version_of as version_of_server
 
 logger = logging.getLogger("walnats_anyio.events")
 
@@ -182,8 +183,7 @@ def keeps_schedules(version: str) -> bool:
 
 def at_least(version: str, least: tuple[int, int]) -> bool:
     """Whether a version is so high; what is no version counts as the newest."""
-    numbers = re.match(r"(\d+)\.(\d+)", version)
-    return numbers is None or (int(numbers[1]), int(numbers[2])) >= least
+    return is_at_least(version, least)
 
 
 def version_of(config: Mapping[str, Any], link: Link) -> str:
@@ -192,8 +192,7 @@ def version_of(config: Mapping[str, Any], link: Link) -> str:
     That may be another one than the one connected to, such as over a leafnode connection. Servers
     before 2.11 do not tell.
     """
-    metadata: Mapping[str, str] = config.get("metadata") or {}
-    return metadata.get("_nats.ver", link.info.version)
+    return version_of_server(link, config)
 
 
 @dataclass(slots=True)

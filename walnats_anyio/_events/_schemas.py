@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from walnats_anyio._events._event import BaseEvent
-from walnats_anyio._events._kept_schema import verdict, with_schema
-from walnats_anyio._link import Link, ServerError, api
+from walnats_anyio._events._kept_schema import Verdict, verdict, with_schema
+from walnats_anyio._link import Link, ServerError, api, keeps_metadata
 
 logger = logging.getLogger("walnats_anyio.events")
 
 MAX_BREAKS = 5
 """Breaks of a schema that are named in the log."""
-
-METADATA_SINCE = (2, 10)
-"""The version of nats-server that was the first to keep metadata."""
 
 
 class SchemaKeeper:
@@ -29,7 +25,7 @@ class SchemaKeeper:
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._able = _keeps_metadata(link.info.version)
+        self._able = keeps_metadata(link)
 
     def missing_in(self, config: Mapping[str, Any], event: BaseEvent[Any]) -> dict[str, Any]:
         """Give the field of a stream's configuration that it needs to keep the event's schema.
@@ -46,15 +42,18 @@ class SchemaKeeper:
         metadata = with_schema(config.get("metadata"), event.schema_metadata)
         return {} if metadata is None else {"metadata": metadata}
 
-    async def keep(self, event: BaseEvent[Any], config: dict[str, Any]) -> None:
+    async def keep(self, event: BaseEvent[Any], config: dict[str, Any]) -> bool:
         """Update a stream for nothing but the schema.
 
         Args:
             event: whose stream.
             config: all of its new configuration.
+
+        Returns:
+            Whether it is kept.
         """
         if not self._able:
-            return
+            return False
         try:
             await api(
                 self._link,
@@ -66,6 +65,7 @@ class SchemaKeeper:
         except ServerError as error:
             self._able = False
             logger.debug("event %r: its schema is not kept: %s", event.name, error)
+        return self._able
 
 
 def warn_of_schema(
@@ -78,20 +78,9 @@ def warn_of_schema(
         config: what its stream has.
         reader: who reads, for the log.
     """
-    metadata = config.get("metadata")
-    if not metadata:
-        return
-    found = verdict(metadata, event.schema_metadata)
+    found = _verdict(event, config)
     if found.breaks:
-        told = "; ".join(map(str, found.breaks[:MAX_BREAKS]))
-        more = len(found.breaks) - MAX_BREAKS
-        logger.warning(
-            "event %r: %s cannot read all messages of the version registered before: %s%s",
-            event.name,
-            reader,
-            told,
-            f"; and {more} more" if more > 0 else "",
-        )
+        logger.warning("event %r: %s", event.name, _breaks(found, reader))
     elif found.unknown:
         logger.info(
             "event %r: its schema has changed, and cannot be compared with the one registered "
@@ -101,7 +90,23 @@ def warn_of_schema(
         )
 
 
-def _keeps_metadata(version: str) -> bool:
-    """Whether a server keeps metadata of streams; older ones forget it."""
-    numbers = re.match(r"(\d+)\.(\d+)", version)
-    return numbers is None or (int(numbers[1]), int(numbers[2])) >= METADATA_SINCE
+def schema_warnings(
+    event: BaseEvent[Any], config: Mapping[str, Any], reader: str = "this version"
+) -> tuple[str, ...]:
+    """Give the warnings that `warn_of_schema` logs, without the name of the event."""
+    found = _verdict(event, config)
+    return (_breaks(found, reader),) if found.breaks else ()
+
+
+def _verdict(event: BaseEvent[Any], config: Mapping[str, Any]) -> Verdict:
+    metadata = config.get("metadata")
+    return verdict(metadata, event.schema_metadata) if metadata else Verdict()
+
+
+def _breaks(found: Verdict, reader: str) -> str:
+    told = "; ".join(map(str, found.breaks[:MAX_BREAKS]))
+    more = len(found.breaks) - MAX_BREAKS
+    return (
+        f"{reader} cannot read all messages of the version registered before: {told}"
+        f"{f'; and {more} more' if more > 0 else ''}"
+    )

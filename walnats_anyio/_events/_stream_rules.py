@@ -181,13 +181,12 @@ class StreamPlan:
     warnings: tuple[Difference, ...] = ()
     """What it leaves, and says."""
 
+    kept: tuple[Difference, ...] = ()
+    """What it leaves, and is silent about."""
+
     def update(self) -> dict[str, Any]:
         """The fields to be updated."""
         return {each.field: each.want for each in (*self.changes, *self.forced)}
-
-    def may_lose(self) -> bool:
-        """Whether the update may drop messages, so what the stream holds has to be known."""
-        return bool(self.forced) or any(_lowered(each) for each in self.changes)
 
 
 def plan_stream(declared: Mapping[str, Any], actual: Mapping[str, Any]) -> StreamPlan:
@@ -204,7 +203,7 @@ def plan_stream(declared: Mapping[str, Any], actual: Mapping[str, Any]) -> Strea
         return tuple(each for each in found if each.rule.register is action)
 
     return StreamPlan(
-        those(Action.CHANGE), those(Action.FORCE), those(Action.REFUSE), those(Action.WARN)
+        *map(those, (Action.CHANGE, Action.FORCE, Action.REFUSE, Action.WARN, Action.KEEP))
     )
 
 

@@ -1,18 +1,28 @@
-"""Making a stream on the server what its event declares, without taking anything from others."""
+"""Making a stream on the server what its event declares, without taking anything from others.
+
+Theory of operation. `_step_of` asks the server for the stream and decides what is to be done about
+it; it changes nothing. `plan_streams` gives these decisions, `register_streams` carries them out.
+So a plan cannot say something else than what `register` does.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
 
 from walnats_anyio._events._event import BaseEvent
-from walnats_anyio._events._provisions import Provisions
+from walnats_anyio._events._plan import FieldChange, PlanAction, PlanEntry, plan_each
+from walnats_anyio._events._provisions import Provisions, plan_schedules
+from walnats_anyio._events._refusals import NOT_CLUSTERED, SUBJECT_TAKEN, explain_refusal
 from walnats_anyio._events._rules import Difference
-from walnats_anyio._events._schemas import SchemaKeeper, warn_of_schema
+from walnats_anyio._events._schedules import ALLOW_TTL, STREAM
+from walnats_anyio._events._schemas import SchemaKeeper, schema_warnings, warn_of_schema
 from walnats_anyio._events._stream_rules import (
+    STREAM_RULES,
     Held,
     StreamPlan,
     losses,
@@ -21,145 +31,327 @@ from walnats_anyio._events._stream_rules import (
     plan_stream,
 )
 from walnats_anyio._link import (
+    ELECTED_WITHIN,
     STREAM_NAME_IN_USE,
     Link,
     ServerError,
     StreamConfigError,
     StreamExistsError,
+    WalnatsError,
     api,
-    stream_config,
+    percent_problem,
+    stream_info,
 )
 
 logger = logging.getLogger("walnats_anyio.events")
 
+CREATE_AGAIN_AFTER = 0.05
+"""Seconds until a stream is looked for again whose name is in use and which is not there."""
 
-AT_ONCE = 16
-"""Streams that are registered at the same time."""
+ALONE = "replicas > 1 not supported in non-clustered mode"
+"""What a server in no cluster says about a new stream; before 2.14 it takes it for an old one."""
+
+NOTHING = Held(0, 0, 0.0, 0)
+
+OWN_FLAGS = {ALLOW_TTL, "allow_atomic"}
+"""Fields that this library sets where an event needs them, and never takes back."""
+
+EFFECTS = {rule.field: rule.effect for rule in STREAM_RULES}
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterOptions:
+    """The arguments of `register`."""
+
+    create: bool = True
+    update: bool = True
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStep:
+    """What is to be done about one stream."""
+
+    entry: PlanEntry
+    """What is done, as others see it."""
+
+    config: dict[str, Any] = field(default_factory=dict[str, Any])
+    """The whole configuration that the stream gets."""
+
+    plan: StreamPlan = field(default_factory=StreamPlan)
+    """The differences, where the stream is there."""
+
+    actual: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The configuration that it has."""
+
+    held: Held = NOTHING
+    """What it holds."""
+
+    provided: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The fields among `config` that delays and expiry need."""
+
+    lacking: tuple[str, ...] = ()
+    """What the event declares for delays and expiry and cannot have."""
+
+
+class Extras:
+    """What a stream gets beside what `STREAM_RULES` has: the schema, and what delays need."""
+
+    def __init__(self, link: Link, *, dry: bool = False) -> None:
+        self.schemas = SchemaKeeper(link)
+        self.provisions = Provisions(link, dry=dry)
+
+
+async def plan_streams(
+    link: Link, events: Iterable[BaseEvent[Any]], options: RegisterOptions
+) -> tuple[PlanEntry, ...]:
+    """Find out what `register_streams` would do. Sends no request that changes anything.
+
+    Raises:
+        ServerError: the server does not answer, or this user may not ask it.
+        ExceptionGroup: more than one request failed.
+    """
+    events = list(events)
+    extras = Extras(link, dry=True)
+
+    async def plan(event: BaseEvent[Any]) -> PlanEntry:
+        return (await _step_of(link, event, extras, options)).entry
+
+    entries = await plan_each(events, plan)
+    return (*entries, *await plan_schedules(link, events))
 
 
 async def register_streams(
     link: Link,
     events: Iterable[BaseEvent[Any]],
     registered: set[str],
-    *,
-    create: bool,
-    update: bool,
-    force: bool,
-) -> None:
+    options: RegisterOptions,
+) -> tuple[PlanEntry, ...]:
     """Register the streams of events, several at once; add the names of those that succeed.
 
-    Raises:
-        Exception: what `register_stream` raises for the only event that failed.
-        ExceptionGroup: more than one failed.
+    Returns:
+        What was done, in the order of the events, for one that failed why; and then about the
+        stream of schedules, where an event is declared with `delays`.
     """
-    errors: list[Exception] = []
-    limiter = anyio.CapacityLimiter(AT_ONCE)
-    schemas, provisions = SchemaKeeper(link), Provisions(link)
+    events = list(events)
+    extras = Extras(link)
+    schedules = await _schedules_before(link, events)
 
-    async def register_one(event: BaseEvent[Any]) -> None:
-        async with limiter:
-            try:
-                await register_stream(
-                    link, event, schemas, provisions, create=create, update=update, force=force
-                )
-            except Exception as error:  # noqa: BLE001 - raised below, all of them together
-                errors.append(error)
-            else:
-                registered.add(event.name)
+    async def register(event: BaseEvent[Any]) -> PlanEntry:
+        try:
+            entry = await register_stream(link, event, extras, options)
+        except WalnatsError as error:
+            return failed(event, error)
+        registered.add(event.name)
+        return entry
 
-    async with anyio.create_task_group() as tasks:
-        for event in events:
-            tasks.start_soon(register_one, event)
-    raise_all("streams could not be registered", errors)
+    entries = await plan_each(events, register)
+    return (*entries, *await _schedules_after(link, events, schedules))
 
 
 async def register_stream(
-    link: Link,
-    event: BaseEvent[Any],
-    schemas: SchemaKeeper,
-    provisions: Provisions,
-    *,
-    create: bool,
-    update: bool,
-    force: bool = False,
-) -> None:
+    link: Link, event: BaseEvent[Any], extras: Extras, options: RegisterOptions
+) -> PlanEntry:
     """Create the event's stream, or update it where its configuration differs.
 
     `STREAM_RULES` says what is updated, refused and left as the server has it. The schema is kept
-    where the server lets this user; nothing fails for it.
+    where the server lets this user, and so is what delays and expiry need; nothing fails for it.
+
+    Returns:
+        What was done.
 
     Raises:
         StreamExistsError: it exists with another configuration and `update` is False.
         StreamConfigError: it is missing and `create` is False, it is another event's, it has a
             field that `register` may not change, or the server refuses it.
     """
-    declared = event.stream_config()
-    actual = await stream_config(link, event.stream_name, replicas=event.replicas)
-    if actual is None:
-        if not create:
-            raise StreamConfigError(
-                f"event {event.name!r}: there is no stream {event.stream_name!r}: "
-                "register it with create=True"
-            )
-        extras = schemas.missing_in({}, event) | await provisions.missing_in({}, event)
-        if await _create(link, event, declared | extras):
-            return
-        # Another process was faster by a moment.
-        actual = await stream_config(link, event.stream_name, replicas=event.replicas) or {}
-    plan = plan_stream(declared, actual)
-    _refuse(event, plan, actual, update=update, force=force)
-    for warning in plan.warnings:
+    step = await _step_of(link, event, extras, options)
+    if step.entry.action is PlanAction.CREATE:
+        step = await _create(link, event, extras, options, step)
+    if step.entry.error is not None:
+        raise step.entry.error
+    for warning in step.plan.warnings:
         logger.warning("%s: %s", _stream_of(event), warning.told())
-    warn_of_schema(event, actual)
-    if not update:
-        return
-    schema = schemas.missing_in(actual, event)
-    provided = await provisions.missing_in(actual, event)
-    if plan.update():
-        await _apply(link, event, plan, actual | plan.update() | schema | provided, force=force)
-    elif provided:
-        await _provide(link, event, actual | schema | provided, provided)
-    elif schema:
-        await schemas.keep(event, actual | schema)
+    for lacking in step.lacking:
+        logger.warning("event %r: %s", event.name, lacking)
+    warn_of_schema(event, step.actual)
+    return await _carry_out(link, event, extras, step)
 
 
-async def _provide(
-    link: Link, event: BaseEvent[Any], config: dict[str, Any], provided: dict[str, Any]
-) -> None:
-    """Update a stream for nothing but delays and expiry, and the schema of its messages."""
-    told = " and ".join(sorted(provided))
+async def _create(
+    link: Link,
+    event: BaseEvent[Any],
+    extras: Extras,
+    options: RegisterOptions,
+    step: StreamStep,
+) -> StreamStep:
+    """Create the stream; gives what is left to do where another process was faster by a moment."""
+    give_up_at = link.now() + ELECTED_WITHIN
+    while True:
+        try:
+            await _request(link, "CREATE", event, step)
+            return step
+        except StreamConfigError as error:
+            cause = error.__cause__
+            in_use = isinstance(cause, ServerError) and cause.code == STREAM_NAME_IN_USE
+            if not in_use or link.now() > give_up_at:
+                raise
+        # The other one wants another configuration. In a cluster, a name is in use for a moment
+        # before its stream can be looked at.
+        step = await _step_of(link, event, extras, options)
+        if step.entry.action is not PlanAction.CREATE:
+            return step
+        await anyio.sleep(CREATE_AGAIN_AFTER)
+
+
+async def _step_of(
+    link: Link, event: BaseEvent[Any], extras: Extras, options: RegisterOptions
+) -> StreamStep:
+    info = await stream_info(link, event.stream_name, replicas=event.replicas)
+    problem = percent_problem(link, (info or {}).get("config"), event.stream_name)
+    if problem is None and info is None and not options.create:
+        problem = f"there is no stream {event.stream_name!r}: register it with create=True"
+    if problem is not None:
+        return StreamStep(failed(event, StreamConfigError(f"event {event.name!r}: {problem}")))
+    if info is None:
+        step = StreamStep(_entry(event, PlanAction.CREATE), event.stream_config())
+        return await _with_extras(event, step, extras)
+    step = _compared(event, info["config"], Held.of(info))
+    cluster: dict[str, Any] = info.get("cluster") or {}
     try:
-        await _request(link, "UPDATE", event, config)
+        _refuse(event, step, options)
+        _check_update(event, step, options, in_cluster="name" in cluster)
+    except (StreamConfigError, StreamExistsError) as error:
+        return replace(step, entry=replace(step.entry, action=PlanAction.FAIL, error=error))
+    return await _with_extras(event, step, extras) if options.update else step
+
+
+async def _with_extras(event: BaseEvent[Any], step: StreamStep, extras: Extras) -> StreamStep:
+    """Add the schema, and what delays and expiry need."""
+    schema = extras.schemas.missing_in(step.actual, event)
+    missing = await extras.provisions.missing_in(step.actual, event)
+    more = missing.fields | schema
+    entry = replace(step.entry, warnings=(*step.entry.warnings, *missing.warnings))
+    if entry.action is not PlanAction.CREATE and more:
+        changes = tuple(
+            FieldChange(name, step.actual.get(name), value, EFFECTS[name])
+            for name, value in more.items()
+        )
+        action = PlanAction.UPDATE if entry.action is PlanAction.KEEP else entry.action
+        entry = replace(entry, action=action, changes=(*entry.changes, *changes))
+    return replace(
+        step,
+        entry=entry,
+        config=step.config | more,
+        provided=missing.fields,
+        lacking=missing.warnings,
+    )
+
+
+def _compared(event: BaseEvent[Any], actual: dict[str, Any], held: Held) -> StreamStep:
+    """What is done about a stream that is there, if nothing forbids it."""
+    plan = plan_stream(event.stream_config(), actual)
+    action = PlanAction.UPDATE if plan.update() else PlanAction.KEEP
+    entry = _entry(
+        event,
+        PlanAction.REPLACE if _is_replaced(plan) else action,
+        changes=tuple(map(FieldChange.of, (*plan.changes, *plan.forced))),
+        kept=tuple(FieldChange.of(each) for each in (*plan.warnings, *plan.kept) if _is_told(each)),
+        warnings=schema_warnings(event, actual),
+    )
+    return StreamStep(entry, actual | plan.update(), plan, actual, held)
+
+
+def _is_told(kept: Difference) -> bool:
+    """Whether a field that is left as it is was set by somebody else, and not by this library."""
+    if kept.field == "sources":
+        return any(STREAM not in str(each.get("name")) for each in kept.have)
+    return kept.field not in OWN_FLAGS
+
+
+async def _carry_out(
+    link: Link, event: BaseEvent[Any], extras: Extras, step: StreamStep
+) -> PlanEntry:
+    done = True
+    match step.entry.action:
+        case PlanAction.REPLACE:
+            await _request(link, "DELETE", event, step)
+            await _request(link, "CREATE", event, step)
+        case PlanAction.UPDATE if step.plan.update():
+            await _update(link, event, step)
+        case PlanAction.UPDATE if step.provided:
+            done = await _provide(link, event, step)
+        case PlanAction.UPDATE:
+            done = await extras.schemas.keep(event, step.config)
+        case _:
+            pass
+    return step.entry if done else replace(step.entry, action=PlanAction.KEEP, changes=())
+
+
+async def _provide(link: Link, event: BaseEvent[Any], step: StreamStep) -> bool:
+    """Update a stream for nothing but delays and expiry, and the schema of its messages."""
+    told = " and ".join(sorted(step.provided))
+    try:
+        await _request(link, "UPDATE", event, step)
     except (StreamConfigError, ServerError) as error:
         logger.warning("%s does not get %s: %s", _stream_of(event), told, error)
-    else:
-        logger.info("%s was updated for delays and expiry: %s", _stream_of(event), told)
+        return False
+    logger.info("%s was updated for delays and expiry: %s", _stream_of(event), told)
+    return True
 
 
-async def _apply(
-    link: Link, event: BaseEvent[Any], plan: StreamPlan, config: dict[str, Any], *, force: bool
-) -> None:
-    if plan.may_lose():
-        held = Held.of(await api(link, f"STREAM.INFO.{event.stream_name}", replicas=event.replicas))
-        if not force:
-            _check_losses(event, plan, held)
-        if any(each.field == "storage" for each in plan.forced):
-            await _replace(link, event, config, held)
-            return
-        if plan.forced:
-            logger.warning(
-                "%s holds %d messages, and register(force=True) changes it: %s",
-                _stream_of(event),
-                held.messages,
-                _told(plan.forced),
-            )
-    await _request(link, "UPDATE", event, config)
-    if plan.changes:
-        changes = ", ".join(map(str, plan.changes))
+async def _schedules_before(link: Link, events: Iterable[BaseEvent[Any]]) -> tuple[PlanEntry, ...]:
+    try:
+        return await plan_schedules(link, events)
+    except ServerError as error:
+        logger.debug("the stream of schedules cannot be looked at: %s", error)
+        return ()
+
+
+async def _schedules_after(
+    link: Link, events: Iterable[BaseEvent[Any]], before: tuple[PlanEntry, ...]
+) -> tuple[PlanEntry, ...]:
+    """What became of the stream of schedules, which is made on the way; nothing fails for it."""
+    if not any(entry.changes_something for entry in before):
+        return before
+    after = await _schedules_before(link, events)
+    if any(entry.changes_something for entry in after):
+        return tuple(replace(entry, action=PlanAction.KEEP, changes=()) for entry in after)
+    return before
+
+
+async def _update(link: Link, event: BaseEvent[Any], step: StreamStep) -> None:
+    if step.plan.forced:
+        logger.warning(
+            "%s holds %d messages, and register(force=True) changes it: %s",
+            _stream_of(event),
+            step.held.messages,
+            _told(step.plan.forced),
+        )
+    await _request(link, "UPDATE", event, step)
+    if step.plan.changes:
+        changes = ", ".join(map(str, step.plan.changes))
         logger.info("%s was updated, as it differed: %s", _stream_of(event), changes)
 
 
-def check_owner(event: BaseEvent[Any], actual: dict[str, Any]) -> None:
+def failed(event: BaseEvent[Any], error: Exception) -> PlanEntry:
+    """The entry of an event that cannot be registered."""
+    return replace(_entry(event, PlanAction.FAIL), error=error)
+
+
+def _entry(
+    event: BaseEvent[Any],
+    action: PlanAction,
+    *,
+    changes: tuple[FieldChange, ...] = (),
+    kept: tuple[FieldChange, ...] = (),
+    warnings: tuple[str, ...] = (),
+) -> PlanEntry:
+    stream = event.stream_name
+    return PlanEntry("stream", stream, stream, event.name, action, changes, kept, warnings)
+
+
+def check_owner(event: BaseEvent[Any], actual: Mapping[str, Any]) -> None:
     """Refuse a stream that belongs to another event.
 
     Raises:
@@ -174,24 +366,23 @@ def _stream_of(event: BaseEvent[Any]) -> str:
     return f"event {event.name!r}: stream {event.stream_name!r}"
 
 
-def _refuse(
-    event: BaseEvent[Any], plan: StreamPlan, actual: dict[str, Any], *, update: bool, force: bool
-) -> None:
+def _refuse(event: BaseEvent[Any], step: StreamStep, options: RegisterOptions) -> None:
+    plan = step.plan
     if plan.refusals:
         raise StreamConfigError(
             f"{_stream_of(event)} cannot keep events: {_told(plan.refusals)}. "
             f"{_remedies(event, plan.refusals)}"
         )
-    if not force:
-        check_owner(event, actual)
+    if not options.force:
+        check_owner(event, step.actual)
     differences = (*plan.changes, *plan.forced)
-    if differences and not update:
+    if differences and not options.update:
         raise StreamExistsError(
             f"{_stream_of(event)} exists with another configuration "
             f"({', '.join(map(str, differences))}): register it with update=True, or declare the "
             "event as it is"
         )
-    if plan.forced and not force:
+    if plan.forced and not options.force:
         raise StreamConfigError(
             f"{_stream_of(event)} exists with another configuration, which register does not "
             f"change by itself: {_told(plan.forced)}. {_remedies(event, plan.forced)}; or take it "
@@ -199,14 +390,36 @@ def _refuse(
         )
 
 
-def _check_losses(event: BaseEvent[Any], plan: StreamPlan, held: Held) -> None:
-    dropped = losses(plan.changes, held)
+def _check_update(
+    event: BaseEvent[Any], step: StreamStep, options: RegisterOptions, *, in_cluster: bool
+) -> None:
+    """Refuse what the server would do, and what costs events or is not what it says.
+
+    Raises:
+        StreamConfigError: there is such a thing.
+    """
+    plan, held = step.plan, step.held
+    dropped = [] if options.force else losses(plan.changes, held)
     if dropped:
         raise StreamConfigError(
             f"{_stream_of(event)} would drop events that wait: {', '.join(dropped)}. Let the "
             "actors handle them first, declare a higher limit, or drop them with "
             "register(force=True)"
         )
+    replicas = [each for each in plan.changes if each.field == "num_replicas" and each.want > 1]
+    if replicas and not in_cluster:
+        raise _refusal(event, ServerError(ALONE, NOT_CLUSTERED), map(FieldChange.of, replicas))
+    if _is_replaced(plan) and (held.messages or held.consumers):
+        raise StreamConfigError(
+            f"{_stream_of(event)}: NATS cannot change the storage of a stream, and this one holds "
+            f"{held.messages} messages and {held.consumers} consumers that would be lost: declare "
+            "the storage that it has, or delete the stream by hand and register again"
+        )
+
+
+def _is_replaced(plan: StreamPlan) -> bool:
+    """Whether the stream has to be deleted and made anew, as NATS cannot change its storage."""
+    return any(each.field == "storage" for each in plan.forced)
 
 
 def _told(differences: Iterable[Difference]) -> str:
@@ -220,47 +433,36 @@ def _remedies(event: BaseEvent[Any], differences: Iterable[Difference]) -> str:
     return "; ".join(f"{each[0].upper()}{each[1:]}" for each in remedies)
 
 
-async def _replace(link: Link, event: BaseEvent[Any], config: dict[str, Any], held: Held) -> None:
-    """Delete a stream and make it anew, as its storage cannot be changed; only if it has nothing.
-
-    Raises:
-        StreamConfigError: something would be lost.
-    """
-    if held.messages or held.consumers:
-        raise StreamConfigError(
-            f"{_stream_of(event)}: NATS cannot change the storage of a stream, and this one holds "
-            f"{held.messages} messages and {held.consumers} consumers that would be lost: declare "
-            "the storage that it has, or delete the stream by hand and register again"
-        )
-    await _request(link, "DELETE", event, None)
-    await _request(link, "CREATE", event, config)
-
-
-async def _create(link: Link, event: BaseEvent[Any], config: dict[str, Any]) -> bool:
+async def _request(link: Link, verb: str, event: BaseEvent[Any], step: StreamStep) -> None:
+    body = None if verb == "DELETE" else step.config
     try:
-        await _request(link, "CREATE", event, config)
-    except StreamConfigError as exc:
-        cause = exc.__cause__
-        if isinstance(cause, ServerError) and cause.code == STREAM_NAME_IN_USE:
-            return False
-        raise
-    return True
-
-
-async def _request(
-    link: Link, verb: str, event: BaseEvent[Any], config: dict[str, Any] | None
-) -> None:
-    try:
-        await api(link, f"STREAM.{verb}.{event.stream_name}", config, replicas=event.replicas)
+        await api(link, f"STREAM.{verb}.{event.stream_name}", body, replicas=event.replicas)
     except ServerError as exc:
         if exc.code is None:
             raise
-        raise StreamConfigError(f"{_stream_of(event)} is refused by the server: {exc}") from exc
+        taken = await _others_with(link, event) if exc.code == SUBJECT_TAKEN else ""
+        changes = step.entry.changes
+        if verb == "CREATE":
+            changes = tuple(
+                FieldChange(name, None, value, EFFECTS.get(name, ""))
+                for name, value in step.config.items()
+            )
+        raise _refusal(event, ServerError(f"{exc}{taken}", exc.code), changes) from exc
 
 
-def raise_all(what: str, errors: list[Exception]) -> None:
-    """Raise the only error as it is, several as a group, nothing for none."""
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise ExceptionGroup(f"{len(errors)} {what}", errors)
+def _refusal(
+    event: BaseEvent[Any], error: ServerError, changes: Iterable[FieldChange]
+) -> StreamConfigError:
+    return StreamConfigError(
+        f"{_stream_of(event)} is refused by the server: {explain_refusal(error, changes)}"
+    )
+
+
+async def _others_with(link: Link, event: BaseEvent[Any]) -> str:
+    """Name the streams that have the event's subject, where this user may ask for them."""
+    try:
+        answer = await api(link, "STREAM.NAMES", {"subject": event.subject_name}, optional=True)
+    except ServerError:
+        return ""
+    names = [name for name in answer.get("streams") or () if name != event.stream_name]
+    return f": {', '.join(map(repr, names))}" if names else ""

@@ -39,6 +39,7 @@ from walnats_anyio._events._delays import CancelResult
 from walnats_anyio._events._emitter import EventOnWire, Outgoing, failures_of, one_error
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._headers import Meta, check_shared
+from walnats_anyio._events._plan import PlanEntry
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._thread_queue import ThreadQueue
 from walnats_anyio._events._timing import Timing, timing_of
@@ -450,14 +451,31 @@ class SyncEvents:
         """
         self._leave(None, None, None)
 
-    def register(self, *, create: bool = True, update: bool = True, force: bool = False) -> None:
+    def register(
+        self, *, create: bool = True, update: bool = True, force: bool = False
+    ) -> tuple[PlanEntry, ...]:
         """Make the streams of all events on the server what the events declare.
 
-        Arguments and errors are those of `ConnectedEvents.register`. Blocks for one to three
-        requests to the server for each event.
+        Arguments, result and errors are those of `ConnectedEvents.register`. Blocks for one to
+        three requests to the server for each event.
         """
         connected = self._usable()
-        self._call(partial(connected.register, create=create, update=update, force=force))
+        call = partial(connected.register, create=create, update=update, force=force)
+        entries: tuple[PlanEntry, ...] = self._call(call)
+        return entries
+
+    def plan(
+        self, *, create: bool = True, update: bool = True, force: bool = False
+    ) -> tuple[PlanEntry, ...]:
+        """Say what `register` would do, and do nothing.
+
+        Arguments, result and errors are those of `ConnectedEvents.plan`. Blocks for one request to
+        the server for each event.
+        """
+        connected = self._usable()
+        call = partial(connected.plan, create=create, update=update, force=force)
+        entries: tuple[PlanEntry, ...] = self._call(call)
+        return entries
 
     def emit(
         self,

@@ -17,6 +17,7 @@ from walnats_anyio._link._errors import (
 from walnats_anyio._link._failures import failures_of, one_or_group
 from walnats_anyio._link._jetstream import (
     CONSUMER_NOT_FOUND,
+    ELECTED_WITHIN,
     STREAM_NAME_IN_USE,
     STREAM_NOT_FOUND,
     api,
@@ -28,6 +29,7 @@ from walnats_anyio._link._jetstream import (
     is_no_responders,
     not_enabled,
     stream_config,
+    stream_info,
     stream_names,
     update_stream,
 )
@@ -40,6 +42,13 @@ from walnats_anyio._link._pending import PayloadTooLargeError, PendingRequest
 from walnats_anyio._link._prefixes import NO_PREFIXES, Prefixes
 from walnats_anyio._link._sharing import Connected, prefixes_for
 from walnats_anyio._link._statistics import ConnectionStatistics
+from walnats_anyio._link._versions import (
+    is_at_least,
+    keeps_metadata,
+    percent_problem,
+    takes_reason_of_term,
+    version_of,
+)
 from walnats_anyio._link.protocol import (
     HeaderError,
     Message,
@@ -53,6 +62,7 @@ from walnats_anyio._link.protocol._refusals import Refusal
 
 __all__ = [
     "CONSUMER_NOT_FOUND",
+    "ELECTED_WITHIN",
     "NO_PREFIXES",
     "STREAM_NAME_IN_USE",
     "STREAM_NOT_FOUND",
@@ -94,17 +104,23 @@ __all__ = [
     "hold_clock",
     "is_ack_subject",
     "is_answer",
+    "is_at_least",
     "is_no_responders",
     "jump_clock",
+    "keeps_metadata",
     "mock_clock",
     "not_enabled",
     "one_or_group",
     "open_link",
     "parse_headers",
+    "percent_problem",
     "prefixes_for",
     "pub",
     "stream_config",
+    "stream_info",
     "stream_names",
+    "takes_reason_of_term",
     "update_stream",
     "usual_acks",
+    "version_of",
 ]

@@ -22,6 +22,9 @@ ANSWER_WITHIN = 5.0
 ELECTED_WITHIN = 20.0
 """Seconds in which a cluster does: an election takes up to nine, and may have to be repeated."""
 
+LOOK_AGAIN_AFTER = 0.05
+"""Seconds until a stream is looked for again whose name is in use and which is not there."""
+
 NOBODY_WITHIN = 1.0
 """Seconds in which "no responders" may mean a server that stops or starts just now."""
 
@@ -114,15 +117,22 @@ def is_answer(message: Message) -> bool:
     return answer.type.startswith(API_TYPES)
 
 
-async def stream_config(link: Link, stream: str, *, replicas: int = 1) -> dict[str, Any] | None:
-    """The configuration of a stream as the server has it, or None when there is no such stream."""
+async def stream_info(link: Link, stream: str, *, replicas: int = 1) -> dict[str, Any] | None:
+    """All that the server says about a stream, or None when there is no such stream."""
     try:
-        answer = await api(link, f"STREAM.INFO.{stream}", replicas=replicas)
+        return await api(link, f"STREAM.INFO.{stream}", replicas=replicas)
     except ServerError as exc:
         if exc.code == STREAM_NOT_FOUND:
             return None
         raise
-    config: dict[str, Any] = answer["config"]
+
+
+async def stream_config(link: Link, stream: str, *, replicas: int = 1) -> dict[str, Any] | None:
+    """The configuration of a stream as the server has it, or None when there is no such stream."""
+    info = await stream_info(link, stream, replicas=replicas)
+    if info is None:
+        return None
+    config: dict[str, Any] = info["config"]
     return config
 
 
@@ -174,21 +184,22 @@ async def ensure_stream(link: Link, config: dict[str, Any]) -> dict[str, Any]:
         ConnectionLostError: the link is closed for good.
     """
     name, replicas = config["name"], config["num_replicas"]
-    actual = await stream_config(link, name, replicas=replicas)
-    if actual is not None:
-        return actual
-    try:
-        answer = await api(link, f"STREAM.CREATE.{name}", config, replicas=replicas)
-    except ServerError as exc:
-        if exc.code != STREAM_NAME_IN_USE:
-            raise
-        # Another process was faster by a moment, and wants another configuration.
+    give_up_at = link.now() + ELECTED_WITHIN
+    while True:
         actual = await stream_config(link, name, replicas=replicas)
-        if actual is None:
-            raise
-        return actual
-    created: dict[str, Any] = answer["config"]
-    return created
+        if actual is not None:
+            return actual
+        try:
+            answer = await api(link, f"STREAM.CREATE.{name}", config, replicas=replicas)
+        except ServerError as exc:
+            if exc.code != STREAM_NAME_IN_USE or link.now() > give_up_at:
+                raise
+            # Another process was faster by a moment, and wants another configuration. In a cluster,
+            # the name is in use before the stream can be looked at.
+            await anyio.sleep(LOOK_AGAIN_AFTER)
+        else:
+            created: dict[str, Any] = answer["config"]
+            return created
 
 
 async def update_stream(link: Link, config: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from walnats_anyio.cli._groups import grouped
 from walnats_anyio.cli._lint import lint
 from walnats_anyio.cli._monitor import monitor
 from walnats_anyio.cli._pause import pause, resume
+from walnats_anyio.cli._register import register
 from walnats_anyio.cli._run import run
 from walnats_anyio.cli._server import server
 from walnats_anyio.cli._spec import spec
@@ -52,6 +53,7 @@ def _options(
 app.command("demo")(grouped(demo))
 app.command("server")(grouped(server))
 app.command("run")(grouped(run, variables=True))
+app.command("register")(grouped(register))
 app.command("emit")(grouped(emit))
 app.command("monitor")(grouped(monitor))
 app.command("pause")(grouped(pause))

@@ -108,6 +108,11 @@ def _tell(
     return code
 
 
+def code_of_error(error: BaseException) -> ExitCode:
+    """The exit code of a command that an error, told already, has ended."""
+    return _code_of(error, error)
+
+
 def _code_of(leaf: BaseException, raised: BaseException) -> ExitCode:
     match leaf:
         case Problem(code=code):

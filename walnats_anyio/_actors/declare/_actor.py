@@ -85,9 +85,9 @@ class Actor(Generic[T, R]):
     name: str
     """The name, which is the durable consumer in JetStream: unique for the event.
 
-    1 to 255 bytes of visible characters without spaces, `.`, `*`, `>`, `/` and `\\`. Under a new
-    name it is a new actor, and the consumer of the old name keeps collecting events until it is
-    deleted.
+    1 to 255 bytes of visible characters without spaces, `.`, `*`, `>`, `/` and `\\`. A `%` needs
+    nats-server 2.14.3 or later. Under a new name it is a new actor, and the consumer of the old
+    name keeps collecting events until it is deleted.
     """
 
     event: BaseEvent[T]

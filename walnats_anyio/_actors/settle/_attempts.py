@@ -42,6 +42,7 @@ from walnats_anyio._link import (
     ConnectionLostError,
     Link,
     Message,
+    Prefixes,
     Refusal,
     ServerError,
     api,
@@ -348,9 +349,14 @@ async def create_stream(link: Link, replicas: int) -> None:
     Raises:
         ServerError: the server refuses it, or does not answer.
     """
-    subjects = link.prefixes.subject(SUBJECTS)
-    config = {
-        "name": link.prefixes.stream(STREAM),
+    await ensure_helper_stream(link, new_config(replicas, link.prefixes))
+
+
+def new_config(replicas: int, prefixes: Prefixes) -> dict[str, Any]:
+    """The configuration of a stream of notes that is not there yet."""
+    subjects = prefixes.subject(SUBJECTS)
+    return {
+        "name": prefixes.stream(STREAM),
         "description": "how many attempts events have had that were given back",
         "subjects": [f"{subjects}.*.*.*", f"{subjects}.*.*.*.*"],
         "retention": "limits",
@@ -361,7 +367,6 @@ async def create_stream(link: Link, replicas: int) -> None:
         "discard": "old",
         "allow_direct": True,
     }
-    await ensure_helper_stream(link, config)
 
 
 def _tokens(reply: bytes) -> tuple[list[str], int]:

@@ -24,7 +24,14 @@ from walnats_anyio._events import (
     check_event,
     timing_of,
 )
-from walnats_anyio._link import HeaderError, Link, Message, ServerError, pub
+from walnats_anyio._link import (
+    HeaderError,
+    Link,
+    Message,
+    ServerError,
+    pub,
+    takes_reason_of_term,
+)
 
 CONFIRM_WITHIN = 30.0
 """Seconds that the confirmation of an acknowledgement is waited for."""
@@ -226,7 +233,8 @@ class Deliveries:
                 else:
                     self.counts.handed_back += held
             case Term():
-                self.post(pub(reply, to_wire(verdict)))
+                told = verdict if takes_reason_of_term(self.link) else Term("")
+                self.post(pub(reply, to_wire(told)))
                 self.counts.dead_lettered += 1
         if held:
             self.released()
