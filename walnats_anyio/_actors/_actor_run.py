@@ -21,6 +21,7 @@ from walnats_anyio._actors.settle import (
     Outcome,
 )
 from walnats_anyio._actors.settle._reports import report_blocked
+from walnats_anyio._events import EventWithResponse
 
 if TYPE_CHECKING:
     from walnats_anyio._actors._listen import Listening
@@ -56,12 +57,15 @@ class ActorRun:
             interrupted=host.stop_all,
         )
         hooks = Hooks(actor, workers.suspending)
+        self.callers = host.callers if isinstance(actor.event, EventWithResponse) else None
+        """Those that it answers; None: it answers nobody."""
         workers.jobs = Jobs(
-            actor, host.executors, hooks, link.backend, workers.suspending, host.pace
+            actor, host.executors, hooks, link.backend, workers.suspending, host.pace, self.callers
         )
         workers.conclusion = Conclusion(
-            self.on_server, link, self.deliveries, hooks, burst=host.options.burst
-        )
+            self.on_server, link, self.deliveries, hooks,
+            burst=host.options.burst, callers=self.callers,
+        )  # fmt: skip
         self.consumer = self._pull_consumer(host, attempts, others)
         workers.pause = self.consumer.hold_up
         workers.resume = self.consumer.resume
@@ -138,12 +142,13 @@ class ActorRun:
 
     def summary(self) -> ActorSummary:
         """What was done so far."""
-        return ActorSummary(*self._done())
+        return ActorSummary(*self._done(), cancelled=self.counts.cancelled)
 
     def statistics(self) -> ActorStatistics:
         """What is being done, and was done so far. Never blocks."""
         return ActorStatistics(
             *self._done(),
+            cancelled=self.counts.cancelled,
             redelivered=self.counts.redelivered,
             retried=self.counts.retried,
             slots=self._slots,
@@ -156,7 +161,10 @@ class ActorRun:
     def total(self) -> ActorStatistics:
         """What was done, when nothing is being done any more."""
         return ActorStatistics(
-            *self._done(), redelivered=self.counts.redelivered, retried=self.counts.retried
+            *self._done(),
+            cancelled=self.counts.cancelled,
+            redelivered=self.counts.redelivered,
+            retried=self.counts.retried,
         )
 
     def _done(self) -> tuple[str, str, int, int, int, int]:

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from walnats_anyio._events._cancellation import (
+    Cancellation,
+    encode_cancellation,
+    read_cancellation,
+    subject_of,
+)
 from walnats_anyio._events._connection import ConnectedEvents
 from walnats_anyio._events._current import current_job
 from walnats_anyio._events._event import BaseEvent, Event, in_namespace
-from walnats_anyio._events._headers import HEADER_ACTOR, HEADER_ID, HEADER_TRACE
+from walnats_anyio._events._event_with_response import EventWithResponse
+from walnats_anyio._events._headers import (
+    HEADER_ACTOR,
+    HEADER_ERROR,
+    HEADER_ID,
+    HEADER_REPLY,
+    HEADER_TIMEOUT,
+    HEADER_TRACE,
+)
 from walnats_anyio._events._held import Encoded, HeldEmitter, check_event
 from walnats_anyio._events._limits import Limits
 from walnats_anyio._events._middleware import EmitContext, EmitMiddleware
@@ -18,10 +32,14 @@ from walnats_anyio._events._sync import SyncEvents
 
 __all__ = [
     "HEADER_ACTOR",
+    "HEADER_ERROR",
     "HEADER_ID",
+    "HEADER_REPLY",
+    "HEADER_TIMEOUT",
     "HEADER_TRACE",
     "Action",
     "BaseEvent",
+    "Cancellation",
     "ConnectedEvents",
     "Difference",
     "EmitContext",
@@ -29,6 +47,7 @@ __all__ = [
     "EmitStatistics",
     "Encoded",
     "Event",
+    "EventWithResponse",
     "Events",
     "HeldEmitter",
     "Limits",
@@ -38,8 +57,11 @@ __all__ = [
     "check_owner",
     "compare",
     "current_job",
+    "encode_cancellation",
     "in_namespace",
     "raise_all",
+    "read_cancellation",
     "show",
+    "subject_of",
     "warn_of_schema",
 ]

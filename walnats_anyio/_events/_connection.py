@@ -21,8 +21,10 @@ from walnats_anyio._events._emitter import (
     one_error,
 )
 from walnats_anyio._events._event import BaseEvent, in_namespace
+from walnats_anyio._events._event_with_response import EventWithResponse
 from walnats_anyio._events._headers import header_block
 from walnats_anyio._events._held import check_event, encode, refuse_size
+from walnats_anyio._events._requests import Requests, check_request, with_headers
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import register_streams
 from walnats_anyio._link import (
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from walnats_anyio._events._registry import Events
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 C = TypeVar("C", bound="ConnectedEvents")
 
@@ -68,7 +71,7 @@ class ConnectedEvents(Connected):
 
     __slots__ = (
         "_breathed_at", "_check_cancelled", "_emitter", "_events", "_hand_over", "_middlewares",
-        "_on_server", "_on_wire", "_registry", "_until_checkpoint",
+        "_on_server", "_on_wire", "_registry", "_requests", "_until_checkpoint",
     )  # fmt: skip
 
     def __init__(self, events: Events, link: Link) -> None:
@@ -82,6 +85,7 @@ class ConnectedEvents(Connected):
         }
         self._emitter = Emitter(link)
         self._hand_over = link.backend.atomic(self._emitter.send)
+        self._requests = Requests(link, self._emitter)
         self._check_cancelled = link.backend.checkpoint_if_cancelled
         self._until_checkpoint = CHECKPOINT_EVERY
         self._breathed_at = monotonic()
@@ -265,6 +269,70 @@ class ConnectedEvents(Connected):
             await self._emitter.confirm(outgoing)
         return ()
 
+    async def request(
+        self,
+        event: EventWithResponse[T, R],
+        message: T,
+        *,
+        uid: str | None = None,
+        trace_id: str | None = None,
+        meta: Mapping[str, str] | None = None,
+        timeout: float | None = 4.0,
+    ) -> R:
+        """Emit an event and wait for the response of its actor.
+
+            price = await conn.request(PRICE, item)
+
+        The event is kept by its stream as every event is, and handled at least once, also over a
+        restart of the server. The response is not kept: it is lost with the actor's process, or
+        with a connection.
+
+        The first answer counts, where the event has several actors. An actor whose attempt fails
+        and is to be retried does not answer; one that gives the event up answers with the error.
+
+        The time that the caller waits at most goes with the request: `timeout`, or what is left of
+        the deadline of the scope that this is called in, whichever ends first. The handler runs
+        under that deadline, and does not start after it. When the caller is cancelled, or its time
+        is over, the handler is cancelled too, and what has not started is not run. See the guide
+        *Request and response*.
+
+        Blocks until an answer comes. Any number of requests may wait at once.
+
+        Args:
+            event: an event of the registry, made by `Event.with_response`.
+            message: of the event's schema.
+            uid: what identifies this message. None: one that is unique, so that a request which is
+                sent again after a lost connection is stored once.
+            trace_id: see `emit`.
+            meta: further headers, see `emit`.
+            timeout: seconds to wait at most. None: only the deadlines of the caller's scopes count.
+
+        Returns:
+            What the actor's handler returned.
+
+        Raises:
+            ActorError: the actor failed for good, or no actor is registered for the event.
+            TimeoutError: no answer came within `timeout`; it says what is known.
+            EmitError: the stream did not take the event, or has one with the same `uid`.
+            DecodeError: the answer does not fit the schema of the response. It is a `ValueError`.
+            TypeError: the message is not of the event's schema, or the event has no response.
+            ValueError: the event is not in the registry, a header cannot be sent, or `timeout` is
+                not over 0.
+            MessageTooLargeError: the encoded message is larger than the server takes.
+            ServerError: this user may not receive answers.
+            ConnectionLostError: the connection is closed for good.
+        """
+        check_request(event, timeout)
+        await self._check_cancelled()
+        self._until_checkpoint -= 1
+        if not self._until_checkpoint or self._emitter.full:
+            await self._make_way()
+        with self._requests.begin(event, uid, timeout) as asking:
+            headers = with_headers(meta, asking.headers)
+            made = self._prepare(event, message, asking.uid, trace_id, headers)
+            asking.sent(self._hand_over(*made, event.dedup_window))
+            return event.decode_response(await asking.response())
+
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until every event emitted so far is acknowledged.
 
@@ -352,6 +420,7 @@ class ConnectedEvents(Connected):
             EmitError: the body ended without one, and an event was not accepted.
         """
         self._emitter.left = True
+        self._requests.close()
         if left is None:
             try:
                 for batch in self._emitter.on_their_way():

@@ -16,6 +16,24 @@ HEADER_TRACE: Final = "Walnats-Trace"
 HEADER_ACTOR: Final = "Walnats-Actor"
 """The one actor that an event is for, where it is not for all of them: it was requeued."""
 
+HEADER_REPLY: Final = "Walnats-Reply"
+"""The subject that the response to a request is published to, as walnats has it."""
+
+HEADER_TIMEOUT: Final = "Walnats-Timeout"
+"""The seconds that the caller of a request still waits from the moment at which it is stored.
+
+`none`: as long as it takes. Its presence tells that the caller understands `HEADER_ERROR`.
+"""
+
+HEADER_ERROR: Final = "Walnats-Error"
+"""The class of what an actor raised, in an answer to a request that is no response.
+
+The payload is what the exception said, and `HEADER_ACTOR` whose it was.
+"""
+
+NO_TIMEOUT: Final = "none"
+"""The `HEADER_TIMEOUT` of a request that waits as long as it takes."""
+
 
 def header_block(uid: str | None, trace_id: str | None, meta: Mapping[str, str] | None) -> bytes:
     """Build the header block of a message (NATS ADR-4), or nothing when there is no header.

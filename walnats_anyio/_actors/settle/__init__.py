@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from walnats_anyio._actors.settle._attempts import Attempts
+from walnats_anyio._actors.settle._callers import Caller, Callers
 from walnats_anyio._actors.settle._conclusion import Conclusion
 from walnats_anyio._actors.settle._delivery import Deliveries, Delivery
 from walnats_anyio._actors.settle._hooks import Hooks
 from walnats_anyio._actors.settle._summary import ActorSummary, Counts, Ended, Summary
 from walnats_anyio._actors.settle._verdict import (
     Ack,
+    Cancelled,
     DeadLetterVerdict,
     HandBack,
     JobResult,
@@ -26,6 +28,9 @@ __all__ = [
     "Ack",
     "ActorSummary",
     "Attempts",
+    "Caller",
+    "Callers",
+    "Cancelled",
     "Conclusion",
     "Counts",
     "DeadLetterVerdict",
