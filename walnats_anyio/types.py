@@ -10,7 +10,13 @@ from walnats_anyio._actors import (
     ListenStatistics,
     Summary,
 )
-from walnats_anyio._events import BaseEvent, ConnectedEvents, EmitStatistics, SyncEvents
+from walnats_anyio._events import (
+    BaseEvent,
+    ConnectedEvents,
+    EmitStatistics,
+    EventWithResponse,
+    SyncEvents,
+)
 from walnats_anyio._link import ConnectionStatistics
 from walnats_anyio.middlewares import (
     BaseContext,
@@ -33,6 +39,7 @@ __all__ = [
     "EmitStatistics",
     "Ended",
     "ErrorContext",
+    "EventWithResponse",
     "ListenStatistics",
     "OkContext",
     "Summary",

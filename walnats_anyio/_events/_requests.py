@@ -101,7 +101,7 @@ class Asking:
     """
 
     __slots__ = (
-        "_began", "_event", "_given_uid", "_give_up_at", "_message", "_outgoing", "_requests",
+        "_began", "_event", "_give_up_at", "_given_uid", "_message", "_outgoing", "_requests",
         "_sent_at", "_sequence", "_spot", "_timeout", "consumers", "error", "headers", "reply",
         "uid",
     )  # fmt: skip
@@ -180,8 +180,8 @@ class Asking:
             name, uid = self._event.name, self.uid
             self.fail(
                 EmitError(
-                    f"event {name!r} was not accepted: its stream has one with uid={uid!r} already, "
-                    "and whoever handles that answers its own caller: request with another uid"
+                    f"event {name!r} was not accepted: its stream has one with uid={uid!r} "
+                    "already, and that is answered to its own caller: request with another uid"
                 )
             )
 

@@ -36,6 +36,7 @@ from walnats_anyio._events._connection import (
 )
 from walnats_anyio._events._emitter import EventOnWire, Outgoing, failures_of, one_error
 from walnats_anyio._events._event import BaseEvent
+from walnats_anyio._events._event_with_response import EventWithResponse
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._thread_queue import ThreadQueue
 from walnats_anyio._link import ConnectionLostError, Link, Prefixes, Server, WalnatsError
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from walnats_anyio._events._registry import Events
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 CHECKPOINT_EVERY = 128
 """Emits that the forwarder hands over in one turn of the event loop.
@@ -207,6 +209,13 @@ class ForwardingEvents(ConnectedEvents):
         reached = anyio.Event()
         if self.queue.put_now(reached.set):
             await reached.wait()
+
+    async def request_after(
+        self, event: EventWithResponse[T, R], message: T, options: Mapping[str, Any]
+    ) -> R:
+        """Request, after what is in the queue now."""
+        await self._forwarded()
+        return await self.request(event, message, **options)
 
     async def flush(self, timeout: float | None = None) -> None:
         began = monotonic()
@@ -523,6 +532,34 @@ class SyncEvents:
             raise
         if group is not None:
             self._call(connected.settle, group)
+
+    def request(
+        self,
+        event: EventWithResponse[T, R],
+        message: T,
+        *,
+        uid: str | None = None,
+        trace_id: str | None = None,
+        meta: Mapping[str, str] | None = None,
+        timeout: float | None = 4.0,
+    ) -> R:
+        """Emit an event and wait for the response of its actor.
+
+        Arguments, result and errors are those of `ConnectedEvents.request`. It is sent after what
+        this thread has emitted before. Deadlines of `anyio` scopes do not reach another thread, so
+        only `timeout` counts. Messages are encoded in the thread of the connection.
+
+        Blocks until an answer comes. Ctrl-C cancels the handler as well.
+
+        Raises:
+            Exception: what `ConnectedEvents.request` raises.
+            RuntimeError: it is not open yet, or belongs to the process that this one was forked
+                from.
+        """
+        connected = self._usable()
+        options = {"uid": uid, "trace_id": trace_id, "meta": meta, "timeout": timeout}
+        response: R = self._call(connected.request_after, event, message, options)
+        return response
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until every event emitted so far, in any thread, is acknowledged.

@@ -200,7 +200,7 @@ class Jobs:
         return JobResult(Outcome.RETURNED, None, message, _since(running), context, response)
 
     def _end_in_time(self, delivery: Delivery, scope: anyio.CancelScope, timeout: float) -> None:
-        """Have a job end within `timeout` seconds, or when the caller of its request waits no more."""
+        """Have a job end in `timeout` seconds, or when the caller of its request waits no more."""
         if self._callers is not None and delivery.ends is not Outcome.CANCELLED:
             left = self._callers.seconds_left(delivery)
             delivery.ends = Outcome.OVERDUE if left < timeout else None

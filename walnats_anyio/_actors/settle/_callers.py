@@ -11,7 +11,7 @@ follows from the verdict:
 
 | the delivery is | the caller gets |
 | --- | --- |
-| acknowledged, as its handler returned | the response; an error where the server takes no such size |
+| acknowledged, as its handler returned | the response; an error if that is too large |
 | terminated, after its dead letter | the error |
 | to be retried, but not before the caller's time is over | the error |
 | to be retried, handed back, cancelled | nothing |
@@ -47,11 +47,10 @@ SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 """A `Walnats-Timeout`; anybody may have written it."""
 
 REPLY = re.compile(r"[!-)+-=?-~]{1,1000}")
-"""A subject without wildcards, spaces and control characters. What is none would break the protocol.
-"""
+"""A subject without wildcards, spaces and control characters, which would break the protocol."""
 
 INBOX = "_"
-"""What the subjects of responses begin with, unless they have the `inbox_prefix` of this connection.
+"""What subjects of responses begin with, unless they have the `inbox_prefix` of this connection.
 
 They are published with our permissions, and the caller names them: so no subject of an event, nor
 one of the server's API, where a response may be a command.
@@ -136,13 +135,13 @@ class Callers:
     def _may_answer(self, reply: str, delivery: Delivery) -> bool:
         own = self._link.inbox_prefix
         good = REPLY.fullmatch(reply) and "" not in reply.split(".")
-        if good and (reply.startswith(INBOX) or reply.startswith(f"{own}.")):
+        if good and reply.startswith((INBOX, f"{own}.")):
             return True
         actor = delivery.deliveries.actor.name
         if actor not in self._said:
             self._said.add(actor)
             logger.warning(
-                "actor %r: a request wants its response on %r, which is not answered: only subjects "
+                "actor %r: a request wants its response on %r, and is not answered: only subjects "
                 "that begin with %r or with the inbox_prefix of this connection (%r) are",
                 actor, reply[:200], INBOX, own,
             )  # fmt: skip
