@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections import Counter
 from functools import partial
@@ -27,7 +28,7 @@ LONG = 120.0
 async def handled_by_another(url: str, actor: Actor[Any, Any], count: int) -> list[Any]:
     """What a second process gets of the actor's events, and soon."""
     handled = Handled()
-    other = Actor(actor.name, actor.event, handled, ack_wait=actor.ack_wait)
+    other = dataclasses.replace(actor, handler=handled)
     async with Actors(other).connect(url) as conn, listening(conn):
         await handled.come(count)
     return sorted(handled.messages)

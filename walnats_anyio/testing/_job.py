@@ -16,6 +16,7 @@ from walnats_anyio._actors.run import Executors, Jobs, Pace, Scheduler, Worker, 
 from walnats_anyio._actors.settle import (
     Ack,
     Attempts,
+    Cancelled,
     Conclusion,
     Counts,
     Deliveries,
@@ -26,7 +27,13 @@ from walnats_anyio._actors.settle import (
     Nak,
     Term,
 )
-from walnats_anyio._events import BaseEvent, EmitMiddleware, Encoded, HeldEmitter
+from walnats_anyio._events import (
+    BaseEvent,
+    EmitMiddleware,
+    Encoded,
+    EventWithResponse,
+    HeldEmitter,
+)
 from walnats_anyio._events._arguments import check_count, check_type
 from walnats_anyio._events._headers import header_block
 from walnats_anyio._letters import DeadLetter
@@ -70,6 +77,9 @@ class JobRun:
 
     letter: DeadLetter | None = None
     """The dead letter, with `"dead letter"`, if the actor keeps them."""
+
+    response: Any = None
+    """What the caller of a request gets; None where there is no response."""
 
     def emitted_of(self, event: BaseEvent[T]) -> list[T]:
         """The messages of one event that it emitted, in order."""
@@ -187,15 +197,21 @@ class _Bench:
         emitted = tuple(self._emitter.sent)
         match delivery.settled:
             case Ack():
-                return JobRun("ack", emitted=emitted)
+                return JobRun("ack", emitted=emitted, response=self._response())
             case Nak(delay):
                 return JobRun("retry", delay, error)
             case Term(why):
                 # What the server is told begins with it.
                 reason, _, _ = why.partition(":")
                 return JobRun("dead letter", error=error, reason=reason, letter=concluded.letter)
-            case HandBack() | None:
+            case HandBack() | Cancelled() | None:
                 return JobRun("hand back", None, error)
+
+    def _response(self) -> Any:
+        event, result = self.deliveries.actor.event, self._conclusion.result
+        if result is None or result.response is None or not isinstance(event, EventWithResponse):
+            return None
+        return event.decode_response(result.response)
 
     def _spawn(self, worker: Worker) -> None:
         self._tasks.start_soon(self._link.backend.uninterrupted(worker.run))

@@ -89,11 +89,11 @@ class Jobs:
         self._decode = actor.event.codec.decode
         self._handler = actor.handler
         self._in_main = actor.execute_in is ExecuteIn.MAIN
-        self._answers = isinstance(actor.event, EventWithResponse)
-        self._is_plain = self._in_main and not self._is_told and not self._answers
+        self._answered = actor.event if isinstance(actor.event, EventWithResponse) else None
+        self._is_plain = self._in_main and not self._is_told and self._answered is None
         self._timeout = actor.job_timeout
         self._has_warned = False
-        of_coroutine = _makes_coroutines(actor.handler) and not self._answers
+        of_coroutine = _makes_coroutines(actor.handler) and self._answered is None
         first_step = _step_of_coroutine if of_coroutine else _first_step
         # The rest of the worker is not interrupted in the middle, but a handler is.
         self._first_step = backend.interrupted_in(first_step)
@@ -173,8 +173,8 @@ class Jobs:
         """Run a handler elsewhere, or one of whose end somebody is told."""
         running.message, running.context = message, context
         handler, answering = self._handler, None
-        if self._answers:
-            handler = answering = Answering(handler, self.actor.event)
+        if self._answered is not None:
+            handler = answering = Answering(handler, self._answered)
         try:
             if self._hooks.any:
                 scope.deadline = math.inf  # hooks have a time of their own
