@@ -153,10 +153,11 @@ class Asking:
         outgoing = self._outgoing
         if outgoing is None:
             return
-        outgoing.tell(None)
         if self._message is None and self.error is None:
-            outgoing.give_up("its caller does not wait any more")
             self._requests.cancel(self, outgoing.event.stream)
+            # Nobody is to hear of this end, so it is told here and not at the next `flush`.
+            outgoing.give_up("its caller does not wait any more")
+        outgoing.tell(None)
 
     def _seconds_left(self) -> float:
         """How long the caller waits: until the nearest deadline of its scopes counts."""
