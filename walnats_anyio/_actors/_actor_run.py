@@ -21,7 +21,7 @@ from walnats_anyio._actors.settle import (
     Outcome,
 )
 from walnats_anyio._actors.settle._reports import report_blocked
-from walnats_anyio._events import EventWithResponse
+from walnats_anyio._events import as_answered
 
 if TYPE_CHECKING:
     from walnats_anyio._actors._listen import Listening
@@ -57,7 +57,7 @@ class ActorRun:
             interrupted=host.stop_all,
         )
         hooks = Hooks(actor, workers.suspending)
-        self.callers = host.callers if isinstance(actor.event, EventWithResponse) else None
+        self.callers = None if as_answered(actor.event) is None else host.callers
         """Those that it answers; None: it answers nobody."""
         workers.jobs = Jobs(
             actor, host.executors, hooks, link.backend, workers.suspending, host.pace, self.callers

@@ -11,7 +11,7 @@ from walnats_anyio._events._cancellation import (
 from walnats_anyio._events._connection import ConnectedEvents
 from walnats_anyio._events._current import current_job
 from walnats_anyio._events._event import BaseEvent, Event, in_namespace
-from walnats_anyio._events._event_with_response import EventWithResponse
+from walnats_anyio._events._event_with_response import EventWithResponse, as_answered
 from walnats_anyio._events._headers import (
     HEADER_ACTOR,
     HEADER_ERROR,
@@ -53,6 +53,7 @@ __all__ = [
     "Limits",
     "Rule",
     "SyncEvents",
+    "as_answered",
     "check_event",
     "check_owner",
     "compare",

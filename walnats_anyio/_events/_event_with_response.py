@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from walnats_anyio._events._event import BaseEvent, make_codec
 from walnats_anyio.serializers import Codec, DecodeError, EncodeError
@@ -45,8 +45,9 @@ class EventWithResponse(BaseEvent[T], Generic[T, R]):
         )
         object.__setattr__(self, "_response_codec", codec)
 
-    # A dataclass makes one of its own otherwise, and a schema need not have a hash.
-    __hash__ = BaseEvent.__hash__
+    def __hash__(self) -> int:
+        # A dataclass makes one of its own otherwise, and a schema need not have a hash.
+        return super().__hash__()
 
     @property
     def response_codec(self) -> Codec[R]:
@@ -80,6 +81,13 @@ class EventWithResponse(BaseEvent[T], Generic[T, R]):
                 f"event {self.name!r} is answered with {describe(self.response_schema)}, and what "
                 f"arrived ({len(data)} bytes) does not fit: {error}"
             ) from error
+
+
+def as_answered(event: BaseEvent[T]) -> EventWithResponse[T, Any] | None:
+    """The event, if it is one with a response."""
+    return (
+        cast("EventWithResponse[T, Any]", event) if isinstance(event, EventWithResponse) else None
+    )
 
 
 def with_response(

@@ -31,8 +31,8 @@ from walnats_anyio._events import (
     BaseEvent,
     EmitMiddleware,
     Encoded,
-    EventWithResponse,
     HeldEmitter,
+    as_answered,
 )
 from walnats_anyio._events._arguments import check_count, check_type
 from walnats_anyio._events._headers import header_block
@@ -208,8 +208,8 @@ class _Bench:
                 return JobRun("hand back", None, error)
 
     def _response(self) -> Any:
-        event, result = self.deliveries.actor.event, self._conclusion.result
-        if result is None or result.response is None or not isinstance(event, EventWithResponse):
+        event, result = as_answered(self.deliveries.actor.event), self._conclusion.result
+        if event is None or result is None or result.response is None:
             return None
         return event.decode_response(result.response)
 

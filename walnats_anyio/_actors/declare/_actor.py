@@ -11,7 +11,7 @@ from walnats_anyio._actors.declare._fingerprint import FINGERPRINT, fingerprint
 from walnats_anyio._actors.declare._handler import check_handler
 from walnats_anyio._actors.declare._middleware import Middleware
 from walnats_anyio._actors.declare._pickling import check_response_pickles
-from walnats_anyio._events import BaseEvent, Event, EventWithResponse, in_namespace
+from walnats_anyio._events import BaseEvent, Event, EventWithResponse, as_answered, in_namespace
 from walnats_anyio._events._arguments import check_count, check_seconds, check_type
 from walnats_anyio._link import Prefixes, check_in_namespace, check_name
 
@@ -282,7 +282,7 @@ class Actor(Generic[T, R]):
         self._check_middlewares(this)
         self._check_retry_delay(this)
         check_handler(this, self.handler, self.execute_in, self.event.schema)
-        if self.execute_in is ExecuteIn.PROCESS and isinstance(self.event, EventWithResponse):
+        if self.execute_in is ExecuteIn.PROCESS and as_answered(self.event) is not None:
             check_response_pickles(this, self.event)
 
     def __repr__(self) -> str:

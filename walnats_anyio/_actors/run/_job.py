@@ -26,7 +26,7 @@ from walnats_anyio._actors.run._pace import Pace
 from walnats_anyio._actors.settle import Callers, Delivery, Hooks, JobResult, Outcome
 from walnats_anyio._actors.settle._reports import report_late
 from walnats_anyio._actors.settle._steps import BLOCKING, Steps
-from walnats_anyio._events import EventWithResponse, current_job
+from walnats_anyio._events import as_answered, current_job
 from walnats_anyio._link import Backend, HeaderError, parse_headers
 
 logger = logging.getLogger("walnats_anyio.actors")
@@ -89,7 +89,7 @@ class Jobs:
         self._decode = actor.event.codec.decode
         self._handler = actor.handler
         self._in_main = actor.execute_in is ExecuteIn.MAIN
-        self._answered = actor.event if isinstance(actor.event, EventWithResponse) else None
+        self._answered = as_answered(actor.event)
         self._is_plain = self._in_main and not self._is_told and self._answered is None
         self._timeout = actor.job_timeout
         self._has_warned = False
