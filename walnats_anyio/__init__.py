@@ -17,7 +17,7 @@ from walnats_anyio._actors import (
     WorkerProcessError,
     current_context,
 )
-from walnats_anyio._events import Event, Events, Limits
+from walnats_anyio._events import CloudEvent, Event, Events, Limits
 from walnats_anyio._link import (
     ActorError,
     ConnectError,
@@ -39,6 +39,7 @@ __all__ = [
     "Actor",
     "ActorError",
     "Actors",
+    "CloudEvent",
     "ConnectError",
     "ConnectionLostError",
     "ConsumerConfigError",

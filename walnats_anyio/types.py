@@ -15,6 +15,9 @@ from walnats_anyio._events import (
     ConnectedEvents,
     EmitStatistics,
     EventWithResponse,
+    Feed,
+    FeedMessage,
+    FeedStatistics,
     SyncEvents,
 )
 from walnats_anyio._link import ConnectionStatistics
@@ -40,6 +43,9 @@ __all__ = [
     "Ended",
     "ErrorContext",
     "EventWithResponse",
+    "Feed",
+    "FeedMessage",
+    "FeedStatistics",
     "ListenStatistics",
     "OkContext",
     "Summary",

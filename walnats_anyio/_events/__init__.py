@@ -8,6 +8,7 @@ from walnats_anyio._events._cancellation import (
     read_cancellation,
     subject_of,
 )
+from walnats_anyio._events._cloud_event import CloudEvent
 from walnats_anyio._events._connection import ConnectedEvents
 from walnats_anyio._events._current import current_job
 from walnats_anyio._events._event import BaseEvent, Event, in_namespace
@@ -19,15 +20,19 @@ from walnats_anyio._events._headers import (
     HEADER_REPLY,
     HEADER_TIMEOUT,
     HEADER_TRACE,
+    Meta,
+    meta_of,
 )
 from walnats_anyio._events._held import Encoded, HeldEmitter, check_event
 from walnats_anyio._events._limits import Limits
 from walnats_anyio._events._middleware import EmitContext, EmitMiddleware
+from walnats_anyio._events._monitor import Feed, FeedMessage, FeedStatistics
 from walnats_anyio._events._registry import Events
 from walnats_anyio._events._rules import Action, Difference, Rule, compare, show
 from walnats_anyio._events._schemas import warn_of_schema
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import check_owner, raise_all
+from walnats_anyio._events._structured import cloud_event_of, data_of, decode_message
 from walnats_anyio._events._sync import SyncEvents
 
 __all__ = [
@@ -40,6 +45,7 @@ __all__ = [
     "Action",
     "BaseEvent",
     "Cancellation",
+    "CloudEvent",
     "ConnectedEvents",
     "Difference",
     "EmitContext",
@@ -49,17 +55,25 @@ __all__ = [
     "Event",
     "EventWithResponse",
     "Events",
+    "Feed",
+    "FeedMessage",
+    "FeedStatistics",
     "HeldEmitter",
     "Limits",
+    "Meta",
     "Rule",
     "SyncEvents",
     "as_answered",
     "check_event",
     "check_owner",
+    "cloud_event_of",
     "compare",
     "current_job",
+    "data_of",
+    "decode_message",
     "encode_cancellation",
     "in_namespace",
+    "meta_of",
     "raise_all",
     "read_cancellation",
     "show",

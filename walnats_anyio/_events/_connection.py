@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from inspect import isasyncgen
 from time import monotonic
@@ -22,9 +22,16 @@ from walnats_anyio._events._emitter import (
 )
 from walnats_anyio._events._event import BaseEvent, in_namespace
 from walnats_anyio._events._event_with_response import EventWithResponse
-from walnats_anyio._events._headers import header_block
-from walnats_anyio._events._held import check_event, encode, refuse_size
-from walnats_anyio._events._requests import Requests, check_request, with_headers
+from walnats_anyio._events._headers import Meta, check_shared, header_block, uid_of
+from walnats_anyio._events._held import check_event, encode, payload_of, refuse_size
+from walnats_anyio._events._monitor import (
+    MAX_BUFFER_SIZE,
+    Feed,
+    check_buffer,
+    chosen_events,
+)
+from walnats_anyio._events._monitor_taps import SentTap, StoredTap
+from walnats_anyio._events._requests import Requests, check_request
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import register_streams
 from walnats_anyio._link import (
@@ -149,7 +156,7 @@ class ConnectedEvents(Connected):
         *,
         uid: str | None = None,
         trace_id: str | None = None,
-        meta: Mapping[str, str] | None = None,
+        meta: Meta = None,
         sync: bool = False,
     ) -> None:
         """Emit an event: every actor of the event gets the message.
@@ -168,10 +175,12 @@ class ConnectedEvents(Connected):
             event: an event of the registry.
             message: of the event's schema.
             uid: what identifies this message. The stream drops a second one with the same `uid`
-                within the event's `dedup_window`. None: nothing is dropped.
+                within the event's `dedup_window`. None: the `id` of a `CloudEvent` in `meta`, as
+                with walnats; without one, nothing is dropped.
             trace_id: the trace this belongs to; contexts and middlewares of the actors see it.
                 None: that of the job that emits it, where a handler does. An empty text: none.
-            meta: further headers. They reach middlewares, not the handler.
+            meta: further headers, or a `CloudEvent`. Actors read them with
+                `current_context().meta` and `.cloud_event`.
             sync: wait for the stream's acknowledgement.
 
         Raises:
@@ -201,7 +210,7 @@ class ConnectedEvents(Connected):
         *,
         uid: Callable[[T], str] | None = None,
         trace_id: str | None = None,
-        meta: Mapping[str, str] | None = None,
+        meta: Meta | Callable[[T], Meta] = None,
         sync: bool = False,
     ) -> None:
         """Emit one event for each message, in order.
@@ -215,20 +224,24 @@ class ConnectedEvents(Connected):
             messages: each of the event's schema.
             uid: gives the `uid` of a message.
             trace_id: the same for all, see `emit`.
-            meta: the same for all, see `emit`.
+            meta: the same headers for all, or what gives the `meta` of a message: a function that
+                returns headers, a `CloudEvent` or None.
             sync: wait until all of them are acknowledged.
 
         Raises:
             EmitError: with `sync`: the first message that was not accepted, or one error that
                 holds the failures in `errors`.
+            TypeError: `meta` is a `CloudEvent`, which is of one message.
             Exception: what `emit` raises, and what the iterable or `uid` does.
         """
         waited: list[Outgoing] = []
 
         async def emit_one(message: T) -> None:
             unique = None if uid is None else uid(message)
-            waited.extend(await self._emit_one(event, message, unique, trace_id, meta, sync))
+            own = meta(message) if callable(meta) else meta
+            waited.extend(await self._emit_one(event, message, unique, trace_id, own, sync))
 
+        check_shared(meta)
         await checkpoint()
         try:
             if isinstance(messages, AsyncIterable):
@@ -252,7 +265,7 @@ class ConnectedEvents(Connected):
         message: T,
         uid: str | None,
         trace_id: str | None,
-        meta: Mapping[str, str] | None,
+        meta: Meta,
         sync: bool,
     ) -> tuple[Outgoing, ...]:
         """One of many; gives what is to be waited for."""
@@ -276,7 +289,7 @@ class ConnectedEvents(Connected):
         *,
         uid: str | None = None,
         trace_id: str | None = None,
-        meta: Mapping[str, str] | None = None,
+        meta: Meta = None,
         timeout: float | None = 4.0,
     ) -> R:
         """Emit an event and wait for the response of its actor.
@@ -327,10 +340,12 @@ class ConnectedEvents(Connected):
         self._until_checkpoint -= 1
         if not self._until_checkpoint or self._emitter.full:
             await self._make_way()
-        with self._requests.begin(event, uid, timeout) as asking:
-            headers = with_headers(meta, asking.headers)
-            made = self._prepare(event, message, asking.uid, trace_id, headers)
-            asking.sent(self._hand_over(*made, event.dedup_window))
+        with self._requests.begin(event, uid_of(uid, meta), timeout) as asking:
+            made = self._prepare(event, message, asking.uid, trace_id, meta)
+            on_wire, payload, headers = asking.addressed(*made)
+            if len(payload) + len(headers) > min(on_wire.largest, self._link.max_payload):
+                refuse_size(event, self._link, len(payload) + len(headers))
+            asking.sent(self._hand_over(on_wire, payload, headers, event.dedup_window))
             return event.decode_response(await asking.response())
 
     async def flush(self, timeout: float | None = None) -> None:
@@ -359,6 +374,60 @@ class ConnectedEvents(Connected):
             raise late(left, timeout) from None
         self._emitter.raise_failures()
 
+    def monitor(
+        self,
+        *,
+        events: Iterable[BaseEvent[Any]] | None = None,
+        max_buffer_size: int = MAX_BUFFER_SIZE,
+        requests: bool = False,
+        stored: bool = False,
+    ) -> AbstractAsyncContextManager[Feed]:
+        """Give a live feed of the messages that anybody emits, for people who look on.
+
+            async with conn.monitor() as feed:
+                async for message in feed:
+                    print(message.event.name, message.message)
+
+        It has what programs send to the server from the moment when the context is entered: also
+        what the stream refuses, or drops as a duplicate. The server keeps nothing for it, and
+        actors do not notice it. Entering blocks for a round trip to the server. Events need not be
+        registered. What enters a stream inside of the server is not there: a delayed or scheduled
+        event when it is due.
+
+        With `stored` it has what the streams store, each event once, also when it was delayed. For
+        that each stream gets a consumer, until the context is left. Where no actor is registered an
+        event then is in its stream until it was sent here, which takes milliseconds, and 5 seconds
+        where this process has died. Entering blocks for a request to the server for each event.
+
+        Responses are never there.
+
+        Args:
+            events: events of the registry. None: all of them.
+            max_buffer_size: how many messages may wait for the reader. When one more comes, or they
+                have over 64 MiB, the oldest ones are dropped; each message tells how many were
+                dropped before it, and `Feed.statistics` how many in all.
+            requests: show events that are emitted by `request` as well.
+            stored: show what the streams store, in place of what is sent. Needs events that are
+                registered, and a user that may create consumers.
+
+        Raises:
+            TypeError: an argument is of a wrong type.
+            ValueError: an event is not in the registry, `events` is empty, or `max_buffer_size` is
+                less than 1.
+            ServerError: on entering: this user may not subscribe to one of the events, or not
+                create a consumer.
+            StreamConfigError: on entering, with `stored`: an event is not registered.
+            ConnectionLostError: on entering: the connection is closed for good.
+        """
+        check_buffer(max_buffer_size)
+        chosen = {event.name for event in chosen_events(self._events, events)}
+        placed = [event for event in self._on_server if event.name in chosen]
+        if stored:
+            streams = {event.stream_name: self._events[event.name] for event in placed}
+            return StoredTap(self._link, streams, max_buffer_size, requests).opened()
+        subjects = {event.subject_name: self._events[event.name] for event in placed}
+        return SentTap(self._link, subjects, max_buffer_size, requests).opened()
+
     def statistics(self) -> EmitStatistics:
         """What was emitted so far, and the state of the connection, at this moment.
 
@@ -373,7 +442,7 @@ class ConnectedEvents(Connected):
         message: T,
         uid: str | None,
         trace_id: str | None,
-        meta: Mapping[str, str] | None,
+        meta: Meta,
     ) -> tuple[EventOnWire, bytes, bytes]:
         """Check what is to be emitted, and build payload and headers; safe in any thread."""
         known = self._events.get(getattr(event, "name", ""))
@@ -397,6 +466,8 @@ class ConnectedEvents(Connected):
                 headers = b""
             else:
                 headers = header_block(uid, trace_id, meta)
+                if meta is not None:
+                    payload = payload_of(event, payload, meta)
         size = len(payload) + len(headers)
         if size > on_wire.largest or size > self._link.info.max_payload:
             refuse_size(event, self._link, size)

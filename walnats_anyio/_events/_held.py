@@ -6,15 +6,17 @@ What cannot be sent is refused at the call, and what is sent later is what the m
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from walnats_anyio._events._cloud_event import CloudEvent
 from walnats_anyio._events._emitter import Emitter, EventOnWire, Outgoing
 from walnats_anyio._events._event import BaseEvent, in_namespace
-from walnats_anyio._events._headers import header_block
+from walnats_anyio._events._headers import Meta, header_block, headers_of, uid_of
 from walnats_anyio._events._middleware import EmitContext, EmitMiddleware
+from walnats_anyio._events._structured import structured
 from walnats_anyio._link import EmitError, Link, MessageTooLargeError
 
 
@@ -44,7 +46,7 @@ class HeldEmitter:
         message: Any,
         uid: str | None,
         trace_id: str | None,
-        meta: Mapping[str, str] | None,
+        meta: Meta,
         middlewares: Sequence[EmitMiddleware] = (),
     ) -> Encoded:
         """Encode a message; see `ConnectedEvents.emit`.
@@ -105,21 +107,34 @@ def encode(
     message: Any,
     uid: str | None,
     trace_id: str | None,
-    meta: Mapping[str, str] | None,
+    meta: Meta,
     middlewares: Sequence[EmitMiddleware],
 ) -> tuple[bytes, bytes]:
     """Give payload and header block of a message, with what middlewares add."""
     if not middlewares:
-        return event.encode(message), header_block(uid, trace_id, meta)
-    context = EmitContext(event, message, uid, trace_id, dict(meta or {}))
+        return payload_of(event, event.encode(message), meta), header_block(uid, trace_id, meta)
+    uid = uid_of(uid, meta)
+    context = EmitContext(event, message, uid, trace_id, headers_of(meta))
     with ExitStack() as stack:
         for middleware in middlewares:
             stack.enter_context(middleware.around_emit(context))
-        return event.encode(message), header_block(uid, trace_id, context.headers)
+        payload = payload_of(event, event.encode(message), meta)
+        return payload, header_block(uid, trace_id, context.headers)
     raise RuntimeError(
         f"event {event.name!r} is not emitted: the around_emit of a middleware suppressed what was "
         "raised"
     )
+
+
+def payload_of(event: BaseEvent[Any], encoded: bytes, meta: Meta) -> bytes:
+    """Give what is sent of an encoded message, which depends on the mode of its CloudEvent.
+
+    Raises:
+        ValueError: it cannot be sent in that mode.
+    """
+    if isinstance(meta, CloudEvent) and meta.mode == "structured":
+        return structured(event, encoded, meta)
+    return encoded
 
 
 def check_event(event: object) -> None:

@@ -15,7 +15,6 @@ A caller that leaves without an answer publishes a cancellation, see `_cancellat
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ from walnats_anyio._events._headers import (
     HEADER_REPLY,
     HEADER_TIMEOUT,
     NO_TIMEOUT,
+    add_headers,
 )
 from walnats_anyio._link import (
     ActorError,
@@ -102,8 +102,7 @@ class Asking:
 
     __slots__ = (
         "_began", "_event", "_give_up_at", "_given_uid", "_message", "_outgoing", "_requests",
-        "_sent_at", "_sequence", "_spot", "_timeout", "consumers", "error", "headers", "reply",
-        "uid",
+        "_sent_at", "_sequence", "_spot", "_timeout", "consumers", "error", "reply", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -133,12 +132,6 @@ class Asking:
         self._outgoing: Outgoing | None = None
         self._sent_at = 0.0
         self._spot = requests.link.new_spot()
-        left = self._seconds_left()
-        self.headers = {
-            HEADER_REPLY: reply.decode(),
-            HEADER_TIMEOUT: NO_TIMEOUT if left == math.inf else f"{max(0.0, left):.6f}",
-        }
-        """What the event carries of it."""
 
     def __enter__(self) -> Asking:
         return self
@@ -198,6 +191,21 @@ class Asking:
             self._spot.wake()
 
     # called by the task that waits
+
+    def addressed(
+        self, event: EventOnWire, payload: bytes, headers: bytes
+    ) -> tuple[EventOnWire, bytes, bytes]:
+        """Add to an event where its response goes, and how long that is waited for.
+
+        Raises:
+            ValueError: its `meta` has one of these headers.
+        """
+        left = self._seconds_left()
+        own = {
+            HEADER_REPLY: self.reply.decode(),
+            HEADER_TIMEOUT: NO_TIMEOUT if left == math.inf else f"{max(0.0, left):.6f}",
+        }
+        return event, payload, add_headers(headers, own)
 
     def sent(self, outgoing: Outgoing) -> None:
         """The event was handed over."""
@@ -440,25 +448,6 @@ def check_request(event: object, timeout: float | None) -> None:
         )
     if timeout is not None and not timeout > 0:
         raise ValueError(f"timeout must be None or seconds over 0, not {timeout!r}")
-
-
-def with_headers(meta: Mapping[str, str] | None, headers: Mapping[str, str]) -> dict[str, str]:
-    """The caller's headers and those of the request.
-
-    Raises:
-        TypeError: `meta` is no mapping.
-        ValueError: `meta` has one that the request sets.
-    """
-    if meta is None:
-        return dict(headers)
-    if not isinstance(meta, Mapping):
-        raise TypeError(f"meta must be a mapping of header names to values, not {meta!r}")
-    for name in headers:
-        if name in meta:
-            raise ValueError(
-                f"meta has {name}={meta[name]!r}, which a request sets itself: drop it"
-            )
-    return {**meta, **headers}
 
 
 def _read_ack(data: bytes) -> _Ack:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
@@ -37,6 +37,7 @@ from walnats_anyio._events._connection import (
 from walnats_anyio._events._emitter import EventOnWire, Outgoing, failures_of, one_error
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._event_with_response import EventWithResponse
+from walnats_anyio._events._headers import Meta, check_shared
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._thread_queue import ThreadQueue
 from walnats_anyio._link import ConnectionLostError, Link, Prefixes, Server, WalnatsError
@@ -143,7 +144,7 @@ class ForwardingEvents(ConnectedEvents):
         message: T,
         uid: str | None,
         trace_id: str | None,
-        meta: Mapping[str, str] | None,
+        meta: Meta,
         group: Group | None = None,
     ) -> None:
         """Check an event, encode it and put it into the queue."""
@@ -211,7 +212,7 @@ class ForwardingEvents(ConnectedEvents):
             await reached.wait()
 
     async def request_after(
-        self, event: EventWithResponse[T, R], message: T, options: Mapping[str, Any]
+        self, event: EventWithResponse[T, R], message: T, options: dict[str, Any]
     ) -> R:
         """Request, after what is in the queue now."""
         await self._forwarded()
@@ -446,7 +447,7 @@ class SyncEvents:
         *,
         uid: str | None = None,
         trace_id: str | None = None,
-        meta: Mapping[str, str] | None = None,
+        meta: Meta = None,
         sync: bool = False,
     ) -> None:
         """Emit an event: every actor of the event gets the message.
@@ -462,9 +463,11 @@ class SyncEvents:
             event: an event of the registry.
             message: of the event's schema.
             uid: what identifies this message. The stream drops a second one with the same `uid`
-                within the event's `dedup_window`. None: nothing is dropped.
+                within the event's `dedup_window`. None: the `id` of a `CloudEvent` in `meta`, as
+                with walnats; without one, nothing is dropped.
             trace_id: the trace this belongs to; middlewares of the actors see it.
-            meta: further headers. They reach middlewares, not the handler.
+            meta: further headers, or a `CloudEvent`. Actors read them with
+                `current_context().meta` and `.cloud_event`.
             sync: wait for the stream's acknowledgement.
 
         Raises:
@@ -493,7 +496,7 @@ class SyncEvents:
         *,
         uid: Callable[[T], str] | None = None,
         trace_id: str | None = None,
-        meta: Mapping[str, str] | None = None,
+        meta: Meta | Callable[[T], Meta] = None,
         sync: bool = False,
     ) -> None:
         """Emit one event for each message, in order.
@@ -506,14 +509,17 @@ class SyncEvents:
             messages: each of the event's schema.
             uid: gives the `uid` of a message.
             trace_id: the same for all, see `emit`.
-            meta: the same for all, see `emit`.
+            meta: the same headers for all, or what gives the `meta` of a message: a function that
+                returns headers, a `CloudEvent` or None.
             sync: wait until all of them are acknowledged.
 
         Raises:
             EmitError: with `sync`: the first message that was not accepted, or one error that
                 holds the failures in `errors`.
+            TypeError: `meta` is a `CloudEvent`, which is of one message.
             Exception: what `emit` raises, and what the iterable or `uid` does.
         """
+        check_shared(meta)
         connected = self._usable()
         group = Group() if sync else None
         if sync:
@@ -521,10 +527,11 @@ class SyncEvents:
         try:
             for message in messages:
                 unique = None if uid is None else uid(message)
+                own = meta(message) if callable(meta) else meta
                 if sync or connected.is_confirmed(event):
-                    connected.put(event, message, unique, trace_id, meta, group)
+                    connected.put(event, message, unique, trace_id, own, group)
                 else:
-                    self.emit(event, message, uid=unique, trace_id=trace_id, meta=meta)
+                    self.emit(event, message, uid=unique, trace_id=trace_id, meta=own)
         except BaseException:
             if group is not None:
                 with suppress(ConnectionLostError):
@@ -540,7 +547,7 @@ class SyncEvents:
         *,
         uid: str | None = None,
         trace_id: str | None = None,
-        meta: Mapping[str, str] | None = None,
+        meta: Meta = None,
         timeout: float | None = 4.0,
     ) -> R:
         """Emit an event and wait for the response of its actor.

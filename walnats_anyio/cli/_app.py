@@ -9,8 +9,10 @@ import typer
 from walnats_anyio import __version__
 from walnats_anyio.cli._dead import dead
 from walnats_anyio.cli._demo import demo
+from walnats_anyio.cli._emit import emit
 from walnats_anyio.cli._groups import grouped
 from walnats_anyio.cli._lint import lint
+from walnats_anyio.cli._monitor import monitor
 from walnats_anyio.cli._run import run
 from walnats_anyio.cli._server import server
 from walnats_anyio.cli._spec import spec
@@ -48,6 +50,8 @@ def _options(
 app.command("demo")(grouped(demo))
 app.command("server")(grouped(server))
 app.command("run")(grouped(run))
+app.command("emit")(grouped(emit))
+app.command("monitor")(grouped(monitor))
 app.command("tune")(grouped(tune))
 app.command("spec")(grouped(spec))
 app.command("lint")(grouped(lint))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar
@@ -32,10 +32,12 @@ from walnats_anyio._events import (
     EmitMiddleware,
     Encoded,
     HeldEmitter,
+    Meta,
     as_answered,
+    decode_message,
 )
 from walnats_anyio._events._arguments import check_count, check_type
-from walnats_anyio._events._headers import header_block
+from walnats_anyio._events._held import encode
 from walnats_anyio._letters import DeadLetter
 from walnats_anyio._link import Link, Message, parse_headers
 from walnats_anyio._link._options import ConnectOptions
@@ -94,7 +96,7 @@ async def run_job(
     state: Any = None,
     uid: str | None = None,
     trace_id: str | None = None,
-    meta: Mapping[str, str] | None = None,
+    meta: Meta = None,
     seq_number: int = 1,
     emitted_at: datetime = BEGIN,
 ) -> JobRun:
@@ -115,7 +117,7 @@ async def run_job(
         state: what the lifespan yields: `current_context().state`.
         uid: the `uid` that the event was emitted with.
         trace_id: the `trace_id` that it was emitted with.
-        meta: its further headers.
+        meta: its further headers, or a `CloudEvent`.
         seq_number: the number of the event in its stream.
         emitted_at: when the stream took it, with a time zone.
 
@@ -132,12 +134,13 @@ async def run_job(
         f"$JS.ACK.{actor.event.stream_name}.{actor.consumer_name}.{attempt}.{seq_number}."
         f"{attempt}.{(emitted_at - EPOCH) // MICROSECOND * 1000}.0"
     )
+    payload, header = encode(actor.event, message, uid, trace_id, meta, ())
     received = Message(
         sid=b"1",
         subject=actor.event.subject_name.encode(),
         reply=reply.encode(),
-        data=actor.event.encode(message),
-        header=header_block(uid, trace_id, meta),
+        data=payload,
+        header=header,
     )
     return await _Bench(actor, state).run(received, attempt)
 
@@ -266,7 +269,7 @@ class _KeepingEmitter(HeldEmitter):
         message: Any,
         uid: str | None,
         trace_id: str | None,
-        meta: Mapping[str, str] | None,
+        meta: Meta,
         middlewares: Sequence[EmitMiddleware] = (),
     ) -> Encoded:
         encoded = super().encode(event, message, uid, trace_id, meta, middlewares)
@@ -278,7 +281,7 @@ class _KeepingEmitter(HeldEmitter):
         for encoded in messages:
             event = next(event for each, event in self._events if each is encoded)
             headers = parse_headers(encoded.headers) if encoded.headers else {}
-            message = event.decode(encoded.payload)
+            message = decode_message(event, encoded.payload, headers)
             self.sent.append(EmittedMessage(event, message, headers, encoded.payload))
 
 

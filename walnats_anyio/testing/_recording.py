@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from anyio.lowlevel import checkpoint
 
 from walnats_anyio._actors.declare._actor import Actor
-from walnats_anyio._events import BaseEvent, Events
+from walnats_anyio._events import BaseEvent, Events, decode_message
 from walnats_anyio._events._event import in_namespace
 from walnats_anyio._link import Link, Message, Server, parse_headers, prefixes_for
 from walnats_anyio._link._sharing import link_of
@@ -49,7 +49,7 @@ class Recording:
         self._check(event)
         await self._flush()
         return [
-            EmittedMessage(event, event.decode(payload), headers, payload)
+            EmittedMessage(event, decode_message(event, payload, headers), headers, payload)
             for of, payload, headers in list(self._received)
             if of == event
         ]

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from walnats_anyio._events import HEADER_TRACE, BaseEvent, current_job
+from walnats_anyio._events import (
+    HEADER_TRACE,
+    BaseEvent,
+    CloudEvent,
+    Meta,
+    cloud_event_of,
+    current_job,
+    meta_of,
+)
 from walnats_anyio._link import HeaderError, Message, Metadata
 
 if TYPE_CHECKING:
@@ -36,7 +43,7 @@ class Job(Protocol):
         message: Any,
         uid: str | None,
         trace_id: str | None,
-        meta: Mapping[str, str] | None,
+        meta: Meta,
     ) -> None:
         """Keep an emit until the handler has returned."""
         ...
@@ -92,6 +99,27 @@ class BaseContext:
             return {}
 
     @property
+    def meta(self) -> dict[str, str]:
+        """The headers of the event that are not the library's own or the server's.
+
+        Those are what begins with `Nats-` or `Walnats-`. What `meta` was when the event was
+        emitted, with what middlewares added; a `CloudEvent` as its headers.
+        """
+        return meta_of(self.headers)
+
+    @property
+    def cloud_event(self) -> CloudEvent | None:
+        """The CloudEvents attributes of the event, in either mode; None where it has none.
+
+        Read at each access.
+
+        Raises:
+            ValueError: there are some, and they are not what CloudEvents 1.0 allows: one that is
+                required is missing, a time is no time, ... `meta` still has the headers.
+        """
+        return cloud_event_of(self.headers, self._received.data)
+
+    @property
     def state(self) -> Any:
         """What the `lifespan` of the `Actors` has yielded; None without a lifespan."""
         return self._job.state
@@ -122,7 +150,7 @@ class Context(BaseContext):
         *,
         uid: str | None = None,
         trace_id: str | None = None,
-        meta: Mapping[str, str] | None = None,
+        meta: Meta = None,
     ) -> None:
         """Emit an event once this attempt has succeeded, and once for all attempts.
 
@@ -142,7 +170,7 @@ class Context(BaseContext):
             uid: what identifies this message. None: `idempotency_key` and a running number.
             trace_id: the trace this belongs to. None: that of the event that is handled. An empty
                 text: none.
-            meta: further headers.
+            meta: further headers, or a `CloudEvent`. Its `id` does not become the `uid` here.
 
         Raises:
             TypeError: the message is not of the event's schema, or `event` is not an event.
@@ -159,7 +187,7 @@ class Context(BaseContext):
         *,
         uid: str | None = None,
         trace_id: str | None = None,
-        meta: Mapping[str, str] | None = None,
+        meta: Meta = None,
     ) -> None:
         """The same as `emit`, for plain functions: also from the thread of a handler."""
         self._job.hold(event, message, uid, trace_id, meta)

@@ -26,8 +26,8 @@ from walnats_anyio._actors.run._pace import Pace
 from walnats_anyio._actors.settle import Callers, Delivery, Hooks, JobResult, Outcome
 from walnats_anyio._actors.settle._reports import report_late
 from walnats_anyio._actors.settle._steps import BLOCKING, Steps
-from walnats_anyio._events import as_answered, current_job
-from walnats_anyio._link import Backend, HeaderError, parse_headers
+from walnats_anyio._events import as_answered, current_job, data_of, decode_message
+from walnats_anyio._link import Backend, HeaderError
 
 logger = logging.getLogger("walnats_anyio.actors")
 
@@ -126,8 +126,9 @@ class Jobs:
         try:
             if received.header:
                 # A malformed header block spoils its message.
-                parse_headers(received.header)
-            message = self._decode(received.data)
+                message = self._decode(data_of(received.header, received.data))
+            else:
+                message = self._decode(received.data)
         except Exception as error:  # noqa: BLE001 - a payload can fail in any way
             return self._undecodable(delivery, error)
         delivery.decoded = message
@@ -157,7 +158,8 @@ class Jobs:
         if not isinstance(error, HeaderError):
             # The serializer does not know the event, which is the better part of the error.
             try:
-                self.actor.event.decode(delivery.message.data)
+                received = delivery.message
+                decode_message(self.actor.event, received.data, received.headers)
             except Exception as named:  # noqa: BLE001 - see above
                 error = named
         return JobResult(Outcome.UNDECODABLE, error, context=context)

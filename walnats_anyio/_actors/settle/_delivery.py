@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from walnats_anyio._events import (
     EmitMiddleware,
     Encoded,
     HeldEmitter,
+    Meta,
     check_event,
 )
 from walnats_anyio._link import HeaderError, Link, Message, ServerError, pub
@@ -145,7 +146,7 @@ class Delivery(msgspec.Struct, eq=False):
         message: Any,
         uid: str | None,
         trace_id: str | None,
-        meta: Mapping[str, str] | None,
+        meta: Meta,
     ) -> None:
         """Keep an emit until the handler has returned; see `Context.emit`."""
         check_event(event)
