@@ -18,8 +18,9 @@ from tests.actors._asked import Asked, Slow, answering, asked, handled
 from tests.actors._stage import Stage, letters_of, listening, stage
 from tests.support.waiting import until
 from walnats_anyio import Actor, ExecuteIn
-from walnats_anyio._events import Cancellation, encode_cancellation, subject_of
+from walnats_anyio._events import Control, encode_control, subject_of
 from walnats_anyio._link import pub
+from walnats_anyio.testing import MemoryServer, NatsServer, mock_clock
 from walnats_anyio.types import ConnectedEvents
 
 pytestmark = pytest.mark.anyio
@@ -267,19 +268,105 @@ async def test_who_may_publish_there_may_cancel(url: str, event: Asked) -> None:
         await on.events.emit(event, 2, uid="two", sync=True)
         await until(lambda: slow.running == 2)
         for unknown in (
-            Cancellation(sequence=1, actor="another"),
-            Cancellation(sequence=99),
-            Cancellation(uid="three"),
-            Cancellation(reply="_INBOX.x"),
+            Control(sequence=1, actor="another"),
+            Control(sequence=99),
+            Control(uid="three"),
+            Control(reply="_INBOX.x"),
         ):
-            on.link.post(pub(subject, encode_cancellation(unknown)))
+            on.link.post(pub(subject, encode_control(unknown)))
         on.link.post(pub(subject_of("another", prefixes), b'{"sequence": 1}'))
         answer = await on.link.request(subject, b'{"sequence": 1, "actor": "price"}')
         assert answer.data == b'{"actor":"price","was":"running","sequence":1}'
         assert slow.cancelled == [1]
-        answer = await on.link.request(subject, encode_cancellation(Cancellation(uid="two")))
+        answer = await on.link.request(subject, encode_control(Control(uid="two")))
         assert answer.data == b'{"actor":"price","was":"running","sequence":2}'
     assert handled(on).cancelled == 2
+
+
+async def test_a_caller_that_has_lost_its_answer_gets_it_again(url: str, event: Asked) -> None:
+    async def answer(message: int) -> str:
+        return f"answer {message}"
+
+    async with answering(url, event, answer) as on:
+        inbox = "_INBOX.of-the-test"
+        said = await on.overhear(inbox)
+        headers = f"NATS/1.0\r\nWalnats-Reply: {inbox}\r\nWalnats-Timeout: none\r\n\r\n"
+        on.link.post(pub(event.subject_name, b"7", b"", headers.encode()))
+        await until(lambda: said == [b'"answer 7"'])
+        again = encode_control(Control(what="answer", reply=inbox))
+        on.link.post(pub(subject_of(event.stream_name, on.link.prefixes), again))
+        await until(lambda: said == [b'"answer 7"'] * 2)
+
+
+async def test_a_connection_that_is_lost_in_between(nats_server: NatsServer) -> None:
+    event = walnats.Event("asked", int).with_response(str)
+    gate, waiting = anyio.Event(), 0
+    got: list[str] = []
+
+    async def answer(message: int) -> str:
+        nonlocal waiting
+        waiting += 1
+        await gate.wait()
+        return f"answer {message}"
+
+    async with answering(nats_server.url, event, answer) as on:
+
+        async def get(message: int) -> None:
+            got.append(await on.events.request(event, message, timeout=LONG))
+
+        async with anyio.create_task_group() as tasks:
+            for message in range(10):
+                tasks.start_soon(get, message)
+            await until(lambda: waiting == 10)
+            await nats_server.restart()
+            gate.set()
+        await on.until_done(Actor("price", event, answer))
+    assert sorted(got) == [f"answer {message}" for message in range(10)]
+
+
+async def test_whenever_a_request_is_cancelled_nothing_is_left(url: str, event: Asked) -> None:
+    slow = Slow()
+    async with answering(url, event, slow) as on:
+
+        async def check() -> None:
+            assert len(on.events._requests) == 0
+            await on.events.flush()
+            await until(lambda: slow.running == 0)
+
+        async def scenario() -> None:
+            with anyio.move_on_after(0.3):
+                await on.events.request(event, 7, timeout=None)
+
+        assert await sweep(scenario, check, bounded_by=DEADLINE) > 1
+        await on.until_done(Actor("price", event, slow))
+    assert len(slow.started) == len(slow.cancelled)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_requests_on_a_server_in_memory_under_a_mock_clock(backend: str) -> None:
+    event, slow = asked(), Slow()
+
+    async def answer(message: int) -> str:
+        await anyio.sleep(1000)
+        return f"answer {message}"
+
+    async def main() -> None:
+        async with MemoryServer() as server:
+            async with answering(server.url, event, answer, job_timeout=2000) as on:
+                began = anyio.current_time()
+                assert await on.events.request(event, 7, timeout=1500) == "answer 7"
+                with pytest.raises(TimeoutError):
+                    await on.events.request(event, 7, timeout=900)
+                assert 1900 <= anyio.current_time() - began < 1901
+                await until(lambda: handled(on).cancelled == 1)
+            other = asked()
+            async with answering(server.url, other, slow) as on:
+                with anyio.move_on_after(5):
+                    await on.events.request(other, 7, timeout=None)
+                await until(lambda: handled(on).cancelled == 1)
+
+    anyio.run(main, backend=backend, backend_options=mock_clock(backend))
+    assert slow.cancelled == [7]
 
 
 # A chain of services

@@ -1,7 +1,7 @@
 """Cancelling events that this process holds, when a message says so.
 
 Theory of operation. One subscription for all actors of a `listen`. A message names one event (see
-`Cancellation`), and whoever holds it cancels it: a handler that runs is cancelled, as by its
+`Control`), and whoever holds the event cancels it: a handler that runs is cancelled, as by its
 `job_timeout`, and one that has not begun never does. Nothing is kept for that while events come and
 go: what is held is looked through when a message has come. Messages that come together are looked
 for together, as a caller that is cancelled may have had ten thousand requests.
@@ -9,7 +9,8 @@ for together, as a caller that is cancelled may have had ten thousand requests.
 The caller of a request may leave before its event has come here. So callers that have left are
 remembered, and a job asks whether its caller is one of them before it starts.
 
-A message that has a reply subject is answered by whoever held the event, once that is settled.
+A message that has a reply subject is answered by whoever held the event, once that is settled. The
+caller of a request may also ask for its answer once more, which it may have lost.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import msgspec
 
 from walnats_anyio._actors._actor_run import ActorRun
 from walnats_anyio._actors.settle import Callers, Delivery
-from walnats_anyio._events import HEADER_ID, Cancellation, read_cancellation, subject_of
+from walnats_anyio._events import HEADER_ID, Control, read_control, subject_of
 from walnats_anyio._link import HeaderError, Link, Message, Subscription, pub
 
 LOOK_EVERY = 0.002
@@ -62,7 +63,7 @@ class _Wanted:
     """A message that has come."""
 
     stream: bytes
-    cancellation: Cancellation
+    control: Control
     reply: bytes
 
 
@@ -105,9 +106,13 @@ class Cancels:
         stream = message.subject.rpartition(b".")[2]
         if stream not in self._streams:
             return
-        cancellation = read_cancellation(message.data)
-        if cancellation is not None:
-            self._new.append(_Wanted(stream, cancellation, message.reply))
+        control = read_control(message.data)
+        if control is None:
+            return
+        if control.what == "answer":
+            self._callers.answer_again(control.reply)
+        else:
+            self._new.append(_Wanted(stream, control, message.reply))
             self._spot.wake()
 
     async def run(self) -> None:
@@ -125,7 +130,7 @@ class Cancels:
     def _cancel_all(self, wanted: list[_Wanted]) -> None:
         by_key: dict[tuple[bytes, str, object], list[_Wanted]] = {}
         for each in wanted:
-            asked = each.cancellation
+            asked = each.control
             if asked.reply:
                 self._callers.has_left(asked.reply)
             key: object = asked.reply or asked.uid or asked.sequence
@@ -154,7 +159,7 @@ class Cancels:
 
     def _cancel(self, run: ActorRun, delivery: Delivery, wanted: Iterable[_Wanted]) -> None:
         for each in wanted:
-            actor = each.cancellation.actor
+            actor = each.control.actor
             if delivery.settled is not None or actor not in ("", run.actor.name):
                 continue
             was = run.workers.cancel(delivery)

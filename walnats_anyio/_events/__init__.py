@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from walnats_anyio._events._cancellation import (
-    Cancellation,
-    encode_cancellation,
-    read_cancellation,
-    subject_of,
-)
 from walnats_anyio._events._cloud_event import CloudEvent
 from walnats_anyio._events._connection import ConnectedEvents
+from walnats_anyio._events._control import (
+    Control,
+    encode_control,
+    read_control,
+    subject_of,
+)
 from walnats_anyio._events._current import current_job
 from walnats_anyio._events._event import BaseEvent, Event, in_namespace
 from walnats_anyio._events._event_with_response import EventWithResponse, as_answered
@@ -44,9 +44,9 @@ __all__ = [
     "HEADER_TRACE",
     "Action",
     "BaseEvent",
-    "Cancellation",
     "CloudEvent",
     "ConnectedEvents",
+    "Control",
     "Difference",
     "EmitContext",
     "EmitMiddleware",
@@ -71,11 +71,11 @@ __all__ = [
     "current_job",
     "data_of",
     "decode_message",
-    "encode_cancellation",
+    "encode_control",
     "in_namespace",
     "meta_of",
     "raise_all",
-    "read_cancellation",
+    "read_control",
     "show",
     "subject_of",
     "warn_of_schema",

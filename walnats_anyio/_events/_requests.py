@@ -9,19 +9,20 @@ as for every emit. A quarter of a second later, and shortly before the caller's 
 stream is asked who its actors are: where there are none, nobody will ever answer. So a request that
 is answered quickly costs no further message.
 
-A caller that leaves without an answer publishes a cancellation, see `_cancellation`.
+A caller that leaves without an answer has the job cancelled, and one whose connection was lost asks
+for answers that may have been lost with it: see `_control`.
 """
 
 from __future__ import annotations
 
 import math
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 import msgspec
 
-from walnats_anyio._events._cancellation import Cancellation, encode_cancellation, subject_of
+from walnats_anyio._events._control import Control, encode_control, subject_of
 from walnats_anyio._events._event_with_response import EventWithResponse
 from walnats_anyio._events._headers import (
     HEADER_ACTOR,
@@ -147,7 +148,7 @@ class Asking:
         if outgoing is None:
             return
         if self._message is None and self.error is None:
-            self._requests.cancel(self, outgoing.event.stream)
+            self._requests.control("cancel", self.reply, outgoing.event.stream)
             # Nobody is to hear of this end, so it is told here and not at the next `flush`.
             outgoing.give_up("its caller does not wait any more")
         outgoing.tell(None)
@@ -156,6 +157,11 @@ class Asking:
         """How long the caller waits: until the nearest deadline of its scopes counts."""
         scope = anyio.current_effective_deadline() - anyio.current_time()
         return scope if self._timeout is None else min(scope, self._timeout)
+
+    @property
+    def stream(self) -> str | None:
+        """The stream of its event, once that was handed over."""
+        return None if self._outgoing is None else self._outgoing.event.stream
 
     # called by the link
 
@@ -360,10 +366,10 @@ class Requests:
         """It waits no longer; an answer that comes later is ignored."""
         self._asking.pop(asking.reply, None)
 
-    def cancel(self, asking: Asking, stream: str) -> None:
-        """Have the job of a request cancelled, wherever it is. Never blocks."""
+    def control(self, what: Literal["cancel", "answer"], reply: bytes, stream: str) -> None:
+        """Say what is to be done with a request, wherever it is. Never blocks."""
         if self.link.closed is None:
-            payload = encode_cancellation(Cancellation(reply=asking.reply.decode()))
+            payload = encode_control(Control(what=what, reply=reply.decode()))
             self.link.post(pub(subject_of(stream, self.link.prefixes), payload))
 
     def look(self, event: EventOnWire, asking: Asking) -> None:
@@ -417,7 +423,10 @@ class Requests:
         """The response comes after the reconnect, or the caller's time is over."""
 
     def on_reconnect(self) -> None:
-        """The link has subscribed again."""
+        """The link has subscribed again; what was answered before that is lost."""
+        for asking in self._asking.values():
+            if (stream := asking.stream) is not None:
+                self.control("answer", asking.reply, stream)
 
     def on_close(self) -> None:
         """There will be no answer any more."""

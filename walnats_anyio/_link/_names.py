@@ -28,7 +28,7 @@ _RESERVED_TOKENS = {"_INBOX", "_R_", "_GR_"}
 # What the library keeps for itself: an event there would be taken for a dead letter, for a note of
 # attempts, for the count of a rate limit or for a cancellation, or its stream would be that of all
 # of them.
-_OWN_SUBJECTS = ("walnats.dead", "walnats.attempts", "walnats.limit", "walnats.cancel")
+_OWN_SUBJECTS = ("walnats.dead", "walnats.attempts", "walnats.limit", "walnats.control")
 _OWN_STREAMS = ("walnats-dead-letters", "walnats-attempts")
 _OWN_STREAM_PREFIX = "walnats-limit-"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import pickle
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any
 
 from walnats_anyio._actors.declare._handler import check_result
 from walnats_anyio._events import EventWithResponse
@@ -39,10 +39,10 @@ class Answering:
         """
         result: Any = self._handler(message)
         if isinstance(result, Awaitable):
-            return self._keep_later(cast("Awaitable[Any]", result))
+            return self._keep_later(result)
         return self._keep(result)
 
-    async def _keep_later(self, result: Awaitable[Any]) -> None:
+    async def _keep_later(self, result: Any) -> None:
         self._keep(await result)
 
     def _keep(self, result: object) -> None:

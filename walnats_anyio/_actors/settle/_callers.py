@@ -59,6 +59,9 @@ one of the server's API, where a response may be a command.
 REMEMBERED = 65_536
 """Callers that have left and are remembered, as their requests may still come: some 10 MB."""
 
+MAX_KEPT = 8 * 1024 * 1024
+"""Bytes of answers that are kept, the last ones, for callers that have lost theirs."""
+
 MAX_ERROR = 10_000
 """Characters of an error that a caller is told."""
 
@@ -86,6 +89,10 @@ class Callers:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._left: OrderedDict[str, None] = OrderedDict()
+        self._answers: OrderedDict[str, bytes] = OrderedDict()
+        """The last answers, as commands: a caller may have lost its own with its connection."""
+        self._size = 0
+        """Bytes of them."""
         self._ahead = time.time() - link.now()
         """Seconds that the server's clock is ahead of `link.now`; by our wall clock until it has
         told the time."""
@@ -185,7 +192,7 @@ class Callers:
     def _respond(self, caller: Caller, actor: Actor[Any, Any], response: bytes) -> None:
         most = self._link.max_payload
         if len(response) <= most:
-            self._link.post(pub(caller.reply, response))
+            self._publish(caller, response)
             return
         error = (
             f"the response is {len(response)} bytes, and the server takes at most {most}: answer "
@@ -200,4 +207,21 @@ class Callers:
     ) -> None:
         name = "".join(char for char in error_type if char.isprintable()).strip() or "Exception"
         headers = f"NATS/1.0\r\n{HEADER_ERROR}: {name}\r\n{HEADER_ACTOR}: {actor.name}\r\n\r\n"
-        self._link.post(pub(caller.reply, error[:MAX_ERROR].encode(), b"", headers.encode()))
+        self._publish(caller, error[:MAX_ERROR].encode(), headers.encode())
+
+    def _publish(self, caller: Caller, payload: bytes, headers: bytes = b"") -> None:
+        command = pub(caller.reply, payload, b"", headers)
+        self._link.post(command)
+        if not caller.understands or len(command) > MAX_KEPT:
+            return  # it would not ask for it again, or it is too large to be kept
+        answers = self._answers
+        self._size += len(command) - len(answers.pop(caller.reply, b""))
+        answers[caller.reply] = command
+        while self._size > MAX_KEPT or len(answers) > REMEMBERED:
+            self._size -= len(answers.popitem(last=False)[1])
+
+    def answer_again(self, reply: str) -> None:
+        """Publish the answer to a request once more, if it is remembered. Never blocks."""
+        command = self._answers.get(reply)
+        if command is not None:
+            self._link.post(command)
