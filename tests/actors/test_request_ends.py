@@ -14,9 +14,11 @@ import anyio.lowlevel
 import pytest
 from anyio.abc import TaskGroup
 
+import walnats_anyio as walnats
 from tests.actors._asked import Asked, Slow, answering, asked, handled
 from tests.actors._stage import Stage, letters_of, listening, stage
-from tests.support.waiting import until
+from tests.support.sweep import sweep
+from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, ExecuteIn
 from walnats_anyio._events import Control, encode_control, subject_of
 from walnats_anyio._link import pub

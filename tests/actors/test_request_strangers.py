@@ -106,8 +106,7 @@ async def test_random_messages_cancel_nothing(url: str, event: Asked) -> None:
             b'{"sequence": 1, "x": "%b"}' % (b"x" * 5000), b'{"uid": "\\ud800"}',
             b'{"what": "answer", "sequence": 1}', b'{"reply": "%b"}' % (b"x" * 4000),
         ]  # fmt: skip
-        for _ in range(200):
-            shapes.append(chance.randbytes(chance.randrange(40)))
+        shapes += [chance.randbytes(chance.randrange(40)) for _ in range(200)]
         for shape in shapes:
             on.link.post(pub(subject, shape))
             on.link.post(pub(subject, shape, b"_INBOX.nobody"))
@@ -175,19 +174,19 @@ authorization { users: [
 async def test_without_permissions_only_the_deadline_ends_a_handler() -> None:
     event, slow = walnats.Event("asked", int).with_response(str), Slow()
     actor = Actor("price", event, slow)
-    async with NatsServer(config=NO_CONTROL) as server:
-        async with (
-            walnats.Events(event).connect(server.url, user="caller", password="c") as emitting,
-            walnats.Actors(actor).connect(server.url, user="worker", password="w") as conn,
-            anyio.create_task_group() as tasks,
-        ):
-            await emitting.register()
-            await conn.register()
-            await tasks.start(lambda *, task_status: conn.listen(task_status=task_status))
-            with anyio.move_on_after(0.3):
-                await emitting.request(event, 7, timeout=None)
-            await until(lambda: slow.cancelled == [7])
-            conn.shutdown()
+    async with (
+        NatsServer(config=NO_CONTROL) as server,
+        walnats.Events(event).connect(server.url, user="caller", password="c") as emitting,
+        walnats.Actors(actor).connect(server.url, user="worker", password="w") as conn,
+        anyio.create_task_group() as tasks,
+    ):
+        await emitting.register()
+        await conn.register()
+        await tasks.start(lambda *, task_status: conn.listen(task_status=task_status))
+        with anyio.move_on_after(0.3):
+            await emitting.request(event, 7, timeout=None)
+        await until(lambda: slow.cancelled == [7])
+        conn.shutdown()
 
 
 async def test_a_user_who_may_not_receive_answers_is_told() -> None:
