@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import resource
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -24,6 +27,9 @@ from walnats_anyio.serializers import DecodeError
 pytestmark = pytest.mark.anyio
 
 LONG = 120.0
+
+MANY = int(os.environ.get("WALNATS_TEST_REQUESTS", "100"))
+"""Requests in flight at once. With 10,000 the test also says how long they take."""
 
 
 @pytest.fixture
@@ -101,31 +107,37 @@ async def test_hooks_and_what_is_around_a_handler(url: str, event: Asked, ack: A
 
 
 async def test_many_requests_at_once_over_one_inbox(url: str, event: Asked) -> None:
-    """`python -m benchmarks.requests` has ten thousand."""
-    came, most = anyio.Event(), 200
+    all_here, waiting = anyio.Event(), 0
     got: dict[int, str] = {}
-    waiting = 0
 
     async def all_at_once(message: int) -> str:
         nonlocal waiting
         waiting += 1
-        if waiting == most:
-            came.set()
-        await came.wait()
+        if waiting == MANY:
+            all_here.set()
+        await all_here.wait()
         return str(message)
 
-    async with answering(url, event, all_at_once, max_jobs=most, at_once=most) as on:
+    options: dict[str, Any] = {"max_jobs": MANY, "max_ack_pending": 2 * MANY, "job_timeout": 600}
+    async with answering(url, event, all_at_once, at_once=MANY, **options) as on:
 
         async def ask(message: int) -> None:
-            got[message] = await on.events.request(event, message, timeout=LONG)
+            got[message] = await on.events.request(event, message, timeout=500)
 
         before = len(on.events._link._subscriptions)
+        began, cpu = time.monotonic(), time.process_time()
         async with anyio.create_task_group() as tasks:
-            for message in range(most):
+            for message in range(MANY):
                 tasks.start_soon(ask, message)
         assert len(on.events._link._subscriptions) == before + 1
         assert len(on.events._requests) == 0
-    assert got == {message: str(message) for message in range(most)}
+    assert got == {message: str(message) for message in range(MANY)}
+    if MANY > 1000:
+        print(
+            f"{MANY} requests: {time.monotonic() - began:.1f} s, CPU "
+            f"{time.process_time() - cpu:.1f} s, at most "
+            f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB in the process"
+        )
 
 
 async def test_the_first_answer_wins(url: str, event: Asked) -> None:

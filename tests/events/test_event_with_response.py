@@ -73,13 +73,10 @@ def test_what_is_no_serializer_of_a_response() -> None:
     wrong: Any = object()
     with pytest.raises(TypeError, match=r"event 'price.asked': response serializer must be"):
         EVENT.with_response(Price, wrong)
-    unknown: Any = object
-    with pytest.raises(TypeError, match=r"event 'price.asked': response "):
-        EVENT.with_response(unknown)
 
 
 def test_a_registry_has_one_of_the_two() -> None:
-    with pytest.raises(ValueError, match="two events are named 'price.asked'"):
+    with pytest.raises(ValueError, match="two events are named"):
         walnats.Events(EVENT, ASKED)
 
 
