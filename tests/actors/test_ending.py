@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 from collections import Counter
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -28,7 +27,8 @@ LONG = 120.0
 async def handled_by_another(url: str, actor: Actor[Any, Any], count: int) -> list[Any]:
     """What a second process gets of the actor's events, and soon."""
     handled = Handled()
-    other = dataclasses.replace(actor, handler=handled)
+    same: Event[Any] = cast("Event[Any]", actor.event)
+    other = Actor(actor.name, same, handled, ack_wait=actor.ack_wait)
     async with Actors(other).connect(url) as conn, listening(conn):
         await handled.come(count)
     return sorted(handled.messages)
