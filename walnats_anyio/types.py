@@ -13,6 +13,7 @@ from walnats_anyio._actors import (
 )
 from walnats_anyio._events import (
     BaseEvent,
+    CancelResult,
     ConnectedEvents,
     EmitStatistics,
     EventWithResponse,
@@ -36,6 +37,7 @@ __all__ = [
     "AutoStatistics",
     "BaseContext",
     "BaseEvent",
+    "CancelResult",
     "ConnectedActors",
     "ConnectedEvents",
     "ConnectionStatistics",

@@ -54,7 +54,7 @@ class Reader:
 
 
 def actor_of(event: Event[Any], handler: Any = print) -> Actor[Any, Any]:
-    return Actor("reader", event, handler, max_attempts=1)
+    return Actor("reader", event, handler, max_attempts=1, max_jobs=1)
 
 
 @asynccontextmanager
@@ -178,7 +178,9 @@ async def test_a_handler_emits_one(url: str, event: Event[int], mode: Any) -> No
         context.emit_nowait(following, message + 1, meta=ordered(mode=mode))
 
     reader = Reader()
-    async with running(url, Actor("a", event, handle), Actor("b", following, reader)) as on:
+    async with running(
+        url, Actor("a", event, handle), Actor("b", following, reader, max_jobs=1)
+    ) as on:
         await on.emit(1)
         await reader.come(2)
     # Both have the same `id`, and the uid is that of the attempt.

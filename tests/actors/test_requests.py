@@ -23,6 +23,7 @@ from walnats_anyio import Actor, ActorError, EmitError, ExecuteIn, Reject, Retry
 from walnats_anyio._events import _requests
 from walnats_anyio.middlewares import Context, Middleware
 from walnats_anyio.serializers import DecodeError
+from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio
 
@@ -388,6 +389,27 @@ async def test_headers_of_the_caller_reach_the_actor(url: str, event: Asked) -> 
         "Nats-Msg-Id": "u", "Walnats-Trace": "t", "a": "b",
     }  # fmt: skip
     assert 59 < float(seen[0]["Walnats-Timeout"]) <= 60
+
+
+async def test_a_request_with_a_delay(nats_server: NatsServer) -> None:
+    event = walnats.Event("asked", int).with_response(str)
+    left: list[float] = []
+
+    async def note(message: int) -> str:
+        left.append(anyio.current_effective_deadline() - anyio.current_time())
+        return "noted"
+
+    async with answering(nats_server.url, event, note, job_timeout=600) as on:
+        began = time.monotonic()
+        assert await on.events.request(event, 7, delay=0.5, timeout=LONG) == "noted"
+        assert time.monotonic() - began >= 0.5
+        # What is left is counted from when it was due.
+        assert LONG - 30 < left[0] <= LONG - 0.4
+        with pytest.raises(TimeoutError, match="it waits in the server, or was due"):
+            await on.events.request(event, 8, delay=1.5, timeout=0.3)
+        # The caller has left before it was due.
+        await until(lambda: handled(on).cancelled == 1)
+    assert len(left) == 1
 
 
 async def test_a_request_that_is_answered_quickly_asks_nothing(

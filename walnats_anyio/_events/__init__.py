@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from walnats_anyio._events._checks import check_event
 from walnats_anyio._events._cloud_event import CloudEvent
 from walnats_anyio._events._connection import ConnectedEvents
 from walnats_anyio._events._control import (
@@ -11,10 +12,12 @@ from walnats_anyio._events._control import (
     subject_of,
 )
 from walnats_anyio._events._current import current_job
+from walnats_anyio._events._delays import CancelResult
 from walnats_anyio._events._event import BaseEvent, Event, in_namespace
 from walnats_anyio._events._event_with_response import EventWithResponse, as_answered
 from walnats_anyio._events._headers import (
     HEADER_ACTOR,
+    HEADER_DELAY,
     HEADER_ERROR,
     HEADER_ID,
     HEADER_REPLY,
@@ -22,8 +25,9 @@ from walnats_anyio._events._headers import (
     HEADER_TRACE,
     Meta,
     meta_of,
+    uid_in,
 )
-from walnats_anyio._events._held import Encoded, HeldEmitter, check_event
+from walnats_anyio._events._held import Encoded, HeldEmitter
 from walnats_anyio._events._limits import Limits
 from walnats_anyio._events._middleware import EmitContext, EmitMiddleware
 from walnats_anyio._events._monitor import Feed, FeedMessage, FeedStatistics
@@ -34,16 +38,21 @@ from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import check_owner, raise_all
 from walnats_anyio._events._structured import cloud_event_of, data_of, decode_message
 from walnats_anyio._events._sync import SyncEvents
+from walnats_anyio._events._timing import MAX_SECONDS as MAX_DELAY
+from walnats_anyio._events._timing import Timing, timing_of
 
 __all__ = [
     "HEADER_ACTOR",
+    "HEADER_DELAY",
     "HEADER_ERROR",
     "HEADER_ID",
     "HEADER_REPLY",
     "HEADER_TIMEOUT",
     "HEADER_TRACE",
+    "MAX_DELAY",
     "Action",
     "BaseEvent",
+    "CancelResult",
     "CloudEvent",
     "ConnectedEvents",
     "Control",
@@ -63,6 +72,7 @@ __all__ = [
     "Meta",
     "Rule",
     "SyncEvents",
+    "Timing",
     "as_answered",
     "check_event",
     "check_owner",
@@ -78,5 +88,7 @@ __all__ = [
     "read_control",
     "show",
     "subject_of",
+    "timing_of",
+    "uid_in",
     "warn_of_schema",
 ]

@@ -102,8 +102,9 @@ class Asking:
     """
 
     __slots__ = (
-        "_began", "_event", "_give_up_at", "_given_uid", "_message", "_outgoing", "_requests",
-        "_sent_at", "_sequence", "_spot", "_timeout", "consumers", "error", "reply", "uid",
+        "_began", "_event", "_give_up_at", "_given_uid", "_message", "_on_wire", "_outgoing",
+        "_requests", "_sent_at", "_sequence", "_spot", "_stored", "_timeout", "consumers", "error",
+        "reply", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -129,7 +130,10 @@ class Asking:
         self._began = requests.link.now()
         self._give_up_at = math.inf if timeout is None else self._began + timeout
         self._message: Message | None = None
+        self._stored = False
         self._sequence = 0
+        """The number of the event in its stream; 0 as long as that is not known."""
+        self._on_wire: EventOnWire | None = None
         self._outgoing: Outgoing | None = None
         self._sent_at = 0.0
         self._spot = requests.link.new_spot()
@@ -145,10 +149,10 @@ class Asking:
     ) -> None:
         self._requests.forget(self)
         outgoing = self._outgoing
-        if outgoing is None:
+        if outgoing is None or self._on_wire is None:
             return
         if self._message is None and self.error is None:
-            self._requests.control("cancel", self.reply, outgoing.event.stream)
+            self._requests.control("cancel", self.reply, self._on_wire.stream)
             # Nobody is to hear of this end, so it is told here and not at the next `flush`.
             outgoing.give_up("its caller does not wait any more")
         outgoing.tell(None)
@@ -161,7 +165,7 @@ class Asking:
     @property
     def stream(self) -> str | None:
         """The stream of its event, once that was handed over."""
-        return None if self._outgoing is None else self._outgoing.event.stream
+        return None if self._on_wire is None else self._on_wire.stream
 
     # called by the link
 
@@ -174,7 +178,9 @@ class Asking:
             return
         self._requests.emitter.confirmed.add(outgoing.event.name)
         ack = _read_ack(outgoing.said)
-        self._sequence = ack.seq
+        self._stored = True
+        if outgoing.event is self._on_wire:
+            self._sequence = ack.seq
         # Sent twice, it may be its own duplicate.
         if ack.duplicate and self._given_uid and outgoing.sent_at == self._sent_at:
             name, uid = self._event.name, self.uid
@@ -198,24 +204,26 @@ class Asking:
 
     # called by the task that waits
 
-    def addressed(
-        self, event: EventOnWire, payload: bytes, headers: bytes
-    ) -> tuple[EventOnWire, bytes, bytes]:
-        """Add to an event where its response goes, and how long that is waited for.
+    def addressed(self, headers: bytes, delay: float | None) -> bytes:
+        """Add to the headers of an event where its response goes, and how long that is waited for.
+
+        Args:
+            headers: the block of them.
+            delay: seconds until its stream stores it, where it waits in the server until then.
 
         Raises:
             ValueError: its `meta` has one of these headers.
         """
-        left = self._seconds_left()
+        left = self._seconds_left() - (delay or 0.0)
         own = {
             HEADER_REPLY: self.reply.decode(),
             HEADER_TIMEOUT: NO_TIMEOUT if left == math.inf else f"{max(0.0, left):.6f}",
         }
-        return event, payload, add_headers(headers, own)
+        return add_headers(headers, own)
 
-    def sent(self, outgoing: Outgoing) -> None:
-        """The event was handed over."""
-        self._outgoing = outgoing
+    def sent(self, event: EventOnWire, outgoing: Outgoing) -> None:
+        """The event was handed over; as another one, if it waits in the server first."""
+        self._on_wire, self._outgoing = event, outgoing
         self._sent_at = outgoing.sent_at
         outgoing.tell(self)
 
@@ -255,11 +263,12 @@ class Asking:
                 return
 
     def _look(self) -> None:
-        outgoing = self._outgoing
+        outgoing, event = self._outgoing, self._on_wire
         assert outgoing is not None
+        assert event is not None
         emitter = self._requests.emitter
         if not outgoing.command:
-            self._requests.look(outgoing.event, self)
+            self._requests.look(event, self)
         elif outgoing.event.name not in emitter.confirmed:
             # Without a stream nobody refuses it, when anybody else listens to its subject.
             emitter.look_for_stream(outgoing)
@@ -287,6 +296,8 @@ class Asking:
         trouble = self._requests.link.trouble
         if trouble:
             return f"{late}: not connected: {trouble}"
+        if self._stored and not self._sequence:
+            return f"{late}: it waits in the server, or was due, and nobody has answered"
         if not self._sequence:
             return f"{late}: its stream has not acknowledged it"
         return f"{late}: it was stored as number {self._sequence}, and {self._who_has_it()}"

@@ -30,6 +30,16 @@ _RESERVED_TOKENS = {"_INBOX", "_R_", "_GR_"}
 # of them.
 _OWN_SUBJECTS = ("walnats.dead", "walnats.attempts", "walnats.limit", "walnats.control")
 _OWN_STREAMS = ("walnats-dead-letters", "walnats-attempts")
+# attempts, for the count of a rate limit or for a schedule, or its stream would be that of all of
+# them.
+_OWN_SUBJECTS = (
+    "walnats.dead",
+    "walnats.attempts",
+    "walnats.limit",
+    "walnats.schedules",
+    "walnats.due",
+)
+_OWN_STREAMS = ("walnats-dead-letters", "walnats-attempts", "walnats-schedules")
 _OWN_STREAM_PREFIX = "walnats-limit-"
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")

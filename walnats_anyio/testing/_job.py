@@ -33,6 +33,7 @@ from walnats_anyio._events import (
     Encoded,
     HeldEmitter,
     Meta,
+    Timing,
     as_answered,
     decode_message,
 )
@@ -274,8 +275,9 @@ class _KeepingEmitter(HeldEmitter):
         trace_id: str | None,
         meta: Meta,
         middlewares: Sequence[EmitMiddleware] = (),
+        timing: Timing | None = None,
     ) -> Encoded:
-        encoded = super().encode(event, message, uid, trace_id, meta, middlewares)
+        encoded = super().encode(event, message, uid, trace_id, meta, middlewares, timing)
         self._events.append((encoded, event))
         return encoded
 
@@ -283,7 +285,10 @@ class _KeepingEmitter(HeldEmitter):
         await checkpoint()
         for encoded in messages:
             event = next(event for each, event in self._events if each is encoded)
-            headers = parse_headers(encoded.headers) if encoded.headers else {}
+            block = encoded.headers
+            if encoded.timed is not None:
+                _, block = self.place(encoded, *encoded.timed)
+            headers = parse_headers(block) if block else {}
             message = decode_message(event, encoded.payload, headers)
             self.sent.append(EmittedMessage(event, message, headers, encoded.payload))
 
