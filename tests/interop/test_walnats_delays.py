@@ -1,4 +1,4 @@
-"""Delays in a mixed system: real walnats 1.2.6 on the other side, on a new server and an old one."""
+"""Delays in a mixed system: walnats 1.2.6 on the other side, on a new server and an old one."""
 
 from __future__ import annotations
 

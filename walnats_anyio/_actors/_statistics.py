@@ -46,6 +46,12 @@ class ActorStatistics(ActorSummary):
     Another process may have taken some of them, once their delay is over.
     """
 
+    paused: bool = False
+    """Whether it is paused in this process, and takes no events.
+
+    A pause that the server keeps for all processes does not show here.
+    """
+
     auto: AutoStatistics | None = None
     """How `slots` is being found, with `max_jobs="auto"`; None where it is fixed."""
 

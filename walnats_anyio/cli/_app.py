@@ -13,6 +13,7 @@ from walnats_anyio.cli._emit import emit
 from walnats_anyio.cli._groups import grouped
 from walnats_anyio.cli._lint import lint
 from walnats_anyio.cli._monitor import monitor
+from walnats_anyio.cli._pause import pause, resume
 from walnats_anyio.cli._run import run
 from walnats_anyio.cli._server import server
 from walnats_anyio.cli._spec import spec
@@ -52,6 +53,8 @@ app.command("server")(grouped(server))
 app.command("run")(grouped(run))
 app.command("emit")(grouped(emit))
 app.command("monitor")(grouped(monitor))
+app.command("pause")(grouped(pause))
+app.command("resume")(grouped(resume))
 app.command("tune")(grouped(tune))
 app.command("spec")(grouped(spec))
 app.command("lint")(grouped(lint))

@@ -33,12 +33,14 @@ class View:
     def message(self, message: FeedMessage[Any]) -> str:
         """A message in one line, and in a second one what it has beside its payload."""
         when = message.received_at.astimezone().strftime("%H:%M:%S")
-        first = Text(f"{when} ", "dim")
+        first = Text().append(f"{when} ", "dim")
         first.append(visible(message.event.name), "bold cyan").append(" ")
         first.append(_payload(message))
         lines = [first]
         if message.error is not None:
-            lines.append(Text(f"{'':{BEFORE}}{_one_line(str(message.error))}", "red"))
+            # What its cause says comes first: a terminal may have no room for the rest.
+            why = _one_line(str(message.error.__cause__ or message.error))
+            lines.append(Text(f"{'':{BEFORE}}cannot be decoded: {why}", "red"))
         if headers := _headers(message):
             lines.append(Text(f"{'':{BEFORE}}{headers}", "dim"))
         return self._lines([*_gaps(message), *lines])

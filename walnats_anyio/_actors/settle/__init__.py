@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from walnats_anyio._actors.settle._attempts import Attempts
+from walnats_anyio._actors.settle._breaker import Breaker
 from walnats_anyio._actors.settle._callers import Caller, Callers
 from walnats_anyio._actors.settle._conclusion import Conclusion
 from walnats_anyio._actors.settle._delivery import Deliveries, Delivery
@@ -28,6 +29,7 @@ __all__ = [
     "Ack",
     "ActorSummary",
     "Attempts",
+    "Breaker",
     "Caller",
     "Callers",
     "Cancelled",
