@@ -103,3 +103,7 @@ def price_elsewhere(message: int) -> str:
 
 def wrong_elsewhere(message: int) -> str:
     return message  # type: ignore[return-value] # what is tested
+
+
+def sleep_long(message: int) -> None:
+    time.sleep(600)

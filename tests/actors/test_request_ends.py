@@ -20,7 +20,8 @@ from tests.actors._stage import Stage, letters_of, listening, stage
 from tests.support.sweep import sweep
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, ExecuteIn
-from walnats_anyio._events import Control, encode_control, subject_of
+from walnats_anyio._events import CancelResult, Control, Held, encode_control, subject_of
+from walnats_anyio._events._control import read_held
 from walnats_anyio._link import pub
 from walnats_anyio.testing import MemoryServer, NatsServer, mock_clock
 from walnats_anyio.types import ConnectedEvents
@@ -277,12 +278,18 @@ async def test_who_may_publish_there_may_cancel(url: str, event: Asked) -> None:
         ):
             on.link.post(pub(subject, encode_control(unknown)))
         on.link.post(pub(subject_of("another", prefixes), b'{"sequence": 1}'))
-        answer = await on.link.request(subject, b'{"sequence": 1, "actor": "price"}')
-        assert answer.data == b'{"actor":"price","was":"running","sequence":1}'
+        said = await on.overhear("told")
+        on.link.post(pub(subject, b'{"sequence": 1, "actor": "price"}', b"told"))
+        await until(lambda: len(said) == 2)
         assert slow.cancelled == [1]
-        answer = await on.link.request(subject, encode_control(Control(uid="two")))
-        assert answer.data == b'{"actor":"price","was":"running","sequence":2}'
-    assert handled(on).cancelled == 2
+        first, second = map(read_held, said)
+        assert first is not None
+        assert first == Held("price", "running", 1, False, first.process)
+        assert second == Held("price", "running", 1, True, first.process)
+        assert await on.events.cancel("two") is CancelResult.RUNNING
+        assert slow.cancelled == [1, 2]
+        assert await on.events.cancel("two") is CancelResult.NOT_FOUND
+        assert handled(on).cancelled == 2
 
 
 async def test_a_caller_that_has_lost_its_answer_gets_it_again(url: str, event: Asked) -> None:

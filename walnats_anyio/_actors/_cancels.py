@@ -9,13 +9,14 @@ for together, as a caller that is cancelled may have had ten thousand requests.
 The caller of a request may leave before its event has come here. So callers that have left are
 remembered, and a job asks whether its caller is one of them before it starts.
 
-A message that has a reply subject is answered by whoever held the event, once that is settled. The
-caller of a request may also ask for its answer once more, which it may have lost.
+A message that has a reply subject is answered by whoever holds the event, at once and when that is
+settled. The caller of a request may also ask for its answer once more, which it may have lost.
 """
 
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ import msgspec
 
 from walnats_anyio._actors._actor_run import ActorRun
 from walnats_anyio._actors.settle import Callers, Delivery
-from walnats_anyio._events import HEADER_ID, Control, read_control, subject_of
+from walnats_anyio._events import Control, Held, read_control, subject_of, uid_in
 from walnats_anyio._link import HeaderError, Link, Message, Subscription, pub
 
 LOOK_EVERY = 0.002
@@ -32,30 +33,6 @@ LOOK_EVERY = 0.002
 
 ANSWER_WITHIN = 60.0
 """Seconds after which nobody waits for that any more."""
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """What a process says that held an event."""
-
-    actor: str
-    """Whose job it was."""
-
-    was: str
-    """"running" or "waiting"."""
-
-    sequence: int
-    """The number of the event in its stream."""
-
-
-_decoder = msgspec.json.Decoder(Answer)
-
-
-def read_answer(data: bytes) -> Answer | None:
-    """Read an answer; None for what is none."""
-    try:
-        return _decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +49,8 @@ class _Cancelled:
     """An event that was cancelled, and whose end somebody waits for."""
 
     delivery: Delivery
-    answer: bytes
+    reply: bytes
+    held: Held
     give_up_at: float
 
 
@@ -88,6 +66,7 @@ class Cancels:
         self._ending: list[_Cancelled] = []
         self._spot = link.new_spot()
         self._stopped = False
+        self._process = secrets.token_hex(8)
         self._subscription: Subscription | None = None
 
     def start(self) -> None:
@@ -153,7 +132,7 @@ class Cancels:
             yield "sequence", delivery.message.metadata.sequence.stream
         if "uid" in kinds and delivery.message.header:
             try:
-                yield "uid", delivery.message.headers.get(HEADER_ID)
+                yield "uid", uid_in(delivery.message.headers)
             except HeaderError:
                 return
 
@@ -165,13 +144,15 @@ class Cancels:
             was = run.workers.cancel(delivery)
             if each.reply:
                 sequence = delivery.message.metadata.sequence.stream
-                answer = msgspec.json.encode(Answer(run.actor.name, was, sequence))
+                held = Held(run.actor.name, was, sequence, False, self._process)
+                self._link.post(pub(each.reply, msgspec.json.encode(held)))
                 give_up_at = self._link.now() + ANSWER_WITHIN
-                self._ending.append(_Cancelled(delivery, pub(each.reply, answer), give_up_at))
+                self._ending.append(_Cancelled(delivery, each.reply, held, give_up_at))
 
     def _tell(self, each: _Cancelled) -> bool:
         """Answer whoever waits for the end of an event; False if that is still to come."""
         if each.delivery.settled is None:
             return self._link.now() > each.give_up_at
-        self._link.post(each.answer)
+        held = msgspec.structs.replace(each.held, settled=True)
+        self._link.post(pub(each.reply, msgspec.json.encode(held)))
         return True

@@ -7,6 +7,7 @@ from walnats_anyio._events._cloud_event import CloudEvent
 from walnats_anyio._events._connection import ConnectedEvents
 from walnats_anyio._events._control import (
     Control,
+    Held,
     encode_control,
     read_control,
     subject_of,
@@ -67,6 +68,7 @@ __all__ = [
     "Feed",
     "FeedMessage",
     "FeedStatistics",
+    "Held",
     "HeldEmitter",
     "Limits",
     "Meta",

@@ -38,7 +38,27 @@ class Control(msgspec.Struct, frozen=True, omit_defaults=True):
     """The one actor whose job is meant; empty for all of them."""
 
 
+class Held(msgspec.Struct, frozen=True):
+    """What a process says that holds an event: at once, and once more when that is settled."""
+
+    actor: str
+    """Whose job it was."""
+
+    was: Literal["waiting", "running"]
+    """What it did when it was cancelled."""
+
+    sequence: int
+    """The number of the event in its stream."""
+
+    settled: bool
+    """Whether it is over, with its clean-up."""
+
+    process: str = ""
+    """Which run of `listen` it was."""
+
+
 _decoder = msgspec.json.Decoder(Control)
+_held_decoder = msgspec.json.Decoder(Held)
 
 
 def subject_of(stream: str, prefixes: Prefixes) -> str:
@@ -60,3 +80,11 @@ def read_control(data: bytes) -> Control | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return found if found.reply or found.uid or found.sequence > 0 else None
+
+
+def read_held(data: bytes) -> Held | None:
+    """Read what a process says; None for what is no such answer."""
+    try:
+        return _held_decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None

@@ -178,7 +178,13 @@ class ForwardingEvents(ConnectedEvents):
         """Find out how an event can be sent that has a time."""
         await self._delays.prepare(event, timing)
 
-    async def cancel(self, uid: str, *, event: BaseEvent[Any] | None = None) -> CancelResult:
+    async def cancel(
+        self,
+        uid: str | None = None,
+        *,
+        event: BaseEvent[Any] | None = None,
+        sequence: int | None = None,
+    ) -> CancelResult:
         await self._forwarded()
         return await super().cancel(uid, event=event)
 
@@ -628,13 +634,21 @@ class SyncEvents:
         response: R = self._call(connected.request_after, event, message, options)
         return response
 
-    def cancel(self, uid: str, *, event: BaseEvent[Any] | None = None) -> CancelResult:
-        """Cancel what was emitted with a delay, and is not due yet.
+    def cancel(
+        self,
+        uid: str | None = None,
+        *,
+        event: BaseEvent[Any] | None = None,
+        sequence: int | None = None,
+    ) -> CancelResult:
+        """Cancel an event, wherever it is: not due yet, waiting or running.
 
-        Arguments, result and errors are those of `ConnectedEvents.cancel`. Blocks until what was
-        emitted before is acknowledged, and for one request for each event.
+        Arguments, result and errors are those of `ConnectedEvents.cancel`. Blocks as that does.
         """
-        result: CancelResult = self._call(partial(self._usable().cancel, uid, event=event))
+        connected = self._usable()
+        result: CancelResult = self._call(
+            partial(connected.cancel, uid, event=event, sequence=sequence)
+        )
         return result
 
     def flush(self, timeout: float | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 
@@ -130,7 +130,7 @@ class Workers:
         if delivery.settled is None:
             delivery.settle(verdict)  # type: ignore[arg-type]  # no such outcome makes a letter
 
-    def cancel(self, delivery: Delivery) -> str:
+    def cancel(self, delivery: Delivery) -> Literal["waiting", "running"]:
         """Cancel a delivery that is held: whoever runs it ends, and nobody begins it.
 
         Never blocks: a handler still cleans up, and settles it after that.
