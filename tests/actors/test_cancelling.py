@@ -55,7 +55,7 @@ async def test_what_runs_has_ended_when_the_call_returns(
 ) -> None:
     slow = Slow(swallows)
     actor = Actor("a", event, slow)
-    async with running(url, actor) as on:
+    async with running(url, actor, shutdown_timeout=0) as on:
         await emit(on, 1, 2)
         await until(lambda: slow.started == [1, 2])
         if by == "uid":
@@ -75,7 +75,7 @@ async def test_what_waits_for_a_worker(url: str, event: Event[int]) -> None:
     slow = Slow()
     actor = Actor("a", event, slow, max_jobs=1)
     other = Actor("other", event, slow, max_jobs=1)
-    async with running(url, actor, other) as on:
+    async with running(url, actor, other, shutdown_timeout=0) as on:
         await emit(on, 1, 2, 3)
         await until(lambda: slow.started == [1, 1])
         assert await on.events.cancel("number-2") is CancelResult.WAITING
@@ -106,7 +106,7 @@ async def test_what_waits_for_its_next_attempt(url: str, event: Event[int]) -> N
         raise Retry(delay=3600)
 
     actor = Actor("a", event, later)
-    async with running(url, actor) as on:
+    async with running(url, actor, shutdown_timeout=0) as on:
         await emit(on, 1)
         await until(lambda: on.actors.statistics().actors[0].failed == 1)
         assert await on.events.cancel("number-1") is CancelResult.WAITING
