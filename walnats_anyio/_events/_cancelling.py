@@ -52,7 +52,7 @@ NO_MESSAGE = frozenset({10037, 10043, STREAM_NOT_FOUND})
 class _Holders:
     """What processes say of one event."""
 
-    held: dict[tuple[str, str, int], Held] = field(default_factory=dict)
+    held: dict[tuple[str, str, int], Held] = field(default_factory=dict[tuple[str, str, int], Held])
     nobody: bool = False
     news: anyio.Event = field(default_factory=anyio.Event)
 
