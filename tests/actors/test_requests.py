@@ -86,7 +86,7 @@ async def test_a_response_from_elsewhere(url: str, event: Asked, place: ExecuteI
         assert await on.events.request(event, 8, timeout=LONG) == "8 euros"
 
 
-@pytest.mark.parametrize("place", [ExecuteIn.MAIN, ExecuteIn.THREAD, ExecuteIn.PROCESS])
+@pytest.mark.parametrize("place", [ExecuteIn.MAIN, ExecuteIn.THREAD])
 async def test_a_response_of_a_wrong_type_fails_the_attempt(
     url: str, event: Asked, place: ExecuteIn
 ) -> None:

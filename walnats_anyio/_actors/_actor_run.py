@@ -209,6 +209,7 @@ class ActorRun:
             waiting=len(self.workers.waiting),
             requested=self.consumer.requested,
             parked=self.deliveries.parked,
+            longest_step=self.workers.jobs.longest_step,
             paused=self.paused,
             auto=None if self._auto is None else self._auto.statistics(),
         )
@@ -217,9 +218,15 @@ class ActorRun:
         """What was done, when nothing is being done any more."""
         return ActorStatistics(
             *self._done(),
+<<<<<<< HEAD
             cancelled=self.counts.cancelled,
             redelivered=self.counts.redelivered,
             retried=self.counts.retried,
+=======
+            redelivered=self.counts.redelivered,
+            retried=self.counts.retried,
+            longest_step=self.workers.jobs.longest_step,
+>>>>>>> main
         )
 
     def _done(self) -> tuple[str, str, int, int, int, int]:

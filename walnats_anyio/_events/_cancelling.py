@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
@@ -35,7 +34,10 @@ from walnats_anyio._link import (
 HEARD_WITHIN = 0.25
 """Seconds in which a process says that it holds an event; it takes less than a millisecond."""
 
-OTHERS_WITHIN = 0.01
+HEARD_LATE_WITHIN = 1.0
+"""The same before an event counts as one that is not there."""
+
+OTHERS_WITHIN = 0.003
 """The same for others, once all that are known have ended."""
 
 ENDED_WITHIN = 60.0
@@ -48,36 +50,48 @@ NO_MESSAGE = frozenset({10037, 10043, STREAM_NOT_FOUND})
 """JetStream's error codes that say that there is no such event any more."""
 
 
-@dataclass
 class _Holders:
-    """What processes say of one event."""
+    """Tells processes what to cancel, and hears what they hold. A context manager."""
 
-    held: dict[tuple[str, str, int], Held] = field(default_factory=dict[tuple[str, str, int], Held])
-    nobody: bool = False
-    news: anyio.Event = field(default_factory=anyio.Event)
+    def __init__(self, link: Link, stream: str) -> None:
+        self.held: dict[tuple[str, str, int], Held] = {}
+        """What was said last, by process, actor and number of the event."""
+        self._link = link
+        self._subject = subject_of(stream, link.prefixes)
+        self._nobody = False
+        self._news = anyio.Event()
 
-    def heard(self, message: Message) -> None:
+    def __enter__(self) -> _Holders:
+        self._inbox = self._link.subscribe(self._heard)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._link.forget(self._inbox)
+
+    def _heard(self, message: Message) -> None:
         """Called by the reader of the link."""
         if is_no_responders(message):
-            self.nobody = True
+            self._nobody = True
         elif (held := read_held(message.data)) is not None:
             self.held[held.process, held.actor, held.sequence] = held
-        self.news.set()
+        self._news.set()
 
-    @property
-    def over(self) -> bool:
-        """Whether all that are known have ended."""
-        return all(held.settled for held in self.held.values())
+    def tell(self, control: Control) -> None:
+        """Have whoever holds the event cancel it. Never blocks."""
+        self._nobody = False
+        self._link.post(pub(self._subject, encode_control(control), self._inbox.subject))
 
-    async def wait(self, link: Link) -> None:
-        """Wait until whoever holds it has settled it."""
-        give_up_at = link.now() + ENDED_WITHIN
-        while not self.nobody and link.now() < give_up_at:
-            self.news = anyio.Event()
-            first = HEARD_WITHIN if not self.held else OTHERS_WITHIN
-            with anyio.move_on_after(first if self.over else give_up_at - link.now()) as scope:
-                await self.news.wait()
-            if scope.cancelled_caught and self.over:
+    async def wait(self, heard_within: float = HEARD_WITHIN) -> None:
+        """Wait until somebody has said that he holds it, and all who did have settled it."""
+        now = self._link.now
+        give_up_at = now() + ENDED_WITHIN
+        while not self._nobody and now() < give_up_at:
+            over = all(held.settled for held in self.held.values())
+            within = give_up_at - now() if not over else OTHERS_WITHIN
+            self._news = anyio.Event()
+            with anyio.move_on_after(within if self.held else heard_within) as scope:
+                await self._news.wait()
+            if scope.cancelled_caught and over:
                 return
 
 
@@ -119,32 +133,28 @@ async def cancel_event(
 async def _cancel_in(
     link: Link, event: BaseEvent[Any], uid: str | None, sequence: int | None
 ) -> CancelResult:
-    control = Control(uid=uid or "", sequence=sequence or 0)
-    held = await _tell(link, event, control)
-    numbers = {each.sequence for each in held} | ({sequence} if sequence else set[int]())
-    if not numbers and uid is not None:
-        numbers = await _find(link, event, uid)
     deleted = False
-    for number in numbers:
-        deleted |= await _delete(link, event, number, bool(held))
-        if deleted and not held:
-            held += await _tell(link, event, Control(sequence=number))
+    with _Holders(link, event.stream_name) as holders:
+        holders.tell(Control(uid=uid or "", sequence=sequence or 0))
+        await holders.wait()
+        numbers = {each.sequence for each in holders.held.values()}
+        if sequence is not None:
+            numbers = {sequence}
+        elif not numbers and uid is not None:
+            numbers = await _find(link, event, uid)
+        for number in numbers:
+            is_held = bool(holders.held)
+            deleted |= await _delete(link, event, number, is_held)
+            if deleted and not is_held:
+                holders.tell(Control(sequence=number))
+                await holders.wait()
+        if not holders.held and not deleted:
+            # Whoever held it may be so busy that his answer takes long.
+            await holders.wait(HEARD_LATE_WITHIN)
+        held = list(holders.held.values())
     if any(each.was == "running" for each in held):
         return CancelResult.RUNNING
     return CancelResult.WAITING if held or deleted else CancelResult.NOT_FOUND
-
-
-async def _tell(link: Link, event: BaseEvent[Any], control: Control) -> list[Held]:
-    """Have whoever holds the event cancel it; gives what they say when that is over."""
-    holders = _Holders()
-    inbox = link.subscribe(holders.heard)
-    try:
-        subject = subject_of(event.stream_name, link.prefixes)
-        link.post(pub(subject, encode_control(control), inbox.subject))
-        await holders.wait(link)
-    finally:
-        link.forget(inbox)
-    return list(holders.held.values())
 
 
 async def _delete(link: Link, event: BaseEvent[Any], number: int, held: bool) -> bool:
