@@ -218,15 +218,10 @@ class ActorRun:
         """What was done, when nothing is being done any more."""
         return ActorStatistics(
             *self._done(),
-<<<<<<< HEAD
             cancelled=self.counts.cancelled,
             redelivered=self.counts.redelivered,
             retried=self.counts.retried,
-=======
-            redelivered=self.counts.redelivered,
-            retried=self.counts.retried,
             longest_step=self.workers.jobs.longest_step,
->>>>>>> main
         )
 
     def _done(self) -> tuple[str, str, int, int, int, int]:

@@ -89,23 +89,16 @@ class Jobs:
         self._decode = actor.event.codec.decode
         self._handler = actor.handler
         self._in_main = actor.execute_in is ExecuteIn.MAIN
-<<<<<<< HEAD
         self._answered = as_answered(actor.event)
         self._is_plain = self._in_main and not self._is_told and self._answered is None
-        self._timeout = actor.job_timeout
-        self._has_warned = False
-        of_coroutine = _makes_coroutines(actor.handler) and self._answered is None
-        first_step = _step_of_coroutine if of_coroutine else _first_step
-=======
-        self._is_plain = self._in_main and not self._is_told
         self.runs_here = self._is_plain
         """Whether what `begin` does is the first step of the handler, and nothing else."""
         self._timeout = actor.job_timeout
         self._has_warned = False
         self.longest_step = 0.0
         """Seconds for which the handler has kept the event loop from anything else, at most."""
-        first_step = _step_of_coroutine if _makes_coroutines(actor.handler) else _first_step
->>>>>>> main
+        of_coroutine = _makes_coroutines(actor.handler) and self._answered is None
+        first_step = _step_of_coroutine if of_coroutine else _first_step
         # The rest of the worker is not interrupted in the middle, but a handler is.
         self._first_step = backend.interrupted_in(first_step)
 
