@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from base64 import b64encode
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from walnats_anyio._events import FeedMessage
 from walnats_anyio.cli._dead._view import text_of, visible
-from walnats_anyio.types import FeedMessage
 
 WIDE = 1_000_000
 """Columns where there is no terminal, so that nothing is cut."""
@@ -115,11 +116,18 @@ def _json_value(text: str | None) -> Any:
     if text is None:
         return None
     try:
-        # A program that reads JSON need not take NaN and Infinity.
-        return json.loads(text, parse_constant=_refuse)
+        # A program that reads JSON need not take NaN and Infinity, nor write them for 1e999.
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
         return None
 
 
 def _refuse(constant: str) -> None:
     raise ValueError(constant)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
