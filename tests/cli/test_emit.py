@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,7 +22,7 @@ from walnats_anyio.testing import NatsServer
 
 SHOP = """
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import walnats_anyio as walnats
 
@@ -109,6 +109,30 @@ def test_a_message(server: NatsServer, backend: str, tmp_path: Path) -> None:
     lines = "A: b=c\r\nEmpty: \r\nNats-Msg-Id: u\r\nWalnats-Trace: t\r\n\r\n"
     assert headers == lines
     assert json.loads((tmp_path / "report").read_text()) == {"event": "placed", "emitted": 1}
+
+
+def test_a_message_that_is_due_later_and_then_expires(server: NatsServer) -> None:
+    moment = datetime(2100, 1, 1, tzinfo=UTC).isoformat()
+    code, _ = emit(server, "orders:PACKED", "1", "--uid", "u", "--at", moment, "--ttl", "60")
+    assert code == 0
+    wanted = {"subjects_filter": "walnats.schedules.delay.packed.>"}
+    state = anyio.run(js, server, "STREAM.INFO.walnats-schedules", wanted)["state"]
+    assert len(state["subjects"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--at", "tomorrow"), "--at tomorrow: Invalid isoformat"),
+        (("--at", "2030-01-01T00:00:00"), "no time zone"),
+        (("--delay", "5", "--at", "2030-01-01T00:00:00Z"), "give one of them"),
+        (("--ttl", "0.5"), "ttl must be 1"),
+    ],
+)
+def test_a_time_that_is_none(server: NatsServer, words: tuple[str, ...], said: str) -> None:
+    code, told = emit(server, "orders:PACKED", "1", *words)
+    assert code == 2
+    assert said in " ".join(told.split())
 
 
 @pytest.mark.parametrize(
