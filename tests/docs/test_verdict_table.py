@@ -11,6 +11,7 @@ from walnats_anyio._actors.settle._verdict import (
     REFUSED_DELAY,
     UNWRITTEN_DELAY,
     Ack,
+    Cancelled,
     DeadLetterVerdict,
     HandBack,
     Nak,
@@ -33,6 +34,13 @@ ROWS: dict[str, list[tuple[Outcome, BaseException | None, int, Verdict]]] = {
         (Outcome.RETURNED, None, MOST, Ack()),
     ],
     "is for another actor, as it was requeued": [(Outcome.FOREIGN, None, ATTEMPT, Ack())],
+    "was cancelled by somebody, or by the caller of its request": [
+        (Outcome.CANCELLED, None, ATTEMPT, Cancelled()),
+        (Outcome.CANCELLED, ValueError(), MOST, Cancelled()),
+    ],
+    "is a request, and the time of its caller was over before it was done": [
+        (Outcome.OVERDUE, None, ATTEMPT, Cancelled())
+    ],
     "was not started, or was cancelled, as `listen` ends": [
         (Outcome.STOPPED, None, ATTEMPT, HandBack(0.0)),
         (Outcome.STOPPED, None, MOST, HandBack(0.0)),
@@ -97,7 +105,7 @@ def rows_in_the_docs() -> dict[str, str]:
 
 def in_words(verdict: Verdict) -> str:
     match verdict:
-        case Ack():
+        case Ack() | Cancelled():
             return "ack"
         case HandBack(0.0):
             return "nak"

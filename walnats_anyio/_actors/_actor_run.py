@@ -24,6 +24,7 @@ from walnats_anyio._actors.settle import (
     Outcome,
 )
 from walnats_anyio._actors.settle._reports import report_blocked
+from walnats_anyio._events import as_answered
 
 if TYPE_CHECKING:
     from walnats_anyio._actors._listen import Listening
@@ -57,8 +58,10 @@ class ActorRun:
         self.deliveries = Deliveries(actor, link, attempts, self.counts, host.emitter)
         self.workers = workers = self._new_workers(host, attempts)
         hooks = Hooks(actor, workers.suspending)
+        self.callers = None if as_answered(actor.event) is None else host.callers
+        """Those that it answers; None: it answers nobody."""
         workers.jobs = Jobs(
-            actor, host.executors, hooks, link.backend, workers.suspending, host.pace
+            actor, host.executors, hooks, link.backend, workers.suspending, host.pace, self.callers
         )
         ratio = actor.pause_on_failures
         self.breaker = None if ratio is None else Breaker(ratio, monotonic())
@@ -69,6 +72,7 @@ class ActorRun:
             self.deliveries,
             hooks,
             burst=host.options.burst,
+            callers=self.callers,
             failed=None if self.breaker is None else self._failed,
         )
         self._tripped = host.tripped
@@ -191,12 +195,13 @@ class ActorRun:
 
     def summary(self) -> ActorSummary:
         """What was done so far."""
-        return ActorSummary(*self._done())
+        return ActorSummary(*self._done(), cancelled=self.counts.cancelled)
 
     def statistics(self) -> ActorStatistics:
         """What is being done, and was done so far. Never blocks."""
         return ActorStatistics(
             *self._done(),
+            cancelled=self.counts.cancelled,
             redelivered=self.counts.redelivered,
             retried=self.counts.retried,
             slots=self._slots,
@@ -213,6 +218,7 @@ class ActorRun:
         """What was done, when nothing is being done any more."""
         return ActorStatistics(
             *self._done(),
+            cancelled=self.counts.cancelled,
             redelivered=self.counts.redelivered,
             retried=self.counts.retried,
             longest_step=self.workers.jobs.longest_step,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from walnats_anyio._actors.settle._attempts import Attempts
 from walnats_anyio._actors.settle._breaker import Breaker
+from walnats_anyio._actors.settle._callers import Caller, Callers
 from walnats_anyio._actors.settle._conclusion import Conclusion
 from walnats_anyio._actors.settle._delivery import Deliveries, Delivery
 from walnats_anyio._actors.settle._hooks import Hooks
 from walnats_anyio._actors.settle._summary import ActorSummary, Counts, Ended, Summary
 from walnats_anyio._actors.settle._verdict import (
     Ack,
+    Cancelled,
     DeadLetterVerdict,
     HandBack,
     JobResult,
@@ -28,6 +30,9 @@ __all__ = [
     "ActorSummary",
     "Attempts",
     "Breaker",
+    "Caller",
+    "Callers",
+    "Cancelled",
     "Conclusion",
     "Counts",
     "DeadLetterVerdict",

@@ -9,17 +9,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.settle._callers import Callers
 from walnats_anyio._actors.settle._delivery import Deliveries, Delivery
 from walnats_anyio._actors.settle._hooks import Hooks
 from walnats_anyio._actors.settle._reports import (
     describe,
     fields_of,
+    report_cancelled,
     report_failure,
     report_snoozed,
     report_unwritten,
 )
 from walnats_anyio._actors.settle._verdict import (
     Ack,
+    Cancelled,
     DeadLetterVerdict,
     Final,
     HandBack,
@@ -37,6 +40,8 @@ from walnats_anyio._link import HeaderError, Link, WalnatsError
 
 logger = logging.getLogger("walnats_anyio.actors")
 
+_FAILED = (Outcome.RAISED, Outcome.TIMED_OUT)
+
 FAILED_DELAY = 1.0
 """Seconds until an event comes again whose delay could not be found, or that failed in a burst."""
 
@@ -52,6 +57,7 @@ class Conclusion:
         hooks: Hooks,
         *,
         burst: bool,
+        callers: Callers | None = None,
         failed: Callable[[], None] | None = None,
         write: Callable[[Link, DeadLetter], Awaitable[None]] = write_letter,
     ) -> None:
@@ -59,6 +65,7 @@ class Conclusion:
         self._link = link
         self._deliveries = deliveries
         self._hooks = hooks
+        self._callers = callers
         self._failed = failed
         """Told of each job that failed, unless its handler has decided that."""
         self._write = write
@@ -79,7 +86,7 @@ class Conclusion:
         try:
             self._report(delivery, result, verdict)
         finally:
-            self._settle(delivery, verdict)
+            self._settle(delivery, verdict, result)
         return True
 
     async def conclude(self, delivery: Delivery, result: JobResult) -> None:
@@ -87,6 +94,9 @@ class Conclusion:
 
         Cancelled in the middle of it, a failed job still counts as an attempt.
         """
+        if delivery.ends is Outcome.CANCELLED and result.outcome in _FAILED:
+            # What its clean-up raised is no attempt.
+            result = replace(result, outcome=Outcome.CANCELLED)
         if result.outcome is Outcome.RETURNED and delivery.emits:
             result = await self._send_held(delivery, result)
         delivery.emits = ()  # what a failed attempt, or a task that goes on, emits is not sent
@@ -97,7 +107,7 @@ class Conclusion:
             self._settle(delivery, decide(Outcome.STOPPED))
             return
         verdict = self._decide(delivery, result)
-        if isinstance(verdict, HandBack):
+        if isinstance(verdict, HandBack | Cancelled):
             # It was no attempt, so there is neither a success nor a failure to tell of.
             self._report(delivery, result, verdict)
             self._settle(delivery, verdict)
@@ -109,10 +119,12 @@ class Conclusion:
         except BaseException:
             self._settle(delivery, Nak(0.0))
             raise
-        self._settle(delivery, final)
+        self._settle(delivery, final, result)
 
     def _report(self, delivery: Delivery, result: JobResult, verdict: Verdict) -> None:
-        if isinstance(verdict, HandBack):
+        if isinstance(verdict, Cancelled):
+            report_cancelled(self._actor, delivery, result)
+        elif isinstance(verdict, HandBack):
             report_snoozed(self._actor, delivery, verdict)
         else:
             report_failure(self._actor, delivery, result, verdict)
@@ -132,8 +144,10 @@ class Conclusion:
 
     async def _succeeded(self, delivery: Delivery, result: JobResult) -> None:
         if self._actor.ack != "confirmed":
-            self._settle(delivery, decide(Outcome.RETURNED))
+            self._settle(delivery, decide(Outcome.RETURNED), result)
         else:
+            if self._callers is not None and delivery.settled is None:
+                self._callers.answer(delivery, Ack(), result)
             problem = await self._deliveries.confirm(delivery)
             if problem is not None:
                 fields = fields_of(self._actor, delivery)
@@ -143,9 +157,14 @@ class Conclusion:
                 )  # fmt: skip
         await self._hooks.end(delivery, result)
 
-    def _settle(self, delivery: Delivery, verdict: Verdict | Term) -> None:
+    def _settle(
+        self, delivery: Delivery, verdict: Verdict | Term, result: JobResult | None = None
+    ) -> None:
         # The end of `listen`, or a lost worker, may have settled it meanwhile.
         if delivery.settled is None and not isinstance(verdict, DeadLetterVerdict):
+            if self._callers is not None and result is not None:
+                # First the answer: a process that dies in between gives another one later.
+                self._callers.answer(delivery, verdict, result)
             delivery.settle(verdict)
 
     def _decide(self, delivery: Delivery, result: JobResult) -> Verdict:
@@ -174,7 +193,7 @@ class Conclusion:
                 if result.outcome is Outcome.UNDECODABLE:
                     delivery.attempt -= 1  # or the note would count a run
                 unwritten = decide(Outcome.UNWRITTEN)
-                assert isinstance(unwritten, Ack | Nak | HandBack)
+                assert isinstance(unwritten, Nak)
                 return unwritten
         return Term(": ".join(filter(None, (verdict.reason.value, letter.error))))
 

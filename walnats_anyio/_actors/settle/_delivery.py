@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from heapq import heappop, heappush
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -13,7 +13,16 @@ from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._contexts import Context
 from walnats_anyio._actors.settle._attempts import Attempts
 from walnats_anyio._actors.settle._summary import Counts
-from walnats_anyio._actors.settle._verdict import Ack, Final, HandBack, Nak, Term, to_wire
+from walnats_anyio._actors.settle._verdict import (
+    Ack,
+    Cancelled,
+    Final,
+    HandBack,
+    Nak,
+    Outcome,
+    Term,
+    to_wire,
+)
 from walnats_anyio._events import (
     HEADER_TRACE,
     BaseEvent,
@@ -32,6 +41,9 @@ from walnats_anyio._link import (
     pub,
     takes_reason_of_term,
 )
+
+if TYPE_CHECKING:
+    from walnats_anyio._actors.settle._callers import Caller
 
 CONFIRM_WITHIN = 30.0
 """Seconds that the confirmation of an acknowledgement is waited for."""
@@ -80,6 +92,12 @@ class Delivery(msgspec.Struct, eq=False):
 
     emits: list[Encoded] | tuple[()] | None = None
     """What the handler has emitted, to be sent when it has returned; a tuple when that is over."""
+
+    caller: Caller | None = None
+    """Who waits for its response; known once that was asked for."""
+
+    ends: Outcome | None = None
+    """What it means when its scope is cancelled: CANCELLED or OVERDUE; None: `job_timeout`."""
 
     def __repr__(self) -> str:
         state = "held" if self.settled is None else f"settled: {self.settled}"
@@ -232,6 +250,9 @@ class Deliveries:
                     self.counts.failed += 1
                 else:
                     self.counts.handed_back += held
+            case Cancelled():
+                self.post(pub(reply, to_wire(verdict)))
+                self.counts.cancelled += 1
             case Term():
                 told = verdict if takes_reason_of_term(self.link) else Term("")
                 self.post(pub(reply, to_wire(told)))

@@ -66,6 +66,21 @@ def report_snoozed(actor: Actor[Any, Any], delivery: Delivery, verdict: HandBack
     logger.debug("%s: snoozed; %s", describe(fields), fields["next"], extra=fields)
 
 
+def report_cancelled(actor: Actor[Any, Any], delivery: Delivery, result: JobResult) -> None:
+    """Say that nobody wants an event to be handled any more."""
+    if result.error is None and not logger.isEnabledFor(logging.DEBUG):
+        return
+    fields = fields_of(actor, delivery)
+    fields["outcome"] = result.outcome.value
+    why = "cancelled" if result.outcome is Outcome.CANCELLED else "its caller waits no longer"
+    logger.log(
+        logging.DEBUG if result.error is None else logging.ERROR,
+        "%s: %s; done with%s",
+        describe(fields), why, "" if result.error is None else ", and its clean-up failed",
+        exc_info=result.error, extra=fields,
+    )  # fmt: skip
+
+
 def report_unwritten(actor: Actor[Any, Any], delivery: Delivery, error: Exception) -> None:
     """Say that a dead letter could not be written."""
     fields = fields_of(actor, delivery)

@@ -50,6 +50,11 @@ class Outcome(enum.Enum):
     REFUSED = "refused"
     """It came when this process could not take it: in excess, or while an event runs alone."""
 
+    CANCELLED = "cancelled"
+    """Somebody cancelled the event, or the caller of the request does not wait any more."""
+
+    OVERDUE = "overdue"
+    """The time that the caller of a request waits was over before its handler was."""
     EARLY = "early"
     """It was emitted with a delay, and is not due yet."""
 
@@ -97,8 +102,13 @@ class Term:
     """Why, for the server's advisory."""
 
 
-Verdict = Ack | Nak | HandBack | DeadLetterVerdict
-Final = Ack | Nak | HandBack | Term
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Nobody wants the event to be handled any more: it is done with, and was no attempt."""
+
+
+Verdict = Ack | Nak | HandBack | Cancelled | DeadLetterVerdict
+Final = Ack | Nak | HandBack | Cancelled | Term
 RetryDelay = Sequence[float] | Callable[[int], float]
 
 
@@ -115,6 +125,8 @@ class JobResult:
     """Seconds that the handler took."""
     context: Context | None = None
     """The context that the handler ran in, for the hooks that follow."""
+    response: bytes | None = None
+    """What the handler of an event with a response returned, encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +165,8 @@ def decide(
     | -------------------------------------------------------- | ------------------------------- |
     | returned: its handler did                                | ack                             |
     | is for another actor, as it was requeued                 | ack                             |
+    | was cancelled, or the caller of the request has left     | cancelled                       |
+    | is a request, and the time of its caller was over        | cancelled                       |
     | was not started, or was cancelled, as `listen` ends      | hand back, again at once        |
     | waited for a worker too long, and has no pulse           | hand back, again at once        |
     | came when this process could not take it                 | hand back, again after a second |
@@ -177,6 +191,8 @@ def decide(
     match outcome:
         case Outcome.RETURNED | Outcome.FOREIGN:
             return Ack()
+        case Outcome.CANCELLED | Outcome.OVERDUE:
+            return Cancelled()
         case Outcome.STOPPED | Outcome.EXPIRED:
             return HandBack(0.0)
         case Outcome.REFUSED:
@@ -265,7 +281,7 @@ def delay_after(attempt: int, retry_delay: RetryDelay) -> float:
 def to_wire(verdict: Final) -> bytes:
     """The payload that tells JetStream (ADR-15: +ACK is also an empty payload)."""
     match verdict:
-        case Ack():
+        case Ack() | Cancelled():
             return b""
         case Nak(0.0) | HandBack(0.0):
             return b"-NAK"
