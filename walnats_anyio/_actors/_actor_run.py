@@ -43,6 +43,7 @@ class ActorRun:
         self._slots = min(actor.max_jobs, host.budget.total)
         self._link = link = host.link
         attempts = Attempts(self.on_server, link)
+        self.postponing = attempts.postponing
         self.deliveries = Deliveries(actor, link, attempts, self.counts, host.emitter)
         self.workers = workers = Workers(
             actor,
@@ -60,7 +61,12 @@ class ActorRun:
             actor, host.executors, hooks, link.backend, workers.suspending, host.pace
         )
         workers.conclusion = Conclusion(
-            self.on_server, link, self.deliveries, hooks, burst=host.options.burst
+            self.on_server,
+            link,
+            self.deliveries,
+            hooks,
+            burst=host.options.burst,
+            postponing=attempts.postponing,
         )
         self.consumer = self._pull_consumer(host, attempts, others)
         workers.pause = self.consumer.hold_up
@@ -159,7 +165,7 @@ class ActorRun:
             *self._done(), redelivered=self.counts.redelivered, retried=self.counts.retried
         )
 
-    def _done(self) -> tuple[str, str, int, int, int, int]:
+    def _done(self) -> tuple[str, str, int, int, int, int, int]:
         counts = self.counts
         return (
             self.actor.name,
@@ -168,6 +174,7 @@ class ActorRun:
             counts.failed,
             counts.dead_lettered,
             counts.handed_back,
+            counts.postponed,
         )
 
     def _redelivered(self, delivery: Delivery) -> None:

@@ -21,6 +21,9 @@ HEADER_TRACE: Final = "Walnats-Trace"
 HEADER_ACTOR: Final = "Walnats-Actor"
 """The one actor that an event is for, where it is not for all of them: it was requeued."""
 
+HEADER_RETRY: Final = "Walnats-Retry"
+"""What a copy of an event says of it, where the server kept the copy until its next attempt."""
+
 
 _OWN_PREFIXES: Final = ("nats-", "walnats-")
 """What names of headers begin with that are the library's own or the server's."""

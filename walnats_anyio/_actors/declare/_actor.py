@@ -7,7 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args, overload
 
 from walnats_anyio._actors.declare._choices import ExecuteIn, Priority
-from walnats_anyio._actors.declare._fingerprint import FINGERPRINT, fingerprint
+from walnats_anyio._actors.declare._fingerprint import (
+    FINGERPRINT,
+    KNOWS_ACTOR,
+    KNOWS_IT,
+    fingerprint,
+)
 from walnats_anyio._actors.declare._handler import check_handler
 from walnats_anyio._actors.declare._middleware import Middleware
 from walnats_anyio._events import BaseEvent, in_namespace
@@ -269,6 +274,7 @@ class Actor(Generic[T, R]):
             "max_deliver": -1,
             "max_ack_pending": self.max_ack_pending,
             "metadata": {
+                KNOWS_ACTOR: KNOWS_IT,
                 # What two declarations of one actor may differ in, beside the fields above.
                 FINGERPRINT: fingerprint(
                     self.handler,
@@ -278,7 +284,7 @@ class Actor(Generic[T, R]):
                     self.pulse,
                     self.dead_letters,
                     self.ack,
-                )
+                ),
             },
         }
         if self.description is not None:

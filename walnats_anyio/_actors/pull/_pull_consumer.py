@@ -13,9 +13,18 @@ from walnats_anyio._actors.pull._doubts import Doubts
 from walnats_anyio._actors.pull._intake import PENDING, Intake, Meaning, meaning_of
 from walnats_anyio._actors.pull._polls import Polls
 from walnats_anyio._actors.pull._requests import HEADERS, Options, pull_requests, within
-from walnats_anyio._actors.settle import Ack, Attempts, Deliveries, Delivery, HandBack, Outcome
+from walnats_anyio._actors.settle import (
+    Ack,
+    Attempts,
+    Deliveries,
+    Delivery,
+    HandBack,
+    Origin,
+    Outcome,
+)
 from walnats_anyio._actors.settle import decide as _decide
 from walnats_anyio._events import HEADER_ACTOR
+from walnats_anyio._events._headers import HEADER_RETRY
 from walnats_anyio._link import (
     HeaderError,
     Link,
@@ -240,9 +249,8 @@ class PullConsumer:
         if self._held_up:
             intake.let_go()
             self._turn_away(message, Outcome.REFUSED)
-        elif message.header and (outcome := self._not_for_us(message)) is not None:
-            intake.let_go()
-            self._turn_away(message, outcome)
+        elif message.header and (special := self._look_at(message)) is not None:
+            self._on_special(message, special)
         else:
             share.held += 1
             self._budget.held += 1
@@ -265,8 +273,29 @@ class PullConsumer:
             return True
         return is_ack_subject(reply, self.actor.event.stream_name, self.actor.consumer_name)
 
-    def _not_for_us(self, message: Message) -> Outcome | None:
-        """Whether an event is not to be run: one for another actor, or without its payload."""
+    def _on_special(self, message: Message, special: Outcome | Origin) -> None:
+        if not isinstance(special, Origin):
+            self._intake.let_go()
+            self._turn_away(message, special)
+            return
+        # The same as for any event in `_on_message`; as a retry it is looked up before it is run.
+        origin, deliveries = special, self._deliveries
+        self._share.held += 1
+        self._budget.held += 1
+        delivery = Delivery(
+            deliveries, message, deliveries.tick, redelivered=True, attempt=origin.attempts + 1,
+            deaths=origin.deaths, origin=origin,
+        )  # fmt: skip
+        deliveries.held[delivery] = None
+        self._put(delivery)
+
+    def _look_at(self, message: Message) -> Outcome | Origin | None:
+        """Whether an event is special.
+
+        Returns:
+            An outcome: it is not to be run, as it is for another actor, or without its payload. An
+            origin: it is a copy that has waited for its retry. None: an event like any other.
+        """
         try:
             headers = message.headers
         except HeaderError:
@@ -275,6 +304,8 @@ class PullConsumer:
             return Outcome.FOREIGN
         if self.doubts.stripped(headers, message.data):
             return Outcome.REFUSED
+        if HEADER_RETRY in headers and HEADER_ACTOR in headers:
+            return Origin.of(headers[HEADER_RETRY])
         return None
 
     def _released(self) -> None:

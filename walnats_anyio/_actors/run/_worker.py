@@ -13,7 +13,7 @@ from anyio.lowlevel import checkpoint
 
 from walnats_anyio._actors.run._job import Stopped
 from walnats_anyio._actors.run._pace import BUDGET
-from walnats_anyio._actors.settle import Ack, Delivery, JobResult, Outcome, decide
+from walnats_anyio._actors.settle import Ack, Delivery, JobResult, Outcome, Standing, decide
 from walnats_anyio._actors.settle._steps import BLOCKING
 from walnats_anyio._events import current_job
 
@@ -287,7 +287,10 @@ class Worker:
         workers.counts.redelivered += 1
         if not workers.attempts.knows(delivery):
             workers.redelivered(delivery)
-        if not await workers.attempts.look_up(delivery):
+        standing = await workers.attempts.look_up(delivery)
+        if standing is Standing.SUPERSEDED:
+            return JobResult(Outcome.SUPERSEDED)
+        if standing is Standing.USED_UP:
             return _used_up(delivery, workers.actor.max_attempts)
         if delivery.alone and not await self._begin_alone(delivery):
             self.current = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from walnats_anyio._actors.settle._attempts import Attempts
+from walnats_anyio._actors.settle._attempts import Attempts, Standing
 from walnats_anyio._actors.settle._conclusion import Conclusion
+from walnats_anyio._actors.settle._copies import Origin
 from walnats_anyio._actors.settle._delivery import Deliveries, Delivery
 from walnats_anyio._actors.settle._hooks import Hooks
 from walnats_anyio._actors.settle._summary import ActorSummary, Counts, Ended, Summary
@@ -15,6 +16,9 @@ from walnats_anyio._actors.settle._verdict import (
     Nak,
     Outcome,
     Policy,
+    Postpone,
+    Postponed,
+    Superseded,
     Term,
     Verdict,
     decide,
@@ -36,9 +40,14 @@ __all__ = [
     "Hooks",
     "JobResult",
     "Nak",
+    "Origin",
     "Outcome",
     "Policy",
+    "Postpone",
+    "Postponed",
+    "Standing",
     "Summary",
+    "Superseded",
     "Term",
     "Verdict",
     "decide",

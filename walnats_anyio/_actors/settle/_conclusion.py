@@ -11,6 +11,7 @@ from typing import Any
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.settle._delivery import Deliveries, Delivery
 from walnats_anyio._actors.settle._hooks import Hooks
+from walnats_anyio._actors.settle._postponing import Postponing
 from walnats_anyio._actors.settle._reports import (
     describe,
     fields_of,
@@ -19,6 +20,8 @@ from walnats_anyio._actors.settle._reports import (
     report_unwritten,
 )
 from walnats_anyio._actors.settle._verdict import (
+    CROWDED_DELAY,
+    LONG_DELAY,
     Ack,
     DeadLetterVerdict,
     Final,
@@ -27,6 +30,7 @@ from walnats_anyio._actors.settle._verdict import (
     Nak,
     Outcome,
     Policy,
+    Postpone,
     Term,
     Verdict,
     decide,
@@ -41,6 +45,10 @@ FAILED_DELAY = 1.0
 """Seconds until an event comes again whose delay could not be found, or that failed in a burst."""
 
 
+AWAITED = (DeadLetterVerdict, Postpone)
+"""Verdicts for which something is written first."""
+
+
 class Conclusion:
     """Concludes the jobs of one actor that did not simply return."""
 
@@ -52,6 +60,7 @@ class Conclusion:
         hooks: Hooks,
         *,
         burst: bool,
+        postponing: Postponing | None = None,
         write: Callable[[Link, DeadLetter], Awaitable[None]] = write_letter,
     ) -> None:
         self._actor = actor
@@ -59,19 +68,25 @@ class Conclusion:
         self._deliveries = deliveries
         self._hooks = hooks
         self._write = write
+        # One event at a time is how some keep them in order: nothing may overtake one that failed.
+        self._postponing = postponing if actor.max_ack_pending > 1 else None
         least = FAILED_DELAY if burst else 0.0
-        self._policy = Policy(actor.retry_delay, actor.max_attempts, least)
+        self._naks = naks = Policy(actor.retry_delay, actor.max_attempts, least)
+        self._usual = replace(naks, postpone_from=LONG_DELAY)
+        self._crowded = replace(naks, postpone_from=CROWDED_DELAY)
 
     def conclude_at_once(self, delivery: Delivery, result: JobResult) -> bool:
         """Conclude a job that failed without having waited, if nothing has to be awaited for that.
 
         Returns:
-            Whether it is concluded. False: hooks are to be called, or a dead letter is due.
+            Whether it is concluded. False: hooks are to be called, or something is to be written
+            first: a dead letter, or the copy that waits for the retry.
         """
         if self._hooks.any or result.outcome is not Outcome.RAISED:
             return False
         verdict = self._decide(delivery, result)
-        if isinstance(verdict, DeadLetterVerdict):
+        if isinstance(verdict, AWAITED):
+            result.verdict = verdict
             return False
         try:
             self._report(delivery, result, verdict)
@@ -90,26 +105,24 @@ class Conclusion:
         if result.outcome is Outcome.RETURNED:
             await self._succeeded(delivery, result)
             return
-        if result.outcome is Outcome.STOPPED:
-            self._settle(delivery, decide(Outcome.STOPPED))
+        if result.outcome in (Outcome.STOPPED, Outcome.SUPERSEDED):
+            self._settle(delivery, decide(result.outcome))
             return
-        verdict = self._decide(delivery, result)
-        if isinstance(verdict, HandBack):
-            # It was no attempt, so there is neither a success nor a failure to tell of.
-            self._report(delivery, result, verdict)
-            self._settle(delivery, verdict)
-            return
+        verdict = result.verdict or self._decide(delivery, result)
+        was_attempt = _is_attempt(verdict)
         try:
             self._report(delivery, result, verdict)
-            await self._hooks.end(delivery, result)
+            if was_attempt:
+                await self._hooks.end(delivery, result)
             final = await self._carry_out(delivery, result, verdict)
         except BaseException:
-            self._settle(delivery, Nak(0.0))
+            self._settle(delivery, Nak(0.0) if was_attempt else HandBack(0.0))
             raise
         self._settle(delivery, final)
 
     def _report(self, delivery: Delivery, result: JobResult, verdict: Verdict) -> None:
-        if isinstance(verdict, HandBack):
+        # What was no attempt is neither a success nor a failure to tell of.
+        if isinstance(verdict, HandBack | Postpone) and not _is_attempt(verdict):
             report_snoozed(self._actor, delivery, verdict)
         else:
             report_failure(self._actor, delivery, result, verdict)
@@ -140,14 +153,14 @@ class Conclusion:
                 )  # fmt: skip
         await self._hooks.end(delivery, result)
 
-    def _settle(self, delivery: Delivery, verdict: Verdict | Term) -> None:
+    def _settle(self, delivery: Delivery, verdict: Verdict | Final) -> None:
         # The end of `listen`, or a lost worker, may have settled it meanwhile.
-        if delivery.settled is None and not isinstance(verdict, DeadLetterVerdict):
+        if delivery.settled is None and not isinstance(verdict, DeadLetterVerdict | Postpone):
             delivery.settle(verdict)
 
     def _decide(self, delivery: Delivery, result: JobResult) -> Verdict:
         try:
-            return decide(result.outcome, result.error, delivery.attempt, self._policy)
+            return decide(result.outcome, result.error, delivery.attempt, self._policy())
         except Exception:
             logger.exception(
                 "actor %r: retry_delay failed for attempt %d; again in %s s",
@@ -155,7 +168,16 @@ class Conclusion:
             )  # fmt: skip
             return Nak(FAILED_DELAY)
 
+    def _policy(self) -> Policy:
+        postponing = self._postponing
+        if postponing is None or not postponing.is_possible:
+            return self._naks
+        return self._crowded if self._deliveries.is_crowded else self._usual
+
     async def _carry_out(self, delivery: Delivery, result: JobResult, verdict: Verdict) -> Final:
+        if isinstance(verdict, Postpone):
+            assert self._postponing is not None  # or the policy would not have it
+            return await self._postponing.postpone(delivery, verdict)
         if not isinstance(verdict, DeadLetterVerdict):
             return verdict
         letter = self._letter(delivery, result, verdict)
@@ -197,3 +219,7 @@ class Conclusion:
             emitted_at=metadata.timestamp,
             died_at=datetime.now(UTC),
         )
+
+
+def _is_attempt(verdict: Verdict) -> bool:
+    return verdict.failed if isinstance(verdict, Postpone) else not isinstance(verdict, HandBack)

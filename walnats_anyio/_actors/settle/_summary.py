@@ -32,6 +32,7 @@ class Counts:
     handed_back: int = 0
     redelivered: int = 0
     retried: int = 0
+    postponed: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ class ActorSummary:
 
     handed_back: int
     """Events given back to the server: not started, snoozed, or cut short at the end."""
+
+    postponed: int = 0
+    """Events, among those that failed or were snoozed, of which the server keeps a copy until then.
+
+    They take no place in `max_ack_pending` while they wait.
+    """
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,11 @@ class Summary:
     def handed_back(self) -> int:
         """Events given back to the server: not started, snoozed, or cut short at the end."""
         return sum(actor.handed_back for actor in self.actors)
+
+    @property
+    def postponed(self) -> int:
+        """Events that failed or were snoozed, and of which the server keeps a copy until then."""
+        return sum(actor.postponed for actor in self.actors)
 
     def __str__(self) -> str:
         return (
