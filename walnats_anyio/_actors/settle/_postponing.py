@@ -321,8 +321,10 @@ class Postponing:
                     "as well, as it is not one of walnats-anyio or was registered by an older one"
                 )
             config = await stream_config(self._link, event.stream_name, replicas=event.replicas)
-        except (NotThereError, ServerError):
+        except (NotThereError, ServerError) as error:
             self._not_before = self._link.now() + NOT_AGAIN_FOR
+            if isinstance(error, ServerError):
+                raise NotThereError(f"who shares its stream cannot be seen: {error}") from error
             raise
         most = (config or {}).get("max_msg_size", -1)
         return most if most > 0 else self._link.max_payload
