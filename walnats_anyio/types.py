@@ -12,6 +12,7 @@ from walnats_anyio._actors import (
 )
 from walnats_anyio._events import (
     BaseEvent,
+    CancelResult,
     ConnectedEvents,
     EmitStatistics,
     Feed,
@@ -33,6 +34,7 @@ __all__ = [
     "ActorSummary",
     "BaseContext",
     "BaseEvent",
+    "CancelResult",
     "ConnectedActors",
     "ConnectedEvents",
     "ConnectionStatistics",

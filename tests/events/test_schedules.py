@@ -139,7 +139,7 @@ async def test_without_a_stream_there_is_nothing_to_source(link: Link) -> None:
     assert not await schedules.has_schedules(link, EVENT)
     await make(link, EVENT)
     assert not await schedules.has_schedules(link, EVENT)  # known for a minute
-    schedules.forget(link, EVENT)
+    schedules.forget(link)
     assert await schedules.has_schedules(link, EVENT)
 
 

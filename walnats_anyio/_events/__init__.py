@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from walnats_anyio._events._checks import check_event
 from walnats_anyio._events._cloud_event import CloudEvent
 from walnats_anyio._events._connection import ConnectedEvents
 from walnats_anyio._events._current import current_job
+from walnats_anyio._events._delays import CancelResult
 from walnats_anyio._events._event import BaseEvent, Event, in_namespace
-from walnats_anyio._events._headers import HEADER_ACTOR, HEADER_ID, HEADER_TRACE, Meta, meta_of
-from walnats_anyio._events._held import Encoded, HeldEmitter, check_event
+from walnats_anyio._events._headers import (
+    HEADER_ACTOR,
+    HEADER_DELAY,
+    HEADER_ID,
+    HEADER_TRACE,
+    Meta,
+    meta_of,
+    uid_in,
+)
+from walnats_anyio._events._held import Encoded, HeldEmitter
 from walnats_anyio._events._limits import Limits
 from walnats_anyio._events._middleware import EmitContext, EmitMiddleware
 from walnats_anyio._events._monitor import Feed, FeedMessage, FeedStatistics
@@ -18,13 +28,18 @@ from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import check_owner, raise_all
 from walnats_anyio._events._structured import cloud_event_of, data_of, decode_message
 from walnats_anyio._events._sync import SyncEvents
+from walnats_anyio._events._timing import MAX_SECONDS as MAX_DELAY
+from walnats_anyio._events._timing import Timing, timing_of
 
 __all__ = [
     "HEADER_ACTOR",
+    "HEADER_DELAY",
     "HEADER_ID",
     "HEADER_TRACE",
+    "MAX_DELAY",
     "Action",
     "BaseEvent",
+    "CancelResult",
     "CloudEvent",
     "ConnectedEvents",
     "Difference",
@@ -42,6 +57,7 @@ __all__ = [
     "Meta",
     "Rule",
     "SyncEvents",
+    "Timing",
     "check_event",
     "check_owner",
     "cloud_event_of",
@@ -53,5 +69,7 @@ __all__ = [
     "meta_of",
     "raise_all",
     "show",
+    "timing_of",
+    "uid_in",
     "warn_of_schema",
 ]

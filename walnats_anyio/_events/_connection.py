@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
+from datetime import datetime
 from inspect import isasyncgen
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from anyio.lowlevel import checkpoint
 
+from walnats_anyio._events._checks import check_event, refuse_size
 from walnats_anyio._events._current import current_job
+from walnats_anyio._events._delays import CancelResult, Delays, check_uid
 from walnats_anyio._events._emitter import (
     Emitter,
     EventOnWire,
@@ -22,7 +25,7 @@ from walnats_anyio._events._emitter import (
 )
 from walnats_anyio._events._event import BaseEvent, in_namespace
 from walnats_anyio._events._headers import Meta, check_shared, header_block
-from walnats_anyio._events._held import check_event, encode, payload_of, refuse_size
+from walnats_anyio._events._held import encode, payload_of
 from walnats_anyio._events._monitor import (
     MAX_BUFFER_SIZE,
     Feed,
@@ -32,6 +35,7 @@ from walnats_anyio._events._monitor import (
 )
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import register_streams
+from walnats_anyio._events._timing import timing_of
 from walnats_anyio._link import (
     Connected,
     EmitError,
@@ -74,8 +78,8 @@ class ConnectedEvents(Connected):
     """
 
     __slots__ = (
-        "_breathed_at", "_check_cancelled", "_emitter", "_events", "_hand_over", "_middlewares",
-        "_on_server", "_on_wire", "_registry", "_until_checkpoint",
+        "_breathed_at", "_check_cancelled", "_delays", "_emitter", "_events", "_hand_over",
+        "_middlewares", "_on_server", "_on_wire", "_registry", "_until_checkpoint",
     )  # fmt: skip
 
     def __init__(self, events: Events, link: Link) -> None:
@@ -88,6 +92,7 @@ class ConnectedEvents(Connected):
             event.name: EventOnWire.of(event, link.prefixes.domain) for event in self._on_server
         }
         self._emitter = Emitter(link)
+        self._delays = Delays(link, self._emitter)
         self._hand_over = link.backend.atomic(self._emitter.send)
         self._check_cancelled = link.backend.checkpoint_if_cancelled
         self._until_checkpoint = CHECKPOINT_EVERY
@@ -152,6 +157,9 @@ class ConnectedEvents(Connected):
         *,
         uid: str | None = None,
         trace_id: str | None = None,
+        delay: float | None = None,
+        at: datetime | None = None,
+        ttl: float | None = None,
         meta: Meta = None,
         sync: bool = False,
     ) -> None:
@@ -161,9 +169,14 @@ class ConnectedEvents(Connected):
         was not acknowledged is sent again every 4 seconds and after every reconnect, for up to the
         event's `dedup_window`; so without `uid` it may be stored twice when a connection breaks.
 
+        With `delay` or `at` the event waits: on nats-server 2.14 and later in the server, and
+        reaches actors when it is due, as a first delivery. On older servers it waits with its
+        actors, as with walnats. See the guide *Delays, schedules and expiry*.
+
         Blocks only while 4,096 events or 16 MiB are on their way, at the first emit of an event
         that this connection has not registered (its acknowledgement tells that there is a stream),
-        and with `sync`. Each call looks for a cancellation; one of 128, and the first after a
+        with `sync`, and where `delay`, `at` or `ttl` needs a look at the event's stream, which is
+        once a minute. Each call looks for a cancellation; one of 128, and the first after a
         millisecond, lets other tasks run. Cancelling it does not take an event back that was
         handed over.
 
@@ -175,15 +188,24 @@ class ConnectedEvents(Connected):
                 with walnats; without one, nothing is dropped.
             trace_id: the trace this belongs to; contexts and middlewares of the actors see it.
                 None: that of the job that emits it, where a handler does. An empty text: none.
+            delay: seconds from this call until the event is due, at most 100 years. 0 and less: at
+                once. None: at once.
+            at: the moment when it is due, with a time zone, instead of `delay`. One that is past:
+                at once.
+            ttl: seconds after which the event is removed if no actor is done with it, counted from
+                when it is due: 1 or more, rounded up to whole seconds. It needs nats-server 2.11.
+                None: it stays as long as `limits` say.
             meta: further headers, or a `CloudEvent`. Actors read them with
                 `current_context().meta` and `.cloud_event`.
             sync: wait for the stream's acknowledgement.
 
         Raises:
             TypeError: the message is not of the event's schema, or `event` is not an event.
-            ValueError: the event is not in the registry, or a header cannot be sent.
+            ValueError: the event is not in the registry, a header cannot be sent, a time is out of
+                range, `at` has no time zone, or both `delay` and `at` are given.
             MessageTooLargeError: the encoded message is larger than the server takes.
-            EmitError: the stream did not accept it (only where this call waits for that).
+            EmitError: the stream did not accept it (only where this call waits for that), or it
+                takes no `ttl`.
             ConnectionLostError: the connection is closed for good.
         """
         await self._check_cancelled()
@@ -192,12 +214,32 @@ class ConnectedEvents(Connected):
         if late or not self._until_checkpoint or self._emitter.full:
             await self._make_way()
         on_wire, payload, headers = self._prepare(event, message, uid, trace_id, meta)
+        if delay is not None or at is not None or ttl is not None:
+            on_wire, headers = await self._place(event, delay, at, ttl, on_wire, payload, headers)
         outgoing = self._hand_over(on_wire, payload, headers, event.dedup_window)
         if event.name not in self._emitter.confirmed:
             await self._emitter.confirm(outgoing)
         elif sync:
             await outgoing.wait()
             self._breathed_at = monotonic()
+
+    async def _place(
+        self,
+        event: BaseEvent[Any],
+        delay: float | None,
+        at: datetime | None,
+        ttl: float | None,
+        on_wire: EventOnWire,
+        payload: bytes,
+        headers: bytes,
+    ) -> tuple[EventOnWire, bytes]:
+        """Give what an event that has a time is sent as, and its headers."""
+        timing = timing_of(delay, at, ttl, self._link.wall())
+        if not self._delays.is_ready(event, timing):
+            await self._delays.prepare(event, timing)
+            if self._emitter.full:
+                await self._make_way()
+        return self._delays.place(event, timing, on_wire, payload, headers)
 
     async def emit_many(
         self,
@@ -206,6 +248,9 @@ class ConnectedEvents(Connected):
         *,
         uid: Callable[[T], str] | None = None,
         trace_id: str | None = None,
+        delay: float | None = None,
+        at: datetime | None = None,
+        ttl: float | None = None,
         meta: Meta | Callable[[T], Meta] = None,
         sync: bool = False,
     ) -> None:
@@ -220,6 +265,9 @@ class ConnectedEvents(Connected):
             messages: each of the event's schema.
             uid: gives the `uid` of a message.
             trace_id: the same for all, see `emit`.
+            delay: the same for all, see `emit`; counted from when each message was taken.
+            at: the same for all, see `emit`.
+            ttl: the same for all, see `emit`.
             meta: the same headers for all, or what gives the `meta` of a message: a function that
                 returns headers, a `CloudEvent` or None.
             sync: wait until all of them are acknowledged.
@@ -235,9 +283,11 @@ class ConnectedEvents(Connected):
         async def emit_one(message: T) -> None:
             unique = None if uid is None else uid(message)
             own = meta(message) if callable(meta) else meta
-            waited.extend(await self._emit_one(event, message, unique, trace_id, own, sync))
+            waited.extend(await self._emit_one(event, message, unique, trace_id, own, sync, times))
 
         check_shared(meta)
+        timing_of(delay, at, ttl, self._link.wall())
+        times = None if delay is None and at is None and ttl is None else (delay, at, ttl)
         await checkpoint()
         try:
             if isinstance(messages, AsyncIterable):
@@ -263,6 +313,7 @@ class ConnectedEvents(Connected):
         trace_id: str | None,
         meta: Meta,
         sync: bool,
+        times: tuple[float | None, datetime | None, float | None] | None,
     ) -> tuple[Outgoing, ...]:
         """One of many; gives what is to be waited for."""
         self._until_checkpoint -= 1
@@ -270,6 +321,8 @@ class ConnectedEvents(Connected):
         if late or not self._until_checkpoint or self._emitter.full:
             await self._make_way()
         on_wire, payload, headers = self._prepare(event, message, uid, trace_id, meta)
+        if times is not None:
+            on_wire, headers = await self._place(event, *times, on_wire, payload, headers)
         outgoing = self._hand_over(on_wire, payload, headers, event.dedup_window)
         if sync:
             outgoing.keep_error()
@@ -277,6 +330,41 @@ class ConnectedEvents(Connected):
         if event.name not in self._emitter.confirmed:
             await self._emitter.confirm(outgoing)
         return ()
+
+    async def cancel(self, uid: str, *, event: BaseEvent[Any] | None = None) -> CancelResult:
+        """Cancel what was emitted with a delay, and is not due yet.
+
+            await conn.emit(REMINDER, order, uid=order.id, delay=3600)
+            result = await conn.cancel(order.id)
+
+        Of one `uid`, all that waits of the events is removed from the server. What is due already,
+        or waits with its actors on a server before 2.14, is not found. Without a `uid` an event
+        cannot be cancelled.
+
+        Blocks until what was emitted before is acknowledged, and for one request for each event.
+        The user needs the permission to publish to `$JS.API.STREAM.PURGE.walnats-schedules`.
+
+        Args:
+            uid: what it was emitted with.
+            event: the one event of the registry that is meant. None: all of them.
+
+        Returns:
+            `CancelResult.DELAYED` where something was removed, else `NOT_FOUND`.
+
+        Raises:
+            TypeError: `uid` is not a text, or `event` is not an event.
+            ValueError: `uid` is empty, or the event is not in the registry.
+            ServerError: the server does not answer, or this user may not do it.
+            ConnectionLostError: the connection is closed for good.
+        """
+        check_uid(uid)
+        if event is not None:
+            self._check_known(event)
+        await checkpoint()
+        for batch in self._emitter.on_their_way():
+            await batch.acknowledged()
+        chosen = [one for one in self._on_server if event is None or one.name == event.name]
+        return await self._delays.cancel(chosen, uid)
 
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until every event emitted so far is acknowledged.
@@ -367,11 +455,7 @@ class ConnectedEvents(Connected):
         """Check what is to be emitted, and build payload and headers; safe in any thread."""
         known = self._events.get(getattr(event, "name", ""))
         if known is None or (known is not event and known != event):
-            check_event(event)
-            raise ValueError(
-                f"event {event.name!r} is not in the registry this connection was made from: "
-                "add it to Events(...)"
-            )
+            self._check_known(event)
         if trace_id is None and (job := current_job.get()) is not None:
             trace_id = job.trace_id
         on_wire = self._on_wire[event.name]
@@ -392,6 +476,15 @@ class ConnectedEvents(Connected):
         if size > on_wire.largest or size > self._link.info.max_payload:
             refuse_size(event, self._link, size)
         return on_wire, payload, headers
+
+    def _check_known(self, event: BaseEvent[Any]) -> None:
+        known = self._events.get(getattr(event, "name", ""))
+        if known is None or (known is not event and known != event):
+            check_event(event)
+            raise ValueError(
+                f"event {event.name!r} is not in the registry this connection was made from: "
+                "add it to Events(...)"
+            )
 
     async def _make_way(self) -> None:
         """Let other tasks run, and wait until not too many events are on their way."""

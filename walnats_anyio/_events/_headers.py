@@ -25,6 +25,15 @@ HEADER_RETRY: Final = "Walnats-Retry"
 """What a copy of an event says of it, where the server kept the copy until its next attempt."""
 
 
+HEADER_UID: Final = "Walnats-Uid"
+"""The `uid` of an event that waited in the server, which takes `HEADER_ID` away."""
+
+HEADER_DELAY: Final = "Walnats-Delay"
+"""Until when actors hold an event, in seconds since the epoch (UTC), as walnats sends it."""
+
+HEADER_TTL: Final = "Nats-TTL"
+"""After how long the server removes a message (ADR-43)."""
+
 _OWN_PREFIXES: Final = ("nats-", "walnats-")
 """What names of headers begin with that are the library's own or the server's."""
 
@@ -75,6 +84,11 @@ def headers_of(meta: Meta) -> dict[str, str]:
 def uid_of(uid: str | None, meta: Meta) -> str | None:
     """Give the `uid` of a message: without one, the `id` of its CloudEvent, as walnats does."""
     return meta.id if uid is None and isinstance(meta, CloudEvent) else uid
+
+
+def uid_in(headers: Mapping[str, str]) -> str | None:
+    """Give the `uid` that a message was emitted with, whichever way it came."""
+    return headers.get(HEADER_UID) or headers.get(HEADER_ID)
 
 
 def check_shared(meta: object) -> None:

@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -90,6 +90,12 @@ LOOK_AGAIN_AFTER = 60.0
 """Seconds that what was found is relied on: somebody may have changed the stream of the event."""
 
 ID_BYTES = 16
+
+TTL_SINCE: Final = (2, 11)
+"""The version of nats-server that is the first to take a time to live of a message (ADR-43)."""
+
+ALLOW_TTL: Final = "allow_msg_ttl"
+"""The field with which a stream takes it. NATS cannot undo it."""
 
 
 def schedule_subject(prefixes: Prefixes, kind: Kind, stream: str, *tokens: str) -> str:
@@ -178,16 +184,27 @@ def version_of(config: Mapping[str, Any], link: Link) -> str:
 
 
 @dataclass(slots=True)
-class _Known:
-    """What is known of one event on one connection."""
+class Known:
+    """What is known of the stream of one event on one connection, for a minute."""
 
     there: bool = False
+    """Whether it has what was asked for."""
+    why_not: str = ""
+    """Why it has not."""
+    ahead: float = 0.0
+    """Seconds that the clock of its server is ahead of ours."""
     until: float = float("-inf")
     """When to look again, on the clock of the link."""
     lock: anyio.Lock = field(default_factory=anyio.Lock)
 
+    def is_fresh(self, link: Link) -> bool:
+        """Whether it can still be relied on."""
+        return link.now() < self.until
 
-_known: WeakKeyDictionary[Link, dict[str, _Known]] = WeakKeyDictionary()
+
+_known: WeakKeyDictionary[Link, dict[tuple[str, str], Known]] = WeakKeyDictionary()
+
+_SCHEDULES, _TTL = "schedules", "ttl"
 
 
 async def has_schedules(link: Link, event: BaseEvent[Any]) -> bool:
@@ -199,49 +216,119 @@ async def has_schedules(link: Link, event: BaseEvent[Any]) -> bool:
     Raises:
         ConnectionLostError: the link is closed for good.
     """
-    event = in_namespace(event, link.prefixes)
-    known = _known.setdefault(link, {}).setdefault(event.stream_name, _Known())
-    if link.now() < known.until:
-        return known.there
-    async with known.lock:
-        if link.now() >= known.until:
-            try:
-                known.there = await _set_up(link, event)
-            except ServerError as error:
-                logger.debug("event %r: it has no schedules: %s", event.name, error)
-                known.there = False
-            known.until = link.now() + LOOK_AGAIN_AFTER
-    return known.there
+    return await _find(link, event, known_schedules(link, event), _look_for_schedules)
 
 
-def forget(link: Link, event: BaseEvent[Any]) -> None:
-    """Look again at the next question."""
-    known = _known.get(link, {}).get(in_namespace(event, link.prefixes).stream_name)
-    if known is not None:
+async def takes_ttl(link: Link, event: BaseEvent[Any]) -> bool:
+    """Whether the stream of an event takes a time to live; has it do so if it does not.
+
+    The same as `has_schedules` otherwise. `known_ttl` says why not.
+    """
+    return await _find(link, event, known_ttl(link, event), _look_for_ttl)
+
+
+def known_schedules(link: Link, event: BaseEvent[Any]) -> Known:
+    """What `has_schedules` has found, in any thread."""
+    return _known_of(link, event, _SCHEDULES)
+
+
+def known_ttl(link: Link, event: BaseEvent[Any]) -> Known:
+    """What `takes_ttl` has found, in any thread."""
+    return _known_of(link, event, _TTL)
+
+
+def _known_of(link: Link, event: BaseEvent[Any], what: str) -> Known:
+    stream = in_namespace(event, link.prefixes).stream_name
+    known = _known.setdefault(link, {})
+    found = known.get((stream, what))
+    return known.setdefault((stream, what), Known()) if found is None else found
+
+
+def forget(link: Link) -> None:
+    """Look again at the next question about any event."""
+    for known in _known.get(link, {}).values():
         known.until = float("-inf")
 
 
-async def _set_up(link: Link, event: BaseEvent[Any]) -> bool:
+async def _find(
+    link: Link,
+    event: BaseEvent[Any],
+    known: Known,
+    look: Callable[[Link, BaseEvent[Any], Known], Awaitable[bool]],
+) -> bool:
+    if known.is_fresh(link):
+        return known.there
+    async with known.lock:
+        if not known.is_fresh(link):
+            try:
+                known.there = await look(link, in_namespace(event, link.prefixes), known)
+            except ServerError as error:
+                known.there, known.why_not = False, str(error)
+            known.until = link.now() + LOOK_AGAIN_AFTER
+            if not known.there:
+                logger.debug("event %r: %s", event.name, known.why_not)
+    return known.there
+
+
+async def _look_for_schedules(link: Link, event: BaseEvent[Any], known: Known) -> bool:
     """See whether the streams are as they must be, and change them as far as the user may."""
     if not keeps_schedules(link.info.version) and not link.prefixes.elsewhere:
+        known.why_not = f"the server keeps no schedules: it is {link.info.version}"
         return False
-    config = await _config_of(link, event.stream_name, event.replicas)
-    if config is None or not keeps_schedules(version_of(config, link)):
+    config = await _config_of(link, event.stream_name, event.replicas, known)
+    if config is None:
+        known.why_not = f"there is no stream {event.stream_name!r}"
+        return False
+    if not keeps_schedules(version := version_of(config, link)):
+        known.why_not = f"the server keeps no schedules: it is {version}"
         return False
     source = source_of(event, link.prefixes)
+    known.why_not = f"stream {link.prefixes.stream(STREAM)!r} cannot keep schedules"
     if has_source(config, source):
         return await _may_create(link, event)
     if not await create_schedules(link, event.replicas, event.dedup_window):
         return False
-    changed = config | {"sources": [*(config.get("sources") or ()), source]}
-    answer = await api(
-        link,
-        f"STREAM.UPDATE.{event.stream_name}",
-        changed,
-        replicas=event.replicas,
-        optional=True,
-    )
-    return has_source(answer["config"], source)
+    became = await _change(link, event, config | add_source(config, source))
+    return has_source(became, source)
+
+
+async def _look_for_ttl(link: Link, event: BaseEvent[Any], known: Known) -> bool:
+    if not at_least(link.info.version, TTL_SINCE) and not link.prefixes.elsewhere:
+        known.why_not = f"that needs nats-server 2.11 or later, and this is {link.info.version}"
+        return False
+    config = await _config_of(link, event.stream_name, event.replicas)
+    if config is None:
+        known.why_not = f"there is no stream {event.stream_name!r}: register the event first"
+        return False
+    if config.get(ALLOW_TTL):
+        return True
+    if not at_least(version := version_of(config, link), TTL_SINCE):
+        known.why_not = f"that needs nats-server 2.11 or later, and this is {version}"
+        return False
+    try:
+        became = await _change(link, event, config | {ALLOW_TTL: True})
+    except ServerError as error:
+        known.why_not = (
+            f"stream {event.stream_name!r} takes no time to live, and this connection cannot "
+            f"change that ({error}): declare the event with ttl=True and register it"
+        )
+        return False
+    return bool(became.get(ALLOW_TTL))
+
+
+async def _change(
+    link: Link, event: BaseEvent[Any], config: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Change the stream of an event; gives what it became."""
+    subject = f"STREAM.UPDATE.{event.stream_name}"
+    answer = await api(link, subject, dict(config), replicas=event.replicas, optional=True)
+    became: Mapping[str, Any] = answer["config"]
+    return became
+
+
+def add_source(config: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
+    """The field `sources` of a stream with one more."""
+    return {"sources": [*(config.get("sources") or ()), source]}
 
 
 async def _may_create(link: Link, event: BaseEvent[Any]) -> bool:
@@ -266,19 +353,7 @@ async def create_schedules(
     """
     wanted = new_config(replicas, dedup_window, link.prefixes)
     name = wanted["name"]
-    actual = await _config_of(link, name, replicas)
-    if actual is None:
-        try:
-            answer = await api(
-                link, f"STREAM.CREATE.{name}", wanted, replicas=replicas, optional=True
-            )
-        except ServerError as error:
-            if error.code != STREAM_NAME_IN_USE:
-                raise
-            # Another process was faster by a moment.
-            actual = await _config_of(link, name, replicas) or {}
-        else:
-            actual = answer["config"]
+    actual = await _config_of(link, name, replicas) or await _create(link, wanted)
     if not all(actual.get(flag) == wanted[flag] for flag in NEEDED):
         logger.warning(
             "stream %r cannot keep schedules, as it was made otherwise: delete it, and register "
@@ -295,6 +370,20 @@ async def create_schedules(
                 "stream %r is left with fewer replicas or a shorter window: %s", name, error
             )
     return True
+
+
+async def _create(link: Link, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Create the stream of schedules; gives its configuration."""
+    name, replicas = wanted["name"], wanted["num_replicas"]
+    try:
+        answer = await api(link, f"STREAM.CREATE.{name}", wanted, replicas=replicas, optional=True)
+    except ServerError as error:
+        if error.code != STREAM_NAME_IN_USE:
+            raise
+        # Another process was faster by a moment.
+        return await _config_of(link, name, replicas) or {}
+    created: dict[str, Any] = answer["config"]
+    return created
 
 
 NEEDED = ("retention", "allow_msg_schedules", "allow_msg_ttl")
@@ -349,12 +438,29 @@ async def cancel_schedule(link: Link, subject: str, replicas: int = 1) -> bool:
     return bool(answer.get("purged"))
 
 
-async def _config_of(link: Link, stream: str, replicas: int) -> dict[str, Any] | None:
+async def _config_of(
+    link: Link, stream: str, replicas: int, known: Known | None = None
+) -> dict[str, Any] | None:
+    """The configuration of a stream; notes what time its server has."""
+    asked = link.wall()
     try:
         answer = await api(link, f"STREAM.INFO.{stream}", replicas=replicas, optional=True)
     except ServerError as error:
         if error.code == STREAM_NOT_FOUND:
             return None
         raise
+    if known is not None:
+        known.ahead = _ahead(answer.get("ts"), asked, link.wall())
     config: dict[str, Any] = answer["config"]
     return config
+
+
+def _ahead(told: object, asked: float, answered: float) -> float:
+    """Seconds that a server's clock is ahead; 0 where that is less than the answer took.
+
+    Servers before 2.10 do not tell the time.
+    """
+    if not isinstance(told, str):
+        return 0.0
+    ahead = datetime.fromisoformat(told).timestamp() - (asked + answered) / 2
+    return ahead if abs(ahead) > answered - asked else 0.0

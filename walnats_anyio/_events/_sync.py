@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
 from time import monotonic
@@ -34,11 +35,13 @@ from walnats_anyio._events._connection import (
     connect_events,
     late,
 )
+from walnats_anyio._events._delays import CancelResult
 from walnats_anyio._events._emitter import EventOnWire, Outgoing, failures_of, one_error
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._headers import Meta, check_shared
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._thread_queue import ThreadQueue
+from walnats_anyio._events._timing import Timing, timing_of
 from walnats_anyio._link import ConnectionLostError, Link, Prefixes, Server, WalnatsError
 from walnats_anyio._link._again import refuse_again
 
@@ -144,13 +147,38 @@ class ForwardingEvents(ConnectedEvents):
         trace_id: str | None,
         meta: Meta,
         group: Group | None = None,
+        timing: Timing | None = None,
     ) -> None:
-        """Check an event, encode it and put it into the queue."""
+        """Check an event, encode it and put it into the queue.
+
+        One that has a time has been given to `prepare` before.
+        """
         on_wire, payload, headers = self._prepare(event, message, uid, trace_id, meta)
+        if timing is not None:
+            on_wire, headers = self._delays.place(event, timing, on_wire, payload, headers)
         item = Emit(on_wire, payload, headers, event.dedup_window, group)
         self.queue.put(item, len(payload) + len(headers))
 
+    def timing(self, delay: float | None, at: datetime | None, ttl: float | None) -> Timing | None:
+        """What an emit says of its time; None for nothing."""
+        if delay is None and at is None and ttl is None:
+            return None
+        return timing_of(delay, at, ttl, self._link.wall())
+
+    def is_ready(self, event: BaseEvent[Any], timing: Timing) -> bool:
+        """Whether `prepare` need not be called. Refuses an event that is not of the registry."""
+        self._check_known(event)
+        return self._delays.is_ready(event, timing)
+
     # in the event loop
+
+    async def prepare(self, event: BaseEvent[Any], timing: Timing) -> None:
+        """Find out how an event can be sent that has a time."""
+        await self._delays.prepare(event, timing)
+
+    async def cancel(self, uid: str, *, event: BaseEvent[Any] | None = None) -> CancelResult:
+        await self._forwarded()
+        return await super().cancel(uid, event=event)
 
     async def forward(self) -> None:
         """Hand over what threads put into the queue, until it is closed and empty."""
@@ -438,6 +466,9 @@ class SyncEvents:
         *,
         uid: str | None = None,
         trace_id: str | None = None,
+        delay: float | None = None,
+        at: datetime | None = None,
+        ttl: float | None = None,
         meta: Meta = None,
         sync: bool = False,
     ) -> None:
@@ -448,7 +479,8 @@ class SyncEvents:
         emits is sent in the order in which it was emitted.
 
         Blocks only while more than 5,120 events or 20 MiB are on their way, at the first emit of
-        an event that this connection has not registered, and with `sync`.
+        an event that this connection has not registered, with `sync`, and where `delay`, `at` or
+        `ttl` needs a look at the event's stream, which is once a minute.
 
         Args:
             event: an event of the registry.
@@ -457,28 +489,40 @@ class SyncEvents:
                 within the event's `dedup_window`. None: the `id` of a `CloudEvent` in `meta`, as
                 with walnats; without one, nothing is dropped.
             trace_id: the trace this belongs to; middlewares of the actors see it.
+            delay: seconds from this call until the event is due; see `ConnectedEvents.emit`.
+            at: the moment when it is due, with a time zone.
+            ttl: seconds after which it is removed, counted from when it is due.
             meta: further headers, or a `CloudEvent`. Actors read them with
                 `current_context().meta` and `.cloud_event`.
             sync: wait for the stream's acknowledgement.
 
         Raises:
             TypeError: the message is not of the event's schema, or `event` is not an event.
-            ValueError: the event is not in the registry, or a header cannot be sent.
+            ValueError: the event is not in the registry, a header cannot be sent, a time is out of
+                range, `at` has no time zone, or both `delay` and `at` are given.
             MessageTooLargeError: the encoded message is larger than the server takes.
-            EmitError: the stream did not accept it (only where this call waits for that).
+            EmitError: the stream did not accept it (only where this call waits for that), or it
+                takes no `ttl`.
             ConnectionLostError: the connection is closed.
             RuntimeError: it is not open yet, or belongs to the process that this one was forked
                 from.
         """
         connected = self._usable()
+        timing = connected.timing(delay, at, ttl)
+        if timing is not None:
+            self._prepare(connected, event, timing)
         confirmed = connected.is_confirmed(event)
         if confirmed and not sync:
-            connected.put(event, message, uid, trace_id, meta)
+            connected.put(event, message, uid, trace_id, meta, None, timing)
             return
         connected.queue.check_thread()
         group = Group()
-        connected.put(event, message, uid, trace_id, meta, group)
+        connected.put(event, message, uid, trace_id, meta, group, timing)
         self._call(connected.settle if confirmed else connected.confirm, group)
+
+    def _prepare(self, connected: ForwardingEvents, event: BaseEvent[Any], timing: Timing) -> None:
+        if not connected.is_ready(event, timing):
+            self._call(connected.prepare, event, timing)
 
     def emit_many(
         self,
@@ -487,6 +531,9 @@ class SyncEvents:
         *,
         uid: Callable[[T], str] | None = None,
         trace_id: str | None = None,
+        delay: float | None = None,
+        at: datetime | None = None,
+        ttl: float | None = None,
         meta: Meta | Callable[[T], Meta] = None,
         sync: bool = False,
     ) -> None:
@@ -500,6 +547,9 @@ class SyncEvents:
             messages: each of the event's schema.
             uid: gives the `uid` of a message.
             trace_id: the same for all, see `emit`.
+            delay: the same for all, see `emit`; counted from when each message was taken.
+            at: the same for all, see `emit`.
+            ttl: the same for all, see `emit`.
             meta: the same headers for all, or what gives the `meta` of a message: a function that
                 returns headers, a `CloudEvent` or None.
             sync: wait until all of them are acknowledged.
@@ -512,6 +562,7 @@ class SyncEvents:
         """
         check_shared(meta)
         connected = self._usable()
+        connected.timing(delay, at, ttl)  # which refuses what is none before anything is emitted
         group = Group() if sync else None
         if sync:
             connected.queue.check_thread()
@@ -519,10 +570,16 @@ class SyncEvents:
             for message in messages:
                 unique = None if uid is None else uid(message)
                 own = meta(message) if callable(meta) else meta
+                timing = connected.timing(delay, at, ttl)
+                if timing is not None:
+                    self._prepare(connected, event, timing)
                 if sync or connected.is_confirmed(event):
-                    connected.put(event, message, unique, trace_id, own, group)
+                    connected.put(event, message, unique, trace_id, own, group, timing)
                 else:
-                    self.emit(event, message, uid=unique, trace_id=trace_id, meta=own)
+                    self.emit(
+                        event, message, uid=unique, trace_id=trace_id, delay=delay, at=at, ttl=ttl,
+                        meta=own,
+                    )  # fmt: skip
         except BaseException:
             if group is not None:
                 with suppress(ConnectionLostError):
@@ -530,6 +587,15 @@ class SyncEvents:
             raise
         if group is not None:
             self._call(connected.settle, group)
+
+    def cancel(self, uid: str, *, event: BaseEvent[Any] | None = None) -> CancelResult:
+        """Cancel what was emitted with a delay, and is not due yet.
+
+        Arguments, result and errors are those of `ConnectedEvents.cancel`. Blocks until what was
+        emitted before is acknowledged, and for one request for each event.
+        """
+        result: CancelResult = self._call(partial(self._usable().cancel, uid, event=event))
+        return result
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until every event emitted so far, in any thread, is acknowledged.

@@ -34,6 +34,7 @@ from walnats_anyio._events import (
     Encoded,
     HeldEmitter,
     Meta,
+    Timing,
     decode_message,
 )
 from walnats_anyio._events._arguments import check_count, check_type
@@ -262,8 +263,9 @@ class _KeepingEmitter(HeldEmitter):
         trace_id: str | None,
         meta: Meta,
         middlewares: Sequence[EmitMiddleware] = (),
+        timing: Timing | None = None,
     ) -> Encoded:
-        encoded = super().encode(event, message, uid, trace_id, meta, middlewares)
+        encoded = super().encode(event, message, uid, trace_id, meta, middlewares, timing)
         self._events.append((encoded, event))
         return encoded
 
@@ -271,7 +273,10 @@ class _KeepingEmitter(HeldEmitter):
         await checkpoint()
         for encoded in messages:
             event = next(event for each, event in self._events if each is encoded)
-            headers = parse_headers(encoded.headers) if encoded.headers else {}
+            block = encoded.headers
+            if encoded.timed is not None:
+                _, block = self.place(encoded, *encoded.timed)
+            headers = parse_headers(block) if block else {}
             message = decode_message(event, encoded.payload, headers)
             self.sent.append(EmittedMessage(event, message, headers, encoded.payload))
 

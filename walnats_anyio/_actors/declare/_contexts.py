@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from walnats_anyio._events import (
@@ -44,6 +45,9 @@ class Job(Protocol):
         uid: str | None,
         trace_id: str | None,
         meta: Meta,
+        delay: float | None = None,
+        at: datetime | None = None,
+        ttl: float | None = None,
     ) -> None:
         """Keep an emit until the handler has returned."""
         ...
@@ -150,6 +154,9 @@ class Context(BaseContext):
         *,
         uid: str | None = None,
         trace_id: str | None = None,
+        delay: float | None = None,
+        at: datetime | None = None,
+        ttl: float | None = None,
         meta: Meta = None,
     ) -> None:
         """Emit an event once this attempt has succeeded, and once for all attempts.
@@ -170,15 +177,20 @@ class Context(BaseContext):
             uid: what identifies this message. None: `idempotency_key` and a running number.
             trace_id: the trace this belongs to. None: that of the event that is handled. An empty
                 text: none.
+            delay: seconds from this call until the event is due; see `ConnectedEvents.emit`.
+            at: the moment when it is due, with a time zone.
+            ttl: seconds after which it is removed, counted from when it is due. Where its stream
+                takes none, the attempt fails with an `EmitError`.
             meta: further headers, or a `CloudEvent`. Its `id` does not become the `uid` here.
 
         Raises:
             TypeError: the message is not of the event's schema, or `event` is not an event.
-            ValueError: a header cannot be sent.
+            ValueError: a header cannot be sent, a time is out of range, `at` has no time zone, or
+                both `delay` and `at` are given.
             MessageTooLargeError: the encoded message is larger than the server takes.
             RuntimeError: the job has ended.
         """
-        self._job.hold(event, message, uid, trace_id, meta)
+        self._job.hold(event, message, uid, trace_id, meta, delay, at, ttl)
 
     def emit_nowait(
         self,
@@ -187,10 +199,13 @@ class Context(BaseContext):
         *,
         uid: str | None = None,
         trace_id: str | None = None,
+        delay: float | None = None,
+        at: datetime | None = None,
+        ttl: float | None = None,
         meta: Meta = None,
     ) -> None:
         """The same as `emit`, for plain functions: also from the thread of a handler."""
-        self._job.hold(event, message, uid, trace_id, meta)
+        self._job.hold(event, message, uid, trace_id, meta, delay, at, ttl)
 
 
 @dataclasses.dataclass(frozen=True)

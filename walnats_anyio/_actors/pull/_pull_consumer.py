@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.declare._choices import Snooze
 from walnats_anyio._actors.pull._budget import RequestBudget, Share
 from walnats_anyio._actors.pull._doubts import Doubts
+from walnats_anyio._actors.pull._due import DueTimes
 from walnats_anyio._actors.pull._intake import PENDING, Intake, Meaning, meaning_of
 from walnats_anyio._actors.pull._polls import Polls
 from walnats_anyio._actors.pull._requests import HEADERS, Options, pull_requests, within
@@ -23,7 +25,7 @@ from walnats_anyio._actors.settle import (
     Outcome,
 )
 from walnats_anyio._actors.settle import decide as _decide
-from walnats_anyio._events import HEADER_ACTOR
+from walnats_anyio._events import HEADER_ACTOR, HEADER_DELAY
 from walnats_anyio._events._headers import HEADER_RETRY
 from walnats_anyio._link import (
     HeaderError,
@@ -74,6 +76,7 @@ class PullConsumer:
         self.finished = False
         """Whether its burst is over."""
         self.doubts = Doubts(actor.name, actor.ack_wait)
+        self._due = DueTimes(actor.name)
         self._usual_acks = usual_acks(actor.event.stream_name, actor.consumer_name)
         self._link = link
         self._options = options
@@ -263,9 +266,7 @@ class PullConsumer:
             self.request()
 
     def _turn_away(self, message: Message, outcome: Outcome) -> None:
-        verdict = _decide(outcome)
-        assert isinstance(verdict, Ack | HandBack)
-        self._deliveries.turn_away(message, verdict)
+        self._deliveries.turn_away(message, _turned_away(outcome))
 
     def _is_delivery(self, reply: bytes) -> bool:
         """Whether it is a delivery of our consumer, and no message of a stranger's."""
@@ -273,39 +274,46 @@ class PullConsumer:
             return True
         return is_ack_subject(reply, self.actor.event.stream_name, self.actor.consumer_name)
 
-    def _on_special(self, message: Message, special: Outcome | Origin) -> None:
+    def _on_special(self, message: Message, special: Ack | HandBack | Origin) -> None:
+        deliveries = self._deliveries
         if not isinstance(special, Origin):
             self._intake.let_go()
-            self._turn_away(message, special)
+            deliveries.turn_away(message, special)
             return
         # The same as for any event in `_on_message`; as a retry it is looked up before it is run.
-        origin, deliveries = special, self._deliveries
         self._share.held += 1
         self._budget.held += 1
         delivery = Delivery(
-            deliveries, message, deliveries.tick, redelivered=True, attempt=origin.attempts + 1,
-            deaths=origin.deaths, origin=origin,
+            deliveries, message, deliveries.tick, redelivered=True, attempt=special.attempts + 1,
+            deaths=special.deaths, origin=special,
         )  # fmt: skip
         deliveries.held[delivery] = None
         self._put(delivery)
 
-    def _look_at(self, message: Message) -> Outcome | Origin | None:
+    def _look_at(self, message: Message) -> Ack | HandBack | Origin | None:
         """Whether an event is special.
 
         Returns:
-            An outcome: it is not to be run, as it is for another actor, or without its payload. An
-            origin: it is a copy that has waited for its retry. None: an event like any other.
+            A verdict: it is not to be run now, as it is for another actor, has come without its
+            payload, or is not due yet. An origin: it is a copy that has waited for its retry. None:
+            an event like any other.
         """
         try:
             headers = message.headers
         except HeaderError:
             return None  # the job finds out, and the event is given up
         if headers.get(HEADER_ACTOR, self.actor.name) != self.actor.name:
-            return Outcome.FOREIGN
+            return _turned_away(Outcome.FOREIGN)
         if self.doubts.stripped(headers, message.data):
-            return Outcome.REFUSED
+            return _turned_away(Outcome.REFUSED)
         if HEADER_RETRY in headers and HEADER_ACTOR in headers:
-            return Origin.of(headers[HEADER_RETRY])
+            origin = Origin.of(headers[HEADER_RETRY])
+            if origin is not None:
+                return origin  # it was due before it was tried
+        if HEADER_DELAY in headers:
+            left = self._due.seconds_left(headers[HEADER_DELAY], self._link.wall())
+            if left:
+                return _turned_away(Outcome.EARLY, Snooze(left))
         return None
 
     def _released(self) -> None:
@@ -395,3 +403,10 @@ class PullConsumer:
         if intake.paused and self._silent >= PAUSE:
             intake.resume()
             self.request()
+
+
+def _turned_away(outcome: Outcome, error: Exception | None = None) -> Ack | HandBack:
+    """What becomes of an event that is not to be run here, or not now."""
+    verdict = _decide(outcome, error)
+    assert isinstance(verdict, Ack | HandBack)
+    return verdict

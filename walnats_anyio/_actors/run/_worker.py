@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 from anyio.lowlevel import checkpoint
 
+from walnats_anyio._actors.declare._choices import MIN_SNOOZE, Snooze
 from walnats_anyio._actors.run._job import Stopped
 from walnats_anyio._actors.run._pace import BUDGET
 from walnats_anyio._actors.settle import Ack, Delivery, JobResult, Outcome, Standing, decide
@@ -290,6 +291,9 @@ class Worker:
         standing = await workers.attempts.look_up(delivery)
         if standing is Standing.SUPERSEDED:
             return JobResult(Outcome.SUPERSEDED)
+        if standing is Standing.EARLY:
+            early_by = workers.attempts.postponing.early_by(delivery)
+            return JobResult(Outcome.EARLY, Snooze(max(early_by, MIN_SNOOZE)))
         if standing is Standing.USED_UP:
             return _used_up(delivery, workers.actor.max_attempts)
         if delivery.alone and not await self._begin_alone(delivery):

@@ -95,6 +95,9 @@ class Standing(enum.Enum):
     USED_UP = "used up"
     """The last attempt that was allowed never ended."""
 
+    EARLY = "early"
+    """A copy was to take its place and cannot be written, and the retry is not due yet."""
+
     SUPERSEDED = "superseded"
     """A copy has taken its place; or it is a copy, and another message has taken its place."""
 
@@ -137,6 +140,8 @@ class Attempts:
             found = await self._find(delivery)
             if not await self._must_run(delivery, found):
                 return Standing.SUPERSEDED
+            if self.postponing.early_by(delivery):
+                return Standing.EARLY
         except (ServerError, ConnectionLostError) as error:
             self._warn(UNREAD, error)
             return self._favour(delivery)

@@ -45,6 +45,9 @@ FAILED_DELAY = 1.0
 """Seconds until an event comes again whose delay could not be found, or that failed in a burst."""
 
 
+NOT_RUN = (Outcome.STOPPED, Outcome.EARLY, Outcome.SUPERSEDED)
+"""Outcomes of which nobody is told but the server."""
+
 AWAITED = (DeadLetterVerdict, Postpone)
 """Verdicts for which something is written first."""
 
@@ -105,8 +108,8 @@ class Conclusion:
         if result.outcome is Outcome.RETURNED:
             await self._succeeded(delivery, result)
             return
-        if result.outcome in (Outcome.STOPPED, Outcome.SUPERSEDED):
-            self._settle(delivery, decide(result.outcome))
+        if result.outcome in NOT_RUN:
+            self._settle(delivery, decide(result.outcome, result.error))
             return
         verdict = result.verdict or self._decide(delivery, result)
         was_attempt = _is_attempt(verdict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from heapq import heappop, heappush
 from typing import Any
 
@@ -32,6 +33,7 @@ from walnats_anyio._events import (
     HeldEmitter,
     Meta,
     check_event,
+    timing_of,
 )
 from walnats_anyio._link import HeaderError, Link, Message, ServerError, pub
 
@@ -146,6 +148,9 @@ class Delivery(msgspec.Struct, eq=False):
         uid: str | None,
         trace_id: str | None,
         meta: Meta,
+        delay: float | None = None,
+        at: datetime | None = None,
+        ttl: float | None = None,
     ) -> None:
         """Keep an emit until the handler has returned; see `Context.emit`."""
         check_event(event)
@@ -160,8 +165,12 @@ class Delivery(msgspec.Struct, eq=False):
             uid = f"{self.context().idempotency_key}:{len(self.emits) + 1}"
         trace = self.trace_id if trace_id is None else trace_id
         deliveries = self.deliveries
+        timing = None
+        if delay is not None or at is not None or ttl is not None:
+            timing = timing_of(delay, at, ttl, deliveries.link.wall())
+        around = deliveries.around_emit
         self.emits.append(
-            deliveries.emitter.encode(event, message, uid, trace, meta, deliveries.around_emit)
+            deliveries.emitter.encode(event, message, uid, trace, meta, around, timing)
         )
 
 

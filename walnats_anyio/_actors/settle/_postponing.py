@@ -44,7 +44,6 @@ from __future__ import annotations
 import logging
 import math
 import secrets
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -70,6 +69,7 @@ from walnats_anyio._events._schedules import (
     due_subject,
     has_schedules,
     headers_at,
+    known_schedules,
     schedule_subject,
 )
 from walnats_anyio._link import (
@@ -126,6 +126,15 @@ class Postponing:
         """Whether copies are worth a try."""
         return self._link.now() >= self._not_before
 
+    def server_time(self) -> float:
+        """Seconds since 1970 on the clock of the server, as far as that is known."""
+        return self._link.wall() + known_schedules(self._link, self._actor.event).ahead
+
+    def early_by(self, delivery: Delivery) -> float:
+        """Seconds until an event is due which is run itself, as its copy could not be written."""
+        due = 0 if delivery.moved is None else delivery.moved.due
+        return max(0.0, due / 1000 - self.server_time()) if due else 0.0
+
     async def postpone(self, delivery: Delivery, verdict: Postpone) -> Postponed | Nak | HandBack:
         """Store a copy that takes the place of the event; whoever calls this settles the event.
 
@@ -151,7 +160,7 @@ class Postponing:
             delivery=number,
             attempts=delivery.attempt - (not verdict.failed) - before.attempts,
             deaths=delivery.deaths - before.deaths,
-            due=round((time.time() + verdict.delay) * 1000),
+            due=round((self.server_time() + verdict.delay) * 1000),
             token=secrets.token_hex(8),
         )
         self._check_fits(delivery, note)
@@ -185,7 +194,7 @@ class Postponing:
             self._link, prefixes.stream(STREAM), subject, payload, self._block(delivery, note)
         )
 
-        left = note.due / 1000 - time.time()
+        left = note.due / 1000 - self.server_time()
         self._waiting_until = max(self._waiting_until, self._link.now() + left)
 
     def _block(self, delivery: Delivery, note: Note) -> bytes:
