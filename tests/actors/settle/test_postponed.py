@@ -17,7 +17,8 @@ from tests.support.sweep import cancelled_at
 from tests.support.waiting import until
 from walnats_anyio import Actor, Actors, Event, Limits, Retry, Snooze, current_context
 from walnats_anyio._actors.settle import Conclusion, Delivery, JobResult, Outcome, _conclusion
-from walnats_anyio._link import api
+from walnats_anyio._actors.settle._postponing import Postponing
+from walnats_anyio._link import ServerError, api
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import ActorStatistics, Context
 
@@ -466,6 +467,34 @@ async def test_a_copy_that_cannot_be_written_any_more(
     assert [context.attempts for context in attempts.seen] == [1, 2, 3, 4, 5]
     assert len({context.idempotency_key for context in attempts.seen}) == 1
     assert caplog.text.count("copies cannot be written") == 1
+
+
+async def test_a_copy_that_was_begun_and_cannot_be_written(
+    server_url: str, event: Event[int], short: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever gets the event then holds it until the retry is due, and runs it itself."""
+    hangs = anyio.Event()
+
+    async def write(*_: object) -> None:
+        if not hangs.is_set():
+            hangs.set()
+            await anyio.sleep_forever()
+        raise ServerError("the disk is full")
+
+    monkeypatch.setattr(Postponing, "_write", write)
+    attempts, recorder = Attempts(lambda: Retry(1.0)), Recorder()
+    actor = Actor("a", event, attempts, max_attempts=2, middlewares=(recorder,))
+    async with stage(server_url, actor) as on:
+        await on.emit(1)
+        async with listening(on.actors) as tasks:
+            await hangs.wait()
+            tasks.cancel_scope.cancel()
+        async with listening(on.actors):
+            await attempts.come(2)
+            await on.until_done(actor)
+            assert of(on).handed_back == 1
+    assert [context.attempts for context in attempts.seen] == [1, 2]
+    assert recorder.pauses[0] > 0.9
 
 
 async def test_cancelled_at_any_point(

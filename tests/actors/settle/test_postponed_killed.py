@@ -29,7 +29,7 @@ def runs(path: Path) -> list[tuple[int, str]]:
     return [(int(line.split()[0]), line.split()[1]) for line in lines]
 
 
-async def _is_empty(conn: ConnectedActors, stream: str) -> bool:
+async def is_empty(conn: ConnectedActors, stream: str) -> bool:
     """Whether nothing of an event is left: neither in its stream, nor a copy that waits."""
     link = conn._link
     of_event = await api(link, f"STREAM.INFO.{stream}")
@@ -60,7 +60,7 @@ async def test_a_worker_is_killed_at_each_step(
         async with listening(conn):
             await until(lambda: all(len(runs(path)) == 2 for path in paths))
             for event in events:
-                await until(lambda event=event: _is_empty(conn, event.stream_name))
+                await until(lambda event=event: is_empty(conn, event.stream_name))
     for step, path in zip(STEPS, paths, strict=True):
         attempts, keys = zip(*runs(path), strict=True)
         assert list(attempts) == STEPS[step], step.__name__
