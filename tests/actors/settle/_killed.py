@@ -45,6 +45,10 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def put(owner: type, name: str, call: object) -> None:
+    setattr(owner, name, call)
+
+
 def dying(call: Callable[..., Awaitable[Any]], *, before: bool) -> Callable[..., Awaitable[Any]]:
     """The same call, before or after which the process dies."""
 
@@ -57,27 +61,27 @@ def dying(call: Callable[..., Awaitable[Any]], *, before: bool) -> Callable[...,
 
 
 def before_the_note() -> None:
-    Notes.swap = dying(Notes.swap, before=True)  # type: ignore[method-assign] # that is the way
+    put(Notes, "swap", dying(Notes.swap, before=True))
 
 
 def after_the_note() -> None:
-    Postponing._write = dying(Postponing._write, before=True)  # type: ignore[method-assign] # same
+    put(Postponing, "_write", dying(Postponing._write, before=True))
 
 
 def after_the_copy() -> None:
-    Postponing._write = dying(Postponing._write, before=False)  # type: ignore[method-assign] # same
+    put(Postponing, "_write", dying(Postponing._write, before=False))
 
 
 def before_the_acknowledgement_is_out() -> None:
-    Deliveries.on_settled = lambda *_: die()  # type: ignore[method-assign] # that is the way
+    put(Deliveries, "on_settled", lambda *_: die())
 
 
 def at_the_arrival_of_the_copy() -> None:
-    Postponing._take = dying(Postponing._take, before=True)  # type: ignore[method-assign] # same
+    put(Postponing, "_take", dying(Postponing._take, before=True))
 
 
 def after_it_was_taken() -> None:
-    Postponing._take = dying(Postponing._take, before=False)  # type: ignore[method-assign] # same
+    put(Postponing, "_take", dying(Postponing._take, before=False))
 
 
 STEPS = {

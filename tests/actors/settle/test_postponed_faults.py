@@ -27,6 +27,7 @@ from tests.actors.settle._faulty import FAILURES, actor_of
 from tests.actors.settle.test_postponed_killed import ROOT, is_empty
 from walnats_anyio import Actors, Event, Events
 from walnats_anyio.testing import NatsServer
+from walnats_anyio.types import ConnectedActors
 
 pytestmark = pytest.mark.anyio
 
@@ -110,9 +111,9 @@ async def _until_done(server: NatsServer, workers: Workers, path: Path) -> None:
             kills += 1
 
 
-async def _until_empty(conn: object, event: Event[int]) -> None:
+async def _until_empty(conn: ConnectedActors, event: Event[int]) -> None:
     with anyio.fail_after(120):
-        while not await is_empty(conn, event.stream_name):  # type: ignore[arg-type] # see below
+        while not await is_empty(conn, event.stream_name):
             await anyio.sleep(0.5)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -60,7 +61,7 @@ async def test_a_worker_is_killed_at_each_step(
         async with listening(conn):
             await until(lambda: all(len(runs(path)) == 2 for path in paths))
             for event in events:
-                await until(lambda event=event: is_empty(conn, event.stream_name))
+                await until(partial(is_empty, conn, event.stream_name))
     for step, path in zip(STEPS, paths, strict=True):
         attempts, keys = zip(*runs(path), strict=True)
         assert list(attempts) == STEPS[step], step.__name__

@@ -20,8 +20,6 @@ from walnats_anyio._actors.settle._reports import (
     report_unwritten,
 )
 from walnats_anyio._actors.settle._verdict import (
-    CROWDED_DELAY,
-    LONG_DELAY,
     Ack,
     DeadLetterVerdict,
     Final,
@@ -47,6 +45,13 @@ FAILED_DELAY = 1.0
 
 NOT_RUN = (Outcome.STOPPED, Outcome.EARLY, Outcome.SUPERSEDED)
 """Outcomes of which nobody is told but the server."""
+
+LONG_DELAY = 5.0
+"""Seconds from which on an event waits for its retry as a copy, and not in `max_ack_pending`."""
+
+CROWDED_DELAY = 0.1
+"""The same where more than half of `max_ack_pending` waits for retries: for less it is not worth
+it."""
 
 AWAITED = (DeadLetterVerdict, Postpone)
 """Verdicts for which something is written first."""

@@ -23,13 +23,6 @@ UNWRITTEN_DELAY = 30.0
 """Seconds until an event comes again whose dead letter could not be written."""
 
 
-LONG_DELAY = 5.0
-"""Seconds from which on an event waits for its retry as a copy, and not in `max_ack_pending`."""
-
-CROWDED_DELAY = 0.1
-"""The same where more than half of `max_ack_pending` waits for retries: for less it is not worth
-it."""
-
 MAX_POSTPONED = 6 * 24 * 3600.0
 """The longest delay of a copy, in seconds: the notes that make it happen once are kept for seven
 days."""
