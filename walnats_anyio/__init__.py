@@ -8,6 +8,7 @@ from walnats_anyio import dead_letters, decorators, middlewares, serializers, se
 from walnats_anyio._actors import (
     Actor,
     Actors,
+    Auto,
     ExecuteIn,
     HandlerError,
     Priority,
@@ -39,6 +40,7 @@ __all__ = [
     "Actor",
     "ActorError",
     "Actors",
+    "Auto",
     "CloudEvent",
     "ConnectError",
     "ConnectionLostError",

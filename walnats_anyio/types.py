@@ -5,6 +5,7 @@ from __future__ import annotations
 from walnats_anyio._actors import (
     ActorStatistics,
     ActorSummary,
+    AutoStatistics,
     ConnectedActors,
     Ended,
     ListenStatistics,
@@ -32,6 +33,7 @@ from walnats_anyio.middlewares import (
 __all__ = [
     "ActorStatistics",
     "ActorSummary",
+    "AutoStatistics",
     "BaseContext",
     "BaseEvent",
     "CancelResult",

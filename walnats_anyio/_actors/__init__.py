@@ -5,10 +5,10 @@ from __future__ import annotations
 from walnats_anyio._actors._connection import ConnectedActors
 from walnats_anyio._actors._registry import Actors
 from walnats_anyio._actors._statistics import ActorStatistics, ListenStatistics
-from walnats_anyio._actors.declare import current_context
+from walnats_anyio._actors.declare import Auto, current_context
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._choices import ExecuteIn, Priority, Reject, Retry, Snooze
-from walnats_anyio._actors.run import HandlerError, WorkerProcessError
+from walnats_anyio._actors.run import AutoStatistics, HandlerError, WorkerProcessError
 from walnats_anyio._actors.settle import ActorSummary, Ended, Summary
 
 __all__ = [
@@ -16,6 +16,8 @@ __all__ = [
     "ActorStatistics",
     "ActorSummary",
     "Actors",
+    "Auto",
+    "AutoStatistics",
     "ConnectedActors",
     "Ended",
     "ExecuteIn",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from walnats_anyio._actors._statistics import ActorStatistics
 from walnats_anyio._actors.declare._actor import Actor, on_server
 from walnats_anyio._actors.declare._choices import ExecuteIn
 from walnats_anyio._actors.pull import PENDING_BYTES, PullConsumer, Share, period_of
-from walnats_anyio._actors.run import Jobs, Workers
+from walnats_anyio._actors.run import AutoLimit, Jobs, Workers
 from walnats_anyio._actors.settle import (
     ActorSummary,
     Attempts,
@@ -24,6 +26,8 @@ from walnats_anyio._actors.settle._reports import report_blocked
 
 if TYPE_CHECKING:
     from walnats_anyio._actors._listen import Listening
+
+logger = logging.getLogger("walnats_anyio.actors")
 
 UNSTARTED_ROUNDS = 2
 """Rounds of the clock that a delivery without pulse waits; each is a quarter of `ack_wait`."""
@@ -40,7 +44,9 @@ class ActorRun:
         """The same actor, with the names that it has on the server."""
         self.counts = Counts()
         self._said_blocked = False
-        self._slots = min(actor.max_jobs, host.budget.total)
+        self._total = host.budget.total
+        self._said_capped = False
+        self._auto, self._slots = _limit_of(actor, self._total)
         self._link = link = host.link
         attempts = Attempts(self.on_server, link)
         self.postponing = attempts.postponing
@@ -48,6 +54,9 @@ class ActorRun:
         self.workers = workers = Workers(
             actor,
             host.scheduler,
+            limit=self._slots,
+            auto=self._auto,
+            resized=self._resized,
             pace=host.pace,
             attempts=attempts,
             counts=self.counts,
@@ -77,6 +86,7 @@ class ActorRun:
     ) -> PullConsumer:
         actor = self.actor
         ahead = any(other.priority.value > actor.priority.value for other in others)
+        self._share = 2 if ahead else 1
         in_threads = actor.execute_in is ExecuteIn.THREAD
         return PullConsumer(
             self.on_server,
@@ -88,7 +98,7 @@ class ActorRun:
             share=Share(host.budget, alone=not others, ahead=ahead, eager=host.options.burst),
             polls=host.polls,
             # So that its events are here when a job ends, rather than one of lower priority.
-            prefetch=self._slots if ahead else 0,
+            slots=self._slots * self._share,
             max_bytes=PENDING_BYTES // (len(others) + 1),
             put=self.workers.put,
             changed=host.changed,
@@ -157,6 +167,7 @@ class ActorRun:
             waiting=len(self.workers.waiting),
             requested=self.consumer.requested,
             parked=self.deliveries.parked,
+            auto=None if self._auto is None else self._auto.statistics(),
         )
 
     def total(self) -> ActorStatistics:
@@ -176,6 +187,26 @@ class ActorRun:
             counts.handed_back,
             counts.postponed,
         )
+
+    def _resized(self, jobs: int) -> None:
+        """The jobs that may run at once are others than before."""
+        self._slots = jobs
+        self.consumer.resize(jobs * self._share)
+        if self._auto is not None and self._auto.capped:
+            self._say_capped(self._auto)
+
+    def _say_capped(self, auto: AutoLimit) -> None:
+        """Say once that `max_jobs` of `listen` bounds what the actor would find by itself."""
+        bounds = self.actor.auto
+        if self._said_capped or bounds is None or bounds.most <= self._total:
+            return
+        self._said_capped = True
+        logger.info(
+            "actor %r: with max_jobs=%r it would run more than the %d jobs at once that "
+            "listen(max_jobs=%d) allows; now a job takes %.3g s",
+            self.actor.name, self.actor.max_jobs, self._total, self._total,
+            auto.statistics().time,
+        )  # fmt: skip
 
     def _redelivered(self, delivery: Delivery) -> None:
         self.consumer.doubts.came_again(delivery, self.deliveries.held)
@@ -197,3 +228,13 @@ class ActorRun:
             workers.hand_back(workers.waiting.popleft(), Outcome.EXPIRED)
             if not workers.waiting:
                 workers.scheduler.withdraw(workers)
+
+
+def _limit_of(actor: Actor[Any, Any], total: int) -> tuple[AutoLimit | None, int]:
+    """What finds the jobs of an actor that may run at once, if something does; and how many may."""
+    if isinstance(actor.max_jobs, int):
+        return None, min(actor.max_jobs, total)
+    bounds = actor.auto
+    assert bounds is not None
+    auto = AutoLimit(bounds, min(total, actor.max_ack_pending), monotonic())
+    return auto, auto.limit

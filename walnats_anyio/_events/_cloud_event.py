@@ -166,7 +166,7 @@ class CloudEvent:
         """
         check_type("attributes", attributes, Mapping)
         given = {name: value for name, value in attributes.items() if value is not None}
-        missing = [name for name in ("specversion", *_REQUIRED) if name not in given]
+        missing = [name for name in _REQUIRED if name not in given]
         if missing:
             raise ValueError(f"CloudEvent: {' and '.join(missing)} must be there")
         for name, read in (("time", read_timestamp), ("sampledrate", read_integer)):
@@ -237,7 +237,7 @@ def _check_rate(name: str, value: object) -> None:
         raise ValueError(f"{name} must be at least 1, not {value}")
 
 
-_REQUIRED: Final = ("id", "source", "type")
+_REQUIRED: Final = ("specversion", "id", "source", "type")
 
 _CHECKS: Final[dict[str, Callable[[str, object], None]]] = {
     "specversion": _check_version,

@@ -31,8 +31,8 @@ from walnats_anyio._events._monitor import (
     Feed,
     check_buffer,
     chosen_events,
-    open_feed,
 )
+from walnats_anyio._events._monitor_taps import SentTap, StoredTap
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import register_streams
 from walnats_anyio._events._timing import timing_of
@@ -398,6 +398,7 @@ class ConnectedEvents(Connected):
         events: Iterable[BaseEvent[Any]] | None = None,
         max_buffer_size: int = MAX_BUFFER_SIZE,
         requests: bool = False,
+        stored: bool = False,
     ) -> AbstractAsyncContextManager[Feed]:
         """Give a live feed of the messages that anybody emits, for people who look on.
 
@@ -408,10 +409,15 @@ class ConnectedEvents(Connected):
         It has what programs send to the server from the moment when the context is entered: also
         what the stream refuses, or drops as a duplicate. The server keeps nothing for it, and
         actors do not notice it. Entering blocks for a round trip to the server. Events need not be
-        registered.
+        registered. What enters a stream inside of the server is not there: a delayed or scheduled
+        event when it is due.
 
-        What enters a stream inside of the server is not seen: a delayed or scheduled event when it
-        is due. Neither are responses to requests.
+        With `stored` it has what the streams store, each event once, also when it was delayed. For
+        that each stream gets a consumer, until the context is left. Where no actor is registered an
+        event then is in its stream until it was sent here, which takes milliseconds, and 5 seconds
+        where this process has died. Entering blocks for a request to the server for each event.
+
+        Responses are never there.
 
         Args:
             events: events of the registry. None: all of them.
@@ -419,22 +425,26 @@ class ConnectedEvents(Connected):
                 have over 64 MiB, the oldest ones are dropped; each message tells how many were
                 dropped before it, and `Feed.statistics` how many in all.
             requests: show events that are emitted by `request` as well.
+            stored: show what the streams store, in place of what is sent. Needs events that are
+                registered, and a user that may create consumers.
 
         Raises:
             TypeError: an argument is of a wrong type.
             ValueError: an event is not in the registry, `events` is empty, or `max_buffer_size` is
                 less than 1.
-            ServerError: on entering: this user may not subscribe to one of the events.
+            ServerError: on entering: this user may not subscribe to one of the events, or not
+                create a consumer.
+            StreamConfigError: on entering, with `stored`: an event is not registered.
             ConnectionLostError: on entering: the connection is closed for good.
         """
         check_buffer(max_buffer_size)
         chosen = {event.name for event in chosen_events(self._events, events)}
-        subjects = {
-            placed.subject_name: self._events[placed.name]
-            for placed in self._on_server
-            if placed.name in chosen
-        }
-        return open_feed(self._link, subjects, max_buffer_size, requests)
+        placed = [event for event in self._on_server if event.name in chosen]
+        if stored:
+            streams = {event.stream_name: self._events[event.name] for event in placed}
+            return StoredTap(self._link, streams, max_buffer_size, requests).opened()
+        subjects = {event.subject_name: self._events[event.name] for event in placed}
+        return SentTap(self._link, subjects, max_buffer_size, requests).opened()
 
     def statistics(self) -> EmitStatistics:
         """What was emitted so far, and the state of the connection, at this moment.

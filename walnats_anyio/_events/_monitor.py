@@ -1,23 +1,17 @@
-"""A live feed: the messages of events as they are emitted, for people who look on.
+"""A live feed: the messages of events as they come, for people who look on.
 
-Theory of operation. A feed is a plain subscription of NATS to the subjects of the events, beside
-the streams: the server keeps nothing for it, and actors do not notice it. The reader of the link
-puts what comes into a bounded queue; whoever iterates the feed decodes it. Where he is too slow the
-oldest messages are dropped, and counted.
-
-So the feed has what was sent to the server: also what the stream of the event refused, or dropped
-as a duplicate. It does not have what enters a stream inside of the server.
+Theory of operation. The reader of the link puts what comes into a bounded queue; whoever iterates
+the feed decodes it. Where that is too slow the oldest messages are dropped, and counted. Where the
+messages come from is in `_monitor_taps.py`.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from anyio.lowlevel import checkpoint
@@ -25,23 +19,20 @@ from anyio.lowlevel import checkpoint
 from walnats_anyio._events._arguments import check_count
 from walnats_anyio._events._cloud_event import CloudEvent
 from walnats_anyio._events._event import BaseEvent
-from walnats_anyio._events._headers import HEADER_ID, HEADER_TRACE, meta_of
+from walnats_anyio._events._headers import HEADER_ACTOR, HEADER_ID, HEADER_TRACE, meta_of
 from walnats_anyio._events._structured import cloud_event_of, decode_message
 from walnats_anyio._link import (
     ConnectionLostError,
     HeaderError,
     Link,
     Message,
-    ServerError,
+    Refusal,
     parse_headers,
 )
 from walnats_anyio.serializers import DecodeError
 
 if TYPE_CHECKING:
     from typing import Self
-
-    from walnats_anyio._link._link import Subscription
-    from walnats_anyio._link.protocol._refusals import Refusal
 
 T = TypeVar("T")
 
@@ -86,6 +77,12 @@ class FeedMessage(Generic[T]):
     reconnected: bool = False
     """Whether the connection was lost before this one; what was sent meanwhile is missing."""
 
+    lost: int = 0
+    """How many messages of this event were stored and missed before this one.
+
+    That happens while the connection is lost. It is known with `stored=True` only.
+    """
+
     @property
     def uid(self) -> str | None:
         """The `uid` that it was emitted with; None without one."""
@@ -95,6 +92,11 @@ class FeedMessage(Generic[T]):
     def trace_id(self) -> str | None:
         """The `trace_id` that it was emitted with; None without one."""
         return self.headers.get(HEADER_TRACE) or None
+
+    @property
+    def actor(self) -> str | None:
+        """The one actor that it is for, where it was put back for that one; None: all of them."""
+        return self.headers.get(HEADER_ACTOR)
 
     @property
     def meta(self) -> dict[str, str]:
@@ -127,6 +129,9 @@ class FeedStatistics:
     reconnects: int
     """How often the connection was lost and made again. What was sent meanwhile is missing."""
 
+    lost: int
+    """Messages that were stored and missed meanwhile; counted with `stored=True` only."""
+
 
 class _Received(NamedTuple):
     """A message that waits for the reader."""
@@ -138,6 +143,8 @@ class _Received(NamedTuple):
     """How many messages came before it, dropped ones included."""
     reconnects: int
     """How often the connection had been lost."""
+    lost: int
+    """How many messages of the event were missed before it."""
 
 
 class Feed:
@@ -158,7 +165,7 @@ class Feed:
         self._requests = requests
         self._waiting: deque[_Received] = deque()
         self._bytes = 0
-        self._received = self._dropped = self._reconnects = 0
+        self._received = self._dropped = self._reconnects = self._lost = 0
         self._given = self._given_reconnects = 0
         """What was told with the latest message that was given."""
         self._reading = False
@@ -192,14 +199,21 @@ class Feed:
 
     def statistics(self) -> FeedStatistics:
         """What was received and dropped so far. Never blocks."""
-        return FeedStatistics(self._received, len(self._waiting), self._dropped, self._reconnects)
+        return FeedStatistics(
+            received=self._received,
+            waiting=len(self._waiting),
+            dropped=self._dropped,
+            reconnects=self._reconnects,
+            lost=self._lost,
+        )
 
-    def put(self, event: BaseEvent[Any], message: Message) -> None:
-        """A message has come. Called by the reader of the link."""
+    def put(self, event: BaseEvent[Any], message: Message, lost: int = 0) -> None:
+        """A message has come, and so many before it were missed. Called by the link's reader."""
+        self._lost += lost
         if not self._requests and REQUEST_MARK in message.header.lower():
             return
         self._waiting.append(
-            _Received(event, message, time.time(), self._received, self._reconnects)
+            _Received(event, message, time.time(), self._received, self._reconnects, lost)
         )
         self._received += 1
         self._bytes += _size(message)
@@ -248,6 +262,7 @@ class Feed:
             received_at=datetime.fromtimestamp(received.time, UTC),
             dropped=dropped,
             reconnected=reconnected,
+            lost=received.lost,
         )
 
     # what the link tells
@@ -265,49 +280,6 @@ class Feed:
 
     def on_refusal(self, refusal: Refusal) -> None:
         """The server refuses something; perhaps one of the subscriptions."""
-
-
-class _Tap(Feed):
-    """A feed that subscribes to subjects."""
-
-    def __init__(
-        self, link: Link, subjects: Mapping[str, BaseEvent[Any]], size: int, requests: bool
-    ) -> None:
-        super().__init__(link, size, requests)
-        self._subjects = subjects
-        self._subscriptions: list[Subscription] = []
-
-    async def open(self) -> None:
-        """Subscribe, and wait until the server has read it.
-
-        Raises:
-            ServerError: this user may not subscribe, or the server does not answer.
-            ConnectionLostError: the connection is closed for good.
-        """
-        self._link.watch(self)
-        for subject, event in self._subjects.items():
-            deliver = partial(self.put, event)
-            self._subscriptions.append(self._link.subscribe_to(subject, deliver))
-        await self._link.flush()
-        if self.error is not None:
-            raise self.error
-
-    def close(self) -> None:
-        """Subscribe no more."""
-        for subscription in self._subscriptions:
-            self._link.forget(subscription)
-        self._link.unwatch(self)
-        self.end()
-
-    def on_refusal(self, refusal: Refusal) -> None:
-        if refusal.operation != "subscribe":
-            return
-        # Too many subscriptions: the server does not say which one.
-        event = self._subjects.get(refusal.subject or "")
-        if event is not None:
-            self.fail(ServerError(f"event {event.name!r} cannot be monitored: {refusal}"))
-        elif refusal.subject is None:
-            self.fail(ServerError(f"the events cannot be monitored: {refusal}"))
 
 
 def chosen_events(
@@ -336,19 +308,6 @@ def chosen_events(
     if not chosen:
         raise ValueError("events is empty: leave it out for all events, or name some")
     return list(chosen.values())
-
-
-@asynccontextmanager
-async def open_feed(
-    link: Link, subjects: Mapping[str, BaseEvent[Any]], size: int, requests: bool
-) -> AsyncIterator[Feed]:
-    """What `ConnectedEvents.monitor` documents."""
-    feed = _Tap(link, subjects, size, requests)
-    try:
-        await feed.open()
-        yield feed
-    finally:
-        feed.close()
 
 
 def check_buffer(size: object) -> None:

@@ -103,10 +103,7 @@ class Link:
         self.new_spot: Callable[[], ParkingSpot] = backend.new_spot
         """Makes a spot where one task of the application waits."""
         self.backend, self.wall = backend, wall
-        """What differs between asyncio and trio; and the time in seconds since the epoch.
-
-        That jumps with the clock of a MemoryServer.
-        """
+        """What differs between asyncio and trio, and what tells the seconds since the epoch."""
         self.prefixes = prefixes
         """What goes before the names of subjects, streams and consumers."""
         self._options = options

@@ -70,6 +70,14 @@ class Request:
     requests: Annotated[
         bool, typer.Option("--requests", help="Show events that wait for a response, too.")
     ] = False
+    stored: Annotated[
+        bool,
+        typer.Option(
+            "--stored",
+            help="Show what the streams store, in place of what is sent: each event once, and a "
+            "delayed one when it is due. Needs registered events, and leave to create consumers.",
+        ),
+    ] = False
     connection: Connection = field(default=Connection())
     backend: BackendOption = Backend.ASYNCIO
     json: Annotated[
@@ -89,9 +97,8 @@ class Request:
 def monitor(request: Request) -> None:
     """Show the messages of events as they are emitted, until Ctrl-C.
 
-    What was emitted before is not shown, and nothing is kept at the server for it. A message that
-    cannot be decoded is shown with the reason. What a stream gets inside of the server, such as
-    a delayed event when it is due, is not seen.
+    What was emitted before is not shown. Without --stored it has what programs send, and the server
+    keeps nothing for it. A message that cannot be decoded is shown with the reason.
 
     Exit codes: 0 ended by SIGINT or SIGTERM, by --max-messages, or as nobody reads any more; 1
     something broke; 2 the command or the module is wrong; 3 no connection to NATS; 130 or 143 ended
@@ -140,7 +147,10 @@ class _Session:
         async with (
             self._events.connect(server, **options) as connected,
             connected.monitor(
-                events=self._wanted, max_buffer_size=request.buffer, requests=request.requests
+                events=self._wanted,
+                max_buffer_size=request.buffer,
+                requests=request.requests,
+                stored=request.stored,
             ) as feed,
         ):
             names = ", ".join(event.name for event in self._wanted)

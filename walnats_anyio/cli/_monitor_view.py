@@ -59,6 +59,7 @@ def as_json(message: FeedMessage[Any]) -> dict[str, Any]:
         "received_at": message.received_at.isoformat(),
         "uid": message.uid,
         "trace_id": message.trace_id,
+        "actor": message.actor,
         "headers": message.headers,
         "message": _json_value(text),
         "payload": text,
@@ -66,6 +67,7 @@ def as_json(message: FeedMessage[Any]) -> dict[str, Any]:
         "error": None if message.error is None else str(message.error),
         "dropped": message.dropped,
         "reconnected": message.reconnected,
+        "lost": message.lost,
     }
 
 
@@ -78,6 +80,8 @@ def _gaps(message: FeedMessage[Any]) -> list[Text]:
     gaps: list[Text] = []
     if message.reconnected:
         gaps.append(Text("-- the connection was lost: what was emitted then is missing", "red"))
+    if message.lost:
+        gaps.append(Text(f"-- {in_words(message.lost)} of this event missed", "red"))
     if message.dropped:
         gaps.append(Text(f"-- {in_words(message.dropped)} dropped: too many at once", "yellow"))
     return gaps
@@ -95,7 +99,7 @@ def _payload(message: FeedMessage[Any]) -> str:
 
 
 def _headers(message: FeedMessage[Any]) -> str:
-    own = {"uid": message.uid, "trace": message.trace_id}
+    own = {"uid": message.uid, "trace": message.trace_id, "for": message.actor}
     shown = {**own, **message.meta}
     return _one_line("  ".join(f"{name}={value}" for name, value in shown.items() if value))
 

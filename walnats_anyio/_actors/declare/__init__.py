@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.declare._auto import Auto
 from walnats_anyio._actors.declare._choices import ExecuteIn, Priority, Reject, Retry, Snooze
 from walnats_anyio._actors.declare._contexts import (
     BaseContext,
@@ -15,6 +16,7 @@ from walnats_anyio._actors.declare._middleware import Middleware
 
 __all__ = [
     "Actor",
+    "Auto",
     "BaseContext",
     "Context",
     "ErrorContext",

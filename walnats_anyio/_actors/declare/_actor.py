@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args, overload
 
+from walnats_anyio._actors.declare._auto import Auto, MaxJobs, auto_of, check_max_jobs
 from walnats_anyio._actors.declare._choices import ExecuteIn, Priority
 from walnats_anyio._actors.declare._fingerprint import (
     FINGERPRINT,
@@ -62,7 +63,8 @@ class Actor(Generic[T, R]):
         max_ack_pending: how many events the actor may hold at once, in all processes together.
             Default 1000.
         middlewares: told of each start, success and failure, in order.
-        max_jobs: how many jobs of this actor may run at once in one process. Default 16.
+        max_jobs: how many jobs of this actor may run at once in one process. Default 16. `"auto"`,
+            or `Auto(least=1, most=1000, start=8)`: found while it runs.
         job_timeout: seconds a job may take before it is cancelled and has failed. At least 0.001,
             default 32.
         execute_in: where the handler runs: `ExecuteIn.MAIN` (the default), `THREAD` or `PROCESS`.
@@ -132,8 +134,12 @@ class Actor(Generic[T, R]):
     They cannot change what becomes of the event.
     """
 
-    max_jobs: int = 16
-    """How many jobs of this actor may run at once in one process."""
+    max_jobs: MaxJobs = 16
+    """How many jobs of this actor may run at once in one process.
+
+    `"auto"` or `Auto(...)`: as many as do each other no harm, which is found while they run. It is
+    at most `max_jobs` of `listen`, which is 16 unless told otherwise.
+    """
 
     job_timeout: float = 32
     """Seconds a job may take. Then it is cancelled, which counts as a failed attempt.
@@ -197,7 +203,7 @@ class Actor(Generic[T, R]):
             max_attempts: int | None = None,
             max_ack_pending: int = 1000,
             middlewares: Sequence[Middleware] = (),
-            max_jobs: int = 16,
+            max_jobs: MaxJobs = 16,
             job_timeout: float = 32,
             execute_in: ExecuteIn = ExecuteIn.MAIN,
             retry_delay: Sequence[float] | Callable[[int], float] = (0.5, 1, 2, 4),
@@ -218,7 +224,7 @@ class Actor(Generic[T, R]):
             max_attempts: int | None = None,
             max_ack_pending: int = 1000,
             middlewares: Sequence[Middleware] = (),
-            max_jobs: int = 16,
+            max_jobs: MaxJobs = 16,
             job_timeout: float = 32,
             execute_in: ExecuteIn = ExecuteIn.MAIN,
             retry_delay: Sequence[float] | Callable[[int], float] = (0.5, 1, 2, 4),
@@ -243,7 +249,7 @@ class Actor(Generic[T, R]):
         check_seconds(f"{this} job_timeout", self.job_timeout, MIN_JOB_TIMEOUT)
         check_count(f"{this} max_attempts", self.max_attempts, optional=True)
         check_count(f"{this} max_ack_pending", self.max_ack_pending)
-        check_count(f"{this} max_jobs", self.max_jobs)
+        check_max_jobs(f"{this} max_jobs", self.max_jobs)
         if self.ack not in get_args(Ack):
             raise ValueError(f"{this} ack must be 'sent' or 'confirmed', not {self.ack!r}")
         self._check_middlewares(this)
@@ -259,6 +265,11 @@ class Actor(Generic[T, R]):
             if field.name not in ("name", "event", "handler") and value != field.default:
                 shown.append(f"{field.name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    @property
+    def auto(self) -> Auto | None:
+        """The bounds of a `max_jobs` that is found while it runs; None where it is fixed."""
+        return auto_of(self.max_jobs)
 
     @property
     def consumer_name(self) -> str:

@@ -64,7 +64,7 @@ class PullConsumer:
         budget: RequestBudget,
         share: Share,
         polls: Polls,
-        prefetch: int,
+        slots: int,
         max_bytes: int,
         put: Callable[[Delivery], None],
         changed: Callable[[], None],
@@ -91,7 +91,7 @@ class PullConsumer:
         self._look = look
         self._hung = hung
         self._intake = Intake(
-            min(actor.max_jobs, budget.total) + prefetch,
+            slots,
             options.batch,
             one_at_a_time=options.burst,
         )
@@ -139,6 +139,14 @@ class PullConsumer:
         self._silence = options.silence
         inbox, prefixes = self._subscription.subject, self._link.prefixes
         self._request = pull_requests(self.actor, inbox, options, prefixes)
+
+    def resize(self, slots: int) -> None:
+        """Hold so many events at most from now on; what is here already, or asked for, stays."""
+        grown = slots > self._intake.slots
+        self._intake.slots = slots
+        self._enough = self._intake.enough
+        if grown and self._subscription is not None:
+            self.request()
 
     def stop(self) -> None:
         """Take nothing more."""

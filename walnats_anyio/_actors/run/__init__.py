@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from walnats_anyio._actors.run._auto_limit import AutoLimit, AutoStatistics, Phase
 from walnats_anyio._actors.run._executors import Executors
 from walnats_anyio._actors.run._failure import HandlerError, WorkerProcessError
 from walnats_anyio._actors.run._job import Jobs
@@ -11,10 +12,13 @@ from walnats_anyio._actors.run._worker import Worker
 from walnats_anyio._actors.run._workers import Workers
 
 __all__ = [
+    "AutoLimit",
+    "AutoStatistics",
     "Executors",
     "HandlerError",
     "Jobs",
     "Pace",
+    "Phase",
     "Scheduler",
     "Worker",
     "WorkerProcessError",
