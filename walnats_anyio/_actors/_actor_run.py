@@ -49,7 +49,6 @@ class ActorRun:
         self._auto, self._slots = _limit_of(actor, self._total)
         self._link = link = host.link
         attempts = Attempts(self.on_server, link)
-        self.postponing = attempts.postponing
         self.deliveries = Deliveries(actor, link, attempts, self.counts, host.emitter)
         self.workers = workers = Workers(
             actor,

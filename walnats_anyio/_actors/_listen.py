@@ -260,7 +260,7 @@ class Listening:
         else:
             if not run.consumer.stopped:
                 run.consumer.apply_terms()
-            await run.postponing.look_after()
+            await run.workers.attempts.postponing.look_after()
 
     # the end
 

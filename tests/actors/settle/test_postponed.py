@@ -98,7 +98,7 @@ async def test_short_delays_in_a_crowd(server_url: str, event: Event[int]) -> No
 
     async def handle(message: int) -> None:
         if message < 40 and current_context().attempts == 1:
-            raise Retry(1.0)
+            raise Retry(2.0)
         await handled(message)
 
     actor = Actor("a", event, handle, max_ack_pending=20)
@@ -106,7 +106,9 @@ async def test_short_delays_in_a_crowd(server_url: str, event: Event[int]) -> No
         await on.emit(*range(41))
         await handled.come(1)
         assert handled.messages == [40]
-        assert (of(on).failed, of(on).postponed, of(on).parked) == (40, 30, 10)
+        await until(lambda: of(on).failed == 40)
+        assert of(on).parked <= 10
+        assert of(on).postponed >= 20
         await handled.come(41)
         assert sorted(handled.messages) == list(range(41))
 
