@@ -5,7 +5,7 @@ from __future__ import annotations
 from walnats_anyio._actors._connection import ConnectedActors
 from walnats_anyio._actors._registry import Actors
 from walnats_anyio._actors._statistics import ActorStatistics, ListenStatistics
-from walnats_anyio._actors.declare import Auto, current_context
+from walnats_anyio._actors.declare import Auto, Ratio, current_context
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._choices import ExecuteIn, Priority, Reject, Retry, Snooze
 from walnats_anyio._actors.run import AutoStatistics, HandlerError, WorkerProcessError
@@ -24,6 +24,7 @@ __all__ = [
     "HandlerError",
     "ListenStatistics",
     "Priority",
+    "Ratio",
     "Reject",
     "Retry",
     "Snooze",

@@ -15,6 +15,7 @@ from walnats_anyio._actors.run import AutoLimit, Jobs, Workers
 from walnats_anyio._actors.settle import (
     ActorSummary,
     Attempts,
+    Breaker,
     Conclusion,
     Counts,
     Deliveries,
@@ -43,6 +44,10 @@ class ActorRun:
         self.on_server = on_server(actor, host.link.prefixes)
         """The same actor, with the names that it has on the server."""
         self.counts = Counts()
+        self.paused = False
+        """Whether it takes no events for a while."""
+        self.asked_limit: int | None = None
+        """Jobs at once that a program has asked for, in place of those that are declared."""
         self._said_blocked = False
         self._total = host.budget.total
         self._said_capped = False
@@ -50,8 +55,34 @@ class ActorRun:
         self._link = link = host.link
         attempts = Attempts(self.on_server, link)
         self.deliveries = Deliveries(actor, link, attempts, self.counts, host.emitter)
-        self.workers = workers = Workers(
-            actor,
+        self.workers = workers = self._new_workers(host, attempts)
+        hooks = Hooks(actor, workers.suspending)
+        workers.jobs = Jobs(
+            actor, host.executors, hooks, link.backend, workers.suspending, host.pace
+        )
+        ratio = actor.pause_on_failures
+        self.breaker = None if ratio is None else Breaker(ratio, monotonic())
+        """Notices that most jobs fail."""
+        workers.conclusion = self._new_conclusion(host, attempts, hooks)
+        self._tripped = host.tripped
+        self.consumer = self._pull_consumer(host, attempts, others)
+        workers.pause = self.consumer.hold_up
+        workers.resume = self.consumer.resume
+
+    def _new_conclusion(self, host: Listening, attempts: Attempts, hooks: Hooks) -> Conclusion:
+        return Conclusion(
+            self.on_server,
+            self._link,
+            self.deliveries,
+            hooks,
+            burst=host.options.burst,
+            postponing=attempts.postponing,
+            failed=None if self.breaker is None else self._failed,
+        )
+
+    def _new_workers(self, host: Listening, attempts: Attempts) -> Workers:
+        return Workers(
+            self.actor,
             host.scheduler,
             limit=self._slots,
             auto=self._auto,
@@ -59,33 +90,19 @@ class ActorRun:
             pace=host.pace,
             attempts=attempts,
             counts=self.counts,
-            new_spot=link.new_spot,
+            new_spot=self._link.new_spot,
             spawn=host.spawn,
             redelivered=self._redelivered,
             interrupted=host.stop_all,
         )
-        hooks = Hooks(actor, workers.suspending)
-        workers.jobs = Jobs(
-            actor, host.executors, hooks, link.backend, workers.suspending, host.pace
-        )
-        workers.conclusion = Conclusion(
-            self.on_server,
-            link,
-            self.deliveries,
-            hooks,
-            burst=host.options.burst,
-            postponing=attempts.postponing,
-        )
-        self.consumer = self._pull_consumer(host, attempts, others)
-        workers.pause = self.consumer.hold_up
-        workers.resume = self.consumer.resume
 
     def _pull_consumer(
         self, host: Listening, attempts: Attempts, others: list[Actor[Any, Any]]
     ) -> PullConsumer:
         actor = self.actor
         ahead = any(other.priority.value > actor.priority.value for other in others)
-        self._share = 2 if ahead else 1
+        # What waits here would take the places of jobs that other processes could run.
+        self._share = 2 if ahead and actor.max_jobs_total is None else 1
         in_threads = actor.execute_in is ExecuteIn.THREAD
         return PullConsumer(
             self.on_server,
@@ -128,6 +145,29 @@ class ActorRun:
             self.consumer.stop()
             self.workers.stop()
 
+    def pause(self) -> None:
+        """Take no events for a while, and hand back those that have not been started."""
+        if not self.paused:
+            self.paused = True
+            self.consumer.pause()
+            self.workers.hand_back_waiting(Outcome.STOPPED)
+            self.workers.scheduler.withdraw(self.workers)
+
+    def resume(self) -> None:
+        """Take events again."""
+        self.paused = False
+        self.consumer.resume_from_pause()
+
+    def limit_to(self, max_jobs: int | None) -> None:
+        """Have so many jobs run at once; None: what the declaration says."""
+        self.asked_limit = max_jobs
+        if max_jobs is None:
+            self._auto, limit = _limit_of(self.actor, self._total)
+        else:
+            self._auto, limit = None, min(max_jobs, self._total)
+        self.workers.auto = self._auto
+        self.workers.limit_to(limit)
+
     def release(self) -> None:
         """Forget the parts, and have them forget each other; see `Listening.release`."""
         workers = self.workers
@@ -149,6 +189,8 @@ class ActorRun:
         elif self._link.connected:
             self.deliveries.pulse()
         self.consumer.tick(seconds)
+        if self.breaker is not None:
+            self.breaker.tick(self.counts.handled, monotonic())
         self._look_for_blocked()
 
     def summary(self) -> ActorSummary:
@@ -166,13 +208,18 @@ class ActorRun:
             waiting=len(self.workers.waiting),
             requested=self.consumer.requested,
             parked=self.deliveries.parked,
+            longest_step=self.workers.jobs.longest_step,
+            paused=self.paused,
             auto=None if self._auto is None else self._auto.statistics(),
         )
 
     def total(self) -> ActorStatistics:
         """What was done, when nothing is being done any more."""
         return ActorStatistics(
-            *self._done(), redelivered=self.counts.redelivered, retried=self.counts.retried
+            *self._done(),
+            redelivered=self.counts.redelivered,
+            retried=self.counts.retried,
+            longest_step=self.workers.jobs.longest_step,
         )
 
     def _done(self) -> tuple[str, str, int, int, int, int, int]:
@@ -207,6 +254,12 @@ class ActorRun:
             auto.statistics().time,
         )  # fmt: skip
 
+    def _failed(self) -> None:
+        """A job has failed: pause if most do."""
+        breaker = self.breaker
+        if breaker is not None and breaker.failure(self.counts.handled, monotonic()):
+            self._tripped(self)
+
     def _redelivered(self, delivery: Delivery) -> None:
         self.consumer.doubts.came_again(delivery, self.deliveries.held)
 
@@ -215,7 +268,7 @@ class ActorRun:
         if self._said_blocked:
             return
         parked = self.deliveries.parked
-        if parked and parked + len(self.deliveries.held) >= self.actor.max_ack_pending:
+        if parked and parked + len(self.deliveries.held) >= self.actor.most_pending:
             self._said_blocked = True
             report_blocked(self.actor, parked)
 
@@ -232,8 +285,8 @@ class ActorRun:
 def _limit_of(actor: Actor[Any, Any], total: int) -> tuple[AutoLimit | None, int]:
     """What finds the jobs of an actor that may run at once, if something does; and how many may."""
     if isinstance(actor.max_jobs, int):
-        return None, min(actor.max_jobs, total)
+        return None, min(actor.max_jobs, total, actor.most_pending)
     bounds = actor.auto
     assert bounds is not None
-    auto = AutoLimit(bounds, min(total, actor.max_ack_pending), monotonic())
+    auto = AutoLimit(bounds, min(total, actor.most_pending), monotonic())
     return auto, auto.limit

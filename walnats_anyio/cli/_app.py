@@ -13,10 +13,12 @@ from walnats_anyio.cli._emit import emit
 from walnats_anyio.cli._groups import grouped
 from walnats_anyio.cli._lint import lint
 from walnats_anyio.cli._monitor import monitor
+from walnats_anyio.cli._pause import pause, resume
 from walnats_anyio.cli._run import run
 from walnats_anyio.cli._server import server
 from walnats_anyio.cli._spec import spec
 from walnats_anyio.cli._tune import tune
+from walnats_anyio.cli._watch import prune, status, top
 
 app = typer.Typer(
     name="walnats-anyio",
@@ -52,6 +54,11 @@ app.command("server")(grouped(server))
 app.command("run")(grouped(run))
 app.command("emit")(grouped(emit))
 app.command("monitor")(grouped(monitor))
+app.command("pause")(grouped(pause))
+app.command("resume")(grouped(resume))
+app.command("status")(grouped(status))
+app.command("top")(grouped(top))
+app.command("prune")(grouped(prune))
 app.command("tune")(grouped(tune))
 app.command("spec")(grouped(spec))
 app.command("lint")(grouped(lint))

@@ -13,6 +13,7 @@ from walnats_anyio._actors.declare._contexts import (
     current_context,
 )
 from walnats_anyio._actors.declare._middleware import Middleware
+from walnats_anyio._actors.declare._ratio import Ratio
 
 __all__ = [
     "Actor",
@@ -24,6 +25,7 @@ __all__ = [
     "Middleware",
     "OkContext",
     "Priority",
+    "Ratio",
     "Reject",
     "Retry",
     "Snooze",

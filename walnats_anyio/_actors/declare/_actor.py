@@ -16,6 +16,7 @@ from walnats_anyio._actors.declare._fingerprint import (
 )
 from walnats_anyio._actors.declare._handler import check_handler
 from walnats_anyio._actors.declare._middleware import Middleware
+from walnats_anyio._actors.declare._ratio import Ratio
 from walnats_anyio._events import BaseEvent, in_namespace
 from walnats_anyio._events._arguments import check_count, check_seconds, check_type
 from walnats_anyio._link import Prefixes, check_in_namespace, check_name
@@ -76,6 +77,10 @@ class Actor(Generic[T, R]):
         dead_letters: whether events that are given up are kept as dead letters. Default True.
         ack: a job is done when its acknowledgement is `"sent"` (the default), or `"confirmed"` by
             the server.
+        max_jobs_total: how many jobs of this actor may run at once in all processes together. None
+            (the default): no limit but `max_ack_pending`.
+        pause_on_failures: `Ratio(...)`: pauses the actor in all processes for a while when most of
+            its jobs fail. None (the default): it goes on.
 
     Raises:
         TypeError: an argument is of a wrong type, or the handler cannot run where it should.
@@ -190,6 +195,23 @@ class Actor(Generic[T, R]):
     `on_success` is called after that. A job takes a round trip longer.
     """
 
+    max_jobs_total: int | None = None
+    """How many jobs of this actor may run at once in all processes together. None: no limit.
+
+    The server keeps it: it hands out no more events than that before some are done with (it is the
+    consumer's `max_ack_pending`, where it is lower than that). `register` puts it in force, for
+    processes that listen already as well. An event that is held and waits for a slot of its process
+    counts as a job. So does one that waits for its retry, on a server that cannot keep retries by
+    itself.
+    """
+
+    pause_on_failures: Ratio | None = None
+    """Pauses the actor in all processes for a while when most of its jobs fail.
+
+    The server keeps the pause, from nats-server 2.11 on; with an older one, only the process that
+    has noticed pauses. None: it goes on.
+    """
+
     if TYPE_CHECKING:
         # What a handler gives back is inferred by mypy only with one signature for each kind.
         @overload
@@ -212,6 +234,8 @@ class Actor(Generic[T, R]):
             *,
             dead_letters: bool = True,
             ack: Ack = "sent",
+            max_jobs_total: int | None = None,
+            pause_on_failures: Ratio | None = None,
         ) -> None: ...
         @overload
         def __init__(
@@ -233,6 +257,8 @@ class Actor(Generic[T, R]):
             *,
             dead_letters: bool = True,
             ack: Ack = "sent",
+            max_jobs_total: int | None = None,
+            pause_on_failures: Ratio | None = None,
         ) -> None: ...
         def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
@@ -250,6 +276,7 @@ class Actor(Generic[T, R]):
         check_count(f"{this} max_attempts", self.max_attempts, optional=True)
         check_count(f"{this} max_ack_pending", self.max_ack_pending)
         check_max_jobs(f"{this} max_jobs", self.max_jobs)
+        check_count(f"{this} max_jobs_total", self.max_jobs_total, optional=True)
         if self.ack not in get_args(Ack):
             raise ValueError(f"{this} ack must be 'sent' or 'confirmed', not {self.ack!r}")
         self._check_middlewares(this)
@@ -265,6 +292,11 @@ class Actor(Generic[T, R]):
             if field.name not in ("name", "event", "handler") and value != field.default:
                 shown.append(f"{field.name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    @property
+    def most_pending(self) -> int:
+        """How many events all processes together may hold: the consumer's `max_ack_pending`."""
+        return min(self.max_ack_pending, self.max_jobs_total or self.max_ack_pending)
 
     @property
     def auto(self) -> Auto | None:
@@ -290,7 +322,7 @@ class Actor(Generic[T, R]):
             "ack_wait": round(self.ack_wait * 10**9),
             # Counted by the library: the server would count what a stop hands back as well.
             "max_deliver": -1,
-            "max_ack_pending": self.max_ack_pending,
+            "max_ack_pending": self.most_pending,
             "metadata": {
                 KNOWS_ACTOR: KNOWS_IT,
                 # What two declarations of one actor may differ in, beside the fields above.
@@ -345,4 +377,5 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "pulse": bool,
     "priority": Priority,
     "dead_letters": bool,
+    "pause_on_failures": (Ratio, type(None)),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from walnats_anyio._actors.settle._attempts import Attempts, Standing
+from walnats_anyio._actors.settle._breaker import Breaker
 from walnats_anyio._actors.settle._conclusion import Conclusion
 from walnats_anyio._actors.settle._copies import Origin
 from walnats_anyio._actors.settle._delivery import Deliveries, Delivery
@@ -30,6 +31,7 @@ __all__ = [
     "Ack",
     "ActorSummary",
     "Attempts",
+    "Breaker",
     "Conclusion",
     "Counts",
     "DeadLetterVerdict",

@@ -33,7 +33,7 @@ from walnats_anyio._actors.settle._verdict import (
     Verdict,
     decide,
 )
-from walnats_anyio._letters import DeadLetter, write_letter
+from walnats_anyio._letters import DeadLetter, Reason, write_letter
 from walnats_anyio._letters import describe as describe_error
 from walnats_anyio._link import HeaderError, Link, WalnatsError
 
@@ -69,19 +69,24 @@ class Conclusion:
         *,
         burst: bool,
         postponing: Postponing | None = None,
+        failed: Callable[[], None] | None = None,
         write: Callable[[Link, DeadLetter], Awaitable[None]] = write_letter,
     ) -> None:
         self._actor = actor
         self._link = link
         self._deliveries = deliveries
         self._hooks = hooks
+        self._failed = failed
+        """Told of each job that failed, unless its handler has decided that."""
         self._write = write
         # One event at a time is how some keep them in order: nothing may overtake one that failed.
         self._postponing = postponing if actor.max_ack_pending > 1 else None
         least = FAILED_DELAY if burst else 0.0
         self._naks = naks = Policy(actor.retry_delay, actor.max_attempts, least)
-        self._usual = replace(naks, postpone_from=LONG_DELAY)
         self._crowded = replace(naks, postpone_from=CROWDED_DELAY)
+        # Where the places are those of jobs, none is for an event that only waits.
+        few = actor.max_jobs_total is not None
+        self._usual = self._crowded if few else replace(naks, postpone_from=LONG_DELAY)
 
     def conclude_at_once(self, delivery: Delivery, result: JobResult) -> bool:
         """Conclude a job that failed without having waited, if nothing has to be awaited for that.
@@ -168,7 +173,10 @@ class Conclusion:
 
     def _decide(self, delivery: Delivery, result: JobResult) -> Verdict:
         try:
-            return decide(result.outcome, result.error, delivery.attempt, self._policy())
+            verdict = decide(result.outcome, result.error, delivery.attempt, self._policy())
+            if self._failed is not None and _has_failed(result, verdict):
+                self._failed()
+            return verdict
         except Exception:
             logger.exception(
                 "actor %r: retry_delay failed for attempt %d; again in %s s",
@@ -231,3 +239,10 @@ class Conclusion:
 
 def _is_attempt(verdict: Verdict) -> bool:
     return verdict.failed if isinstance(verdict, Postpone) else not isinstance(verdict, HandBack)
+
+
+def _has_failed(result: JobResult, verdict: Verdict) -> bool:
+    """Whether a job has failed by itself: neither was it given back, nor did its handler reject."""
+    if result.outcome not in (Outcome.RAISED, Outcome.TIMED_OUT) or not _is_attempt(verdict):
+        return False
+    return not (isinstance(verdict, DeadLetterVerdict) and verdict.reason is Reason.REJECTED)

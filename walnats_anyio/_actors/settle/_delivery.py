@@ -224,7 +224,7 @@ class Deliveries:
     @property
     def is_crowded(self) -> bool:
         """Whether one more that waits for its next attempt makes it over half of the places."""
-        half = self.actor.max_ack_pending / 2
+        half = self.actor.most_pending / 2
         # Those whose time is over are still among them, so the sure answer is a cheap one.
         return len(self._parked) + 1 > half and self.parked + 1 > half
 
