@@ -113,6 +113,17 @@ async def test_short_delays_in_a_crowd(server_url: str, event: Event[int]) -> No
         assert sorted(handled.messages) == list(range(41))
 
 
+async def test_the_places_of_jobs_are_for_jobs(server_url: str, event: Event[int]) -> None:
+    """With `max_jobs_total` what waits for a second is a copy already."""
+    attempts = Attempts(lambda: Retry(1.0))
+    actor = Actor("a", event, attempts, max_jobs_total=1)
+    async with running(server_url, actor) as on:
+        await on.emit(1, 2)
+        await attempts.come(3)
+        assert (of(on).failed, of(on).postponed) == (1, 1)
+    assert [context.message for context in attempts.seen] == [1, 2, 1]
+
+
 async def test_one_place_keeps_the_order(server_url: str, event: Event[int], short: None) -> None:
     """With `max_ack_pending=1` nothing overtakes an event that waits."""
     handled = Handled()
