@@ -162,12 +162,15 @@ async def test_a_burst_leaves_what_is_not_due(url: str, event: Event[int]) -> No
 # Older servers
 
 
-@pytest.fixture(params=["2.12.8", "2.9"])
+@pytest.fixture
 async def old(request: pytest.FixtureRequest) -> AsyncIterator[NatsServer]:
     async with NatsServer(binary=server_binary(request.param)) as server:
         yield server
 
 
+@pytest.mark.parametrize(
+    ("anyio_backend", "old"), [("asyncio", "2.12.8"), ("trio", "2.9")], indirect=["old"]
+)
 async def test_an_older_server(old: NatsServer) -> None:
     """Actors hold what is delayed, also over a restart of the server and with few places."""
     arrivals, event = Arrivals(), Event("numbers", int)

@@ -67,7 +67,8 @@ LEAST = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/", "ce-type": "t"
 
 
 def a_cloud_event(**changes: Any) -> CloudEvent:
-    return CloudEvent(**({"id": "1", "source": "/shop", "type": "ordered"} | changes))
+    attributes: dict[str, Any] = {"id": "1", "source": "/shop", "type": "ordered", **changes}
+    return CloudEvent(**attributes)
 
 
 # A value

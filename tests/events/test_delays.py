@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import anyio
@@ -13,9 +15,11 @@ import pytest
 import walnats_anyio as walnats
 from tests.link._probe import count, js, keep, stored, stream_config
 from tests.support.servers import server_binary
+from tests.support.sweep import sweep
 from tests.support.waiting import DEADLINE, until
-from walnats_anyio._link import Link
-from walnats_anyio.testing import NatsServer
+from walnats_anyio._events import _schedules as schedules
+from walnats_anyio._link import Link, api
+from walnats_anyio.testing import NatsServer, record
 from walnats_anyio.types import CancelResult, ConnectedEvents
 
 pytestmark = pytest.mark.anyio
@@ -43,11 +47,24 @@ async def scheduled(server: NatsServer) -> list[str]:
     return sorted(answer["state"].get("subjects") or ())
 
 
-async def until_stored(server: NatsServer, event: walnats.Event[Any], messages: int) -> None:
+async def until_stored(conn: ConnectedEvents, event: walnats.Event[Any], messages: int) -> None:
+    """Wait until the event's stream holds so many; over a connection that is there already."""
+
     async def there() -> bool:
-        return await count(server, event) == messages
+        info = await api(conn._link, f"STREAM.INFO.{event.stream_name}")
+        return bool(info["state"]["messages"] == messages)
 
     await until(there)
+
+
+async def payloads(conn: ConnectedEvents, event: walnats.Event[Any]) -> set[bytes]:
+    """What the event's stream holds."""
+    found: set[bytes] = set()
+    info = await api(conn._link, f"STREAM.INFO.{event.stream_name}")
+    for seq in range(info["state"]["first_seq"], info["state"]["last_seq"] + 1):
+        got = await api(conn._link, f"STREAM.MSG.GET.{event.stream_name}", {"seq": seq})
+        found.add(b64decode(got["message"]["data"]))
+    return found
 
 
 # Waiting
@@ -57,7 +74,7 @@ async def test_it_waits_and_arrives_once(nats_server: NatsServer, conn: Connecte
     await conn.emit(EVENT, 1, delay=0.2, uid="u", trace_id="t", meta={"Key": "v"}, sync=True)
     assert conn.statistics().outstanding == 0
     assert await count(nats_server, EVENT) == 0
-    await until_stored(nats_server, EVENT, 1)
+    await until_stored(conn, EVENT, 1)
     (one,) = await stored(nats_server, EVENT)
     assert (one.subject, one.payload) == ("order.placed", b"1")
     headers = one.headers.splitlines()
@@ -72,16 +89,15 @@ async def test_at_a_moment(nats_server: NatsServer, conn: ConnectedEvents) -> No
     await conn.emit(EVENT, 2, at=datetime.now(UTC) - timedelta(days=1), sync=True)
     await conn.emit(EVENT, 3, delay=0, sync=True)
     assert [one.payload for one in await stored(nats_server, EVENT)] == [b"2", b"3"]
-    await until_stored(nats_server, EVENT, 3)
+    await until_stored(conn, EVENT, 3)
     assert datetime.now(UTC) > due
 
 
 async def test_many_at_once(nats_server: NatsServer, conn: ConnectedEvents) -> None:
-    await conn.emit_many(EVENT, range(300), uid=str, delay=0.3, sync=True)
-    await conn.emit_many(EVENT, range(300), uid=str, delay=0.3, sync=True)
-    await until_stored(nats_server, EVENT, 300)
-    payloads = {one.payload for one in await stored(nats_server, EVENT)}
-    assert payloads == {b"%d" % number for number in range(300)}
+    for _ in range(2):
+        await conn.emit_many(EVENT, range(100), uid=str, delay=0.3, sync=True)
+    await until_stored(conn, EVENT, 100)
+    assert await payloads(conn, EVENT) == {b"%d" % number for number in range(100)}
     assert await scheduled(nats_server) == []
 
 
@@ -113,6 +129,40 @@ async def test_what_nobody_delays_has_no_source(
     assert not config.get("allow_msg_ttl")
 
 
+async def test_its_first_delay_and_its_first_expiry_at_once(
+    nats_server: NatsServer, conn: ConnectedEvents
+) -> None:
+    """Each changes the stream as it has read it, and neither undoes what the other does."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(conn.emit, EVENT, 1, delay=HOUR, sync=True))
+        tasks.start_soon(partial(conn.emit, EVENT, 2, ttl=HOUR, sync=True))
+    config = await stream_config(nats_server, EVENT)
+    assert config is not None
+    assert len(config["sources"]) == 1
+    assert config["allow_msg_ttl"] is True
+    assert len(await scheduled(nats_server)) == 1
+
+
+async def test_cancelled_at_every_checkpoint(
+    nats_server: NatsServer, conn: ConnectedEvents
+) -> None:
+    """Also while it changes the stream: the server carries that out later, beside the next one."""
+
+    async def emit() -> None:
+        await conn.emit(EVENT, 1, delay=HOUR, ttl=HOUR, sync=True)
+
+    async def nothing_is_left_behind() -> None:
+        await conn.emit(EVENT, 1, uid="u", delay=HOUR, sync=True)
+        assert await conn.cancel("u") is CancelResult.DELAYED
+        assert conn.statistics().outstanding == 0
+        for name in ("walnats-schedules", "order-placed"):
+            await js(nats_server, f"STREAM.DELETE.{name}")
+        await conn.register()
+        schedules.forget(conn._link)
+
+    assert await sweep(emit, nothing_is_left_behind, bounded_by=DEADLINE) > 5
+
+
 async def test_in_a_namespace(nats_server: NatsServer) -> None:
     async with EVENTS.connect(nats_server.url, namespace="south.eu") as conn:
         await conn.register()
@@ -129,10 +179,22 @@ async def test_the_server_tells_the_time(nats_server: NatsServer, conn: Connecte
     link.wall = lambda: right() - HOUR
     await conn.emit(EVENT, 1, delay=0.2, sync=True)
     assert await count(nats_server, EVENT) == 0
-    await until_stored(nats_server, EVENT, 1)
+    await until_stored(conn, EVENT, 1)
     link.wall = lambda: right() + HOUR
     await conn.emit(OTHER, 1, delay=0.2, sync=True)
-    await until_stored(nats_server, OTHER, 1)
+    await until_stored(conn, OTHER, 1)
+
+
+async def test_a_recording_has_it_when_it_is_emitted(
+    nats_server: NatsServer, conn: ConnectedEvents
+) -> None:
+    async with record(EVENTS, nats_server.url) as recording:
+        for _ in range(2):
+            await conn.emit(EVENT, 1, uid="u", delay=HOUR, sync=True)
+        await conn.emit(EVENT, 2, delay=HOUR, sync=True)
+        await recording.assert_emitted(EVENT, 1, uid="u", count=1)
+        (other,) = await recording.assert_emitted(EVENT, 2, count=1)
+        assert other.uid is None
 
 
 # Cancelling
@@ -152,7 +214,7 @@ async def test_what_waits_is_cancelled(nats_server: NatsServer, conn: ConnectedE
 async def test_what_is_due_is_not_cancelled(nats_server: NatsServer, conn: ConnectedEvents) -> None:
     await conn.emit(EVENT, 1, uid="now")
     await conn.emit(EVENT, 2, uid="soon", delay=0.01)
-    await until_stored(nats_server, EVENT, 2)
+    await until_stored(conn, EVENT, 2)
     assert await conn.cancel("now") is CancelResult.NOT_FOUND
     assert await conn.cancel("soon") is CancelResult.NOT_FOUND
     assert await count(nats_server, EVENT) == 2
@@ -209,7 +271,7 @@ async def test_one_too_large_for_its_stream_would_hold_up_the_others(
                 break
             largest += 1
         assert largest > 10
-        await until_stored(nats_server, event, largest)
+        await until_stored(conn, event, largest)
 
 
 async def test_a_stream_of_schedules_that_was_deleted(
@@ -261,7 +323,7 @@ async def test_register_repairs_the_stream_of_what_waits(
         await other.register()
         if lost == "stream":
             await keep(nats_server, EVENT)
-        await until_stored(nats_server, EVENT, 1)
+        await until_stored(conn, EVENT, 1)
     config = await stream_config(nats_server, OTHER)
     assert config is not None
     assert "sources" not in config
@@ -283,14 +345,16 @@ async def test_what_has_expired_is_gone(nats_server: NatsServer, conn: Connected
     await conn.emit(EVENT, 2, ttl=0.5 + 0.6)  # two seconds
     await conn.emit(EVENT, 3, ttl=HOUR)
     await conn.emit(EVENT, 4, ttl=1, delay=1.2, sync=True)
-    seen: set[bytes] = set()
+    seen: set[int] = set()
 
     async def only_the_last() -> bool:
-        there = {one.payload for one in await stored(nats_server, EVENT)}
-        seen.update(there)
-        return there == {b"3"} and b"4" in seen
+        info = await api(conn._link, "STREAM.INFO.order-placed")
+        seen.add(info["state"]["last_seq"])
+        return info["state"]["messages"] == 1 and 4 in seen
 
     await until(only_the_last)
+    got = await api(conn._link, "STREAM.MSG.GET.order-placed", {"seq": 3})
+    assert b64decode(got["message"]["data"]) == b"3"
 
 
 # Permissions
@@ -387,9 +451,8 @@ async def test_nothing_is_lost_or_doubled_while_it_waits(
         else:
             await nats_server.restart()
     total = KILLS * EMITTED
-    await until_stored(nats_server, EVENT, total)
-    payloads = {one.payload for one in await stored(nats_server, EVENT)}
-    assert payloads == {b"%d" % number for number in range(total)}
+    await until_stored(conn, EVENT, total)
+    assert await payloads(conn, EVENT) == {b"%d" % number for number in range(total)}
 
 
 # Threads
@@ -410,5 +473,5 @@ async def test_without_an_event_loop(nats_server: NatsServer, conn: ConnectedEve
     with anyio.fail_after(DEADLINE):
         cancelled = await anyio.to_thread.run_sync(emit)
     assert cancelled == [CancelResult.DELAYED, CancelResult.NOT_FOUND]
-    await until_stored(nats_server, EVENT, 4)
+    await until_stored(conn, EVENT, 4)
     assert await scheduled(nats_server) == []

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 from anyio.lowlevel import checkpoint
 
@@ -282,9 +282,7 @@ class Feed:
         """The server refuses something; perhaps one of the subscriptions."""
 
 
-def chosen_events(
-    known: Mapping[str, BaseEvent[Any]], events: Iterable[BaseEvent[Any]] | None
-) -> Sequence[BaseEvent[Any]]:
+def chosen_events(known: Mapping[str, BaseEvent[Any]], events: object) -> Sequence[BaseEvent[Any]]:
     """Give the events that are to be monitored; None: all of them.
 
     Raises:
@@ -296,7 +294,7 @@ def chosen_events(
     if isinstance(events, BaseEvent | str | bytes) or not isinstance(events, Iterable):
         raise TypeError(f"events must be events in a list, such as [ORDERED], not {events!r}")
     chosen: dict[str, BaseEvent[Any]] = {}
-    for event in events:
+    for event in cast("Iterable[object]", events):
         if not isinstance(event, BaseEvent):
             raise TypeError(f"events must hold events, not {event!r}")
         if known.get(event.name) != event:

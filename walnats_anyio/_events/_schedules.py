@@ -93,7 +93,16 @@ DEDUP_WINDOW = 120.0
 LOOK_AGAIN_AFTER = 60.0
 """Seconds that what was found is relied on: somebody may have changed the stream of the event."""
 
+LOOK_SOON_AFTER = 2.0
+"""The same after a change: somebody who has read the stream before may write it after that."""
+
 ID_BYTES = 16
+
+TRIES = 4
+"""How often a stream is read and changed, where others change it at the same time."""
+
+TRY_AGAIN_AFTER = 0.05
+"""Seconds between two of them."""
 
 TTL_SINCE: Final = (2, 11)
 """The version of nats-server that is the first to take a time to live of a message (ADR-43)."""
@@ -195,20 +204,29 @@ class Known:
     """Whether it has what was asked for."""
     why_not: str = ""
     """Why it has not."""
+    changed: bool = False
+    """Whether the stream was changed for it at the last look."""
     ahead: float = 0.0
     """Seconds that the clock of its server is ahead of ours."""
     until: float = float("-inf")
     """When to look again, on the clock of the link."""
-    lock: anyio.Lock = field(default_factory=anyio.Lock)
 
     def is_fresh(self, link: Link) -> bool:
         """Whether it can still be relied on."""
         return link.now() < self.until
 
 
-_known: WeakKeyDictionary[Link, dict[tuple[str, str], Known]] = WeakKeyDictionary()
+@dataclass(slots=True)
+class _Stream:
+    """The stream of one event on one connection."""
 
-_SCHEDULES, _TTL = "schedules", "ttl"
+    schedules: Known = field(default_factory=Known)
+    ttl: Known = field(default_factory=Known)
+    lock: anyio.Lock = field(default_factory=anyio.Lock)
+    """To change it is to read all of its configuration and to write all of it."""
+
+
+_streams: WeakKeyDictionary[Link, dict[str, _Stream]] = WeakKeyDictionary()
 
 
 async def has_schedules(link: Link, event: BaseEvent[Any]) -> bool:
@@ -233,25 +251,25 @@ async def takes_ttl(link: Link, event: BaseEvent[Any]) -> bool:
 
 def known_schedules(link: Link, event: BaseEvent[Any]) -> Known:
     """What `has_schedules` has found, in any thread."""
-    return _known_of(link, event, _SCHEDULES)
+    return _stream_of(link, event).schedules
 
 
 def known_ttl(link: Link, event: BaseEvent[Any]) -> Known:
     """What `takes_ttl` has found, in any thread."""
-    return _known_of(link, event, _TTL)
+    return _stream_of(link, event).ttl
 
 
-def _known_of(link: Link, event: BaseEvent[Any], what: str) -> Known:
-    stream = in_namespace(event, link.prefixes).stream_name
-    known = _known.setdefault(link, {})
-    found = known.get((stream, what))
-    return known.setdefault((stream, what), Known()) if found is None else found
+def _stream_of(link: Link, event: BaseEvent[Any]) -> _Stream:
+    name = in_namespace(event, link.prefixes).stream_name
+    streams = _streams.setdefault(link, {})
+    found = streams.get(name)
+    return streams.setdefault(name, _Stream()) if found is None else found
 
 
 def forget(link: Link) -> None:
     """Look again at the next question about any event."""
-    for known in _known.get(link, {}).values():
-        known.until = float("-inf")
+    for stream in _streams.get(link, {}).values():
+        stream.schedules.until = stream.ttl.until = float("-inf")
 
 
 async def _find(
@@ -262,13 +280,21 @@ async def _find(
 ) -> bool:
     if known.is_fresh(link):
         return known.there
-    async with known.lock:
-        if not known.is_fresh(link):
+    event = in_namespace(event, link.prefixes)
+    async with _stream_of(link, event).lock:
+        for left in reversed(range(TRIES)):
+            if known.is_fresh(link):
+                break
+            known.there, known.why_not, known.changed = False, "", False
             try:
-                known.there = await look(link, in_namespace(event, link.prefixes), known)
+                known.there = await look(link, event, known)
             except ServerError as error:
-                known.there, known.why_not = False, str(error)
-            known.until = link.now() + LOOK_AGAIN_AFTER
+                if error.code is not None and left:
+                    # Somebody else has changed the stream since it was read.
+                    await anyio.sleep(TRY_AGAIN_AFTER)
+                    continue
+                known.why_not = f"{known.why_not}{error}"
+            known.until = link.now() + (LOOK_SOON_AFTER if known.changed else LOOK_AGAIN_AFTER)
             if not known.there:
                 logger.debug("event %r: %s", event.name, known.why_not)
     return known.there
@@ -287,11 +313,12 @@ async def _look_for_schedules(link: Link, event: BaseEvent[Any], known: Known) -
         known.why_not = f"the server keeps no schedules: it is {version}"
         return False
     source = source_of(event, link.prefixes)
-    known.why_not = f"stream {link.prefixes.stream(STREAM)!r} cannot keep schedules"
     if has_source(config, source):
         return await _may_create(link, event)
     if not await create_schedules(link, event.replicas, event.dedup_window):
+        known.why_not = f"stream {link.prefixes.stream(STREAM)!r} cannot keep schedules"
         return False
+    known.changed = True
     became = await _change(link, event, config | add_source(config, source))
     return has_source(became, source)
 
@@ -309,14 +336,12 @@ async def _look_for_ttl(link: Link, event: BaseEvent[Any], known: Known) -> bool
     if not at_least(version := version_of(config, link), TTL_SINCE):
         known.why_not = f"that needs nats-server 2.11 or later, and this is {version}"
         return False
-    try:
-        became = await _change(link, event, config | {ALLOW_TTL: True})
-    except ServerError as error:
-        known.why_not = (
-            f"stream {event.stream_name!r} takes no time to live, and this connection cannot "
-            f"change that ({error}): declare the event with ttl=True and register it"
-        )
-        return False
+    known.why_not = (
+        f"stream {event.stream_name!r} takes no time to live, and this connection cannot change "
+        "that: declare the event with ttl=True, and register it as a user who may: "
+    )
+    known.changed = True
+    became = await _change(link, event, config | {ALLOW_TTL: True})
     return bool(became.get(ALLOW_TTL))
 
 

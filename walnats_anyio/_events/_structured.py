@@ -30,6 +30,8 @@ STRUCTURED: Final = "application/cloudevents+json"
 # As it is in the bytes of a header block, whose parts are compared without their case.
 _MARK: Final = b"application/cloudevents"
 
+_BEHIND_VERSION: Final = len("NATS/1.0")
+
 # The binding says that the payload is JSON where the type is this, with nothing behind it.
 _TYPES: Final = frozenset({"application/cloudevents", STRUCTURED})
 
@@ -79,7 +81,10 @@ def data_of(header: bytes, payload: bytes) -> bytes:
         ValueError: it is in structured mode, and not well-formed.
     """
     headers = parse_headers(header)
-    if _MARK not in header.lower() or not is_structured(headers):
+    # A media type has a slash, which is found sooner than anything else, and most headers have none.
+    if header.find(b"/", _BEHIND_VERSION) < 0 or _MARK not in header.lower():
+        return payload
+    if not is_structured(headers):
         return payload
     return _read(payload)[1]
 

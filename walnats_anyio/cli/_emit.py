@@ -6,13 +6,15 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, redirect_stdout
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from datetime import datetime
+from time import time
+from typing import Annotated, Any, NoReturn
 
 import anyio
 import msgspec
 import typer
 
-from walnats_anyio._events import BaseEvent, ConnectedEvents, Events
+from walnats_anyio._events import BaseEvent, ConnectedEvents, Events, timing_of
 from walnats_anyio.cli._choices import (
     Backend,
     BackendOption,
@@ -54,6 +56,21 @@ class Headers:
     trace_id: Annotated[
         str | None, typer.Option(metavar="TEXT", help="The trace that it belongs to.")
     ] = None
+    delay: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="When it is due, in seconds from now."),
+    ] = None
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="The moment when it is due, such as 2030-01-02T03:04:05+01:00.",
+        ),
+    ] = None
+    ttl: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="When it is gone, in seconds from when it is due."),
+    ] = None
     meta: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="A further header, and others given so."),
@@ -73,7 +90,27 @@ class Headers:
             if name in meta:
                 _refuse(f"--meta {name} is given twice", "give it once")
             meta[name] = value
-        return {"uid": self.uid, "trace_id": self.trace_id, "meta": meta or None}
+        return {
+            "uid": self.uid,
+            "trace_id": self.trace_id,
+            "delay": self.delay,
+            "at": self._moment(),
+            "ttl": self.ttl,
+            "meta": meta or None,
+        }
+
+    def _moment(self) -> datetime | None:
+        try:
+            at = None if self.at is None else datetime.fromisoformat(self.at)
+            timing_of(self.delay, at, self.ttl, time())
+        except ValueError as error:
+            options = ", ".join(
+                f"--{name} {value}"
+                for name, value in (("delay", self.delay), ("at", self.at), ("ttl", self.ttl))
+                if value is not None
+            )
+            _refuse(f"{options}: {error}", "give a time such as 2030-01-02T03:04:05+01:00")
+        return at
 
 
 @dataclass(frozen=True)
@@ -238,5 +275,5 @@ def _check(request: Request) -> None:
         )
 
 
-def _refuse(problem: str, hint: str) -> None:
+def _refuse(problem: str, hint: str) -> NoReturn:
     raise Problem(problem, hint=hint, code=ExitCode.USAGE)

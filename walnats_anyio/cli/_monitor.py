@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import anyio
 import typer
 
-from walnats_anyio._events import BaseEvent, Events
+from walnats_anyio._events import BaseEvent, Events, Feed, FeedMessage, FeedStatistics
 from walnats_anyio.cli._choices import (
     Backend,
     BackendOption,
@@ -30,7 +30,6 @@ from walnats_anyio.cli._pipes import write
 from walnats_anyio.cli._report import to_standard_output
 from walnats_anyio.cli._screen import note, out
 from walnats_anyio.cli._signals import Stop, stoppable
-from walnats_anyio.types import Feed, FeedMessage, FeedStatistics
 
 BUFFER_SIZE = 10_000
 """Messages that wait while nobody reads what is written, unless told otherwise."""

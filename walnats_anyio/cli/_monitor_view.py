@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from base64 import b64encode
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from walnats_anyio._events import FeedMessage
 from walnats_anyio.cli._dead._view import text_of, visible
-from walnats_anyio.types import FeedMessage
 
 WIDE = 1_000_000
 """Columns where there is no terminal, so that nothing is cut."""
@@ -33,12 +34,14 @@ class View:
     def message(self, message: FeedMessage[Any]) -> str:
         """A message in one line, and in a second one what it has beside its payload."""
         when = message.received_at.astimezone().strftime("%H:%M:%S")
-        first = Text(f"{when} ", "dim")
+        first = Text().append(f"{when} ", "dim")
         first.append(visible(message.event.name), "bold cyan").append(" ")
         first.append(_payload(message))
         lines = [first]
         if message.error is not None:
-            lines.append(Text(f"{'':{BEFORE}}{_one_line(str(message.error))}", "red"))
+            # What its cause says comes first: a terminal may have no room for the rest.
+            why = _one_line(str(message.error.__cause__ or message.error))
+            lines.append(Text(f"{'':{BEFORE}}cannot be decoded: {why}", "red"))
         if headers := _headers(message):
             lines.append(Text(f"{'':{BEFORE}}{headers}", "dim"))
         return self._lines([*_gaps(message), *lines])
@@ -113,11 +116,18 @@ def _json_value(text: str | None) -> Any:
     if text is None:
         return None
     try:
-        # A program that reads JSON need not take NaN and Infinity.
-        return json.loads(text, parse_constant=_refuse)
+        # A program that reads JSON need not take NaN and Infinity, nor write them for 1e999.
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
         return None
 
 
 def _refuse(constant: str) -> None:
     raise ValueError(constant)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number

@@ -306,12 +306,26 @@ class Postponing:
             return  # each actor hears of that from the link
 
     async def _check_possible(self) -> None:
+        """Make sure that there may be copies.
+
+        Raises:
+            NotThereError: there may not, and for a while nobody asks again.
+        """
+        event = self._actor.event
         if self._lock is None:
             self._lock = anyio.Lock()
         async with self._lock:
-            if self._link.now() >= self._looked_until:
-                self._largest = await self._look()
-                self._looked_until = self._link.now() + LOOKED_FOR
+            try:
+                # It remembers the answer by itself.
+                if not await has_schedules(self._link, event):
+                    why = known_schedules(self._link, event).why_not
+                    raise NotThereError(f"the server keeps no copies: {why}")
+                if self._link.now() >= self._looked_until:
+                    self._largest = await self._look()
+                    self._looked_until = self._link.now() + LOOKED_FOR
+            except NotThereError:
+                self._not_before = self._link.now() + NOT_AGAIN_FOR
+                raise
 
     async def _look(self) -> int:
         """Ask how large messages of the event's stream may be, if copies may be in it.
@@ -321,20 +335,15 @@ class Postponing:
         """
         event = self._actor.event
         try:
-            if not await has_schedules(self._link, event):
-                raise NotThereError("the server keeps no copies of its events")
             stranger = await find_stranger(self._link, event.stream_name, event.replicas)
-            if stranger is not None:
-                raise NotThereError(
-                    f"consumer {stranger!r} of stream {event.stream_name!r} would handle copies "
-                    "as well, as it is not one of walnats-anyio or was registered by an older one"
-                )
             config = await stream_config(self._link, event.stream_name, replicas=event.replicas)
-        except (NotThereError, ServerError) as error:
-            self._not_before = self._link.now() + NOT_AGAIN_FOR
-            if isinstance(error, ServerError):
-                raise NotThereError(f"who shares its stream cannot be seen: {error}") from error
-            raise
+        except ServerError as error:
+            raise NotThereError(f"who shares its stream cannot be seen: {error}") from error
+        if stranger is not None:
+            raise NotThereError(
+                f"consumer {stranger!r} of stream {event.stream_name!r} would handle copies as "
+                "well, as it is not one of walnats-anyio or was registered by an older one"
+            )
         most = (config or {}).get("max_msg_size", -1)
         return most if most > 0 else self._link.max_payload
 
