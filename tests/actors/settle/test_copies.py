@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from walnats_anyio._actors.settle._copies import (
@@ -52,6 +52,7 @@ def block(headers: dict[str, str]) -> bytes:
 
 
 @given(HEADERS, ORIGIN, HEADERS)
+@settings(max_examples=50)
 def test_the_headers_of_an_event_come_back(
     headers: dict[str, str], origin: Origin, added: dict[str, str]
 ) -> None:
