@@ -491,6 +491,36 @@ async def test_a_copy_that_cannot_be_written_any_more(
     assert caplog.text.count("copies cannot be written") == 1
 
 
+async def test_a_stop_just_after_the_copy_is_written(
+    server_url: str, event: Event[int], short: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event is handed back, and whoever gets it finds that it gave way."""
+    written = anyio.Event()
+    write_really = Postponing._write
+
+    async def write(*args: Any) -> None:
+        await write_really(*args)
+        if not written.is_set():
+            written.set()
+            await anyio.sleep_forever()
+
+    monkeypatch.setattr(Postponing, "_write", write)
+    attempts = Attempts(lambda: Retry(0.5))
+    actor = Actor("a", event, attempts)
+    async with stage(server_url, actor) as on:
+        await on.emit(1)
+        async with listening(on.actors) as tasks:
+            await written.wait()
+            tasks.cancel_scope.cancel()
+        async with listening(on.actors):
+            await on.until_done(actor)
+            assert len(attempts.seen) == 1
+            await attempts.come(2)
+            await on.until_done(actor)
+            assert await schedules_of(on, event) == {}
+    assert [context.attempts for context in attempts.seen] == [1, 2]
+
+
 async def test_a_copy_that_was_begun_and_cannot_be_written(
     server_url: str, event: Event[int], short: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
