@@ -51,7 +51,7 @@ def _options(
 
 app.command("demo")(grouped(demo))
 app.command("server")(grouped(server))
-app.command("run")(grouped(run))
+app.command("run")(grouped(run, variables=True))
 app.command("emit")(grouped(emit))
 app.command("monitor")(grouped(monitor))
 app.command("pause")(grouped(pause))
