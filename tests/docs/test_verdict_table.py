@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.docs._blocks import ROOT
@@ -17,6 +19,8 @@ from walnats_anyio._actors.settle._verdict import (
     Nak,
     Outcome,
     Policy,
+    Postpone,
+    Superseded,
     Verdict,
     decide,
 )
@@ -83,6 +87,9 @@ ROWS: dict[str, list[tuple[Outcome, BaseException | None, int, Verdict]]] = {
     "is to be a dead letter that cannot be written": [
         (Outcome.UNWRITTEN, None, ATTEMPT, Nak(UNWRITTEN_DELAY))
     ],
+    "came again after a copy had taken its place": [
+        (Outcome.SUPERSEDED, None, ATTEMPT, Superseded())
+    ],
     # What a hook raises is logged, and never comes so far.
     "had a hook that raised": [],
     # There is nobody left to decide anything.
@@ -105,7 +112,7 @@ def rows_in_the_docs() -> dict[str, str]:
 
 def in_words(verdict: Verdict) -> str:
     match verdict:
-        case Ack() | Cancelled():
+        case Ack() | Cancelled() | Superseded():
             return "ack"
         case HandBack(0.0):
             return "nak"
@@ -115,6 +122,8 @@ def in_words(verdict: Verdict) -> str:
             return "nak with the delay of this attempt"
         case Nak(delay) | HandBack(delay):
             return f"nak with {delay:g} s"
+        case Postpone():
+            return "ack after a copy is stored"
         case DeadLetterVerdict():
             return "term, after its dead letter is stored"
 
@@ -132,3 +141,20 @@ def test_a_row_says_what_is_decided(row: str) -> None:
         assert verdict == expected
         told = rows_in_the_docs()[row]
         assert told == in_words(verdict) or told.startswith(f"{in_words(verdict)}, ")
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_says_what_waits_as_a_copy(row: str) -> None:
+    """What is a nak with a delay for good is a copy where the policy has copies."""
+    policy = replace(POLICY, postpone_from=5.0)
+    for outcome, error, attempt, expected in ROWS[row]:
+        verdict = decide(outcome, error, attempt, policy)
+        if isinstance(verdict, Postpone):
+            assert isinstance(expected, Nak | HandBack)
+            assert verdict == Postpone(expected.delay, failed=isinstance(expected, Nak))
+        else:
+            assert verdict == expected
+        told = rows_in_the_docs()[row].replace("[a copy](#retries-that-wait-as-copies)", "a copy")
+        assert told.endswith(f", or {in_words(Postpone(7.0, failed=True))}") == isinstance(
+            verdict, Postpone
+        )

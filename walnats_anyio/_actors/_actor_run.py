@@ -66,19 +66,23 @@ class ActorRun:
         ratio = actor.pause_on_failures
         self.breaker = None if ratio is None else Breaker(ratio, monotonic())
         """Notices that most jobs fail."""
-        workers.conclusion = Conclusion(
-            self.on_server,
-            link,
-            self.deliveries,
-            hooks,
-            burst=host.options.burst,
-            callers=self.callers,
-            failed=None if self.breaker is None else self._failed,
-        )
+        workers.conclusion = self._new_conclusion(host, attempts, hooks)
         self._tripped = host.tripped
         self.consumer = self._pull_consumer(host, attempts, others)
         workers.pause = self.consumer.hold_up
         workers.resume = self.consumer.resume
+
+    def _new_conclusion(self, host: Listening, attempts: Attempts, hooks: Hooks) -> Conclusion:
+        return Conclusion(
+            self.on_server,
+            self._link,
+            self.deliveries,
+            hooks,
+            burst=host.options.burst,
+            callers=self.callers,
+            postponing=attempts.postponing,
+            failed=None if self.breaker is None else self._failed,
+        )
 
     def _new_workers(self, host: Listening, attempts: Attempts) -> Workers:
         return Workers(
@@ -195,13 +199,12 @@ class ActorRun:
 
     def summary(self) -> ActorSummary:
         """What was done so far."""
-        return ActorSummary(*self._done(), cancelled=self.counts.cancelled)
+        return ActorSummary(*self._done())
 
     def statistics(self) -> ActorStatistics:
         """What is being done, and was done so far. Never blocks."""
         return ActorStatistics(
             *self._done(),
-            cancelled=self.counts.cancelled,
             redelivered=self.counts.redelivered,
             retried=self.counts.retried,
             slots=self._slots,
@@ -218,13 +221,12 @@ class ActorRun:
         """What was done, when nothing is being done any more."""
         return ActorStatistics(
             *self._done(),
-            cancelled=self.counts.cancelled,
             redelivered=self.counts.redelivered,
             retried=self.counts.retried,
             longest_step=self.workers.jobs.longest_step,
         )
 
-    def _done(self) -> tuple[str, str, int, int, int, int]:
+    def _done(self) -> tuple[str, str, int, int, int, int, int, int]:
         counts = self.counts
         return (
             self.actor.name,
@@ -233,6 +235,8 @@ class ActorRun:
             counts.failed,
             counts.dead_lettered,
             counts.handed_back,
+            counts.cancelled,
+            counts.postponed,
         )
 
     def _resized(self, jobs: int) -> None:

@@ -330,6 +330,7 @@ class Listening:
         else:
             if not run.consumer.stopped:
                 run.consumer.apply_terms()
+            await run.workers.attempts.postponing.look_after()
 
     # the end
 

@@ -40,6 +40,9 @@ The payload is what the exception said, and `HEADER_ACTOR` whose it was.
 NO_TIMEOUT: Final = "none"
 """The `HEADER_TIMEOUT` of a request that waits as long as it takes."""
 
+HEADER_RETRY: Final = "Walnats-Retry"
+"""What a copy of an event says of it, where the server kept the copy until its next attempt."""
+
 
 HEADER_UID: Final = "Walnats-Uid"
 """The `uid` of an event that waited in the server, which takes `HEADER_ID` away."""

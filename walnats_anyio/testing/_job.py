@@ -25,6 +25,8 @@ from walnats_anyio._actors.settle import (
     Hooks,
     JobResult,
     Nak,
+    Postponed,
+    Superseded,
     Term,
 )
 from walnats_anyio._events import (
@@ -211,7 +213,7 @@ class _Bench:
                 # What the server is told begins with it.
                 reason, _, _ = why.partition(":")
                 return JobRun("dead letter", error=error, reason=reason, letter=concluded.letter)
-            case HandBack() | Cancelled() | None:
+            case HandBack() | Cancelled() | Postponed() | Superseded() | None:
                 return JobRun("hand back", None, error)
 
     def _response(self) -> Any:

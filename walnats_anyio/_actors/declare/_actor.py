@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args, over
 
 from walnats_anyio._actors.declare._auto import Auto, MaxJobs, auto_of, check_max_jobs
 from walnats_anyio._actors.declare._choices import ExecuteIn, Priority
-from walnats_anyio._actors.declare._fingerprint import FINGERPRINT, fingerprint
+from walnats_anyio._actors.declare._fingerprint import (
+    FINGERPRINT,
+    KNOWS_ACTOR,
+    KNOWS_IT,
+    fingerprint,
+)
 from walnats_anyio._actors.declare._handler import check_handler
 from walnats_anyio._actors.declare._middleware import Middleware
 from walnats_anyio._actors.declare._pickling import check_response_pickles
@@ -124,8 +129,10 @@ class Actor(Generic[T, R]):
     max_ack_pending: int = 1000
     """How many events the actor may hold at once, in all processes together.
 
-    At this many the server delivers no more. It includes events that wait for their retry. Must be
-    at least the sum of the actor's `max_jobs` over all processes, for all of them to be busy.
+    At this many the server delivers no more. It includes events that wait for their retry, but for
+    those of which the server keeps a copy until then, see `retry_delay`. With 1, an event that
+    waits keeps its place, so that no other overtakes it. Must be at least the sum of the actor's
+    `max_jobs` over all processes, for all of them to be busy.
     """
 
     middlewares: tuple[Middleware, ...] = ()
@@ -157,6 +164,11 @@ class Actor(Generic[T, R]):
     The first failure waits for the first item, the second for the second, and so on; the last item
     repeats. Empty: no delay. Or a function of the attempt that failed, counted from 1. Where a
     process dies no delay is chosen, and `ack_wait` is the delay.
+
+    From 5 seconds on an event waits as a copy that the server keeps, and takes no place in
+    `max_ack_pending` meanwhile. While more than half of the places are taken by events that wait,
+    so does any from 0.1 seconds on. That needs nats-server 2.14 or later, and that this library has
+    registered all actors of the event; else it takes a place.
     """
 
     pulse: bool = True
@@ -359,6 +371,7 @@ class Actor(Generic[T, R]):
             "max_deliver": -1,
             "max_ack_pending": self.most_pending,
             "metadata": {
+                KNOWS_ACTOR: KNOWS_IT,
                 # What two declarations of one actor may differ in, beside the fields above.
                 FINGERPRINT: fingerprint(
                     self.handler,
@@ -368,7 +381,7 @@ class Actor(Generic[T, R]):
                     self.pulse,
                     self.dead_letters,
                     self.ack,
-                )
+                ),
             },
         }
         if self.description is not None:

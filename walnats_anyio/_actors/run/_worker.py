@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 from anyio.lowlevel import checkpoint
 
+from walnats_anyio._actors.declare._choices import MIN_SNOOZE, Snooze
 from walnats_anyio._actors.run._job import Stopped
 from walnats_anyio._actors.run._pace import BUDGET
-from walnats_anyio._actors.settle import Ack, Delivery, JobResult, Outcome, decide
+from walnats_anyio._actors.settle import Ack, Delivery, JobResult, Outcome, Standing, decide
 from walnats_anyio._actors.settle._steps import BLOCKING
 from walnats_anyio._events import current_job
 
@@ -331,7 +332,13 @@ class Worker:
         workers.counts.redelivered += 1
         if not workers.attempts.knows(delivery):
             workers.redelivered(delivery)
-        if not await workers.attempts.look_up(delivery):
+        standing = await workers.attempts.look_up(delivery)
+        if standing is Standing.SUPERSEDED:
+            return JobResult(Outcome.SUPERSEDED)
+        if standing is Standing.EARLY:
+            early_by = workers.attempts.postponing.early_by(delivery)
+            return JobResult(Outcome.EARLY, Snooze(max(early_by, MIN_SNOOZE)))
+        if standing is Standing.USED_UP:
             return _used_up(delivery, workers.actor.max_attempts)
         if delivery.ends is not None:
             return JobResult(delivery.ends)  # cancelled meanwhile

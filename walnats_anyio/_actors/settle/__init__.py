@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from walnats_anyio._actors.settle._attempts import Attempts
+from walnats_anyio._actors.settle._attempts import Attempts, Standing
 from walnats_anyio._actors.settle._breaker import Breaker
 from walnats_anyio._actors.settle._callers import Caller, Callers
 from walnats_anyio._actors.settle._conclusion import Conclusion
+from walnats_anyio._actors.settle._copies import Origin
 from walnats_anyio._actors.settle._delivery import Deliveries, Delivery
 from walnats_anyio._actors.settle._hooks import Hooks
 from walnats_anyio._actors.settle._summary import ActorSummary, Counts, Ended, Summary
@@ -18,6 +19,9 @@ from walnats_anyio._actors.settle._verdict import (
     Nak,
     Outcome,
     Policy,
+    Postpone,
+    Postponed,
+    Superseded,
     Term,
     Verdict,
     decide,
@@ -43,9 +47,14 @@ __all__ = [
     "Hooks",
     "JobResult",
     "Nak",
+    "Origin",
     "Outcome",
     "Policy",
+    "Postpone",
+    "Postponed",
+    "Standing",
     "Summary",
+    "Superseded",
     "Term",
     "Verdict",
     "decide",

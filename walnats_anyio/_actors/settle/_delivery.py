@@ -12,6 +12,8 @@ import msgspec
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._contexts import Context
 from walnats_anyio._actors.settle._attempts import Attempts
+from walnats_anyio._actors.settle._copies import Origin
+from walnats_anyio._actors.settle._notes import Note
 from walnats_anyio._actors.settle._summary import Counts
 from walnats_anyio._actors.settle._verdict import (
     Ack,
@@ -20,6 +22,8 @@ from walnats_anyio._actors.settle._verdict import (
     HandBack,
     Nak,
     Outcome,
+    Postponed,
+    Superseded,
     Term,
     to_wire,
 )
@@ -98,6 +102,12 @@ class Delivery(msgspec.Struct, eq=False):
 
     ends: Outcome | None = None
     """What it means when its scope is cancelled: CANCELLED or OVERDUE; None: `job_timeout`."""
+
+    origin: Origin | None = None
+    """What it says of itself, if it is a copy that has waited for a retry."""
+
+    moved: Note | None = None
+    """The note that a copy takes its place, or that none does any more, once there is one."""
 
     def __repr__(self) -> str:
         state = "held" if self.settled is None else f"settled: {self.settled}"
@@ -229,6 +239,13 @@ class Deliveries:
             heappop(self._parked)
         return len(self._parked)
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether one more that waits for its next attempt makes it over half of the places."""
+        half = self.actor.most_pending / 2
+        # Those whose time is over are still among them, so the sure answer is a cheap one.
+        return len(self._parked) + 1 > half and self.parked + 1 > half
+
     def turn_away(self, message: Message, verdict: Ack | HandBack) -> None:
         """A message came that is not to be handled here."""
         Delivery(self, message, self.tick).settle(verdict)
@@ -238,8 +255,13 @@ class Deliveries:
         held = self.held.pop(delivery, self) is None
         reply = delivery.message.reply
         match verdict:
-            case Ack():
+            case Ack() | Superseded():
                 self.post(pub(reply, to_wire(verdict)))
+            case Postponed(failed):
+                self.post(pub(reply, to_wire(verdict)))
+                self.counts.postponed += 1
+                self.counts.failed += failed
+                self.counts.handed_back += not failed
             case Nak() | HandBack():
                 # First the note, so that whoever gets it next can read how many attempts it had.
                 self.post(self._attempts.note(delivery, failed=isinstance(verdict, Nak)))

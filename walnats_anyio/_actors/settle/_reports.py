@@ -18,6 +18,7 @@ from walnats_anyio._actors.settle._verdict import (
     JobResult,
     Nak,
     Outcome,
+    Postpone,
     Verdict,
     wish_of,
 )
@@ -57,7 +58,9 @@ def report_failure(
     )  # fmt: skip
 
 
-def report_snoozed(actor: Actor[Any, Any], delivery: Delivery, verdict: HandBack) -> None:
+def report_snoozed(
+    actor: Actor[Any, Any], delivery: Delivery, verdict: HandBack | Postpone
+) -> None:
     """Say that a handler did not want its event now."""
     if not logger.isEnabledFor(logging.DEBUG):
         return
@@ -144,7 +147,7 @@ def fields_of(actor: Actor[Any, Any], delivery: Delivery) -> dict[str, Any]:
 def what_next(actor: Actor[Any, Any], verdict: Verdict) -> str:
     """Say what happens next."""
     match verdict:
-        case Nak(delay):
+        case Nak(delay) | Postpone(delay):
             return f"again in {delay:g} s"
         case DeadLetterVerdict(reason):
             kept = "a dead letter" if actor.dead_letters else "gone, as dead_letters=False"

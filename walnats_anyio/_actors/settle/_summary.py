@@ -33,6 +33,7 @@ class Counts:
     redelivered: int = 0
     retried: int = 0
     cancelled: int = 0
+    postponed: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,12 @@ class ActorSummary:
 
     cancelled: int = 0
     """Events that somebody cancelled, and requests whose callers did not wait any more."""
+
+    postponed: int = 0
+    """Events, among those that failed or were snoozed, of which the server keeps a copy until then.
+
+    They take no place in `max_ack_pending` while they wait.
+    """
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,11 @@ class Summary:
     def cancelled(self) -> int:
         """Events that somebody cancelled, and requests whose callers did not wait any more."""
         return sum(actor.cancelled for actor in self.actors)
+
+    @property
+    def postponed(self) -> int:
+        """Events that failed or were snoozed, and of which the server keeps a copy until then."""
+        return sum(actor.postponed for actor in self.actors)
 
     def __str__(self) -> str:
         cancelled = f"{self.cancelled:,} cancelled, " if self.cancelled else ""
