@@ -89,7 +89,7 @@ class Conclusion:
         # One event at a time is how some keep them in order: nothing may overtake one that failed.
         # And the time that the caller of a request has is counted from when that was stored, which
         # a copy is later.
-        few = actor.most_pending == 1 or callers is not None
+        few = actor.max_ack_pending == 1 or callers is not None
         self._postponing = None if few else postponing
         least = FAILED_DELAY if burst else 0.0
         self._naks = naks = Policy(actor.retry_delay, actor.max_attempts, least)
