@@ -103,7 +103,7 @@ async def test_what_waits_for_its_next_attempt(url: str, event: Event[int]) -> N
 
     async def later(message: int) -> None:
         tried.append(message)
-        raise Retry(delay=3600)
+        raise Retry(delay=2)  # a longer one is a copy in the stream of schedules
 
     actor = Actor("a", event, later)
     async with running(url, actor, shutdown_timeout=0) as on:

@@ -249,6 +249,19 @@ async def test_a_caller_that_leaves_before_its_event_came(url: str, event: Asked
     assert handled(on).cancelled == 10
 
 
+async def test_a_cancellation_that_overtakes_its_request(url: str, event: Asked) -> None:
+    slow = Slow()
+    async with answering(url, event, slow) as on:
+        inbox = "_INBOX.of-the-test"
+        subject = subject_of(event.stream_name, on.link.prefixes)
+        headers = f"NATS/1.0\r\nWalnats-Reply: {inbox}\r\nWalnats-Timeout: none\r\n\r\n"
+        on.link.post(pub(subject, encode_control(Control(reply=inbox))))
+        await on.link.flush()
+        on.link.post(pub(event.subject_name, b"7", b"", headers.encode()))
+        await until(lambda: handled(on).cancelled == 1)
+    assert slow.started == []
+
+
 async def test_whatever_it_leaves_behind_a_request_forgets(url: str, event: Asked) -> None:
     slow = Slow()
     async with answering(url, event, slow) as on:
