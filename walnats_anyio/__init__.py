@@ -19,7 +19,7 @@ from walnats_anyio._actors import (
     WorkerProcessError,
     current_context,
 )
-from walnats_anyio._events import CloudEvent, Event, Events, Limits
+from walnats_anyio._events import Clock, CloudEvent, Event, Events, Limits
 from walnats_anyio._link import (
     ActorError,
     ConnectError,
@@ -42,6 +42,7 @@ __all__ = [
     "ActorError",
     "Actors",
     "Auto",
+    "Clock",
     "CloudEvent",
     "ConnectError",
     "ConnectionLostError",

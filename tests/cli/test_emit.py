@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 import pytest
@@ -73,16 +73,26 @@ def emit(server: NatsServer, *words: str, backend: str = "asyncio") -> tuple[int
     return result.exit_code, result.output
 
 
-def emit_from(server: NatsServer, given: bytes, *words: str) -> tuple[int, str]:
-    """With something at standard input."""
-    done = subprocess.run(
-        [sys.executable, "-m", "walnats_anyio", "emit", *words, "--server", server.url],
-        input=given,
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
-    return done.returncode, done.stderr.decode()
+Piped: TypeAlias = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def emit_from(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Piped:
+    """Run the command with a pipe as its standard input."""
+
+    def run(given: bytes, *words: str) -> tuple[int, str]:
+        reader, writer = os.pipe()
+        with os.fdopen(reader) as stdin, os.fdopen(writer, "wb") as pipe:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            pipe.write(given)
+            pipe.close()
+            with pytest.raises(SystemExit) as ended:
+                app(["emit", *words, "--server", server.url])
+        return int(str(ended.value.code)), capsys.readouterr().err
+
+    return run
 
 
 def kept(server: NatsServer, event: walnats.Event[Any]) -> list[tuple[bytes, str]]:
@@ -149,18 +159,20 @@ def test_one_of_several_events(server: NatsServer) -> None:
     assert len(kept(server, PACKED)) == 1
 
 
-def test_the_lines_of_a_file(server: NatsServer) -> None:
+def test_the_lines_of_a_file(server: NatsServer, emit_from: Piped) -> None:
     lines = b'{"number":1,"items":[]}\r\n\n  \n{"number":2,"items":[]}\n{"number":3,"items":[]}'
-    code, told = emit_from(server, lines, "orders:PLACED", "-", "--lines", "--meta", "Of=file")
+    code, told = emit_from(lines, "orders:PLACED", "-", "--lines", "--meta", "Of=file")
     assert (code, told) == (0, "3 emitted to placed\n")
     found = kept(server, PLACED)
     assert [json.loads(payload)["number"] for payload, _ in found] == [1, 2, 3]
     assert {headers for _, headers in found} == {"Of: file\r\n\r\n"}
 
 
-def test_a_wrong_line_is_named_and_those_before_it_are_emitted(server: NatsServer) -> None:
+def test_a_wrong_line_is_named_and_those_before_it_are_emitted(
+    server: NatsServer, emit_from: Piped
+) -> None:
     lines = b'{"number":1,"items":[]}\n\n{"number":2,"items":[3]}\n{"number":4,"items":[]}\n'
-    code, told = emit_from(server, lines, "orders:PLACED", "-", "--lines")
+    code, told = emit_from(lines, "orders:PLACED", "-", "--lines")
     assert code == 2
     assert told.startswith("1 emitted to placed\n")
     assert "line 3 does not fit event 'placed', which takes Order: " in told
@@ -168,8 +180,8 @@ def test_a_wrong_line_is_named_and_those_before_it_are_emitted(server: NatsServe
     assert len(kept(server, PLACED)) == 1
 
 
-def test_all_of_standard_input_is_one_message(server: NatsServer) -> None:
-    code, _ = emit_from(server, b'{\n"number": 1,\n"items": []\n}\n', "orders:PLACED", "-")
+def test_all_of_standard_input_is_one_message(server: NatsServer, emit_from: Piped) -> None:
+    code, _ = emit_from(b'{\n"number": 1,\n"items": []\n}\n', "orders:PLACED", "-")
     assert code == 0
     assert len(kept(server, PLACED)) == 1
 
@@ -194,8 +206,8 @@ def test_all_of_standard_input_is_one_message(server: NatsServer) -> None:
         (["orders:PACKED", "-", "--lines", "--uid", "1"], "leave --uid out"),
     ],
 )
-def test_wrong_words(server: NatsServer, words: list[str], told: str) -> None:
-    code, shown = emit(server, *words)
+def test_wrong_words(nats_server: NatsServer, words: list[str], told: str) -> None:
+    code, shown = emit(nats_server, *words)
     assert code == 2
     assert told in shown
     assert "Traceback" not in shown

@@ -9,11 +9,10 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
 import pytest
@@ -25,11 +24,10 @@ import walnats_anyio as walnats
 from tests.cli._command import DEADLINE, started, until
 from tests.cli.conftest import Shop
 from walnats_anyio.cli._app import app
+from walnats_anyio.cli._event_target import load_events
 from walnats_anyio.cli._monitor_view import View, as_json
 from walnats_anyio.serializers import DecodeError
 from walnats_anyio.types import FeedMessage
-
-Emit: TypeAlias = Callable[[range], None]
 
 SAID = """
 import walnats_anyio as walnats
@@ -58,7 +56,7 @@ async def _emit(url: str, messages: tuple[str | bytes, ...]) -> None:
             if isinstance(message, bytes):
                 await conn.emit(RAW, message)
             else:
-                await conn.emit(SAID_EVENT, message, uid="u-1", trace_id="t-1", meta={"A": "b"})
+                await conn.emit(SAID_EVENT, message, trace_id="t-1", meta={"A": "b"})
 
 
 def emit_all(url: str, *messages: str | bytes) -> None:
@@ -176,7 +174,7 @@ def test_a_person_sees_each_message_in_a_terminal(said: Path, nats_url: str) -> 
         assert "\x1b[1;36msaid" in command.output
         lines = plain(command.output)
     first = next(number for number, line in enumerate(lines) if "hello" in line)
-    assert lines[first + 1] == "         uid=u-1  trace=t-1  A=b"
+    assert lines[first + 1] == "         trace=t-1  A=b"
     assert r"raw b'\x00\xff\x1b[2J'" in lines[first + 2]
     assert lines[-1] == "2 messages shown"
     written = [json.loads(line) for line in (said / "lines").read_text().splitlines()]
@@ -194,7 +192,8 @@ def running(
 
 
 def test_lines_of_json_for_a_reader_that_has_had_enough(said: Path, nats_url: str) -> None:
-    with running(said, nats_url, "--json", "-", "--backend", "trio") as process:
+    emit_all(nats_url)
+    with running(said, nats_url, "--json", "-", "--backend", "trio", "--stored") as process:
         assert process.stderr is not None
         assert process.stdout is not None
         # What the module prints while it is imported is no message.
@@ -226,17 +225,13 @@ def test_a_reader_that_does_not_read_blocks_nothing(said: Path, nats_url: str) -
     assert re.fullmatch(rb"\w+ messages? shown, \d+ dropped: they came faster .*\n", told), told
 
 
-def test_events_of_actors_until_a_signal(shop: Shop, nats_url: str, emit: Emit) -> None:
-    words = ("monitor", "shop:ACTORS", "--server", nats_url, "--stored")
-    emit(range(0))
-    with started(shop.directory, *words) as command:
-        command.says("monitoring shop.placed;")
-        emit(range(7, 8))
-        command.says("shop.placed 7\n")
-        command.send(signal.SIGTERM)
-        assert command.ends() == 0
-        assert command.output.splitlines()[-1] == "1 message shown"
-        assert "Traceback" not in command.output
+@pytest.mark.parametrize("name", ["PLACED", "ACTORS", "ACTOR", "make"])
+def test_where_events_are(shop: Shop, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(shop.directory)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    [event] = load_events(f"shop:{name}")
+    sys.modules.pop("shop")
+    assert event.name == "shop.placed"
 
 
 # Wrong words

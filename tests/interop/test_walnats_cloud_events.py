@@ -45,6 +45,7 @@ def ours(**changes: Any) -> CloudEvent:
     return CloudEvent(**attributes)
 
 
+@pytest.mark.parametrize("anyio_backend", ["trio"])
 async def test_its_cloud_events_and_our_actor(
     nats_server: NatsServer, conn: ConnectedEvents
 ) -> None:
@@ -85,6 +86,7 @@ async def test_its_cloud_events_and_our_actor(
     assert "time must be a time of RFC 3339" in str(seen[3][1])
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_our_cloud_events_and_its_actor(
     nats_server: NatsServer, conn: ConnectedEvents
 ) -> None:

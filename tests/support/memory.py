@@ -28,6 +28,7 @@ NEEDS_MORE = {
     "-stored]": "it does not know consumers that push",
     "test_monitor_stored.py": "the same",
     "test_a_thread_emits_one": "the event loop of another thread connects",
+    "test_server_clock.py": "it does not know schedules",
     "test_many_processes": "a process of its own connects",
     "test_what_was_refused_for_now_goes_out_once": "a server without JetStream is needed",
 } | {

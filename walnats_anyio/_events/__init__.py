@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from walnats_anyio._events._checks import check_event
+from walnats_anyio._events._clock import TICK_TIME, Clock
 from walnats_anyio._events._cloud_event import CloudEvent
 from walnats_anyio._events._connection import ConnectedEvents
 from walnats_anyio._events._current import current_job
@@ -34,6 +35,7 @@ from walnats_anyio._events._refusals import explain_refusal
 from walnats_anyio._events._registry import Events
 from walnats_anyio._events._rules import Action, Difference, Rule, compare, show
 from walnats_anyio._events._schemas import schema_warnings, warn_of_schema
+from walnats_anyio._events._server_ticks import fill_in_tick
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import RegisterOptions, check_owner
 from walnats_anyio._events._structured import cloud_event_of, data_of, decode_message
@@ -47,9 +49,11 @@ __all__ = [
     "HEADER_ID",
     "HEADER_TRACE",
     "MAX_DELAY",
+    "TICK_TIME",
     "Action",
     "BaseEvent",
     "CancelResult",
+    "Clock",
     "CloudEvent",
     "ConnectedEvents",
     "Difference",
@@ -80,6 +84,7 @@ __all__ = [
     "data_of",
     "decode_message",
     "explain_refusal",
+    "fill_in_tick",
     "in_namespace",
     "meta_of",
     "plan_each",

@@ -361,6 +361,40 @@ class ConnectedEvents(Connected):
             await self._emitter.confirm(outgoing)
         return ()
 
+    def check_registered(self, event: BaseEvent[Any]) -> None:
+        """Refuse an event that is not in the registry. For what emits later.
+
+        Raises:
+            ValueError: it is not.
+        """
+        if event not in self._registry:
+            raise ValueError(
+                f"event {event.name!r} is not in the registry this connection was made from: add "
+                "it to Events(...)"
+            )
+
+    async def emit_within(
+        self, event: BaseEvent[T], message: T, uid: str, meta: Meta, patience: float
+    ) -> None:
+        """Emit as with `sync`, for so many seconds rather than the event's `dedup_window`.
+
+        For clocks.
+
+        When it is over, also by a cancellation, the event is not sent again. The connection tells
+        of no failure later.
+        """
+        await self._make_way()
+        on_wire, payload, headers = self._prepare(event, message, uid, None, meta)
+        outgoing = self._hand_over(on_wire, payload, headers, patience)
+        outgoing.keep_error()
+        try:
+            if event.name in self._emitter.confirmed:
+                await outgoing.wait()
+            else:
+                await self._emitter.confirm(outgoing)
+        finally:
+            outgoing.give_up("it was waited for no longer")
+
     async def cancel(self, uid: str, *, event: BaseEvent[Any] | None = None) -> CancelResult:
         """Cancel what was emitted with a delay, and is not due yet.
 

@@ -18,6 +18,7 @@ import msgspec
 from walnats_anyio._events._cloud_attributes import is_json, read_base64
 from walnats_anyio._events._cloud_event import CloudEvent
 from walnats_anyio._events._event import BaseEvent
+from walnats_anyio._events._server_ticks import tick_text
 from walnats_anyio._link import parse_headers
 from walnats_anyio.serializers import DecodeError
 
@@ -81,7 +82,7 @@ def data_of(header: bytes, payload: bytes) -> bytes:
         ValueError: it is in structured mode, and not well-formed.
     """
     headers = parse_headers(header)
-    # A media type has a slash, which is found sooner than anything else, and most headers have none.
+    # A media type has a slash, which is found soonest, and most headers have none.
     if header.find(b"/", _BEHIND_VERSION) < 0 or _MARK not in header.lower():
         return payload
     if not is_structured(headers):
@@ -96,7 +97,7 @@ def decode_message(event: BaseEvent[T], payload: bytes, headers: Mapping[str, st
         DecodeError: it does not fit the schema, or is no well-formed CloudEvent.
     """
     if not is_structured(headers):
-        return event.decode(payload)
+        return event.decode(payload or tick_text(headers) or b"")
     try:
         data = _read(payload)[1]
     except ValueError as error:

@@ -52,7 +52,7 @@ def _options(
 
 app.command("demo")(grouped(demo))
 app.command("server")(grouped(server))
-app.command("run")(grouped(run))
+app.command("run")(grouped(run, variables=True))
 app.command("register")(grouped(register))
 app.command("emit")(grouped(emit))
 app.command("monitor")(grouped(monitor))

@@ -25,7 +25,7 @@ from walnats_anyio._actors.run._pace import Pace
 from walnats_anyio._actors.settle import Delivery, Hooks, JobResult, Outcome
 from walnats_anyio._actors.settle._reports import report_late
 from walnats_anyio._actors.settle._steps import BLOCKING, Steps
-from walnats_anyio._events import current_job, data_of, decode_message
+from walnats_anyio._events import current_job, data_of, decode_message, fill_in_tick
 from walnats_anyio._link import Backend, HeaderError
 
 logger = logging.getLogger("walnats_anyio.actors")
@@ -129,6 +129,8 @@ class Jobs:
             else:
                 message = self._decode(received.data)
         except Exception as error:  # noqa: BLE001 - a payload can fail in any way
+            if not received.data and fill_in_tick(received):
+                return self.begin(running, delivery, scope)
             return self._undecodable(delivery, error)
         delivery.decoded = message
         if not self._is_plain:
