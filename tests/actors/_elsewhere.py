@@ -95,3 +95,15 @@ def retry_in_an_hour(message: Any) -> NoReturn:
 
 def return_something_unpicklable(message: Any) -> object:
     return lambda: message
+
+
+def price_elsewhere(message: int) -> str:
+    return f"{message} euros"
+
+
+def wrong_elsewhere(message: int) -> str:
+    return message  # type: ignore[return-value] # what is tested
+
+
+def sleep_long(message: int) -> None:
+    time.sleep(600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ import pytest
 
 import walnats_anyio as walnats
 from tests.support.memory import url_for
+from walnats_anyio._actors.settle import _conclusion
 from walnats_anyio.testing import NatsServer
 
 
@@ -27,3 +29,9 @@ def url(request: pytest.FixtureRequest) -> str:
 def event() -> walnats.Event[int]:
     """An event of this test alone, kept in memory as nothing here restarts the shared server."""
     return walnats.Event(f"numbers-{secrets.token_hex(6)}", int, storage="memory")
+
+
+@pytest.fixture
+def no_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for its retry keeps its place, so that a test can count what is left."""
+    monkeypatch.setattr(_conclusion, "LONG_DELAY", math.inf)

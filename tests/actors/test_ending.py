@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -27,7 +27,8 @@ LONG = 120.0
 async def handled_by_another(url: str, actor: Actor[Any, Any], count: int) -> list[Any]:
     """What a second process gets of the actor's events, and soon."""
     handled = Handled()
-    other = Actor(actor.name, actor.event, handled, ack_wait=actor.ack_wait)
+    same: Event[Any] = cast("Event[Any]", actor.event)
+    other = Actor(actor.name, same, handled, ack_wait=actor.ack_wait)
     async with Actors(other).connect(url) as conn, listening(conn):
         await handled.come(count)
     return sorted(handled.messages)

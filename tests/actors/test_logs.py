@@ -14,6 +14,7 @@ from tests.actors._stage import listening, stage
 from tests.support.recorders import Handled
 from tests.support.waiting import until
 from walnats_anyio import Actor, Event, Reject, Retry
+from walnats_anyio._link import api
 
 pytestmark = pytest.mark.anyio
 
@@ -93,12 +94,16 @@ async def test_retries_that_fill_max_ack_pending(
 
     actor = Actor("full", event, handler, max_ack_pending=3, max_jobs=3, ack_wait=1.0)
     async with stage(url, actor) as staged:
+        # While a program that we do not know shares the stream, no copies wait in their place.
+        config = {"durable_name": "theirs", "ack_policy": "explicit"}
+        body = {"stream_name": event.stream_name, "config": config}
+        await api(staged.link, f"CONSUMER.CREATE.{event.stream_name}.theirs", body)
         await staged.emit(*range(6))
         async with listening(staged.actors):
-            await until(lambda: bool(said(caplog, "max_ack_pending=3")))
+            await until(lambda: bool(said(caplog, "max_ack_pending=3 the server")))
             await anyio.sleep(0.6)  # two more rounds of the clock
     assert handled.messages == []
-    (record,) = said(caplog, "max_ack_pending=3")
+    (record,) = said(caplog, "max_ack_pending=3 the server")
     assert record.levelno == logging.WARNING
     assert "3 events wait for their next attempt" in record.getMessage()
     assert "retry_delay" in record.getMessage()

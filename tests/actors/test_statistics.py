@@ -88,7 +88,8 @@ async def test_what_became_of_the_events(url: str, event: Event[int]) -> None:
         assert done(of(on)) == (2, 1, 0, 0)
         assert (of(on).redelivered, of(on).retried, of(on).parked) == (1, 1, 0)
         await on.emit(2, 3)
-        await until(lambda: of(on).dead_lettered == 1 and of(on).parked == 1)
+        # Where the server keeps schedules, what waits so long is no event but a copy.
+        await until(lambda: of(on).dead_lettered == 1 and of(on).parked + of(on).postponed == 1)
         assert done(of(on)) == (2, 2, 1, 0)
         assert (of(on).redelivered, of(on).retried) == (1, 1)
 

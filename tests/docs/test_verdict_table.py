@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.docs._blocks import ROOT
@@ -11,11 +13,14 @@ from walnats_anyio._actors.settle._verdict import (
     REFUSED_DELAY,
     UNWRITTEN_DELAY,
     Ack,
+    Cancelled,
     DeadLetterVerdict,
     HandBack,
     Nak,
     Outcome,
     Policy,
+    Postpone,
+    Superseded,
     Verdict,
     decide,
 )
@@ -33,6 +38,13 @@ ROWS: dict[str, list[tuple[Outcome, BaseException | None, int, Verdict]]] = {
         (Outcome.RETURNED, None, MOST, Ack()),
     ],
     "is for another actor, as it was requeued": [(Outcome.FOREIGN, None, ATTEMPT, Ack())],
+    "was cancelled by somebody, or by the caller of its request": [
+        (Outcome.CANCELLED, None, ATTEMPT, Cancelled()),
+        (Outcome.CANCELLED, ValueError(), MOST, Cancelled()),
+    ],
+    "is a request, and the time of its caller was over before it was done": [
+        (Outcome.OVERDUE, None, ATTEMPT, Cancelled())
+    ],
     "was not started, or was cancelled, as `listen` ends": [
         (Outcome.STOPPED, None, ATTEMPT, HandBack(0.0)),
         (Outcome.STOPPED, None, MOST, HandBack(0.0)),
@@ -75,6 +87,9 @@ ROWS: dict[str, list[tuple[Outcome, BaseException | None, int, Verdict]]] = {
     "is to be a dead letter that cannot be written": [
         (Outcome.UNWRITTEN, None, ATTEMPT, Nak(UNWRITTEN_DELAY))
     ],
+    "came again after a copy had taken its place": [
+        (Outcome.SUPERSEDED, None, ATTEMPT, Superseded())
+    ],
     # What a hook raises is logged, and never comes so far.
     "had a hook that raised": [],
     # There is nobody left to decide anything.
@@ -97,7 +112,7 @@ def rows_in_the_docs() -> dict[str, str]:
 
 def in_words(verdict: Verdict) -> str:
     match verdict:
-        case Ack():
+        case Ack() | Cancelled() | Superseded():
             return "ack"
         case HandBack(0.0):
             return "nak"
@@ -107,6 +122,8 @@ def in_words(verdict: Verdict) -> str:
             return "nak with the delay of this attempt"
         case Nak(delay) | HandBack(delay):
             return f"nak with {delay:g} s"
+        case Postpone():
+            return "ack after a copy is stored"
         case DeadLetterVerdict():
             return "term, after its dead letter is stored"
 
@@ -124,3 +141,20 @@ def test_a_row_says_what_is_decided(row: str) -> None:
         assert verdict == expected
         told = rows_in_the_docs()[row]
         assert told == in_words(verdict) or told.startswith(f"{in_words(verdict)}, ")
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_says_what_waits_as_a_copy(row: str) -> None:
+    """What is a nak with a delay for good is a copy where the policy has copies."""
+    policy = replace(POLICY, postpone_from=5.0)
+    for outcome, error, attempt, expected in ROWS[row]:
+        verdict = decide(outcome, error, attempt, policy)
+        if isinstance(verdict, Postpone):
+            assert isinstance(expected, Nak | HandBack)
+            assert verdict == Postpone(expected.delay, failed=isinstance(expected, Nak))
+        else:
+            assert verdict == expected
+        told = rows_in_the_docs()[row].replace("[a copy](#retries-that-wait-as-copies)", "a copy")
+        assert told.endswith(f", or {in_words(Postpone(7.0, failed=True))}") == isinstance(
+            verdict, Postpone
+        )

@@ -211,13 +211,16 @@ async def test_what_waits_is_cancelled(nats_server: NatsServer, conn: ConnectedE
     assert len(await scheduled(nats_server)) == 1
 
 
-async def test_what_is_due_is_not_cancelled(nats_server: NatsServer, conn: ConnectedEvents) -> None:
+async def test_what_is_due_is_deleted_from_its_stream(
+    nats_server: NatsServer, conn: ConnectedEvents
+) -> None:
     await conn.emit(EVENT, 1, uid="now")
     await conn.emit(EVENT, 2, uid="soon", delay=0.01)
     await until_stored(conn, EVENT, 2)
-    assert await conn.cancel("now") is CancelResult.NOT_FOUND
+    assert await conn.cancel("now") is CancelResult.WAITING
+    assert await conn.cancel("soon") is CancelResult.WAITING
     assert await conn.cancel("soon") is CancelResult.NOT_FOUND
-    assert await count(nats_server, EVENT) == 2
+    assert await count(nats_server, EVENT) == 0
 
 
 async def test_cancelling_what_makes_no_sense(conn: ConnectedEvents) -> None:
@@ -426,7 +429,7 @@ async def test_an_older_server_has_it_held_by_actors(version: str) -> None:
         assert "Walnats-Delay: 1" in one.headers
         assert "Nats-Msg-Id: u" in one.headers
         assert "Nats-TTL: 3605s" in one.headers
-        assert await conn.cancel("u") is CancelResult.NOT_FOUND
+        assert await conn.cancel("u") is CancelResult.WAITING
 
 
 # A server that stops

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -82,7 +82,7 @@ def actors_of(version: int, replicas: int = 1) -> walnats.Actors:
     """The actors of a version of the program."""
     return walnats.Actors(
         *(
-            walnats.Actor("look", event, nothing, ack_wait=10 + version)
+            walnats.Actor("look", cast("walnats.Event[int]", event), nothing, ack_wait=10 + version)
             for event in events_of(version, replicas)
         )
     )

@@ -3,6 +3,8 @@
     python peer.py URL emit '[[MESSAGE, OPTIONS], ...]'   register the event, emit each of them
     python peer.py URL register [ATTEMPTS]                register the event and the actor
     python peer.py URL listen COUNT FAILURES              handle so many, fail first on some
+    python peer.py URL request '[MESSAGE, ...]' TIMEOUT   request a response to each, one by one
+    python peer.py URL respond COUNT                      respond to so many
 
 It prints one JSON value: for `listen` what its middleware saw of each job that succeeded.
 """
@@ -28,6 +30,7 @@ class Order:
 
 
 ORDERED = walnats.Event("order.placed", Order)
+ASKED = walnats.Event("order.asked", Order).with_response(Order)
 
 
 class Look(walnats.middlewares.Middleware):
@@ -109,10 +112,46 @@ async def listen(url: str, count: str, failures: str) -> object:
     return look.seen
 
 
+async def request(url: str, messages: str, timeout: str) -> object:
+    responses: list[object] = []
+    async with walnats.Events(ASKED).connect(url) as conn:
+        for message in json.loads(messages):
+            try:
+                response: Any = await conn.request(ASKED, Order(**message), timeout=float(timeout))
+            except Exception as error:  # noqa: BLE001 - what is asked for
+                responses.append(type(error).__name__)
+            else:
+                responses.append(dataclasses.asdict(response))
+    return responses
+
+
+async def respond(url: str, count: str) -> object:
+    look = Look(int(count))
+
+    async def double(order: Order) -> Order:
+        return Order(order.number * 2, order.customer)
+
+    client = await nats.connect(url)
+    actors = walnats.Actors(walnats.Actor("double", ASKED, double, middlewares=(look,)))
+    async with walnats.Events(ASKED).connect(client, close=False) as events:
+        await events.register()
+    async with actors.connect(client, close=False) as conn:
+        await conn.register()
+        listening = asyncio.ensure_future(conn.listen(poll_delay=0.5, batch=10))
+        await look.enough.wait()
+        await client.flush()
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+    await client.drain()
+    return look.seen
+
+
 COMMANDS: dict[str, Callable[..., Coroutine[Any, Any, object]]] = {
     "emit": emit,
     "register": register,
     "listen": listen,
+    "request": request,
+    "respond": respond,
 }
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ class OrderStruct(msgspec.Struct):
 
 
 ORDERED = walnats.Event("order.placed", Order)
+ASKED = walnats.Event("order.asked", Order).with_response(Order)
 EVENTS = walnats.Events(ORDERED)
 
 
@@ -177,6 +178,56 @@ async def test_its_retries_of_our_events(nats_server: NatsServer, conn: Connecte
     seen = await run_peer(nats_server, "listen", "10", "3")
     assert numbers_of(seen) == list(range(10))
     assert sorted(one["attempts"] for one in seen) == [1] * 7 + [2] * 3
+
+
+# Request and response
+
+
+async def test_its_requests_and_our_responses(nats_server: NatsServer) -> None:
+    """A failure is not told to it: it would take the error for a response."""
+    got: list[Any] = []
+
+    async def double(order: Order) -> Order:
+        if order.number == 3:
+            raise walnats.Reject("no threes")
+        return Order(order.number * 2, order.customer)
+
+    actors = walnats.Actors(walnats.Actor("double", ASKED, double))
+    async with (
+        walnats.Events(ASKED).connect(nats_server.url) as emitting,
+        actors.connect(nats_server.url) as listening,
+        anyio.create_task_group() as tasks,
+    ):
+        await emitting.register()
+        await listening.register()
+        await tasks.start(listen, listening)
+        messages = json.dumps([asdict(order(number)) for number in (1, 2, 3)])
+        got.extend(await run_peer(nats_server, "request", messages, "2"))
+        listening.shutdown()
+    assert got == [asdict(Order(2, "Kim 1 ä")), asdict(Order(4, "Kim 2 ä")), "TimeoutError"]
+
+
+async def test_our_requests_and_its_responses(nats_server: NatsServer) -> None:
+    got: list[Order] = []
+    async with (
+        walnats.Events(ASKED).connect(nats_server.url) as conn,
+        anyio.create_task_group() as tasks,
+    ):
+        await conn.register()
+        tasks.start_soon(run_peer, nats_server, "respond", "10")
+
+        async def registered() -> bool:
+            found = await js(nats_server, "CONSUMER.NAMES.order-asked")
+            return bool(found["total"])
+
+        await until(registered, LONG)
+
+        async def ask(number: int) -> None:
+            got.append(await conn.request(ASKED, order(number), timeout=LONG, trace_id="abc"))
+
+        for number in range(10):
+            tasks.start_soon(ask, number)
+    assert sorted(one.number for one in got) == [number * 2 for number in range(10)]
 
 
 # One actor, workers of both kinds

@@ -192,7 +192,7 @@ def test_inboxes_cannot_be_guessed(nats_url: str) -> None:
 
     async def main() -> None:
         link = Link(current_backend(), ConnectOptions())
-        inboxes = {link._new_inbox() for _ in range(1000)}
+        inboxes = {link.new_inbox() for _ in range(1000)}
         assert len(inboxes) == 1000
         assert all(len(bytes.fromhex(one.decode().rpartition(".")[2])) == 16 for one in inboxes)
 

@@ -191,6 +191,37 @@ def test_emits_send_and_actors_receive() -> None:
     }
 
 
+def test_an_event_with_a_response_has_a_reply() -> None:
+    asked = walnats.Event("price.asked", Order).with_response(list[Line])
+
+    def answer(order: Order) -> list[Line]:
+        return order.lines
+
+    services = walnats.Services()
+    services.add("shop", version="1", emits=walnats.Events(asked))
+    price = walnats.Actor("price", asked, answer)
+    services.add("prices", version="1", defines=walnats.Actors(price))
+    document = services.get_async_api()
+    assert problems(document) == []
+    assert document["channels"]["price.asked.response"]["address"] is None
+    reply = {
+        "address": {"location": "$message.header#/Walnats-Reply"},
+        "channel": {"$ref": "#/channels/price.asked.response"},
+        "messages": [{"$ref": "#/channels/price.asked.response/messages/price.asked.response"}],
+    }
+    for key, action in (("shop.emit.price.asked", "send"), ("prices.price", "receive")):
+        operation = document["operations"][key]
+        assert (operation["action"], operation["reply"]) == (action, reply)
+    messages = document["components"]["messages"]
+    assert messages["price.asked.response"]["title"] == "list[Line]"
+    assert messages["price.asked.response"]["payload"]["type"] == "array"
+    traits = document["components"]["messageTraits"]
+    assert set(traits["request"]["headers"]["properties"]) == {
+        "Nats-Msg-Id", "Walnats-Trace", "Walnats-Reply", "Walnats-Timeout",
+    }  # fmt: skip
+    assert len(messages["price.asked"]["traits"]) == 2
+
+
 def test_one_document_for_each_service() -> None:
     checkout, warehouse = shop(servers={"main": "nats://a"}).get_async_apis()
     assert problems(checkout) == problems(warehouse) == []

@@ -24,6 +24,7 @@ from walnats_anyio._actors.settle import (
     Outcome,
 )
 from walnats_anyio._actors.settle._reports import report_blocked
+from walnats_anyio._events import as_answered
 
 if TYPE_CHECKING:
     from walnats_anyio._actors._listen import Listening
@@ -57,24 +58,31 @@ class ActorRun:
         self.deliveries = Deliveries(actor, link, attempts, self.counts, host.emitter)
         self.workers = workers = self._new_workers(host, attempts)
         hooks = Hooks(actor, workers.suspending)
+        self.callers = None if as_answered(actor.event) is None else host.callers
+        """Those that it answers; None: it answers nobody."""
         workers.jobs = Jobs(
-            actor, host.executors, hooks, link.backend, workers.suspending, host.pace
+            actor, host.executors, hooks, link.backend, workers.suspending, host.pace, self.callers
         )
         ratio = actor.pause_on_failures
         self.breaker = None if ratio is None else Breaker(ratio, monotonic())
         """Notices that most jobs fail."""
-        workers.conclusion = Conclusion(
-            self.on_server,
-            link,
-            self.deliveries,
-            hooks,
-            burst=host.options.burst,
-            failed=None if self.breaker is None else self._failed,
-        )
+        workers.conclusion = self._new_conclusion(host, attempts, hooks)
         self._tripped = host.tripped
         self.consumer = self._pull_consumer(host, attempts, others)
         workers.pause = self.consumer.hold_up
         workers.resume = self.consumer.resume
+
+    def _new_conclusion(self, host: Listening, attempts: Attempts, hooks: Hooks) -> Conclusion:
+        return Conclusion(
+            self.on_server,
+            self._link,
+            self.deliveries,
+            hooks,
+            burst=host.options.burst,
+            callers=self.callers,
+            postponing=attempts.postponing,
+            failed=None if self.breaker is None else self._failed,
+        )
 
     def _new_workers(self, host: Listening, attempts: Attempts) -> Workers:
         return Workers(
@@ -218,7 +226,7 @@ class ActorRun:
             longest_step=self.workers.jobs.longest_step,
         )
 
-    def _done(self) -> tuple[str, str, int, int, int, int]:
+    def _done(self) -> tuple[str, str, int, int, int, int, int, int]:
         counts = self.counts
         return (
             self.actor.name,
@@ -227,6 +235,8 @@ class ActorRun:
             counts.failed,
             counts.dead_lettered,
             counts.handed_back,
+            counts.cancelled,
+            counts.postponed,
         )
 
     def _resized(self, jobs: int) -> None:

@@ -25,8 +25,10 @@ from walnats_anyio._actors.declare._actor import Actor, on_server
 from walnats_anyio._actors.pull import Options, Polls
 from walnats_anyio._actors.run import Executors
 from walnats_anyio._actors.settle import Summary
-from walnats_anyio._events import PlanEntry, RegisterOptions, raise_failures
+from walnats_anyio._events import CancelResult, PlanEntry, RegisterOptions, raise_failures
 from walnats_anyio._events._arguments import check_count, check_seconds, check_type
+from walnats_anyio._events._cancelling import cancel_event
+from walnats_anyio._events._delays import check_cancelled_event
 from walnats_anyio._link import (
     Connected,
     ConnectionLostError,
@@ -366,6 +368,34 @@ class ConnectedActors(Connected):
         until = math.inf if seconds is None else anyio.current_time() + seconds
         self._controls.pause(chosen, until)
         self._controlled()
+
+    async def cancel(
+        self, uid: str | None = None, *, actor: str | None = None, sequence: int | None = None
+    ) -> CancelResult:
+        """Cancel an event of these actors, wherever it is: waiting or running.
+
+        As `ConnectedEvents.cancel`, for the events of the actors; what is not due yet is only found
+        by that.
+
+        Args:
+            uid: what it was emitted with.
+            actor: the event of this actor is meant. None: those of all actors of the registry.
+            sequence: its number in the stream of that event, in place of a `uid`.
+
+        Returns:
+            What it was: `CancelResult.WAITING`, `RUNNING`, or `NOT_FOUND`.
+
+        Raises:
+            ValueError: there is no such actor, `uid` is empty, both or none of `uid` and `sequence`
+                are given, or a `sequence` without `actor`.
+            TypeError: an argument is of a wrong type.
+            ServerError: the server does not answer, or this user may not do it.
+            ConnectionLostError: the connection is closed for good.
+        """
+        check_cancelled_event(uid, actor, sequence)
+        chosen = self._actors if actor is None else self._actors.only([actor])
+        events = {each.event.name: each.event for each in self._named_on_server(chosen)}
+        return await cancel_event(self._link, events.values(), uid, sequence)
 
     async def resume(self, actor: str, *, everywhere: bool = False) -> None:
         """Have an actor take events again, in this process or, with `everywhere`, in all.

@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from walnats_anyio._actors._actor_run import ActorRun
+from walnats_anyio._actors._cancels import Cancels
 from walnats_anyio._actors._consumers import check_again
 from walnats_anyio._actors._controls import Controls
 from walnats_anyio._actors._lifespan import LifespanRun
@@ -19,7 +20,7 @@ from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.pull import Options, Polls, RequestBudget
 from walnats_anyio._actors.pull._consumer_rules import Terms
 from walnats_anyio._actors.run import Executors, Pace, Scheduler, Worker
-from walnats_anyio._actors.settle import Ended, Summary
+from walnats_anyio._actors.settle import Callers, Ended, Summary
 from walnats_anyio._events import HeldEmitter
 from walnats_anyio._link import (
     ConnectionLostError,
@@ -73,6 +74,7 @@ class Listening:
         self.polls = polls
         self.executors = executors
         self.emitter = HeldEmitter(link)
+        self.callers = Callers(link)
         self.budget = RequestBudget(max_jobs)
         self.scheduler = Scheduler(max_jobs, self.changed)
         self.pace = Pace(link.new_spot)
@@ -94,6 +96,7 @@ class Listening:
             for actor in actors
         ]
         self.scheduler.members = [run.workers for run in self.runs]
+        self.cancels = Cancels(link, self.runs, self.callers)
 
     def work_with(self, terms: Mapping[tuple[str, str], Terms]) -> None:
         """Take what the server has for each consumer; before `run`."""
@@ -122,12 +125,15 @@ class Listening:
                 tasks.start_soon(clock, tasks, name="walnats/clock")
                 go_on = self.link.backend.protect(self.pace.let_go_on)
                 tasks.start_soon(go_on, name="walnats/pace")
+                cancel = self.link.backend.protect(self.cancels.run)
+                tasks.start_soon(cancel, name="walnats/cancels")
                 try:
                     await self._work(shutdown_timeout, task_status)
                 finally:
                     await self._close()
                     self._clock.cancel()
                     self.pace.stop()
+                    self.cancels.stop()
                 # The server may not have taken the last acknowledgements.
                 self.raise_failure()
         except BaseExceptionGroup as group:
@@ -140,6 +146,9 @@ class Listening:
         async with anyio.create_task_group() as workers:
             self._workers = workers
             try:
+                # Before the first event: its caller may leave at once.
+                self.cancels.start()
+                await self._ask_time()
                 self._controls.apply(self.runs, anyio.current_time())
                 for run in self.runs:
                     run.consumer.start()
@@ -199,7 +208,7 @@ class Listening:
         """
         for run in self.runs:
             run.release()
-        for part in (self.scheduler, self):
+        for part in (self.cancels, self.callers, self.scheduler, self):
             vars(part).clear()
 
     # what its parts call
@@ -321,8 +330,17 @@ class Listening:
         else:
             if not run.consumer.stopped:
                 run.consumer.apply_terms()
+            await run.workers.attempts.postponing.look_after()
 
     # the end
+
+    async def _ask_time(self) -> None:
+        """Ask the server what time it is, where somebody is answered."""
+        for run in self.runs:
+            if run.callers is not None:
+                actor = run.on_server
+                await self.callers.ask_time(actor.event.stream_name, actor.consumer_name)
+                return
 
     async def _until_over(self) -> None:
         while not self._stopping:

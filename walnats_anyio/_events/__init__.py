@@ -6,13 +6,24 @@ from walnats_anyio._events._checks import check_event
 from walnats_anyio._events._clock import TICK_TIME, Clock
 from walnats_anyio._events._cloud_event import CloudEvent
 from walnats_anyio._events._connection import ConnectedEvents
+from walnats_anyio._events._control import (
+    Control,
+    Held,
+    encode_control,
+    read_control,
+    subject_of,
+)
 from walnats_anyio._events._current import current_job
 from walnats_anyio._events._delays import CancelResult
 from walnats_anyio._events._event import BaseEvent, Event, in_namespace
+from walnats_anyio._events._event_with_response import EventWithResponse, as_answered
 from walnats_anyio._events._headers import (
     HEADER_ACTOR,
     HEADER_DELAY,
+    HEADER_ERROR,
     HEADER_ID,
+    HEADER_REPLY,
+    HEADER_TIMEOUT,
     HEADER_TRACE,
     Meta,
     meta_of,
@@ -46,7 +57,10 @@ from walnats_anyio._events._timing import Timing, timing_of
 __all__ = [
     "HEADER_ACTOR",
     "HEADER_DELAY",
+    "HEADER_ERROR",
     "HEADER_ID",
+    "HEADER_REPLY",
+    "HEADER_TIMEOUT",
     "HEADER_TRACE",
     "MAX_DELAY",
     "TICK_TIME",
@@ -56,17 +70,20 @@ __all__ = [
     "Clock",
     "CloudEvent",
     "ConnectedEvents",
+    "Control",
     "Difference",
     "EmitContext",
     "EmitMiddleware",
     "EmitStatistics",
     "Encoded",
     "Event",
+    "EventWithResponse",
     "Events",
     "Feed",
     "FeedMessage",
     "FeedStatistics",
     "FieldChange",
+    "Held",
     "HeldEmitter",
     "Limits",
     "Meta",
@@ -76,6 +93,7 @@ __all__ = [
     "Rule",
     "SyncEvents",
     "Timing",
+    "as_answered",
     "check_event",
     "check_owner",
     "cloud_event_of",
@@ -83,6 +101,7 @@ __all__ = [
     "current_job",
     "data_of",
     "decode_message",
+    "encode_control",
     "explain_refusal",
     "fill_in_tick",
     "in_namespace",
@@ -91,8 +110,10 @@ __all__ = [
     "plan_helper",
     "raise_all",
     "raise_failures",
+    "read_control",
     "schema_warnings",
     "show",
+    "subject_of",
     "timing_of",
     "uid_in",
     "warn_of_schema",

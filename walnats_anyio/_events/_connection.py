@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from anyio.lowlevel import checkpoint
 
+from walnats_anyio._events._cancelling import cancel_event
 from walnats_anyio._events._checks import check_event, refuse_size
 from walnats_anyio._events._current import current_job
-from walnats_anyio._events._delays import CancelResult, Delays, check_uid
+from walnats_anyio._events._delays import CancelResult, Delays, check_cancelled_event
 from walnats_anyio._events._emitter import (
     Emitter,
     EventOnWire,
@@ -24,7 +25,8 @@ from walnats_anyio._events._emitter import (
     one_error,
 )
 from walnats_anyio._events._event import BaseEvent, in_namespace
-from walnats_anyio._events._headers import Meta, check_shared, header_block
+from walnats_anyio._events._event_with_response import EventWithResponse
+from walnats_anyio._events._headers import Meta, check_shared, header_block, uid_of
 from walnats_anyio._events._held import encode, payload_of
 from walnats_anyio._events._monitor import (
     MAX_BUFFER_SIZE,
@@ -34,6 +36,7 @@ from walnats_anyio._events._monitor import (
 )
 from walnats_anyio._events._monitor_taps import SentTap, StoredTap
 from walnats_anyio._events._plan import PlanEntry, raise_failures
+from walnats_anyio._events._requests import Requests, check_request
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import RegisterOptions, plan_streams, register_streams
 from walnats_anyio._events._timing import timing_of
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from walnats_anyio._events._registry import Events
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 C = TypeVar("C", bound="ConnectedEvents")
 
@@ -80,7 +84,7 @@ class ConnectedEvents(Connected):
 
     __slots__ = (
         "_breathed_at", "_check_cancelled", "_delays", "_emitter", "_events", "_hand_over",
-        "_middlewares", "_on_server", "_on_wire", "_registry", "_until_checkpoint",
+        "_middlewares", "_on_server", "_on_wire", "_registry", "_requests", "_until_checkpoint",
     )  # fmt: skip
 
     def __init__(self, events: Events, link: Link) -> None:
@@ -95,6 +99,7 @@ class ConnectedEvents(Connected):
         self._emitter = Emitter(link)
         self._delays = Delays(link, self._emitter)
         self._hand_over = link.backend.atomic(self._emitter.send)
+        self._requests = Requests(link, self._emitter)
         self._check_cancelled = link.backend.checkpoint_if_cancelled
         self._until_checkpoint = CHECKPOINT_EVERY
         self._breathed_at = monotonic()
@@ -395,40 +400,131 @@ class ConnectedEvents(Connected):
         finally:
             outgoing.give_up("it was waited for no longer")
 
-    async def cancel(self, uid: str, *, event: BaseEvent[Any] | None = None) -> CancelResult:
-        """Cancel what was emitted with a delay, and is not due yet.
+    async def request(
+        self,
+        event: EventWithResponse[T, R],
+        message: T,
+        *,
+        uid: str | None = None,
+        trace_id: str | None = None,
+        delay: float | None = None,
+        meta: Meta = None,
+        timeout: float | None = 4.0,
+    ) -> R:
+        """Emit an event and wait for the response of its actor.
+
+            price = await conn.request(PRICE, item)
+
+        The event is kept by its stream as every event is, and handled at least once, also over a
+        restart of the server. The response is not kept: it is lost with the actor's process, or
+        with a connection.
+
+        The first answer counts, where the event has several actors. An actor whose attempt fails
+        and is to be retried does not answer; one that gives the event up answers with the error.
+
+        The time that the caller waits at most goes with the request: `timeout`, or what is left of
+        the deadline of the scope that this is called in, whichever ends first. The handler runs
+        under that deadline, and does not start after it. When the caller is cancelled, or its time
+        is over, the handler is cancelled too, and what has not started is not run. See the guide
+        *Request and response*.
+
+        Blocks until an answer comes. Any number of requests may wait at once.
+
+        Args:
+            event: an event of the registry, made by `Event.with_response`.
+            message: of the event's schema.
+            uid: what identifies this message. None: one that is unique, so that a request which is
+                sent again after a lost connection is stored once.
+            trace_id: see `emit`.
+            delay: seconds until the event is due, see `emit`; they count towards `timeout`.
+            meta: further headers, see `emit`.
+            timeout: seconds to wait at most. None: only the deadlines of the caller's scopes count.
+
+        Returns:
+            What the actor's handler returned.
+
+        Raises:
+            ActorError: the actor failed for good, or no actor is registered for the event.
+            TimeoutError: no answer came within `timeout`; it says what is known.
+            EmitError: the stream did not take the event, or has one with the same `uid`.
+            DecodeError: the answer does not fit the schema of the response. It is a `ValueError`.
+            TypeError: the message is not of the event's schema, or the event has no response.
+            ValueError: the event is not in the registry, a header cannot be sent, or `timeout` is
+                not over 0.
+            MessageTooLargeError: the encoded message is larger than the server takes.
+            ServerError: this user may not receive answers.
+            ConnectionLostError: the connection is closed for good.
+        """
+        check_request(event, timeout)
+        await self._check_cancelled()
+        self._until_checkpoint -= 1
+        if not self._until_checkpoint or self._emitter.full:
+            await self._make_way()
+        with self._requests.begin(event, uid_of(uid, meta), timeout) as asking:
+            on_wire, payload, headers = self._prepare(event, message, asking.uid, trace_id, meta)
+            sent_as = on_wire
+            if delay is not None:
+                made = (on_wire, payload, headers)
+                sent_as, headers = await self._place(event, delay, None, None, *made)
+            headers = asking.addressed(headers, delay if sent_as is not on_wire else None)
+            size = len(payload) + len(headers)
+            if size > min(on_wire.largest, self._link.max_payload):
+                refuse_size(event, self._link, size)
+            asking.sent(on_wire, self._hand_over(sent_as, payload, headers, event.dedup_window))
+            return event.decode_response(await asking.response())
+
+    async def cancel(
+        self,
+        uid: str | None = None,
+        *,
+        event: BaseEvent[Any] | None = None,
+        sequence: int | None = None,
+    ) -> CancelResult:
+        """Cancel an event, wherever it is: not due yet, waiting or running.
 
             await conn.emit(REMINDER, order, uid=order.id, delay=3600)
             result = await conn.cancel(order.id)
 
-        Of one `uid`, all that waits of the events is removed from the server. What is due already,
-        or waits with its actors on a server before 2.14, is not found. Without a `uid` an event
-        cannot be cancelled.
+        What is not due yet is removed from the server. What waits is deleted from its stream, for
+        all actors. Where it runs, its handler is cancelled, in all processes: that is no attempt,
+        and its clean-up is awaited. A thread cannot be cancelled; it is given up, and runs on.
 
-        Blocks until what was emitted before is acknowledged, and for one request for each event.
-        The user needs the permission to publish to `$JS.API.STREAM.PURGE.walnats-schedules`.
+        Blocks until what was emitted before is acknowledged, for some requests for each event, and
+        until a handler that is cancelled has ended, up to a minute. An event that no process holds
+        is looked for by its `uid` in the whole of its stream, which takes some 0.2 ms for each
+        event that waits there.
+
+        The user needs the permission to publish to `walnats.control.<stream>`, and to
+        `$JS.API.STREAM.` with `PURGE.walnats-schedules`, `INFO.<stream>`, `MSG.GET.<stream>` and
+        `MSG.DELETE.<stream>`.
 
         Args:
             uid: what it was emitted with.
             event: the one event of the registry that is meant. None: all of them.
+            sequence: its number in the stream of `event`, in place of a `uid`.
 
         Returns:
-            `CancelResult.DELAYED` where something was removed, else `NOT_FOUND`.
+            What it was: `CancelResult.DELAYED`, `WAITING`, `RUNNING`, or `NOT_FOUND`.
 
         Raises:
             TypeError: `uid` is not a text, or `event` is not an event.
-            ValueError: `uid` is empty, or the event is not in the registry.
+            ValueError: `uid` is empty, both or none of `uid` and `sequence` are given, a `sequence`
+                without `event`, or the event is not in the registry.
             ServerError: the server does not answer, or this user may not do it.
             ConnectionLostError: the connection is closed for good.
         """
-        check_uid(uid)
+        check_cancelled_event(uid, event, sequence)
         if event is not None:
             self._check_known(event)
         await checkpoint()
         for batch in self._emitter.on_their_way():
             await batch.acknowledged()
         chosen = [one for one in self._on_server if event is None or one.name == event.name]
-        return await self._delays.cancel(chosen, uid)
+        if uid is not None:
+            delayed = await self._delays.cancel(chosen, uid)
+            if delayed is not CancelResult.NOT_FOUND:
+                return delayed
+        return await cancel_event(self._link, chosen, uid, sequence)
 
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until every event emitted so far is acknowledged.
@@ -578,6 +674,7 @@ class ConnectedEvents(Connected):
             EmitError: the body ended without one, and an event was not accepted.
         """
         self._emitter.left = True
+        self._requests.close()
         if left is None:
             try:
                 for batch in self._emitter.on_their_way():

@@ -25,6 +25,7 @@ from typing import Any
 
 import anyio
 
+from walnats_anyio._events._arguments import check_count
 from walnats_anyio._events._checks import refuse_size
 from walnats_anyio._events._emitter import Emitter, EventOnWire
 from walnats_anyio._events._event import BaseEvent
@@ -73,8 +74,14 @@ class CancelResult(enum.Enum):
     DELAYED = "delayed"
     """It was not due yet, and never will be: it was removed from the server."""
 
+    WAITING = "waiting"
+    """It waited in its stream, for a retry, or in a process that had not started it."""
+
+    RUNNING = "running"
+    """Its handler was running. That was cancelled, and has ended with its clean-up."""
+
     NOT_FOUND = "not found"
-    """There is no such event that waits in the server: it was due already, or never emitted."""
+    """There is no such event: it is done with already, or was never emitted."""
 
 
 class Delays:
@@ -173,13 +180,20 @@ class Delays:
         return CancelResult.DELAYED if any(found) else CancelResult.NOT_FOUND
 
 
-def check_uid(uid: object) -> None:
+def check_cancelled_event(uid: object, event: object, sequence: int | None) -> None:
     """Refuse what identifies no event.
 
     Raises:
-        TypeError: it is no text.
-        ValueError: it is empty.
+        TypeError: `uid` is no text.
+        ValueError: it is empty, or it is not one of both that is given.
     """
+    check_count("sequence", sequence, optional=True)
+    if (uid is None) is (sequence is None):
+        raise ValueError("pass the uid of an event, or event and sequence, and not both")
+    if sequence is not None and event is None:
+        raise ValueError("a sequence is the number in a stream: pass event as well")
+    if uid is None:
+        return
     if not isinstance(uid, str):
         raise TypeError(f"uid must be a str, not {type(uid).__name__}: {uid!r}")
     if not uid:

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import msgspec
@@ -22,7 +22,6 @@ from walnats_anyio._link import (
     Link,
     Message,
     MessageTooLargeError,
-    ParkingSpot,
     PayloadTooLargeError,
     PendingRequest,
     is_answer,
@@ -56,6 +55,14 @@ LATE = "not acknowledged within the event's dedup_window: it may be in its strea
 NOBODY = "no stream takes it: register the event first, and check that JetStream is enabled"
 
 
+class Wakes(Protocol):
+    """Whoever is told that a stream has an event, or does not take it."""
+
+    def wake(self) -> None:
+        """It is known now."""
+        ...
+
+
 class Outgoing(Publication):
     """One event on its way."""
 
@@ -65,7 +72,9 @@ class Outgoing(Publication):
     error: EmitError | None = None
     _kept: bool = False
     _refused_since: float = math.inf
-    _spot: ParkingSpot | None = None
+    _spot: Wakes | None = None
+    said: bytes = b""
+    """What its stream said last, where somebody waits for that."""
 
     def answered(self, message: Message) -> None:
         data = message.data
@@ -79,6 +88,7 @@ class Outgoing(Publication):
             self.command = b""
             self._emitter.acknowledged(self.batch, size)
         else:
+            self.said = data
             super().answered(message)
 
     def failed(self, reason: Exception) -> None:
@@ -136,6 +146,10 @@ class Outgoing(Publication):
                 self._spot = None
         if self.error is not None:
             raise self.error
+
+    def tell(self, waiting: Wakes | None) -> None:
+        """Wake somebody who does not `wait` when its stream has answered; None: not any more."""
+        self._spot = waiting
 
     def give_up(self, reason: str) -> None:
         """Give it up, unless it has been answered."""

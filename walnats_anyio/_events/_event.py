@@ -19,7 +19,10 @@ from walnats_anyio.serializers._schema import describe
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
 
+    from walnats_anyio._events._event_with_response import EventWithResponse
+
 T = TypeVar("T")
+R = TypeVar("R")
 
 logger = logging.getLogger("walnats_anyio.events")
 
@@ -108,7 +111,8 @@ class BaseEvent(Generic[T]):
 
     def __post_init__(self) -> None:
         check_name("event", self.name)
-        object.__setattr__(self, "_codec", self._make_codec())
+        codec = make_codec(f"event {self.name!r}:", self.schema, self.serializer)
+        object.__setattr__(self, "_codec", codec)
         _check_description(self.name, self.description)
         _check_limits(self.name, self.limits)
         _check_replicas(self.name, self.replicas)
@@ -232,15 +236,6 @@ class BaseEvent(Generic[T]):
             logger.warning("event %r: its schema cannot be kept: %r", self.name, error)
             return {}
 
-    def _make_codec(self) -> Codec[T]:
-        if self.serializer is None:
-            try:
-                return get_serializer(self.schema)
-            except LookupError as error:
-                raise TypeError(f"event {self.name!r}: {error}") from error
-        _check_serializer(self.name, self.serializer)
-        return self.serializer
-
     def _check_dedup_window(self) -> None:
         check_seconds(f"event {self.name!r}: dedup_window", self.dedup_window, MIN_SECONDS)
         age = self.limits.age
@@ -290,6 +285,25 @@ class Event(BaseEvent[T]):
         ValueError: NATS would not take the name or the configuration of the stream.
     """
 
+    def with_response(
+        self, schema: TypeForm[R], serializer: Codec[R] | None = None
+    ) -> EventWithResponse[T, R]:
+        """Give the same event with a response, for `ConnectedEvents.request`.
+
+        Declare actors that answer with what this gives, and put it into the registry of the
+        program that requests.
+
+        Args:
+            schema: the type of the response: what the handlers return.
+            serializer: an object with `encode` and `decode`. None: as for an event.
+
+        Raises:
+            TypeError: there is no serializer for the schema, or `serializer` is none.
+        """
+        from walnats_anyio._events._event_with_response import with_response
+
+        return with_response(self, schema, serializer)
+
 
 E = TypeVar("E", bound=BaseEvent[Any])
 
@@ -315,13 +329,24 @@ def _nanoseconds(seconds: float) -> int:
     return round(seconds * 10**9)
 
 
-def _check_serializer(name: str, serializer: object) -> None:
+def make_codec(this: str, schema: TypeForm[T], serializer: Codec[T] | None) -> Codec[T]:
+    """What encodes and decodes: the serializer, or what is picked for the schema.
+
+    Raises:
+        TypeError: there is none for the schema, or it is no serializer; begins with `this`.
+    """
+    if serializer is None:
+        try:
+            return get_serializer(schema)
+        except LookupError as error:
+            raise TypeError(f"{this} {error}") from error
     methods = [getattr(serializer, method, None) for method in ("encode", "decode")]
     if isinstance(serializer, type) or not all(map(callable, methods)):
         raise TypeError(
-            f"event {name!r}: serializer must be an object with the methods encode and decode,"
+            f"{this} serializer must be an object with the methods encode and decode,"
             f" not {serializer!r}"
         )
+    return serializer
 
 
 def _check_description(name: str, description: object) -> None:

@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 from walnats_anyio._events._cloud_event import CloudEvent
 from walnats_anyio._events._structured import CONTENT_TYPE, STRUCTURED
+from walnats_anyio._link import parse_headers
 from walnats_anyio._link._names import check_header
 
 Meta: TypeAlias = Mapping[str, str] | CloudEvent | None
@@ -20,6 +21,27 @@ HEADER_TRACE: Final = "Walnats-Trace"
 
 HEADER_ACTOR: Final = "Walnats-Actor"
 """The one actor that an event is for, where it is not for all of them: it was requeued."""
+
+HEADER_REPLY: Final = "Walnats-Reply"
+"""The subject that the response to a request is published to, as walnats has it."""
+
+HEADER_TIMEOUT: Final = "Walnats-Timeout"
+"""The seconds that the caller of a request still waits from the moment at which it is stored.
+
+`none`: as long as it takes. Its presence tells that the caller understands `HEADER_ERROR`.
+"""
+
+HEADER_ERROR: Final = "Walnats-Error"
+"""The class of what an actor raised, in an answer to a request that is no response.
+
+The payload is what the exception said, and `HEADER_ACTOR` whose it was.
+"""
+
+NO_TIMEOUT: Final = "none"
+"""The `HEADER_TIMEOUT` of a request that waits as long as it takes."""
+
+HEADER_RETRY: Final = "Walnats-Retry"
+"""What a copy of an event says of it, where the server kept the copy until its next attempt."""
 
 
 HEADER_UID: Final = "Walnats-Uid"
@@ -62,6 +84,21 @@ def header_block(uid: str | None, trace_id: str | None, meta: Meta) -> bytes:
         check_header(name, value)
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"NATS/1.0\r\n{lines}\r\n".encode()
+
+
+def add_headers(block: bytes, headers: Mapping[str, str]) -> bytes:
+    """Add headers, which are checked, to a header block that may be empty.
+
+    Raises:
+        ValueError: the block has one of them.
+    """
+    there = {name.lower(): value for name, value in parse_headers(block).items()}
+    for name in headers:
+        if name.lower() in there:
+            value = there[name.lower()]
+            raise ValueError(f"meta has {name}={value!r}, which a request sets itself: drop it")
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
+    return b"%b%b\r\n" % (block[:-2] if block else b"NATS/1.0\r\n", lines)
 
 
 def headers_of(meta: Meta) -> dict[str, str]:

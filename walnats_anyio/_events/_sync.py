@@ -38,6 +38,7 @@ from walnats_anyio._events._connection import (
 from walnats_anyio._events._delays import CancelResult
 from walnats_anyio._events._emitter import EventOnWire, Outgoing, failures_of, one_error
 from walnats_anyio._events._event import BaseEvent
+from walnats_anyio._events._event_with_response import EventWithResponse
 from walnats_anyio._events._headers import Meta, check_shared
 from walnats_anyio._events._plan import PlanEntry
 from walnats_anyio._events._statistics import EmitStatistics
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from walnats_anyio._events._registry import Events
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 CHECKPOINT_EVERY = 128
 """Emits that the forwarder hands over in one turn of the event loop.
@@ -177,7 +179,13 @@ class ForwardingEvents(ConnectedEvents):
         """Find out how an event can be sent that has a time."""
         await self._delays.prepare(event, timing)
 
-    async def cancel(self, uid: str, *, event: BaseEvent[Any] | None = None) -> CancelResult:
+    async def cancel(
+        self,
+        uid: str | None = None,
+        *,
+        event: BaseEvent[Any] | None = None,
+        sequence: int | None = None,
+    ) -> CancelResult:
         await self._forwarded()
         return await super().cancel(uid, event=event)
 
@@ -237,6 +245,13 @@ class ForwardingEvents(ConnectedEvents):
         reached = anyio.Event()
         if self.queue.put_now(reached.set):
             await reached.wait()
+
+    async def request_after(
+        self, event: EventWithResponse[T, R], message: T, options: dict[str, Any]
+    ) -> R:
+        """Request, after what is in the queue now."""
+        await self._forwarded()
+        return await self.request(event, message, **options)
 
     async def flush(self, timeout: float | None = None) -> None:
         began = monotonic()
@@ -606,13 +621,52 @@ class SyncEvents:
         if group is not None:
             self._call(connected.settle, group)
 
-    def cancel(self, uid: str, *, event: BaseEvent[Any] | None = None) -> CancelResult:
-        """Cancel what was emitted with a delay, and is not due yet.
+    def request(
+        self,
+        event: EventWithResponse[T, R],
+        message: T,
+        *,
+        uid: str | None = None,
+        trace_id: str | None = None,
+        delay: float | None = None,
+        meta: Meta = None,
+        timeout: float | None = 4.0,
+    ) -> R:
+        """Emit an event and wait for the response of its actor.
 
-        Arguments, result and errors are those of `ConnectedEvents.cancel`. Blocks until what was
-        emitted before is acknowledged, and for one request for each event.
+        Arguments, result and errors are those of `ConnectedEvents.request`. It is sent after what
+        this thread has emitted before. Deadlines of `anyio` scopes do not reach another thread, so
+        only `timeout` counts. Messages are encoded in the thread of the connection.
+
+        Blocks until an answer comes. Ctrl-C cancels the handler as well.
+
+        Raises:
+            Exception: what `ConnectedEvents.request` raises.
+            RuntimeError: it is not open yet, or belongs to the process that this one was forked
+                from.
         """
-        result: CancelResult = self._call(partial(self._usable().cancel, uid, event=event))
+        connected = self._usable()
+        options = {
+            "uid": uid, "trace_id": trace_id, "delay": delay, "meta": meta, "timeout": timeout,
+        }  # fmt: skip
+        response: R = self._call(connected.request_after, event, message, options)
+        return response
+
+    def cancel(
+        self,
+        uid: str | None = None,
+        *,
+        event: BaseEvent[Any] | None = None,
+        sequence: int | None = None,
+    ) -> CancelResult:
+        """Cancel an event, wherever it is: not due yet, waiting or running.
+
+        Arguments, result and errors are those of `ConnectedEvents.cancel`. Blocks as that does.
+        """
+        connected = self._usable()
+        result: CancelResult = self._call(
+            partial(connected.cancel, uid, event=event, sequence=sequence)
+        )
         return result
 
     def flush(self, timeout: float | None = None) -> None:

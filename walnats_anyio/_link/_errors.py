@@ -60,4 +60,32 @@ class MessageTooLargeError(EmitError, ValueError):
 
 
 class ActorError(WalnatsError):
-    """The actor on the far side of a request failed."""
+    """A request has no response, as the actor failed for good, or as there is no actor."""
+
+    event: str
+    """The event of the request."""
+
+    actor: str
+    """The actor that failed; empty where there is none."""
+
+    error_type: str
+    """The class of what it raised, with its module unless it is built in; empty where it is not
+    known."""
+
+    error: str
+    """What that said."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        event: str = "",
+        actor: str = "",
+        error_type: str = "",
+        error: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.event = event
+        self.actor = actor
+        self.error_type = error_type
+        self.error = error

@@ -125,7 +125,7 @@ class Link:
         self._may_echo = not options.no_echo
         self._moving = self._connected_once = False
         self._logged, self._logged_at = "", 0.0
-        self._pending.prefix = b"%b." % self._new_inbox()
+        self._pending.prefix = b"%b." % self.new_inbox()
         self._pending.echo = self._echo
         self.post = self._outbox.post
         self.post_transient = self._outbox.post_transient
@@ -223,7 +223,7 @@ class Link:
 
         Never blocks: the server knows of it before anything that is posted afterwards.
         """
-        return self.subscribe_to(self._new_inbox(), deliver)
+        return self.subscribe_to(self.new_inbox(), deliver)
 
     def subscribe_to(self, subject: str | bytes, deliver: Deliver) -> Subscription:
         """Subscribe to a subject, which may have wildcards; otherwise as `subscribe`."""
@@ -246,7 +246,8 @@ class Link:
         self.end(subscription)
         self._delivers.pop(subscription.sid, None)
 
-    def _new_inbox(self) -> bytes:
+    def new_inbox(self) -> bytes:
+        """A subject under which nobody else receives anything."""
         # 128 random bits: nobody can publish to an inbox that he has not seen.
         return b"%b.%b" % (self._options.inbox_prefix.encode(), secrets.token_hex(16).encode())
 
@@ -295,6 +296,11 @@ class Link:
     def settling(self) -> bool:
         """Whether JetStream may not answer yet or any more: the server just started, or stops."""
         return self.now() < self._settled_at or self.info.ldm
+
+    @property
+    def inbox_prefix(self) -> str:
+        """What the subjects of its inboxes begin with."""
+        return self._options.inbox_prefix
 
     @property
     def max_payload(self) -> int:

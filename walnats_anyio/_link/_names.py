@@ -26,8 +26,8 @@ _FORBIDDEN = {
 _RESERVED_TOKENS = {"_INBOX", "_R_", "_GR_"}
 
 # What the library keeps for itself: an event there would be taken for a dead letter, for a note of
-# attempts, for the count of a rate limit, for a schedule or for a tick, or its stream would be that
-# of all of them.
+# attempts, for the count of a rate limit, for a schedule, for a tick or for what cancels a job, or
+# its stream would be that of all of them.
 _OWN_SUBJECTS = (
     "walnats.dead",
     "walnats.attempts",
@@ -35,6 +35,7 @@ _OWN_SUBJECTS = (
     "walnats.schedules",
     "walnats.due",
     "walnats.clocks",
+    "walnats.control",
 )
 _OWN_STREAMS = (
     "walnats-dead-letters",

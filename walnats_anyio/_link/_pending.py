@@ -59,6 +59,10 @@ class PendingRequest(msgspec.Struct, eq=False, kw_only=True):
         """Called once, with the answer."""
         raise NotImplementedError
 
+    def is_optional(self) -> bool:
+        """Whether it is no trouble if the user may not send it."""
+        return False
+
     def failed(self, reason: Exception) -> None:
         """Called once instead.
 
@@ -98,6 +102,9 @@ class Request(PendingRequest):
             return
         self._message = message
         self._arrived.set()
+
+    def is_optional(self) -> bool:
+        return self.optional
 
     def failed(self, reason: Exception) -> None:
         self._error = reason
@@ -299,9 +306,7 @@ class PendingRequests:
             if request.command.split(b" ", 2)[1] == target:
                 denied.append(request)
                 self._fail(request, PermissionError(why))
-        optional = [
-            request for request in denied if isinstance(request, Request) and request.optional
-        ]
+        optional = [request for request in denied if request.is_optional()]
         return not denied or len(optional) < len(denied)
 
     def fail_all(self, reason: Exception) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from walnats_anyio import __version__
+from walnats_anyio.cli._cancel import cancel
 from walnats_anyio.cli._dead import dead
 from walnats_anyio.cli._demo import demo
 from walnats_anyio.cli._emit import emit
@@ -56,6 +57,7 @@ app.command("run")(grouped(run, variables=True))
 app.command("register")(grouped(register))
 app.command("emit")(grouped(emit))
 app.command("monitor")(grouped(monitor))
+app.command("cancel")(grouped(cancel))
 app.command("pause")(grouped(pause))
 app.command("resume")(grouped(resume))
 app.command("status")(grouped(status))

@@ -13,6 +13,9 @@ COUNTS = tuple(each.name for each in fields(ActorSummary) if each.type in (int, 
 
 IN_WORDS = {"dead_lettered": "dead-lettered", "handed_back": "handed back"}
 
+RARE = {"postponed"}
+"""Counts that people are not told while they are 0: they are among the others."""
+
 
 @dataclass
 class Tally:
@@ -50,7 +53,12 @@ class Tally:
         """The sums, for a person; empty when nothing is known."""
         if not self._actors:
             return ""
-        text = ", ".join(f"{self.total(count):,} {IN_WORDS.get(count, count)}" for count in COUNTS)
+        totals = {count: self.total(count) for count in COUNTS}
+        text = ", ".join(
+            f"{total:,} {IN_WORDS.get(count, count)}"
+            for count, total in totals.items()
+            if total or count not in RARE
+        )
         if self.uncounted:
             processes = "process" if self.uncounted == 1 else "processes"
             text += f", not counting {self.uncounted} {processes} that did not live to tell"

@@ -1,9 +1,12 @@
 """AsyncAPI 3.0 documents (https://www.asyncapi.com/docs/reference/specification/v3.0.0).
 
 An event is a channel with one message. A service that emits it has an operation that sends, and
-each actor is an operation that receives. What AsyncAPI has no words for, because it belongs to
-JetStream or to this library, stands in extensions: `x-jetstream-stream` and `x-jetstream-consumer`
-as the JetStream API writes them, `x-walnats-actor` with the arguments of `Actor`.
+each actor is an operation that receives. An event with a response has a second channel, without an
+address, for the responses: each request says in a header where its own goes.
+
+What AsyncAPI has no words for, because it belongs to JetStream or to this library, stands in
+extensions: `x-jetstream-stream` and `x-jetstream-consumer` as the JetStream API writes them,
+`x-walnats-actor` with the arguments of `Actor`.
 """
 
 from __future__ import annotations
@@ -13,9 +16,18 @@ from typing import Any
 
 from walnats_anyio._actors import Actor
 from walnats_anyio._actors.declare._actor import on_server
-from walnats_anyio._events import HEADER_ID, HEADER_TRACE, BaseEvent, in_namespace
+from walnats_anyio._events import (
+    HEADER_ID,
+    HEADER_REPLY,
+    HEADER_TIMEOUT,
+    HEADER_TRACE,
+    BaseEvent,
+    EventWithResponse,
+    as_answered,
+    in_namespace,
+)
 from walnats_anyio._link import Prefixes
-from walnats_anyio.serializers import json_schema
+from walnats_anyio.serializers import Codec, json_schema
 from walnats_anyio.services._flow import Flow, Service, schema_name
 from walnats_anyio.services._names import UniqueNames, clean
 from walnats_anyio.services._schemas import Schemas
@@ -33,6 +45,15 @@ HEADERS = {
     HEADER_TRACE: "The trace that the event belongs to.",
 }
 """The headers that a message may have, and what they say."""
+
+REQUEST_TRAIT = "request"
+"""The key of what all messages have that are answered."""
+
+REQUEST_HEADERS = {
+    HEADER_REPLY: "The subject that the response is published to; without it there is none.",
+    HEADER_TIMEOUT: "Seconds that the caller waits from when the stream has stored it, or none.",
+}
+"""The headers that a request has in addition."""
 
 ACTOR_FIELDS = ("max_attempts", "job_timeout", "max_jobs", "dead_letters")
 """Arguments of `Actor` that somebody outside the service wants to know."""
@@ -64,7 +85,7 @@ def document(
         whole["operations"] = building.operations
         whole["components"] = {
             "messages": building.messages,
-            "messageTraits": {TRAIT: _trait()},
+            "messageTraits": _traits(flow.events),
             "schemas": building.schemas,
         }
     return whole
@@ -101,6 +122,25 @@ class _Document:
             "x-jetstream-stream": config,
         }
         self.messages[key] = self._message(event)
+        answered = as_answered(event)
+        if answered is not None:
+            self._add_response(answered)
+
+    def _add_response(self, event: EventWithResponse[Any, Any]) -> None:
+        """Add the channel of the responses to an event, and their message."""
+        key, title = self._response_key(event), f"{event.name}: response"
+        self.channels[key] = {
+            "address": None,
+            "title": title,
+            "messages": {key: {"$ref": f"#/components/messages/{key}"}},
+        }
+        schema = event.response_schema
+        name = schema_name(schema)
+        message: dict[str, Any] = {"name": title, "title": name, **_content(event.response_codec)}
+        payload = self._payload(f"{event.name!r}: response", event.response_codec, schema, name)
+        if payload is not None:
+            message["payload"] = payload
+        self.messages[key] = message
 
     def add_operations(self, service: Service) -> None:
         """Add what a service does with events."""
@@ -123,36 +163,45 @@ class _Document:
     def _operation(
         self, action: str, service: Service, event: BaseEvent[Any], title: str
     ) -> dict[str, Any]:
-        key = self._key(event)
-        return {
+        key, answered = self._key(event), as_answered(event)
+        operation: dict[str, Any] = {
             "action": action,
             "channel": {"$ref": f"#/channels/{key}"},
             "title": title,
             "tags": [{"name": clean(service.name)}],
             "messages": [{"$ref": f"#/channels/{key}/messages/{key}"}],
         }
+        if answered is not None:
+            response = self._response_key(answered)
+            operation["reply"] = {
+                "address": {"location": f"$message.header#/{HEADER_REPLY}"},
+                "channel": {"$ref": f"#/channels/{response}"},
+                "messages": [{"$ref": f"#/channels/{response}/messages/{response}"}],
+            }
+        return operation
 
     def _message(self, event: BaseEvent[Any]) -> dict[str, Any]:
-        message: dict[str, Any] = {"name": event.name, "title": schema_name(event)}
-        kind = getattr(event.codec, "content_type", None)
-        if isinstance(kind, str):  # a serializer of the user's need not have it
-            message["contentType"] = clean(kind)
-        message["traits"] = [{"$ref": f"#/components/messageTraits/{TRAIT}"}]
-        payload = self._payload(event)
+        name = schema_name(event.schema)
+        message: dict[str, Any] = {"name": event.name, "title": name, **_content(event.codec)}
+        traits = [TRAIT] if as_answered(event) is None else [TRAIT, REQUEST_TRAIT]
+        message["traits"] = [{"$ref": f"#/components/messageTraits/{trait}"} for trait in traits]
+        payload = self._payload(repr(event.name), event.codec, event.schema, name)
         if payload is not None:
             message["payload"] = payload
         return message
 
-    def _payload(self, event: BaseEvent[Any]) -> dict[str, Any] | None:
+    def _payload(
+        self, event: str, codec: Codec[Any], schema: object, name: str
+    ) -> dict[str, Any] | None:
         # A class has a name worth showing; `list[int]` says what it is by itself.
-        name = schema_name(event) if isinstance(event.schema, type) else None
+        shown = name if isinstance(schema, type) else None
         try:
-            schema = json_schema(event.codec)
-            return None if schema is None else self._schemas.add(schema, name)
+            described = json_schema(codec)
+            return None if described is None else self._schemas.add(described, shown)
         except (TypeError, ValueError) as error:
             # Not its own class, which may take other arguments, as those of pydantic do.
             kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"event {event.name!r}: {error}") from error
+            raise kind(f"event {event}: {error}") from error
 
     def _consumer(self, actor: Actor[Any, Any]) -> dict[str, Any]:
         config = on_server(actor, self._prefixes).consumer_config()
@@ -162,13 +211,29 @@ class _Document:
     def _key(self, event: BaseEvent[Any]) -> str:
         return self._keys.give(event.name, event.name)
 
+    def _response_key(self, event: BaseEvent[Any]) -> str:
+        return self._keys.give(f"{event.name}.response", (event.name, "response"))
 
-def _trait() -> dict[str, Any]:
-    headers = {name: {"type": "string", "description": text} for name, text in HEADERS.items()}
-    return {
-        "headers": {"type": "object", "properties": headers},
-        "correlationId": {"location": f"$message.header#/{HEADER_TRACE}"},
-    }
+
+def _traits(events: Sequence[BaseEvent[Any]]) -> dict[str, Any]:
+    """What messages of one kind have in common."""
+    trace = {"correlationId": {"location": f"$message.header#/{HEADER_TRACE}"}}
+    traits: dict[str, Any] = {TRAIT: {"headers": _headers(HEADERS), **trace}}
+    if any(as_answered(event) is not None for event in events):
+        # The headers of a later trait take the place of those of an earlier one.
+        traits[REQUEST_TRAIT] = {"headers": _headers(HEADERS | REQUEST_HEADERS)}
+    return traits
+
+
+def _headers(described: Mapping[str, str]) -> dict[str, Any]:
+    headers = {name: {"type": "string", "description": text} for name, text in described.items()}
+    return {"type": "object", "properties": headers}
+
+
+def _content(codec: object) -> dict[str, str]:
+    kind = getattr(codec, "content_type", None)
+    # A serializer of the user's need not have it.
+    return {"contentType": clean(kind)} if isinstance(kind, str) else {}
 
 
 def _description(text: str | None) -> dict[str, str]:

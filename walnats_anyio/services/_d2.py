@@ -45,7 +45,7 @@ def _lines(flow: Flow, direction: str, colors: bool) -> Iterator[str]:
         yield "}"
         for service in flow.emitters(event):
             source = names.give("", service.name)
-            yield f"{source} -> {name}: {_quoted(schema_name(event))}"
+            yield f"{source} -> {name}: {_quoted(schema_name(event.schema))}"
         for service, actor in flow.handlers(event):
             target = f"{names.give('', service.name)}.{names.give('', (event.name, actor.name))}"
             yield f"{name} -> {target}"

@@ -66,10 +66,10 @@ class Flow:
                     yield service, actor
 
 
-def schema_name(event: BaseEvent[Any]) -> str:
-    """The type of an event's messages in one line, as people read it: without modules."""
-    if isinstance(event.schema, type) and not get_args(event.schema):
-        shown = event.schema.__name__
+def schema_name(schema: object) -> str:
+    """The type of messages in one line, as people read it: without modules."""
+    if isinstance(schema, type) and not get_args(schema):
+        shown = schema.__name__
     else:
-        shown = _MODULES.sub(r"\1", str(event.schema))
+        shown = _MODULES.sub(r"\1", str(schema))
     return "".join(char if char.isprintable() else "?" for char in shown)

@@ -47,7 +47,8 @@ def _lines(flow: Flow, direction: str, colors: bool) -> Iterator[str]:
         classes["event"].append(name)
         yield f"  {name}({_quoted(event.name)})"
         for service in flow.emitters(event):
-            yield f"  {names.give('', service.name)} -->|{_quoted(schema_name(event))}| {name}"
+            told = _quoted(schema_name(event.schema))
+            yield f"  {names.give('', service.name)} -->|{told}| {name}"
         for _, actor in flow.handlers(event):
             yield f"  {name} --> {names.give('', (event.name, actor.name))}"
     if colors:

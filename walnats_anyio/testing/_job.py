@@ -16,6 +16,7 @@ from walnats_anyio._actors.run import Executors, Jobs, Pace, Scheduler, Worker, 
 from walnats_anyio._actors.settle import (
     Ack,
     Attempts,
+    Cancelled,
     Conclusion,
     Counts,
     Deliveries,
@@ -24,6 +25,8 @@ from walnats_anyio._actors.settle import (
     Hooks,
     JobResult,
     Nak,
+    Postponed,
+    Superseded,
     Term,
 )
 from walnats_anyio._events import (
@@ -33,6 +36,7 @@ from walnats_anyio._events import (
     HeldEmitter,
     Meta,
     Timing,
+    as_answered,
     decode_message,
 )
 from walnats_anyio._events._arguments import check_count, check_type
@@ -78,6 +82,9 @@ class JobRun:
 
     letter: DeadLetter | None = None
     """The dead letter, with `"dead letter"`, if the actor keeps them."""
+
+    response: Any = None
+    """What the caller of a request gets; None where there is no response."""
 
     def emitted_of(self, event: BaseEvent[T]) -> list[T]:
         """The messages of one event that it emitted, in order."""
@@ -199,15 +206,21 @@ class _Bench:
         emitted = tuple(self._emitter.sent)
         match delivery.settled:
             case Ack():
-                return JobRun("ack", emitted=emitted)
+                return JobRun("ack", emitted=emitted, response=self._response())
             case Nak(delay):
                 return JobRun("retry", delay, error)
             case Term(why):
                 # What the server is told begins with it.
                 reason, _, _ = why.partition(":")
                 return JobRun("dead letter", error=error, reason=reason, letter=concluded.letter)
-            case HandBack() | None:
+            case HandBack() | Cancelled() | Postponed() | Superseded() | None:
                 return JobRun("hand back", None, error)
+
+    def _response(self) -> Any:
+        event, result = as_answered(self.deliveries.actor.event), self._conclusion.result
+        if event is None or result is None or result.response is None:
+            return None
+        return event.decode_response(result.response)
 
     def _spawn(self, worker: Worker) -> None:
         self._tasks.start_soon(self._link.backend.uninterrupted(worker.run))

@@ -17,6 +17,7 @@ import pytest
 
 from tests.actors._elsewhere import Note, note
 from walnats_anyio import Actor, Actors, Auto, Event, ExecuteIn, Priority, Reject, Retry
+from walnats_anyio._actors.declare._fingerprint import KNOWS_ACTOR
 from walnats_anyio.middlewares import Middleware
 
 EVENT = Event("user-created", int)
@@ -107,7 +108,9 @@ def test_sequences_are_copied() -> None:
 def test_the_configuration_of_its_consumer() -> None:
     actor = Actor("a", EVENT, handle, ack_wait=1.5, max_attempts=3, max_ack_pending=7)
     config = actor.consumer_config()
-    (declaration,) = config.pop("metadata").values()
+    metadata = config.pop("metadata")
+    assert metadata.pop(KNOWS_ACTOR) == "1"
+    (declaration,) = metadata.values()
     assert declaration.endswith(" handle")
     assert config == {
         "durable_name": "a",

@@ -30,7 +30,7 @@ from walnats_anyio._actors.run._channel import END_WITHIN
 from walnats_anyio.dead_letters import DeadLetter, DeadLetters
 from walnats_anyio.middlewares import ErrorContext, Middleware
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_copies")]
 
 
 class Failures(Middleware):

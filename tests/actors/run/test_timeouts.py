@@ -20,7 +20,7 @@ from tests.support.waiting import until
 from walnats_anyio import Actor, Event, ExecuteIn
 from walnats_anyio.middlewares import ErrorContext, Middleware, OkContext
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_copies")]
 
 
 class CleanUpError(Exception):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from walnats_anyio import Reject, Retry
-from walnats_anyio._actors.settle._attempts import Note, before_delivery, must_be_alone
+from walnats_anyio._actors.settle._notes import Note, before_delivery, must_be_alone
 from walnats_anyio._actors.settle._verdict import (
     Ack,
     DeadLetterVerdict,

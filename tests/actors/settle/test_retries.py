@@ -121,7 +121,7 @@ async def test_delays_longer_than_the_wire_can_say(url: str, event: Event[int]) 
         await handled(message)
 
     handled = Handled()
-    actor = Actor("a", event, handle, retry_delay=(3600,))
+    actor = Actor("a", event, handle, retry_delay=(4,))
     async with running(url, actor) as on:
         await on.emit(1, 2)
         await handled.come(1)

@@ -88,7 +88,9 @@ async def test_in_threads_and_processes(url: str, event: Event[int], place: Exec
     async with running(url, actor, max_processes=1) as on:
         await on.emit(1)
         await until(lambda: on.actors.statistics().actors[0].handed_back == 1)
-        assert on.actors.statistics().actors[0].parked == 1
+        shown = on.actors.statistics().actors[0]
+        # An event that waits so long does so as a copy where the server keeps schedules.
+        assert (shown.parked, shown.postponed) in ((1, 0), (0, 1))
     assert await letters_of(url, event) == []
 
 

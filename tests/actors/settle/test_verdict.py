@@ -14,11 +14,15 @@ from walnats_anyio._actors.settle._verdict import (
     REFUSED_DELAY,
     UNWRITTEN_DELAY,
     Ack,
+    Cancelled,
     DeadLetterVerdict,
     HandBack,
     Nak,
     Outcome,
     Policy,
+    Postpone,
+    Postponed,
+    Superseded,
     Term,
     Verdict,
     decide,
@@ -48,6 +52,9 @@ DELAYS = (0.5, 10.0)
         (Outcome.TIMED_OUT, TimeoutError(), Nak(10.0)),
         (Outcome.UNDECODABLE, ERROR, DeadLetterVerdict(Reason.UNDECODABLE)),
         (Outcome.DIED, ERROR, DeadLetterVerdict(Reason.DIED)),
+        (Outcome.CANCELLED, None, Cancelled()),
+        (Outcome.CANCELLED, ERROR, Cancelled()),
+        (Outcome.OVERDUE, None, Cancelled()),
         (Outcome.STOPPED, None, HandBack(0.0)),
         (Outcome.STOPPED, ERROR, HandBack(0.0)),
         (Outcome.EXPIRED, None, HandBack(0.0)),
@@ -56,6 +63,7 @@ DELAYS = (0.5, 10.0)
         (Outcome.EARLY, None, HandBack(1.0)),
         (Outcome.FOREIGN, None, Ack()),
         (Outcome.UNWRITTEN, None, Nak(UNWRITTEN_DELAY)),
+        (Outcome.SUPERSEDED, None, Superseded()),
     ],
 )
 def test_every_way_a_delivery_can_end(
@@ -101,6 +109,25 @@ def test_a_burst_puts_failures_off() -> None:
     assert decide(Outcome.RAISED, Snooze(0.1), 1, policy) == HandBack(1.0)
     assert decide(Outcome.RAISED, Snooze(7), 1, policy) == HandBack(7.0)
     assert decide(Outcome.STOPPED, None, 1, policy) == HandBack(0.0)
+
+
+@pytest.mark.parametrize("delay", [5.0, 7.0, 6 * 24 * 3600.0])
+def test_what_waits_for_long_waits_as_a_copy(delay: float) -> None:
+    policy = Policy((delay,), 2, postpone_from=5.0)
+    assert decide(Outcome.RAISED, ERROR, 1, policy) == Postpone(delay, failed=True)
+    assert decide(Outcome.TIMED_OUT, TimeoutError(), 1, policy) == Postpone(delay, failed=True)
+    assert decide(Outcome.RAISED, Retry(delay), 1, policy) == Postpone(delay, failed=True)
+    assert decide(Outcome.RAISED, Snooze(delay), 1, policy) == Postpone(delay, failed=False)
+    assert decide(Outcome.RAISED, ERROR, 2, policy) == DeadLetterVerdict(Reason.EXHAUSTED)
+    assert decide(Outcome.UNWRITTEN, None, 1, policy) == Nak(UNWRITTEN_DELAY)
+    assert decide(Outcome.STOPPED, None, 1, policy) == HandBack(0.0)
+
+
+@pytest.mark.parametrize("delay", [0.0, 4.999, 6 * 24 * 3600.0 + 1])
+def test_what_is_too_short_or_too_long_for_a_copy(delay: float) -> None:
+    policy = Policy((delay,), 2, postpone_from=5.0)
+    assert decide(Outcome.RAISED, ERROR, 1, policy) == Nak(delay)
+    assert decide(Outcome.RAISED, ERROR, 1, Policy((7.0,), 2)) == Nak(7.0)
 
 
 @pytest.mark.parametrize(
@@ -211,6 +238,8 @@ def test_a_delay_on_the_wire_is_in_nanoseconds(delay: float) -> None:
     ("verdict", "words"),
     [
         (Ack(), b""),
+        (Postponed(failed=True), b""),
+        (Superseded(), b""),
         (Nak(0.0), b"-NAK"),
         (Nak(1.5), b'-NAK {"delay": 1500000000}'),
         (HandBack(0.0), b"-NAK"),

@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args, over
 
 from walnats_anyio._actors.declare._auto import Auto, MaxJobs, auto_of, check_max_jobs
 from walnats_anyio._actors.declare._choices import ExecuteIn, Priority
-from walnats_anyio._actors.declare._fingerprint import FINGERPRINT, fingerprint
+from walnats_anyio._actors.declare._fingerprint import (
+    FINGERPRINT,
+    KNOWS_ACTOR,
+    KNOWS_IT,
+    fingerprint,
+)
 from walnats_anyio._actors.declare._handler import check_handler
 from walnats_anyio._actors.declare._middleware import Middleware
+from walnats_anyio._actors.declare._pickling import check_response_pickles
 from walnats_anyio._actors.declare._ratio import Ratio
-from walnats_anyio._events import BaseEvent, in_namespace
+from walnats_anyio._events import BaseEvent, Event, EventWithResponse, as_answered, in_namespace
 from walnats_anyio._events._arguments import check_count, check_seconds, check_type
 from walnats_anyio._link import Prefixes, check_in_namespace, check_name
 
@@ -98,7 +104,8 @@ class Actor(Generic[T, R]):
 
     A coroutine function, a plain function, a method, an object with `__call__`. Returning means
     handled; raising means again later, after `retry_delay`. It may raise `Retry(delay=...)` to
-    choose the delay and `Reject(reason)` to give the event up.
+    choose the delay and `Reject(reason)` to give the event up. What it returns is the response to
+    an event with one, and must be of that type; for other events it is dropped.
     """
 
     description: str | None = None
@@ -122,8 +129,10 @@ class Actor(Generic[T, R]):
     max_ack_pending: int = 1000
     """How many events the actor may hold at once, in all processes together.
 
-    At this many the server delivers no more. It includes events that wait for their retry. Must be
-    at least the sum of the actor's `max_jobs` over all processes, for all of them to be busy.
+    At this many the server delivers no more. It includes events that wait for their retry, but for
+    those of which the server keeps a copy until then, see `retry_delay`. With 1, an event that
+    waits keeps its place, so that no other overtakes it. Must be at least the sum of the actor's
+    `max_jobs` over all processes, for all of them to be busy.
     """
 
     middlewares: tuple[Middleware, ...] = ()
@@ -155,6 +164,11 @@ class Actor(Generic[T, R]):
     The first failure waits for the first item, the second for the second, and so on; the last item
     repeats. Empty: no delay. Or a function of the attempt that failed, counted from 1. Where a
     process dies no delay is chosen, and `ack_wait` is the delay.
+
+    From 5 seconds on an event waits as a copy that the server keeps, and takes no place in
+    `max_ack_pending` meanwhile. While more than half of the places are taken by events that wait,
+    so does any from 0.1 seconds on. That needs nats-server 2.14 or later, and that this library has
+    registered all actors of the event; else it takes a place.
     """
 
     pulse: bool = True
@@ -201,12 +215,13 @@ class Actor(Generic[T, R]):
     """
 
     if TYPE_CHECKING:
-        # What a handler gives back is inferred by mypy only with one signature for each kind.
+        # What a handler gives back is inferred by mypy only with one signature for each kind. And
+        # with `BaseEvent`, what does not fit an event with a response would fit the plain one.
         @overload
         def __init__(
             self,
             name: str,
-            event: BaseEvent[T],
+            event: EventWithResponse[T, R],
             handler: Callable[[T], Awaitable[R]],
             description: str | None = None,
             ack_wait: float = 16,
@@ -229,7 +244,49 @@ class Actor(Generic[T, R]):
         def __init__(
             self,
             name: str,
-            event: BaseEvent[T],
+            event: EventWithResponse[T, R],
+            handler: Callable[[T], R],
+            description: str | None = None,
+            ack_wait: float = 16,
+            max_attempts: int | None = None,
+            max_ack_pending: int = 1000,
+            middlewares: Sequence[Middleware] = (),
+            max_jobs: int = 16,
+            job_timeout: float = 32,
+            execute_in: ExecuteIn = ExecuteIn.MAIN,
+            retry_delay: Sequence[float] | Callable[[int], float] = (0.5, 1, 2, 4),
+            pulse: bool = True,
+            priority: Priority = Priority.NORMAL,
+            *,
+            dead_letters: bool = True,
+            ack: Ack = "sent",
+        ) -> None: ...
+        @overload
+        def __init__(
+            self,
+            name: str,
+            event: Event[T],
+            handler: Callable[[T], Awaitable[R]],
+            description: str | None = None,
+            ack_wait: float = 16,
+            max_attempts: int | None = None,
+            max_ack_pending: int = 1000,
+            middlewares: Sequence[Middleware] = (),
+            max_jobs: int = 16,
+            job_timeout: float = 32,
+            execute_in: ExecuteIn = ExecuteIn.MAIN,
+            retry_delay: Sequence[float] | Callable[[int], float] = (0.5, 1, 2, 4),
+            pulse: bool = True,
+            priority: Priority = Priority.NORMAL,
+            *,
+            dead_letters: bool = True,
+            ack: Ack = "sent",
+        ) -> None: ...
+        @overload
+        def __init__(
+            self,
+            name: str,
+            event: Event[T],
             handler: Callable[[T], R],
             description: str | None = None,
             ack_wait: float = 16,
@@ -270,6 +327,8 @@ class Actor(Generic[T, R]):
         self._check_middlewares(this)
         self._check_retry_delay(this)
         check_handler(this, self.handler, self.execute_in, self.event.schema)
+        if self.execute_in is ExecuteIn.PROCESS and as_answered(self.event) is not None:
+            check_response_pickles(this, self.event)
 
     def __repr__(self) -> str:
         handler = getattr(self.handler, "__qualname__", None) or repr(self.handler)
@@ -312,6 +371,7 @@ class Actor(Generic[T, R]):
             "max_deliver": -1,
             "max_ack_pending": self.most_pending,
             "metadata": {
+                KNOWS_ACTOR: KNOWS_IT,
                 # What two declarations of one actor may differ in, beside the fields above.
                 FINGERPRINT: fingerprint(
                     self.handler,
@@ -321,7 +381,7 @@ class Actor(Generic[T, R]):
                     self.pulse,
                     self.dead_letters,
                     self.ack,
-                )
+                ),
             },
         }
         if self.description is not None:

@@ -14,6 +14,16 @@ from typing import cast
 FINGERPRINT = "walnats-anyio.declaration"
 """The key in the consumer's metadata."""
 
+KNOWS_ACTOR = "walnats-anyio.knows-actor"
+"""The key of a mark: who handles events of this consumer acknowledges those for other actors.
+
+walnats does not, and leaves no such mark. So as long as a consumer without it is on a stream, no
+event comes there that is for one actor alone, but by hand.
+"""
+
+KNOWS_IT = "1"
+"""The value of the mark."""
+
 MAX_NAME = 80
 """Characters of a handler's name that are kept."""
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import pickle
 import typing
+from typing import Any
+
+from walnats_anyio._events import BaseEvent
 
 
 def check_pickles(this: str, handler: object, schema: object) -> None:
@@ -21,6 +24,21 @@ def check_pickles(this: str, handler: object, schema: object) -> None:
             "use a function at the top of a module"
         ) from exc
     _check_messages_pickle(this, schema)
+
+
+def check_response_pickles(this: str, event: BaseEvent[Any]) -> None:
+    """Refuse an event whose response a worker process cannot encode.
+
+    Raises:
+        TypeError: the event cannot be pickled; the message begins with `this`.
+    """
+    try:
+        pickle.dumps(event)
+    except Exception as exc:
+        raise TypeError(
+            f"{this} event {event.name!r} cannot be pickled, as a process needs it to encode the "
+            f"response ({exc}): put the classes at the top of a module, or use ExecuteIn.THREAD"
+        ) from exc
 
 
 def _check_messages_pickle(this: str, schema: object) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from walnats_anyio._actors.declare._fingerprint import FINGERPRINT, handler_in
+from walnats_anyio._actors.declare._fingerprint import FINGERPRINT, KNOWS_ACTOR, handler_in
 from walnats_anyio._events import Action, Difference, Rule, compare
 
 DEFAULT_MAX_WAITING = 512
@@ -24,6 +24,9 @@ DEFAULT_ACK_WAIT = 30.0
 
 MIN_EXPIRES = 0.05
 """Seconds of the shortest pull request that `listen` sends."""
+
+OURS = (FINGERPRINT, KNOWS_ACTOR)
+"""What of the metadata is ours."""
 
 DELETE = "delete the consumer and register the actor again, or give the actor another name"
 REGISTER = "register the actor (await conn.register())"
@@ -212,7 +215,6 @@ def differences_of(
         declared["filter_subject"] = subject
     if actual.get("max_waiting", 0) >= DEFAULT_MAX_WAITING:
         actual["max_waiting"] = DEFAULT_MAX_WAITING
-    # Only the fingerprint is ours.
     actual["metadata"] = _only_ours(actual.get("metadata"))
     declared["metadata"] = _only_ours(declared.get("metadata"))
     found = compare(CONSUMER_RULES, declared, actual)
@@ -270,6 +272,8 @@ def _another_declaration(difference: Difference) -> list[str]:
     # Without one, walnats or a person registered it, and there is nothing to compare.
     if not theirs:
         return []
+    if theirs == difference.want[FINGERPRINT]:
+        return []  # it was registered by an older version
     ours, their = handler_in(difference.want[FINGERPRINT]), handler_in(theirs)
     what = "the same handler and other options" if ours == their else f"handler {their!r}"
     told = (
@@ -280,8 +284,7 @@ def _another_declaration(difference: Difference) -> list[str]:
 
 
 def _only_ours(metadata: Mapping[str, str] | None) -> dict[str, str]:
-    found = (metadata or {}).get(FINGERPRINT)
-    return {} if found is None else {FINGERPRINT: found}
+    return {name: value for name, value in (metadata or {}).items() if name in OURS}
 
 
 def _time(text: str) -> datetime:

@@ -15,9 +15,18 @@ from walnats_anyio._actors.pull._due import DueTimes
 from walnats_anyio._actors.pull._intake import PENDING, Intake, Meaning, meaning_of
 from walnats_anyio._actors.pull._polls import Polls
 from walnats_anyio._actors.pull._requests import HEADERS, Options, pull_requests, within
-from walnats_anyio._actors.settle import Ack, Attempts, Deliveries, Delivery, HandBack, Outcome
+from walnats_anyio._actors.settle import (
+    Ack,
+    Attempts,
+    Deliveries,
+    Delivery,
+    HandBack,
+    Origin,
+    Outcome,
+)
 from walnats_anyio._actors.settle import decide as _decide
 from walnats_anyio._events import HEADER_ACTOR, HEADER_DELAY
+from walnats_anyio._events._headers import HEADER_RETRY
 from walnats_anyio._link import (
     HeaderError,
     Link,
@@ -279,9 +288,8 @@ class PullConsumer:
         if self._held_up or self._paused:
             intake.let_go()
             self._turn_away(message, Outcome.STOPPED if self._paused else Outcome.REFUSED)
-        elif message.header and (verdict := self._not_for_us(message)) is not None:
-            intake.let_go()
-            self._deliveries.turn_away(message, verdict)
+        elif message.header and (special := self._look_at(message)) is not None:
+            self._on_special(message, special)
         else:
             share.held += 1
             self._budget.held += 1
@@ -302,10 +310,29 @@ class PullConsumer:
             return True
         return is_ack_subject(reply, self.actor.event.stream_name, self.actor.consumer_name)
 
-    def _not_for_us(self, message: Message) -> Ack | HandBack | None:
-        """What becomes of an event that is not to be run now; None: it is.
+    def _on_special(self, message: Message, special: Ack | HandBack | Origin) -> None:
+        deliveries = self._deliveries
+        if not isinstance(special, Origin):
+            self._intake.let_go()
+            deliveries.turn_away(message, special)
+            return
+        # The same as for any event in `_on_message`; as a retry it is looked up before it is run.
+        self._share.held += 1
+        self._budget.held += 1
+        delivery = Delivery(
+            deliveries, message, deliveries.tick, redelivered=True, attempt=special.attempts + 1,
+            deaths=special.deaths, origin=special,
+        )  # fmt: skip
+        deliveries.held[delivery] = None
+        self._put(delivery)
 
-        One is for another actor, has come without its payload, or is not due yet.
+    def _look_at(self, message: Message) -> Ack | HandBack | Origin | None:
+        """Whether an event is special.
+
+        Returns:
+            A verdict: it is not to be run now, as it is for another actor, has come without its
+            payload, or is not due yet. An origin: it is a copy that has waited for its retry. None:
+            an event like any other.
         """
         try:
             headers = message.headers
@@ -315,6 +342,10 @@ class PullConsumer:
             return _turned_away(Outcome.FOREIGN)
         if self.doubts.stripped(headers, message.data):
             return _turned_away(Outcome.REFUSED)
+        if HEADER_RETRY in headers and HEADER_ACTOR in headers:
+            origin = Origin.of(headers[HEADER_RETRY])
+            if origin is not None:
+                return origin  # it was due before it was tried
         if HEADER_DELAY in headers:
             left = self._due.seconds_left(headers[HEADER_DELAY], self._link.wall())
             if left:

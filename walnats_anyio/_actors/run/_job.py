@@ -20,12 +20,19 @@ from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._choices import ExecuteIn
 from walnats_anyio._actors.declare._handler import check_result
 from walnats_anyio._actors.declare._middleware import Middleware
+from walnats_anyio._actors.run._answering import Answering
 from walnats_anyio._actors.run._executors import Executors
 from walnats_anyio._actors.run._pace import Pace
-from walnats_anyio._actors.settle import Delivery, Hooks, JobResult, Outcome
+from walnats_anyio._actors.settle import Callers, Delivery, Hooks, JobResult, Outcome
 from walnats_anyio._actors.settle._reports import report_late
 from walnats_anyio._actors.settle._steps import BLOCKING, Steps
-from walnats_anyio._events import current_job, data_of, decode_message, fill_in_tick
+from walnats_anyio._events import (
+    as_answered,
+    current_job,
+    data_of,
+    decode_message,
+    fill_in_tick,
+)
 from walnats_anyio._link import Backend, HeaderError
 
 logger = logging.getLogger("walnats_anyio.actors")
@@ -66,8 +73,10 @@ class Jobs:
         backend: Backend,
         suspending: Callable[[], None],
         pace: Pace,
+        callers: Callers | None = None,
     ) -> None:
         self.actor = actor
+        self._callers = callers
         self._pace = pace
         self._cancelled = anyio.get_cancelled_exc_class()
         self._executors = executors
@@ -86,14 +95,16 @@ class Jobs:
         self._decode = actor.event.codec.decode
         self._handler = actor.handler
         self._in_main = actor.execute_in is ExecuteIn.MAIN
-        self._is_plain = self._in_main and not self._is_told
+        self._answered = as_answered(actor.event)
+        self._is_plain = self._in_main and not self._is_told and self._answered is None
         self.runs_here = self._is_plain
         """Whether what `begin` does is the first step of the handler, and nothing else."""
         self._timeout = actor.job_timeout
         self._has_warned = False
         self.longest_step = 0.0
         """Seconds for which the handler has kept the event loop from anything else, at most."""
-        first_step = _step_of_coroutine if _makes_coroutines(actor.handler) else _first_step
+        of_coroutine = _makes_coroutines(actor.handler) and self._answered is None
+        first_step = _step_of_coroutine if of_coroutine else _first_step
         # The rest of the worker is not interrupted in the middle, but a handler is.
         self._first_step = backend.interrupted_in(first_step)
 
@@ -136,6 +147,10 @@ class Jobs:
         if not self._is_plain:
             context = copy_context()
             context.run(current_job.set, delivery)
+            if self._callers is not None:
+                refusal = self._callers.refusal_of(delivery)
+                if refusal is not None:
+                    return JobResult(refusal, None, message, context=context)
             return self._run(running, delivery, scope, message, context)
         # Set in the context of the worker, and copied: in that of the job it takes 0.1 us more.
         current_job.set(delivery)
@@ -171,19 +186,23 @@ class Jobs:
     ) -> JobResult:
         """Run a handler elsewhere, or one of whose end somebody is told."""
         running.message, running.context = message, context
+        handler, answering = self._handler, None
+        if self._answered is not None:
+            handler = answering = Answering(handler, self._answered)
         try:
             if self._hooks.any:
                 scope.deadline = math.inf  # hooks have a time of their own
                 await self._hooks.start(delivery, context)
                 scope.deadline = anyio.current_time() + self._timeout
+            if self._callers is not None:
+                self._end_in_time(delivery, scope, self._timeout)
             running.began = monotonic()
             if not self._in_main and not self._around:
                 self._suspending()
-                await self._elsewhere(message, scope, context)
+                await self._elsewhere(delivery, handler, message, scope, context)
             else:
-                handler = self._handler
                 if self._around:
-                    handler = partial(self._surrounded, delivery, scope, context)
+                    handler = partial(self._surrounded, delivery, scope, context, handler)
                 begun = self._first_step(context.run, handler, message)
                 if begun is not None:
                     await self._wait_for(begun, running, context)
@@ -191,10 +210,24 @@ class Jobs:
             result = self._raised(error, scope, message, context)
             result.duration = _since(running)
             return result
-        return JobResult(Outcome.RETURNED, None, message, _since(running), context)
+        response = None if answering is None else answering.response
+        return JobResult(Outcome.RETURNED, None, message, _since(running), context, response)
+
+    def _end_in_time(self, delivery: Delivery, scope: anyio.CancelScope, timeout: float) -> None:
+        """Have a job end in `timeout` seconds, or when the caller of its request waits no more."""
+        if self._callers is not None and delivery.ends is not Outcome.CANCELLED:
+            left = self._callers.seconds_left(delivery)
+            delivery.ends = Outcome.OVERDUE if left < timeout else None
+            timeout = min(timeout, left)
+        scope.deadline = anyio.current_time() + timeout
 
     async def _surrounded(
-        self, delivery: Delivery, scope: anyio.CancelScope, context: ContextVars, message: Any
+        self,
+        delivery: Delivery,
+        scope: anyio.CancelScope,
+        context: ContextVars,
+        handler: Callable[[Any], Any],
+        message: Any,
     ) -> None:
         """Run a handler inside of what its middlewares put around it, as a part of the job."""
         async with AsyncExitStack() as stack:
@@ -202,9 +235,9 @@ class Jobs:
             for middleware in self._around:
                 await stack.enter_async_context(middleware.around(told))
             if not self._in_main:
-                await self._elsewhere(message, scope, context)
+                await self._elsewhere(delivery, handler, message, scope, context)
                 return
-            result: Any = self._handler(message)
+            result: Any = handler(message)
             if isinstance(result, Awaitable):
                 result = await _await(result)
             if result is not None:
@@ -262,19 +295,23 @@ class Jobs:
             check_result(result)
 
     async def _elsewhere(
-        self, message: Any, scope: anyio.CancelScope, context: ContextVars
+        self,
+        delivery: Delivery,
+        handler: Callable[[Any], Any],
+        message: Any,
+        scope: anyio.CancelScope,
+        context: ContextVars,
     ) -> None:
         """Run a handler in a thread, in a copy of the job's context, or in a process."""
         actor = self.actor
-        scope.deadline = math.inf
-        handler = self._handler
+        self._end_in_time(delivery, scope, math.inf)
         if actor.execute_in is ExecuteIn.THREAD:
             # A copy: a thread that is given up may go on, and a context runs in one thread only.
             handler = _run_in(context.copy(), handler)
 
         def started() -> None:
             # Not before: what waits for a place must not use up its time.
-            scope.deadline = anyio.current_time() + self._timeout
+            self._end_in_time(delivery, scope, self._timeout)
 
         await self._executors.run(
             actor.execute_in, handler, message, actor=actor.name, event=actor.event.name,

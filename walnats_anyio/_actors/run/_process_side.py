@@ -5,7 +5,7 @@ answers, and one that only ends with the parent. All are moved away at once, so 
 handler prints, reads or closes reaches them; 1 becomes the parent's own standard output. A request
 is one job, with its handler and message pickled. The answers to it, a line of JSON each, are any
 number of log records, that the handler has started, and how it ended. So only plain data comes
-back, whatever a handler raises.
+back, whatever a handler raises or returns; a response is encoded here.
 
 The main program is imported only where a pickle asks for it, as `__mp_main__`, and inside of an
 event loop. So a program without a guard cannot start its own: `anyio.run` and `asyncio.run` refuse,
@@ -14,6 +14,7 @@ before anything of it has run. Whatever keeps it from being imported is told wit
 
 from __future__ import annotations
 
+import base64
 import contextvars
 import importlib.abc
 import importlib.util
@@ -28,6 +29,7 @@ from typing import Any
 
 import anyio
 
+from walnats_anyio._actors.run._answering import Answering
 from walnats_anyio._actors.run._calling import call
 from walnats_anyio._actors.run._channel import READY, Channel
 from walnats_anyio._actors.run._failure import MAIN_NAMES, Failure
@@ -106,24 +108,27 @@ class _Side:
     def run(self, request: Request) -> dict[str, Any]:
         """Run one job; gives the last answer to it."""
         self._logs.begin(request.actor, request.event, request.levels)
-        failure, loaded = self._try(request)
+        failure, loaded, response = self._try(request)
         if os.getpid() != self._pid:
             os._exit(failure is not None)  # a child that the handler forked came back from it
         self._surroundings.restore()
-        return {"ended": None if failure is None else asdict(failure), "loaded": loaded}
+        ended = None if failure is None else asdict(failure)
+        return {"ended": ended, "loaded": loaded, "response": response}
 
-    def _try(self, request: Request) -> tuple[Failure | None, bool]:
+    def _try(self, request: Request) -> tuple[Failure | None, bool, str | None]:
         try:
             handler, message = _Unpickler(request).load()
             self._logs.install()  # the program may have replaced it
             self._channel.send({"started": True})
         except BaseException as error:  # noqa: BLE001 - also `sys.exit` in a module
-            return Failure.of(error, _own(error)), False
+            return Failure.of(error, _own(error)), False, None
         try:
             contextvars.copy_context().run(_handle, handler, message)
         except BaseException as error:  # noqa: BLE001 - whatever it raises is the job's end only
-            return Failure.of(error, _own(error)), True
-        return None, True
+            return Failure.of(error, _own(error)), True, None
+        if isinstance(handler, Answering):
+            return None, True, base64.b64encode(handler.response or b"").decode()
+        return None, True, None
 
     def _forked(self) -> None:
         """In a child that a handler forks: it is a program of its own."""
@@ -139,7 +144,7 @@ def _handle(handler: Any, message: Any) -> None:
 def _own(error: BaseException) -> Any:
     """The user's part of a traceback: what comes after our frames."""
     here = error.__traceback__
-    ours = (__file__, call.__code__.co_filename)
+    ours = (__file__, call.__code__.co_filename, Answering.__call__.__code__.co_filename)
     while here is not None and here.tb_frame.f_code.co_filename in ours:
         here = here.tb_next
     return here

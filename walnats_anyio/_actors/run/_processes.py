@@ -11,6 +11,7 @@ A process runs one job at a time; the other side of the pipes is `_process_side`
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import math
@@ -27,6 +28,7 @@ import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream, Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from walnats_anyio._actors.run._answering import Answering
 from walnats_anyio._actors.run._channel import HEAD, READY
 from walnats_anyio._actors.run._failure import Failure, WorkerProcessError
 from walnats_anyio._actors.run._logs import Levels, log_again
@@ -67,26 +69,29 @@ class Processes:
         job = pickle.dumps((handler, message), pickle.HIGHEST_PROTOCOL)
         async with self.limiter:
             request = pickle.dumps(Request(actor, event, job, self._main, Levels.now()))
-            while self._idle:
-                process = self._idle.pop()
-                if await self._run_in(process, request, started):
-                    return
-            # None was there, or all had died: that is not the job's fault, and costs no attempt.
-            process = await WorkerProcess.start()
-            if not await self._run_in(process, request, started):
-                raise WorkerProcessError(
-                    f"the worker process {process.ending} while it imported the handler"
-                )
+            answer: dict[str, Any] | None = None
+            while self._idle and answer is None:
+                answer = await self._run_in(self._idle.pop(), request, started)
+            if answer is None:
+                # None was there, or all had died: that is not the job's fault, and no attempt.
+                process = await WorkerProcess.start()
+                answer = await self._run_in(process, request, started)
+                if answer is None:
+                    raise WorkerProcessError(
+                        f"the worker process {process.ending} while it imported the handler"
+                    )
+        if isinstance(handler, Answering):
+            handler.response = base64.b64decode(answer["response"])
 
     async def _run_in(
         self, process: WorkerProcess, request: bytes, started: Callable[[], None]
-    ) -> bool:
-        """Run a job there. False: the process died before the handler started."""
+    ) -> dict[str, Any] | None:
+        """Run a job there; gives its answer. None: the process died before the handler started."""
         usable = False
         try:
             answer = await process.run(request, started)
             if answer is None:
-                return False
+                return None
             usable = answer["loaded"]
         finally:
             if usable:
@@ -96,7 +101,7 @@ class Processes:
                 await process.kill()
         if answer["ended"] is not None:
             raise Failure(**answer["ended"]).as_error()
-        return True
+        return answer
 
     async def close(self) -> None:
         """End the processes, which are idle."""

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 from anyio.lowlevel import checkpoint
 
+from walnats_anyio._actors.declare._choices import MIN_SNOOZE, Snooze
 from walnats_anyio._actors.run._job import Stopped
 from walnats_anyio._actors.run._pace import BUDGET
-from walnats_anyio._actors.settle import Ack, Delivery, JobResult, Outcome, decide
+from walnats_anyio._actors.settle import Ack, Delivery, JobResult, Outcome, Standing, decide
 from walnats_anyio._actors.settle._steps import BLOCKING
 from walnats_anyio._events import current_job
 
@@ -45,7 +46,7 @@ class Worker:
 
     __slots__ = (
         "_left_over", "_spoilt", "_spot", "_workers", "active", "began", "called", "context",
-        "current", "is_first", "message",
+        "current", "is_first", "message", "scope",
     )  # fmt: skip
 
     def __init__(self, workers: Workers, delivery: Delivery | None) -> None:
@@ -60,6 +61,8 @@ class Worker:
         self.context: ContextVars | None = None
         self.began = 0.0
         """When its handler began, where somebody is told how long it took; 0 before."""
+        self.scope: anyio.CancelScope | None = None
+        """What the jobs run in, as long as they do."""
         self.is_first = True
         """Whether no other job can have done what is found: none has run in the scope that is
         entered, and the task is not cancelled by itself."""
@@ -75,6 +78,22 @@ class Worker:
         self.active = self.called = True
         self.current = delivery
         self._spot.wake()
+
+    @property
+    def is_concluding(self) -> bool:
+        """Whether its job has ended, and is being settled."""
+        return self.scope is None and not self.called and self.current is not None
+
+    def cancel(self) -> bool:
+        """Cancel the handler of the current job, if it waits for something; never blocks.
+
+        Returns:
+            False: there is no handler to cancel yet, or any more.
+        """
+        if self.scope is None or self.context is None or self.called:
+            return False
+        self.scope.cancel()
+        return True
 
     async def run(self) -> None:
         """Run jobs until there is no more use for this worker.
@@ -102,6 +121,7 @@ class Worker:
                 workers.hand_back(self.current, Outcome.STOPPED)
             if self.active:
                 workers.release(self)
+            workers.all.discard(self)
             workers.suspending()
 
     async def _run_in_own_task(self) -> None:
@@ -165,7 +185,7 @@ class Worker:
         The scope is left after each job that had to wait. So what a handler has left behind, such
         as a scope of its own, shows at its own end, and never reaches another job.
         """
-        scope = anyio.CancelScope()
+        self.scope = scope = anyio.CancelScope()
         result: JobResult | None = None
         raised: BaseException | None = None
         self.is_first = not self._workers.jobs.is_cancelled()
@@ -185,6 +205,7 @@ class Worker:
                 raise raised from None
             return self._after_spoilt(result, scope, error)
         finally:
+            self.scope = None
             del raised
         if scope.cancelled_caught:
             return self._timed_out(result)
@@ -213,6 +234,8 @@ class Worker:
         return JobResult(Outcome.STOPPED)
 
     def _timed_out(self, result: JobResult | None) -> JobResult:
+        if self.current is not None and self.current.ends is not None:
+            return JobResult(self.current.ends, None, self.message, context=self.context)
         timeout = self._workers.actor.job_timeout
         error = TimeoutError(f"the job took longer than job_timeout={timeout:g} s")
         duration = monotonic() - self.began if self.began else 0.0
@@ -302,13 +325,23 @@ class Worker:
         """Find out which attempt it is. Not None: it is not to be run."""
         scope.deadline = math.inf
         current_job.set(None)  # as in `_start_time`
+        if delivery.ends is not None:
+            return JobResult(delivery.ends)  # cancelled while it waited for this worker
         workers = self._workers
         workers.suspending()
         workers.counts.redelivered += 1
         if not workers.attempts.knows(delivery):
             workers.redelivered(delivery)
-        if not await workers.attempts.look_up(delivery):
+        standing = await workers.attempts.look_up(delivery)
+        if standing is Standing.SUPERSEDED:
+            return JobResult(Outcome.SUPERSEDED)
+        if standing is Standing.EARLY:
+            early_by = workers.attempts.postponing.early_by(delivery)
+            return JobResult(Outcome.EARLY, Snooze(max(early_by, MIN_SNOOZE)))
+        if standing is Standing.USED_UP:
             return _used_up(delivery, workers.actor.max_attempts)
+        if delivery.ends is not None:
+            return JobResult(delivery.ends)  # cancelled meanwhile
         if delivery.alone and not await self._begin_alone(delivery):
             self.current = None
             workers.hand_back(delivery, Outcome.REFUSED)
@@ -323,6 +356,9 @@ class Worker:
             return False
         if not await workers.attempts.begin_alone(delivery):
             workers.scheduler.end_alone(self)
+        if delivery.ends is not None:
+            workers.scheduler.end_alone(self)
+            return False  # cancelled meanwhile
         return True
 
     async def _park(self, scope: anyio.CancelScope) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 
@@ -78,6 +78,8 @@ class Workers:
         self.resume: Callable[[], None]
         """Take events again."""
         self._spawn = spawn
+        self.all: set[Worker] = set()
+        """Those that have not ended."""
         self._parked: list[Worker] = []
         self._called = 0
         self._stopped = False
@@ -122,9 +124,33 @@ class Workers:
 
     def hand_back(self, delivery: Delivery, outcome: Outcome) -> None:
         """Hand back a delivery, unless it is settled."""
+        if delivery.ends is Outcome.CANCELLED:
+            outcome = Outcome.CANCELLED
         verdict = decide(outcome, policy=Policy())
         if delivery.settled is None:
             delivery.settle(verdict)  # type: ignore[arg-type]  # no such outcome makes a letter
+
+    def cancel(self, delivery: Delivery) -> Literal["waiting", "running"]:
+        """Cancel a delivery that is held: whoever runs it ends, and nobody begins it.
+
+        Never blocks: a handler still cleans up, and settles it after that.
+
+        Returns:
+            What it was doing: "waiting" or "running".
+        """
+        delivery.ends = Outcome.CANCELLED
+        if delivery in self.waiting:
+            self.waiting.remove(delivery)
+            self.hand_back(delivery, Outcome.CANCELLED)
+            if not self.waiting:
+                self.scheduler.withdraw(self)
+            return "waiting"
+        for worker in self.all:
+            if worker.current is delivery and (worker.cancel() or worker.is_concluding):
+                return "running"
+        # It is on its way to a worker, which looks at those that were delivered before.
+        delivery.redelivered = True
+        return "waiting"
 
     # the scheduler
 
@@ -137,6 +163,7 @@ class Workers:
             worker.wake(delivery)
             return worker
         worker = Worker(self, delivery)
+        self.all.add(worker)
         self._spawn(worker)
         return worker
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from walnats_anyio._actors.settle._attempts import Attempts
+from walnats_anyio._actors.settle._attempts import Attempts, Standing
 from walnats_anyio._actors.settle._breaker import Breaker
+from walnats_anyio._actors.settle._callers import Caller, Callers
 from walnats_anyio._actors.settle._conclusion import Conclusion
+from walnats_anyio._actors.settle._copies import Origin
 from walnats_anyio._actors.settle._delivery import Deliveries, Delivery
 from walnats_anyio._actors.settle._hooks import Hooks
 from walnats_anyio._actors.settle._summary import ActorSummary, Counts, Ended, Summary
 from walnats_anyio._actors.settle._verdict import (
     Ack,
+    Cancelled,
     DeadLetterVerdict,
     HandBack,
     JobResult,
     Nak,
     Outcome,
     Policy,
+    Postpone,
+    Postponed,
+    Superseded,
     Term,
     Verdict,
     decide,
@@ -28,6 +34,9 @@ __all__ = [
     "ActorSummary",
     "Attempts",
     "Breaker",
+    "Caller",
+    "Callers",
+    "Cancelled",
     "Conclusion",
     "Counts",
     "DeadLetterVerdict",
@@ -38,9 +47,14 @@ __all__ = [
     "Hooks",
     "JobResult",
     "Nak",
+    "Origin",
     "Outcome",
     "Policy",
+    "Postpone",
+    "Postponed",
+    "Standing",
     "Summary",
+    "Superseded",
     "Term",
     "Verdict",
     "decide",

@@ -15,6 +15,8 @@ count: others cannot have been a run. So an event has never more runs than `max_
 that has never failed does not become a dead letter for the crashes of another, unless it has but
 one attempt.
 
+An event that waits for its retry as a copy is looked up as well: `_postponing` has how.
+
 Each process remembers the notes that it leaves itself, so an event that comes back to it needs no
 request (with one process, 25,000 retries a second instead of 10,000).
 
@@ -26,46 +28,44 @@ once more. What is no note of ours, as anybody may publish, counts as one that c
 
 from __future__ import annotations
 
+import enum
 import logging
 from collections import OrderedDict
-from collections.abc import Set
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from walnats_anyio._actors.declare._actor import Actor
-from walnats_anyio._events._publication import publish
+from walnats_anyio._actors.settle._notes import (
+    MAX_DIGITS,
+    NOTHING,
+    STREAM,
+    SUBJECTS,
+    Found,
+    Note,
+    Notes,
+    before_delivery,
+    must_be_alone,
+    place_of,
+    tokens_of,
+)
+from walnats_anyio._actors.settle._postponing import Postponing
 from walnats_anyio._link import (
     ConnectionLostError,
     Link,
-    Message,
     Prefixes,
     Refusal,
     ServerError,
     api,
     ensure_helper_stream,
-    pub,
 )
 
 if TYPE_CHECKING:
     from walnats_anyio._actors.settle._delivery import Delivery
 
 logger = logging.getLogger("walnats_anyio.actors")
-
-STREAM = "walnats-attempts"
-"""The stream of the notes."""
-
-SUBJECTS = "walnats.attempts"
-"""What the subjects of notes begin with: `walnats.attempts.<stream>.<actor>.<event>`.
-
-The event is its number in the stream and the moment at which that stored it, as a stream that is
-made anew counts from 1 again. A later note takes the place of an earlier one. A delivery that was
-given back before its note was read is marked under `<event>.<delivery>`: it was no attempt, and
-what came before it is not known there.
-"""
 
 KEPT_FOR = 7 * 24 * 3600
 """Seconds that notes are kept; for an event that is retried more slowly, attempts are deaths."""
@@ -86,93 +86,21 @@ UNWRITTEN = (
 LOST = "the notes of attempts are younger than an event, so it is run once more"
 NOT_ALONE = "an event that may have killed its process is not run alone, as that cannot be noted"
 
-MAX_DIGITS = 12
-"""Digits of a number in a note, which anybody may have written."""
 
-V1_TOKENS = 9
-"""Tokens of a reply subject without domain and account, which newer servers put in."""
+class Standing(enum.Enum):
+    """What is to be done with an event that was looked up."""
 
+    RUN = "run"
+    """The handler may run."""
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """What is known of the attempts of an event."""
+    USED_UP = "used up"
+    """The last attempt that was allowed never ended."""
 
-    delivery: int = 0
-    """The delivery up to which it is known."""
+    EARLY = "early"
+    """A copy was to take its place and cannot be written, and the retry is not due yet."""
 
-    attempts: int = 0
-    """Attempts until then, deaths included."""
-
-    deaths: int = 0
-    """Deliveries among them that ended without a word."""
-
-    def to_wire(self) -> bytes:
-        """The payload of the note."""
-        return b"%d %d %d" % (self.delivery, self.attempts, self.deaths)
-
-    @classmethod
-    def of(cls, data: bytes) -> Note | None:
-        """Read a payload; None for what is no note, as anybody may publish."""
-        parts = data.split()
-        if len(parts) != 3 or not all(part.isdigit() and len(part) < MAX_DIGITS for part in parts):
-            return None
-        note = cls(*map(int, parts))
-        return note if note.deaths <= note.attempts <= note.delivery else None
-
-
-def must_be_alone(note: Note, most: int | None) -> bool:
-    """Whether an event with these deaths is run with nothing beside it."""
-    last = most is not None and note.attempts + 1 >= most
-    return note.deaths >= 2 or (note.deaths == 1 and last)
-
-
-def before_delivery(
-    note: Note | None, delivery: int, most: int | None, marked: Set[int] = frozenset()
-) -> Note:
-    """What an event has behind it when it is delivered.
-
-    Args:
-        note: the last note of it; None when there is none.
-        delivery: the number of this delivery, from 1.
-        most: the actor's `max_attempts`.
-        marked: deliveries that were given back and were no attempts.
-    """
-    known = note or Note()
-    if known.delivery >= delivery:
-        known = Note()  # forged, or of an earlier life of the stream
-    # Two deaths end it, so a forged number of deliveries does not make it long.
-    for number in range(known.delivery + 1, delivery):
-        if must_be_alone(known, most):
-            break
-        if number in marked:
-            continue
-        known = Note(known.delivery, known.attempts + 1, known.deaths + 1)
-    # A forged note may claim anything; that there were so many deliveries is certain.
-    attempts = min(known.attempts, delivery - 1)
-    return Note(delivery - 1, attempts, min(known.deaths, attempts))
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What the stream of the notes says of an event."""
-
-    note: Note | None
-    """The last note of it; None when there is none."""
-
-    marked: Set[int] = frozenset()
-    """Deliveries that were given back before the note of the event was read."""
-
-    created: str = ""
-    """When the stream was made, where that was asked."""
-
-    def is_certain(self, delivery: int) -> bool:
-        """Whether the note tells all that was before a delivery."""
-        return self.note is not None and self.note.delivery == delivery - 1
-
-    def is_younger_than(self, event: str) -> bool:
-        """Whether the stream was made after the event was stored, so that notes may be lost."""
-        stored = int(event.rpartition("-")[2]) / 1e9
-        return bool(self.created) and datetime.fromisoformat(self.created).timestamp() > stored
+    SUPERSEDED = "superseded"
+    """A copy has taken its place; or it is a copy, and another message has taken its place."""
 
 
 class Attempts:
@@ -184,18 +112,15 @@ class Attempts:
         self._link = link
         self._actor = actor
         self._most = actor.max_attempts
-        prefixes = link.prefixes
-        self._stream = prefixes.stream(STREAM)
-        self._subjects = prefixes.subject(SUBJECTS)
-        self._subject = f"{self._subjects}.{actor.event.stream_name}.{actor.consumer_name}"
-        self._get = prefixes.api_subject(f"DIRECT.GET.{self._stream}.{self._subject}")
+        self._notes = notes = Notes(actor, link)
+        self.postponing = Postponing(actor, link, notes)
         self._remembered: OrderedDict[str, Note] = OrderedDict()
         self._may_write = True
         self._warned_at: dict[str, float] = {}
 
     def is_first(self, reply: bytes) -> bool:
         """Whether the event was never delivered to this actor before."""
-        tokens, at = _tokens(reply)
+        tokens, at = tokens_of(reply)
         if tokens[at] != "1":
             return False
         self.first = (".".join(tokens[: at + 1]) + ".").encode()
@@ -203,102 +128,113 @@ class Attempts:
 
     def knows(self, delivery: Delivery) -> bool:
         """Whether this process itself has given the event back, at its last delivery."""
-        event, number = _place_of(delivery)
-        note = self._remembered.get(event)
+        place, number = place_of(delivery)
+        note = self._remembered.get(place)
         return note is not None and note.delivery == number - 1
 
-    async def look_up(self, delivery: Delivery) -> bool:
-        """Find out which attempt a delivery is, and whether it is to be run alone.
-
-        Returns:
-            Whether it may be run; not when the last attempt that was allowed never ended.
-        """
-        event, number = _place_of(delivery)
-        found = Found(self._remembered.get(event))
+    async def look_up(self, delivery: Delivery) -> Standing:
+        """Find out which attempt a delivery is, and whether it is to be run, perhaps alone."""
+        origin = delivery.origin
+        if origin is not None and not await self.postponing.accept(delivery, origin):
+            return Standing.SUPERSEDED
         try:
-            if not found.is_certain(number):
-                found = await self._read(event, number)
+            found = await self._find(delivery)
+            if not await self._must_run(delivery, found):
+                return Standing.SUPERSEDED
+            if self.postponing.early_by(delivery):
+                return Standing.EARLY
         except (ServerError, ConnectionLostError) as error:
             self._warn(UNREAD, error)
-            self._favour(delivery, number)
-            return True
-        known = before_delivery(found.note, number, self._most, found.marked)
+            return self._favour(delivery)
+        place, number = place_of(delivery)
+        known = before_delivery(found.note, number, self._most, found.marked, before(delivery))
         if self._is_used_up(known) and not found.is_certain(number):
             try:
-                await self._publish(event, replace(known, delivery=number))
+                note = _own(delivery, number, known.attempts, known.deaths)
+                await self._notes.write(place, note)
             except (ServerError, ConnectionLostError) as error:
                 self._warn(UNWRITTEN, error)
-                self._favour(delivery, number)
-                return True
-            if found.is_younger_than(event):
-                self._warn(LOST, f"stream {self._stream!r} was made at {found.created}")
-                self._favour(delivery, number)
-                return True
+                return self._favour(delivery)
+            if found.is_younger_than(place):
+                self._warn(LOST, f"stream {self._notes.stream!r} was made at {found.created}")
+                return self._favour(delivery)
         # Not before: cut short, it would be given back with a note of no attempts.
         delivery.looked_up = True
         delivery.attempt = known.attempts + 1
         delivery.deaths = known.deaths
         delivery.alone = must_be_alone(known, self._most)
-        return not self._is_used_up(known)
+        return Standing.USED_UP if self._is_used_up(known) else Standing.RUN
 
-    def _favour(self, delivery: Delivery, number: int) -> None:
+    async def _must_run(self, delivery: Delivery, found: Found) -> bool:
+        """Whether it is the event itself that is to be run, and no copy."""
+        note, (place, _) = found.note, place_of(delivery)
+        if note is None or not note.due:
+            return True
+        if note.gave_way(place):
+            return await self.postponing.must_run(delivery, note)
+        delivery.moved = note
+        return True
+
+    def _favour(self, delivery: Delivery) -> Standing:
         """In doubt there is at least one more attempt."""
+        _, number = place_of(delivery)
+        attempt = before(delivery).attempts + number
         delivery.looked_up = True
-        delivery.attempt = number if self._most is None else min(number, self._most)
+        delivery.attempt = attempt if self._most is None else min(attempt, self._most)
+        return Standing.RUN
 
     def _is_used_up(self, known: Note) -> bool:
         return self._most is not None and known.attempts >= self._most
 
-    async def _read(self, event: str, number: int) -> Found:
-        found = await self._ask_all(event, number)
-        known = before_delivery(found.note, number, self._most, found.marked)
+    async def _find(self, delivery: Delivery) -> Found:
+        place, number = place_of(delivery)
+        if number == 1:
+            return Found(NOTHING)  # a copy that has just come
+        found = Found(self._remembered.get(place))
+        if not found.is_certain(number):
+            found = await self._read(delivery)
+        return found
+
+    async def _read(self, delivery: Delivery) -> Found:
+        place, number = place_of(delivery)
+        found = await self._ask_all(place, number)
+        known = before_delivery(found.note, number, self._most, found.marked, before(delivery))
         if self._is_used_up(known) and not found.is_certain(number):
             # The note may be under way from another process.
             await anyio.sleep(LOOK_AGAIN_AFTER)
-            found = await self._ask_all(event, number)
+            found = await self._ask_all(place, number)
         return found
 
-    async def _ask_all(self, event: str, number: int) -> Found:
-        found = Found(await self._ask(event))
-        return found if found.is_certain(number) else await self._add_marks(found, event)
+    async def _ask_all(self, place: str, number: int) -> Found:
+        note, _ = await self._notes.read(place)
+        found = Found(note)
+        if found.is_certain(number) or (note is not None and note.gave_way(place)):
+            return found
+        return await self._add_marks(found, place)
 
-    async def _add_marks(self, found: Found, event: str) -> Found:
-        wanted = {"subjects_filter": f"{self._subject}.{event}.*"}
-        answer = await api(self._link, f"STREAM.INFO.{self._stream}", wanted)
+    async def _add_marks(self, found: Found, place: str) -> Found:
+        wanted = {"subjects_filter": f"{self._notes.subject}.{place}.*"}
+        answer = await api(self._link, f"STREAM.INFO.{self._notes.stream}", wanted)
         marks = [subject.rpartition(".")[2] for subject in answer["state"].get("subjects") or ()]
         # Anybody may publish there, and not every digit makes an `int`.
         numbers = [mark for mark in marks if mark.isascii() and mark.isdigit()]
         marked = {int(number) for number in numbers if len(number) < MAX_DIGITS}
         return replace(found, marked=marked, created=answer["created"])
 
-    async def _ask(self, event: str) -> Note | None:
-        """The last note of an event (ADR-31, direct get of the last message of a subject)."""
-        message = await self._link.request(f"{self._get}.{event}", accepts=_is_note)
-        code = message.status.code
-        if code == "404":
-            return None
-        if code:
-            raise ServerError(
-                f"{self._stream!r} cannot be read: {code} {message.status.description}"
-            )
-        note = Note.of(message.data)
-        if note is None:
-            raise ServerError(f"somebody has put {message.data[:40]!r} where a note should be")
-        return note
-
     def note(self, delivery: Delivery, *, failed: bool) -> bytes:
         """The command that leaves a note of a delivery that is given back."""
-        event, number = _place_of(delivery)
+        place, number = place_of(delivery)
+        if delivery.moved is not None and delivery.moved.gave_way(place):
+            return b""  # its note stands: whoever gets it next sees to the copy
         if number == 1 or delivery.looked_up:
-            note = Note(number, delivery.attempt - (not failed), delivery.deaths)
+            note = _own(delivery, number, delivery.attempt - (not failed), delivery.deaths)
         else:
-            before = self._remembered.get(event)
+            before = self._remembered.get(place)
             if before is None or before.delivery != number - 1:
-                mark = pub(f"{self._subject}.{event}.{number}", b"")
-                return mark if self._may_write else b""
-            note = Note(number, before.attempts, before.deaths)
-        self._remember(event, note)
-        return self._command(event, note) if self._may_write else b""
+                return self._notes.mark(place, number) if self._may_write else b""
+            note = replace(before, delivery=number)
+        self._remember(place, note)
+        return self._notes.command(place, note) if self._may_write else b""
 
     async def begin_alone(self, delivery: Delivery) -> bool:
         """Leave a note, before the handler starts, that this delivery is a run of it.
@@ -306,29 +242,24 @@ class Attempts:
         Returns:
             Whether it is stored.
         """
-        event, number = _place_of(delivery)
+        place, number = place_of(delivery)
         try:
-            await self._publish(event, Note(number, delivery.attempt, delivery.deaths + 1))
+            note = _own(delivery, number, delivery.attempt, delivery.deaths + 1)
+            await self._notes.write(place, note)
         except (ServerError, ConnectionLostError) as error:
             self._warn(NOT_ALONE, error)
             return False
         return True
 
-    async def _publish(self, event: str, note: Note) -> None:
-        await publish(self._link, self._stream, f"{self._subject}.{event}", note.to_wire(), b"")
-
     def on_refusal(self, refusal: Refusal) -> None:
         """The server refused something; perhaps the notes."""
         if refusal.operation == "publish" and (refusal.subject or "").startswith(
-            f"{self._subjects}."
+            f"{self._notes.subjects}."
         ):
             self._may_write = False
 
-    def _command(self, event: str, note: Note) -> bytes:
-        return pub(f"{self._subject}.{event}", note.to_wire())
-
-    def _remember(self, event: str, note: Note) -> None:
-        self._remembered[event] = note
+    def _remember(self, place: str, note: Note) -> None:
+        self._remembered[place] = note
         if len(self._remembered) > REMEMBERED:
             self._remembered.popitem(last=False)
 
@@ -339,8 +270,19 @@ class Attempts:
             logger.warning("actor %r: %s: %s", self._actor.name, what, error)
 
 
-def _is_note(message: Message) -> bool:
-    return bool(message.header)
+def before(delivery: Delivery) -> Note:
+    """What the event had behind it before it was copied; nothing where it is no copy."""
+    return NOTHING if delivery.origin is None else delivery.origin.count
+
+
+def _own(delivery: Delivery, number: int, attempts: int, deaths: int) -> Note:
+    """The note of a delivery: what came before it was copied is in the copy."""
+    base = before(delivery)
+    claimed = delivery.moved or NOTHING
+    return Note(
+        number, attempts - base.attempts, deaths - base.deaths,
+        claimed.due, claimed.token, claimed.taken_by,
+    )  # fmt: skip
 
 
 async def create_stream(link: Link, replicas: int) -> None:
@@ -367,17 +309,3 @@ def new_config(replicas: int, prefixes: Prefixes) -> dict[str, Any]:
         "discard": "old",
         "allow_direct": True,
     }
-
-
-def _tokens(reply: bytes) -> tuple[list[str], int]:
-    """The tokens of a reply subject, and where the number of deliveries is."""
-    tokens = reply.decode().split(".")
-    return tokens, 4 if len(tokens) == V1_TOKENS else 6
-
-
-def _place_of(delivery: Delivery) -> tuple[str, int]:
-    """What identifies the event for ever, and how often it has been delivered."""
-    if delivery.place is None:
-        tokens, at = _tokens(delivery.message.reply)
-        delivery.place = f"{tokens[at + 1]}-{tokens[at + 3]}", int(tokens[at])
-    return delivery.place

@@ -9,17 +9,21 @@ from datetime import UTC, datetime
 from typing import Any
 
 from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.settle._callers import Callers
 from walnats_anyio._actors.settle._delivery import Deliveries, Delivery
 from walnats_anyio._actors.settle._hooks import Hooks
+from walnats_anyio._actors.settle._postponing import Postponing
 from walnats_anyio._actors.settle._reports import (
     describe,
     fields_of,
+    report_cancelled,
     report_failure,
     report_snoozed,
     report_unwritten,
 )
 from walnats_anyio._actors.settle._verdict import (
     Ack,
+    Cancelled,
     DeadLetterVerdict,
     Final,
     HandBack,
@@ -27,6 +31,7 @@ from walnats_anyio._actors.settle._verdict import (
     Nak,
     Outcome,
     Policy,
+    Postpone,
     Term,
     Verdict,
     decide,
@@ -37,8 +42,24 @@ from walnats_anyio._link import HeaderError, Link, WalnatsError
 
 logger = logging.getLogger("walnats_anyio.actors")
 
+_FAILED = (Outcome.RAISED, Outcome.TIMED_OUT)
+
 FAILED_DELAY = 1.0
 """Seconds until an event comes again whose delay could not be found, or that failed in a burst."""
+
+
+NOT_RUN = (Outcome.STOPPED, Outcome.EARLY, Outcome.SUPERSEDED)
+"""Outcomes of which nobody is told but the server."""
+
+LONG_DELAY = 5.0
+"""Seconds from which on an event waits for its retry as a copy, and not in `max_ack_pending`."""
+
+CROWDED_DELAY = 0.1
+"""The same where more than half of `max_ack_pending` waits for retries: for less it is not worth
+it."""
+
+AWAITED = (DeadLetterVerdict, Postpone)
+"""Verdicts for which something is written first."""
 
 
 class Conclusion:
@@ -52,6 +73,8 @@ class Conclusion:
         hooks: Hooks,
         *,
         burst: bool,
+        callers: Callers | None = None,
+        postponing: Postponing | None = None,
         failed: Callable[[], None] | None = None,
         write: Callable[[Link, DeadLetter], Awaitable[None]] = write_letter,
     ) -> None:
@@ -59,27 +82,39 @@ class Conclusion:
         self._link = link
         self._deliveries = deliveries
         self._hooks = hooks
+        self._callers = callers
         self._failed = failed
         """Told of each job that failed, unless its handler has decided that."""
         self._write = write
+        # One event at a time is how some keep them in order: nothing may overtake one that failed.
+        # And the time that the caller of a request has is counted from when that was stored, which
+        # a copy is later.
+        few = actor.most_pending == 1 or callers is not None
+        self._postponing = None if few else postponing
         least = FAILED_DELAY if burst else 0.0
-        self._policy = Policy(actor.retry_delay, actor.max_attempts, least)
+        self._naks = naks = Policy(actor.retry_delay, actor.max_attempts, least)
+        self._crowded = replace(naks, postpone_from=CROWDED_DELAY)
+        # Where the places are those of jobs, none is for an event that only waits.
+        scarce = actor.max_jobs_total is not None
+        self._usual = self._crowded if scarce else replace(naks, postpone_from=LONG_DELAY)
 
     def conclude_at_once(self, delivery: Delivery, result: JobResult) -> bool:
         """Conclude a job that failed without having waited, if nothing has to be awaited for that.
 
         Returns:
-            Whether it is concluded. False: hooks are to be called, or a dead letter is due.
+            Whether it is concluded. False: hooks are to be called, or something is to be written
+            first: a dead letter, or the copy that waits for the retry.
         """
         if self._hooks.any or result.outcome is not Outcome.RAISED:
             return False
         verdict = self._decide(delivery, result)
-        if isinstance(verdict, DeadLetterVerdict):
+        if isinstance(verdict, AWAITED):
+            result.verdict = verdict
             return False
         try:
             self._report(delivery, result, verdict)
         finally:
-            self._settle(delivery, verdict)
+            self._settle(delivery, verdict, result)
         return True
 
     async def conclude(self, delivery: Delivery, result: JobResult) -> None:
@@ -87,32 +122,36 @@ class Conclusion:
 
         Cancelled in the middle of it, a failed job still counts as an attempt.
         """
+        if delivery.ends is Outcome.CANCELLED and result.outcome in _FAILED:
+            # What its clean-up raised is no attempt.
+            result = replace(result, outcome=Outcome.CANCELLED)
         if result.outcome is Outcome.RETURNED and delivery.emits:
             result = await self._send_held(delivery, result)
         delivery.emits = ()  # what a failed attempt, or a task that goes on, emits is not sent
         if result.outcome is Outcome.RETURNED:
             await self._succeeded(delivery, result)
             return
-        if result.outcome is Outcome.STOPPED:
-            self._settle(delivery, decide(Outcome.STOPPED))
+        if result.outcome in NOT_RUN:
+            self._settle(delivery, decide(result.outcome, result.error))
             return
-        verdict = self._decide(delivery, result)
-        if isinstance(verdict, HandBack):
-            # It was no attempt, so there is neither a success nor a failure to tell of.
-            self._report(delivery, result, verdict)
-            self._settle(delivery, verdict)
-            return
+        verdict = result.verdict or self._decide(delivery, result)
+        was_attempt = _is_attempt(verdict)
         try:
             self._report(delivery, result, verdict)
-            await self._hooks.end(delivery, result)
+            if was_attempt:
+                await self._hooks.end(delivery, result)
             final = await self._carry_out(delivery, result, verdict)
         except BaseException:
-            self._settle(delivery, Nak(0.0))
+            self._settle(delivery, Nak(0.0) if was_attempt else HandBack(0.0))
             raise
-        self._settle(delivery, final)
+        self._settle(delivery, final, result)
 
     def _report(self, delivery: Delivery, result: JobResult, verdict: Verdict) -> None:
-        if isinstance(verdict, HandBack):
+        if isinstance(verdict, Cancelled):
+            report_cancelled(self._actor, delivery, result)
+            return
+        # What was no attempt is neither a success nor a failure to tell of.
+        if isinstance(verdict, HandBack | Postpone) and not _is_attempt(verdict):
             report_snoozed(self._actor, delivery, verdict)
         else:
             report_failure(self._actor, delivery, result, verdict)
@@ -132,8 +171,10 @@ class Conclusion:
 
     async def _succeeded(self, delivery: Delivery, result: JobResult) -> None:
         if self._actor.ack != "confirmed":
-            self._settle(delivery, decide(Outcome.RETURNED))
+            self._settle(delivery, decide(Outcome.RETURNED), result)
         else:
+            if self._callers is not None and delivery.settled is None:
+                self._callers.answer(delivery, Ack(), result)
             problem = await self._deliveries.confirm(delivery)
             if problem is not None:
                 fields = fields_of(self._actor, delivery)
@@ -143,14 +184,19 @@ class Conclusion:
                 )  # fmt: skip
         await self._hooks.end(delivery, result)
 
-    def _settle(self, delivery: Delivery, verdict: Verdict | Term) -> None:
+    def _settle(
+        self, delivery: Delivery, verdict: Verdict | Final, result: JobResult | None = None
+    ) -> None:
         # The end of `listen`, or a lost worker, may have settled it meanwhile.
-        if delivery.settled is None and not isinstance(verdict, DeadLetterVerdict):
+        if delivery.settled is None and not isinstance(verdict, DeadLetterVerdict | Postpone):
+            if self._callers is not None and result is not None:
+                # First the answer: a process that dies in between gives another one later.
+                self._callers.answer(delivery, verdict, result)
             delivery.settle(verdict)
 
     def _decide(self, delivery: Delivery, result: JobResult) -> Verdict:
         try:
-            verdict = decide(result.outcome, result.error, delivery.attempt, self._policy)
+            verdict = decide(result.outcome, result.error, delivery.attempt, self._policy())
             if self._failed is not None and _has_failed(result, verdict):
                 self._failed()
             return verdict
@@ -161,7 +207,16 @@ class Conclusion:
             )  # fmt: skip
             return Nak(FAILED_DELAY)
 
+    def _policy(self) -> Policy:
+        postponing = self._postponing
+        if postponing is None or not postponing.is_possible:
+            return self._naks
+        return self._crowded if self._deliveries.is_crowded else self._usual
+
     async def _carry_out(self, delivery: Delivery, result: JobResult, verdict: Verdict) -> Final:
+        if isinstance(verdict, Postpone):
+            assert self._postponing is not None  # or the policy would not have it
+            return await self._postponing.postpone(delivery, verdict)
         if not isinstance(verdict, DeadLetterVerdict):
             return verdict
         letter = self._letter(delivery, result, verdict)
@@ -174,7 +229,7 @@ class Conclusion:
                 if result.outcome is Outcome.UNDECODABLE:
                     delivery.attempt -= 1  # or the note would count a run
                 unwritten = decide(Outcome.UNWRITTEN)
-                assert isinstance(unwritten, Ack | Nak | HandBack)
+                assert isinstance(unwritten, Nak)
                 return unwritten
         return Term(": ".join(filter(None, (verdict.reason.value, letter.error))))
 
@@ -205,8 +260,14 @@ class Conclusion:
         )
 
 
+def _is_attempt(verdict: Verdict) -> bool:
+    if isinstance(verdict, Postpone):
+        return verdict.failed
+    return not isinstance(verdict, HandBack | Cancelled)
+
+
 def _has_failed(result: JobResult, verdict: Verdict) -> bool:
     """Whether a job has failed by itself: neither was it given back, nor did its handler reject."""
-    if result.outcome not in (Outcome.RAISED, Outcome.TIMED_OUT) or isinstance(verdict, HandBack):
+    if result.outcome not in (Outcome.RAISED, Outcome.TIMED_OUT) or not _is_attempt(verdict):
         return False
     return not (isinstance(verdict, DeadLetterVerdict) and verdict.reason is Reason.REJECTED)

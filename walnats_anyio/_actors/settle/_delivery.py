@@ -5,15 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from heapq import heappop, heappush
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._contexts import Context
 from walnats_anyio._actors.settle._attempts import Attempts
+from walnats_anyio._actors.settle._copies import Origin
+from walnats_anyio._actors.settle._notes import Note
 from walnats_anyio._actors.settle._summary import Counts
-from walnats_anyio._actors.settle._verdict import Ack, Final, HandBack, Nak, Term, to_wire
+from walnats_anyio._actors.settle._verdict import (
+    Ack,
+    Cancelled,
+    Final,
+    HandBack,
+    Nak,
+    Outcome,
+    Postponed,
+    Superseded,
+    Term,
+    to_wire,
+)
 from walnats_anyio._events import (
     HEADER_TRACE,
     BaseEvent,
@@ -32,6 +45,9 @@ from walnats_anyio._link import (
     pub,
     takes_reason_of_term,
 )
+
+if TYPE_CHECKING:
+    from walnats_anyio._actors.settle._callers import Caller
 
 CONFIRM_WITHIN = 30.0
 """Seconds that the confirmation of an acknowledgement is waited for."""
@@ -80,6 +96,18 @@ class Delivery(msgspec.Struct, eq=False):
 
     emits: list[Encoded] | tuple[()] | None = None
     """What the handler has emitted, to be sent when it has returned; a tuple when that is over."""
+
+    caller: Caller | None = None
+    """Who waits for its response; known once that was asked for."""
+
+    ends: Outcome | None = None
+    """What it means when its scope is cancelled: CANCELLED or OVERDUE; None: `job_timeout`."""
+
+    origin: Origin | None = None
+    """What it says of itself, if it is a copy that has waited for a retry."""
+
+    moved: Note | None = None
+    """The note that a copy takes its place, or that none does any more, once there is one."""
 
     def __repr__(self) -> str:
         state = "held" if self.settled is None else f"settled: {self.settled}"
@@ -211,6 +239,13 @@ class Deliveries:
             heappop(self._parked)
         return len(self._parked)
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether one more that waits for its next attempt makes it over half of the places."""
+        half = self.actor.most_pending / 2
+        # Those whose time is over are still among them, so the sure answer is a cheap one.
+        return len(self._parked) + 1 > half and self.parked + 1 > half
+
     def turn_away(self, message: Message, verdict: Ack | HandBack) -> None:
         """A message came that is not to be handled here."""
         Delivery(self, message, self.tick).settle(verdict)
@@ -220,8 +255,13 @@ class Deliveries:
         held = self.held.pop(delivery, self) is None
         reply = delivery.message.reply
         match verdict:
-            case Ack():
+            case Ack() | Superseded():
                 self.post(pub(reply, to_wire(verdict)))
+            case Postponed(failed):
+                self.post(pub(reply, to_wire(verdict)))
+                self.counts.postponed += 1
+                self.counts.failed += failed
+                self.counts.handed_back += not failed
             case Nak() | HandBack():
                 # First the note, so that whoever gets it next can read how many attempts it had.
                 self.post(self._attempts.note(delivery, failed=isinstance(verdict, Nak)))
@@ -232,6 +272,9 @@ class Deliveries:
                     self.counts.failed += 1
                 else:
                     self.counts.handed_back += held
+            case Cancelled():
+                self.post(pub(reply, to_wire(verdict)))
+                self.counts.cancelled += 1
             case Term():
                 told = verdict if takes_reason_of_term(self.link) else Term("")
                 self.post(pub(reply, to_wire(told)))

@@ -18,6 +18,7 @@ from walnats_anyio._actors.settle._verdict import (
     JobResult,
     Nak,
     Outcome,
+    Postpone,
     Verdict,
     wish_of,
 )
@@ -57,13 +58,30 @@ def report_failure(
     )  # fmt: skip
 
 
-def report_snoozed(actor: Actor[Any, Any], delivery: Delivery, verdict: HandBack) -> None:
+def report_snoozed(
+    actor: Actor[Any, Any], delivery: Delivery, verdict: HandBack | Postpone
+) -> None:
     """Say that a handler did not want its event now."""
     if not logger.isEnabledFor(logging.DEBUG):
         return
     fields = fields_of(actor, delivery)
     fields["next"] = f"again in {verdict.delay:g} s"
     logger.debug("%s: snoozed; %s", describe(fields), fields["next"], extra=fields)
+
+
+def report_cancelled(actor: Actor[Any, Any], delivery: Delivery, result: JobResult) -> None:
+    """Say that nobody wants an event to be handled any more."""
+    if result.error is None and not logger.isEnabledFor(logging.DEBUG):
+        return
+    fields = fields_of(actor, delivery)
+    fields["outcome"] = result.outcome.value
+    why = "cancelled" if result.outcome is Outcome.CANCELLED else "its caller waits no longer"
+    logger.log(
+        logging.DEBUG if result.error is None else logging.ERROR,
+        "%s: %s; done with%s",
+        describe(fields), why, "" if result.error is None else ", and its clean-up failed",
+        exc_info=result.error, extra=fields,
+    )  # fmt: skip
 
 
 def report_unwritten(actor: Actor[Any, Any], delivery: Delivery, error: Exception) -> None:
@@ -129,7 +147,7 @@ def fields_of(actor: Actor[Any, Any], delivery: Delivery) -> dict[str, Any]:
 def what_next(actor: Actor[Any, Any], verdict: Verdict) -> str:
     """Say what happens next."""
     match verdict:
-        case Nak(delay):
+        case Nak(delay) | Postpone(delay):
             return f"again in {delay:g} s"
         case DeadLetterVerdict(reason):
             kept = "a dead letter" if actor.dead_letters else "gone, as dead_letters=False"

@@ -32,6 +32,8 @@ class Counts:
     handed_back: int = 0
     redelivered: int = 0
     retried: int = 0
+    cancelled: int = 0
+    postponed: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,15 @@ class ActorSummary:
 
     handed_back: int
     """Events given back to the server: not started, snoozed, or cut short at the end."""
+
+    cancelled: int = 0
+    """Events that somebody cancelled, and requests whose callers did not wait any more."""
+
+    postponed: int = 0
+    """Events, among those that failed or were snoozed, of which the server keeps a copy until then.
+
+    They take no place in `max_ack_pending` while they wait.
+    """
 
 
 @dataclass(frozen=True)
@@ -90,9 +101,20 @@ class Summary:
         """Events given back to the server: not started, snoozed, or cut short at the end."""
         return sum(actor.handed_back for actor in self.actors)
 
+    @property
+    def cancelled(self) -> int:
+        """Events that somebody cancelled, and requests whose callers did not wait any more."""
+        return sum(actor.cancelled for actor in self.actors)
+
+    @property
+    def postponed(self) -> int:
+        """Events that failed or were snoozed, and of which the server keeps a copy until then."""
+        return sum(actor.postponed for actor in self.actors)
+
     def __str__(self) -> str:
+        cancelled = f"{self.cancelled:,} cancelled, " if self.cancelled else ""
         return (
-            f"{self.handled:,} handled, {self.failed:,} failed, "
+            f"{self.handled:,} handled, {self.failed:,} failed, {cancelled}"
             f"{self.dead_lettered:,} dead-lettered, {self.handed_back:,} handed back "
             f"in {self.seconds:.1f} s ({self.ended.value})"
         )

@@ -23,6 +23,11 @@ UNWRITTEN_DELAY = 30.0
 """Seconds until an event comes again whose dead letter could not be written."""
 
 
+MAX_POSTPONED = 6 * 24 * 3600.0
+"""The longest delay of a copy, in seconds: the notes that make it happen once are kept for seven
+days."""
+
+
 class Outcome(enum.Enum):
     """How a delivery ended, before it is decided what becomes of it."""
 
@@ -50,6 +55,11 @@ class Outcome(enum.Enum):
     REFUSED = "refused"
     """It came when this process could not take it: in excess, or while an event runs alone."""
 
+    CANCELLED = "cancelled"
+    """Somebody cancelled the event, or the caller of the request does not wait any more."""
+
+    OVERDUE = "overdue"
+    """The time that the caller of a request waits was over before its handler was."""
     EARLY = "early"
     """It was emitted with a delay, and is not due yet."""
 
@@ -58,6 +68,9 @@ class Outcome(enum.Enum):
 
     UNWRITTEN = "unwritten"
     """It is to be a dead letter, and the letter could not be written."""
+
+    SUPERSEDED = "superseded"
+    """It came again, and a copy has taken its place, which waits for the retry or has had it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +95,33 @@ class HandBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Postpone:
+    """As `Nak` or `HandBack`, for long: a copy is kept by the server, and the event acknowledged.
+
+    Where that cannot be, it ends in a `Nak` or a `HandBack`, else in `Postponed`.
+    """
+
+    delay: float
+    """Seconds until the copy is delivered."""
+
+    failed: bool
+    """Whether it was an attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """A copy is stored, and the event itself is done with."""
+
+    failed: bool
+    """Whether it was an attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """Another message has taken its place before: this one is done with, and was not run."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetterVerdict:
     """The event is given up: a dead letter is written, and then it is terminated."""
 
@@ -97,8 +137,13 @@ class Term:
     """Why, for the server's advisory."""
 
 
-Verdict = Ack | Nak | HandBack | DeadLetterVerdict
-Final = Ack | Nak | HandBack | Term
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Nobody wants the event to be handled any more: it is done with, and was no attempt."""
+
+
+Verdict = Ack | Nak | HandBack | Cancelled | Postpone | Superseded | DeadLetterVerdict
+Final = Ack | Nak | HandBack | Cancelled | Postponed | Superseded | Term
 RetryDelay = Sequence[float] | Callable[[int], float]
 
 
@@ -115,6 +160,10 @@ class JobResult:
     """Seconds that the handler took."""
     context: Context | None = None
     """The context that the handler ran in, for the hooks that follow."""
+    response: bytes | None = None
+    """What the handler of an event with a response returned, encoded."""
+    verdict: Verdict | None = None
+    """What was decided, once it was: `retry_delay` may be a function, and is asked once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +179,9 @@ class Policy:
     least_delay: float = 0.0
     """Seconds that a failed event waits at least: in a burst, or one event would never let it
     end."""
+
+    postpone_from: float = math.inf
+    """Seconds from which on an event waits as a copy; infinite: never."""
 
 
 NO_POLICY = Policy()
@@ -153,6 +205,8 @@ def decide(
     | -------------------------------------------------------- | ------------------------------- |
     | returned: its handler did                                | ack                             |
     | is for another actor, as it was requeued                 | ack                             |
+    | was cancelled, or the caller of the request has left     | cancelled                       |
+    | is a request, and the time of its caller was over        | cancelled                       |
     | was not started, or was cancelled, as `listen` ends      | hand back, again at once        |
     | waited for a worker too long, and has no pulse           | hand back, again at once        |
     | came when this process could not take it                 | hand back, again after a second |
@@ -165,6 +219,10 @@ def decide(
     | raised `Retry(delay)`                                    | nak with that delay             |
     | raised anything else, timed out                          | nak with the delay of `attempt` |
     | is to be a dead letter that could not be written         | nak with 30 s                   |
+    | came again after a copy had taken its place              | ack, not handled                |
+
+    A nak, or a hand-back of `Snooze`, that is for long becomes a copy which the server keeps
+    (`Postpone`), if the policy says so.
 
     A group of exceptions that holds nothing but `Reject`, `Retry` or `Snooze` counts as that.
 
@@ -177,18 +235,20 @@ def decide(
     match outcome:
         case Outcome.RETURNED | Outcome.FOREIGN:
             return Ack()
+        case Outcome.CANCELLED | Outcome.OVERDUE:
+            return Cancelled()
         case Outcome.STOPPED | Outcome.EXPIRED:
             return HandBack(0.0)
         case Outcome.REFUSED:
             return HandBack(REFUSED_DELAY)
         case Outcome.EARLY:
             return HandBack(SNOOZE_DELAY if error is None else _delay_of(error) or SNOOZE_DELAY)
-        case Outcome.UNDECODABLE:
-            return DeadLetterVerdict(Reason.UNDECODABLE)
-        case Outcome.DIED:
-            return DeadLetterVerdict(Reason.DIED)
+        case Outcome.UNDECODABLE | Outcome.DIED:
+            return DeadLetterVerdict(Reason(outcome.value))
         case Outcome.UNWRITTEN:
             return Nak(UNWRITTEN_DELAY)
+        case Outcome.SUPERSEDED:
+            return Superseded()
         case Outcome.RAISED | Outcome.TIMED_OUT:
             return _after_failure(error, attempt, policy)
 
@@ -196,14 +256,21 @@ def decide(
 def _after_failure(error: BaseException | None, attempt: int, policy: Policy) -> Verdict:
     wish = wish_of(error)
     if isinstance(wish, Snooze):
-        return HandBack(max(wish.delay, policy.least_delay))
+        return _again(wish.delay, policy, failed=False)
     if isinstance(wish, Reject):
         return DeadLetterVerdict(Reason.REJECTED)
     if policy.max_attempts is not None and attempt >= policy.max_attempts:
         return DeadLetterVerdict(Reason.EXHAUSTED)
     if isinstance(wish, Retry) and wish.delay is not None:
-        return Nak(max(wish.delay, policy.least_delay))
-    return Nak(max(delay_after(attempt, policy.retry_delay), policy.least_delay))
+        return _again(wish.delay, policy, failed=True)
+    return _again(delay_after(attempt, policy.retry_delay), policy, failed=True)
+
+
+def _again(delay: float, policy: Policy, *, failed: bool) -> Nak | HandBack | Postpone:
+    delay = max(delay, policy.least_delay)
+    if policy.postpone_from <= delay <= MAX_POSTPONED:
+        return Postpone(delay, failed)
+    return Nak(delay) if failed else HandBack(delay)
 
 
 def wish_of(error: BaseException | None) -> Retry | Reject | Snooze | None:
@@ -265,7 +332,7 @@ def delay_after(attempt: int, retry_delay: RetryDelay) -> float:
 def to_wire(verdict: Final) -> bytes:
     """The payload that tells JetStream (ADR-15: +ACK is also an empty payload)."""
     match verdict:
-        case Ack():
+        case Ack() | Cancelled() | Postponed() | Superseded():
             return b""
         case Nak(0.0) | HandBack(0.0):
             return b"-NAK"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TypeGuard
 
 import typer
 from rich.table import Table
@@ -58,20 +58,26 @@ class Declared:
 
 def _names(found: object, shown: str) -> list[tuple[str, str | None]]:
     """The names of what was found: of events, and of actors with their events."""
-    match found:
-        case Actor():
-            return _names(Actors(cast("Actor[Any, Any]", found)), shown)
-        case BaseEvent():
-            return _names(Events(cast("BaseEvent[Any]", found)), shown)
-        case Actors():
-            return [(actor.event.name, actor.name) for actor in found]
-        case Events():
-            return [(event.name, None) for event in found]
-        case _:
-            raise TargetProblem(
-                f"{shown} holds no actors and no events, but {kind_of(found)}",
-                "name an Actors, an Actor, an Events, an Event, or a function that returns one",
-            )
+    if _is_actor(found):
+        return [(found.event.name, found.name)]
+    if _is_event(found):
+        return [(found.name, None)]
+    if isinstance(found, Actors):
+        return [(actor.event.name, actor.name) for actor in found]
+    if isinstance(found, Events):
+        return [(event.name, None) for event in found]
+    raise TargetProblem(
+        f"{shown} holds no actors and no events, but {kind_of(found)}",
+        "name an Actors, an Actor, an Events, an Event, or a function that returns one",
+    )
+
+
+def _is_actor(found: object) -> TypeGuard[Actor[Any, Any]]:
+    return isinstance(found, Actor)
+
+
+def _is_event(found: object) -> TypeGuard[BaseEvent[Any]]:
+    return isinstance(found, BaseEvent)
 
 
 @dataclass(frozen=True)
