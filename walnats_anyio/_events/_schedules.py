@@ -54,8 +54,8 @@ from walnats_anyio._link import (
     ServerError,
     api,
     is_at_least,
+    version_of,
 )
-from walnats_anyio._link import version_of as version_of_server
 
 logger = logging.getLogger("walnats_anyio.events")
 
@@ -178,21 +178,7 @@ def has_source(config: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
 
 def keeps_schedules(version: str) -> bool:
     """Whether a server of this version keeps schedules without losing any: 2.14 and later."""
-    return at_least(version, SCHEDULES_SINCE)
-
-
-def at_least(version: str, least: tuple[int, int]) -> bool:
-    """Whether a version is so high; what is no version counts as the newest."""
-    return is_at_least(version, least)
-
-
-def version_of(config: Mapping[str, Any], link: Link) -> str:
-    """The version of the server that keeps a stream.
-
-    That may be another one than the one connected to, such as over a leafnode connection. Servers
-    before 2.11 do not tell.
-    """
-    return version_of_server(link, config)
+    return is_at_least(version, SCHEDULES_SINCE)
 
 
 @dataclass(slots=True)
@@ -308,7 +294,7 @@ async def _look_for_schedules(link: Link, event: BaseEvent[Any], known: Known) -
     if config is None:
         known.why_not = f"there is no stream {event.stream_name!r}"
         return False
-    if not keeps_schedules(version := version_of(config, link)):
+    if not keeps_schedules(version := version_of(link, config)):
         known.why_not = f"the server keeps no schedules: it is {version}"
         return False
     source = source_of(event, link.prefixes)
@@ -323,7 +309,7 @@ async def _look_for_schedules(link: Link, event: BaseEvent[Any], known: Known) -
 
 
 async def _look_for_ttl(link: Link, event: BaseEvent[Any], known: Known) -> bool:
-    if not at_least(link.info.version, TTL_SINCE) and not link.prefixes.elsewhere:
+    if not is_at_least(link.info.version, TTL_SINCE) and not link.prefixes.elsewhere:
         known.why_not = f"that needs nats-server 2.11 or later, and this is {link.info.version}"
         return False
     config = await _config_of(link, event.stream_name, event.replicas)
@@ -332,7 +318,7 @@ async def _look_for_ttl(link: Link, event: BaseEvent[Any], known: Known) -> bool
         return False
     if config.get(ALLOW_TTL):
         return True
-    if not at_least(version := version_of(config, link), TTL_SINCE):
+    if not is_at_least(version := version_of(link, config), TTL_SINCE):
         known.why_not = f"that needs nats-server 2.11 or later, and this is {version}"
         return False
     known.why_not = (
