@@ -47,7 +47,7 @@ class SchemaKeeper:
         return {} if metadata is None else {"metadata": metadata}
 
     async def keep(self, event: BaseEvent[Any], config: dict[str, Any]) -> None:
-        """Update a stream for nothing but the schema.
+        """Update a stream for nothing but the schema, and what else it can do without.
 
         Args:
             event: whose stream.

@@ -125,7 +125,7 @@ STREAM_RULES: tuple[Rule, ...] = (
     Rule("allow_direct", Action.KEEP, "how messages are looked up"),
     Rule("mirror_direct", Action.KEEP, "how messages are looked up"),
     Rule("allow_msg_ttl", Action.KEEP, "events may carry a time to live"),
-    Rule("allow_atomic", Action.KEEP, "how others may publish"),
+    Rule("allow_atomic", Action.KEEP, "set where the server can: `emit_many(atomic=True)`"),
     Rule("allow_batched", Action.KEEP, "how others may publish"),
     Rule("allow_msg_schedules", Action.KEEP, "how others may publish"),
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 
+from walnats_anyio._events._atomic import NEEDED, server_version, version_of
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._rules import Difference
 from walnats_anyio._events._schemas import SchemaKeeper, warn_of_schema
@@ -31,6 +32,12 @@ from walnats_anyio._link import (
 
 logger = logging.getLogger("walnats_anyio.events")
 
+
+ALLOW_ATOMIC = "allow_atomic"
+"""The field with which a stream takes atomic batches (ADR-50).
+
+It is no reason to refuse a stream, as walnats makes them without it.
+"""
 
 AT_ONCE = 16
 """Streams that are registered at the same time."""
@@ -99,7 +106,9 @@ async def register_stream(
                 f"event {event.name!r}: there is no stream {event.stream_name!r}: "
                 "register it with create=True"
             )
-        if await _create(link, event, declared | schemas.missing_in({}, event)):
+        # A server that is too old for atomic batches ignores the field.
+        config = declared | schemas.missing_in({}, event) | {ALLOW_ATOMIC: True}
+        if await _create(link, event, config):
             return
         # Another process was faster by a moment.
         actual = await stream_config(link, event.stream_name, replicas=event.replicas) or {}
@@ -108,11 +117,18 @@ async def register_stream(
     for warning in plan.warnings:
         logger.warning("%s: %s", _stream_of(event), warning.told())
     warn_of_schema(event, actual)
-    schema = schemas.missing_in(actual, event) if update else {}
+    extras = schemas.missing_in(actual, event) | _atomic_in(actual, link) if update else {}
     if plan.update():
-        await _apply(link, event, plan, actual | plan.update() | schema, force=force)
-    elif schema:
-        await schemas.keep(event, actual | schema)
+        await _apply(link, event, plan, actual | plan.update() | extras, force=force)
+    elif extras:
+        await schemas.keep(event, actual | extras)
+
+
+def _atomic_in(actual: dict[str, Any], link: Link) -> dict[str, Any]:
+    """Give the field that a stream lacks to take atomic batches; empty where it cannot have it."""
+    lacks = not actual.get(ALLOW_ATOMIC) and actual.get("persist_mode") != "async"
+    able = lacks and version_of(server_version(actual, link)) >= NEEDED
+    return {ALLOW_ATOMIC: True} if able else {}
 
 
 async def _apply(
