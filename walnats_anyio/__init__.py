@@ -8,6 +8,8 @@ from walnats_anyio import dead_letters, decorators, middlewares, serializers, se
 from walnats_anyio._actors import (
     Actor,
     Actors,
+    Batch,
+    BatchError,
     ExecuteIn,
     HandlerError,
     Priority,
@@ -39,6 +41,8 @@ __all__ = [
     "Actor",
     "ActorError",
     "Actors",
+    "Batch",
+    "BatchError",
     "ConnectError",
     "ConnectionLostError",
     "ConsumerConfigError",

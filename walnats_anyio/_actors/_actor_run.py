@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from walnats_anyio._actors._statistics import ActorStatistics
 from walnats_anyio._actors.declare._actor import Actor, on_server
 from walnats_anyio._actors.declare._choices import ExecuteIn
-from walnats_anyio._actors.pull import PENDING_BYTES, PullConsumer, Share, period_of
-from walnats_anyio._actors.run import Jobs, Workers
+from walnats_anyio._actors.pull import (
+    PENDING_BYTES,
+    PullConsumer,
+    RequestBudget,
+    Share,
+    period_of,
+)
+from walnats_anyio._actors.run import BatchJobs, BatchWorkers, Jobs, Workers
 from walnats_anyio._actors.settle import (
     ActorSummary,
     Attempts,
+    BatchConclusion,
     Conclusion,
     Counts,
     Deliveries,
@@ -44,7 +52,12 @@ class ActorRun:
         self._link = link = host.link
         attempts = Attempts(self.on_server, link)
         self.deliveries = Deliveries(actor, link, attempts, self.counts, host.emitter)
-        self.workers = workers = Workers(
+        self.clock: Callable[[], Coroutine[Any, Any, None]] | None = None
+        """A task of its own, for as long as the workers run; None where there is none."""
+        make: Callable[..., Workers] = Workers
+        if actor.batch is not None:
+            make = partial(BatchWorkers, actor.batch, link.backend)
+        self.workers = workers = make(
             actor,
             host.scheduler,
             pace=host.pace,
@@ -55,16 +68,29 @@ class ActorRun:
             redelivered=self._redelivered,
             interrupted=host.stop_all,
         )
-        hooks = Hooks(actor, workers.suspending)
-        workers.jobs = Jobs(
-            actor, host.executors, hooks, link.backend, workers.suspending, host.pace
-        )
-        workers.conclusion = Conclusion(
-            self.on_server, link, self.deliveries, hooks, burst=host.options.burst
-        )
+        self._have_run(host)
+        self._changed = host.changed
         self.consumer = self._pull_consumer(host, attempts, others)
         workers.pause = self.consumer.hold_up
         workers.resume = self.consumer.resume
+
+    def _have_run(self, host: Listening) -> None:
+        """Give the workers what runs and concludes their jobs."""
+        actor, workers, link = self.actor, self.workers, self._link
+        hooks = Hooks(actor, workers.suspending)
+        parts = (actor, host.executors, hooks, link.backend, workers.suspending, host.pace)
+        ending = (self.on_server, link, self.deliveries, hooks)
+        burst = host.options.burst
+        if isinstance(workers, BatchWorkers):
+            alone = workers.put_alone
+            workers.jobs = BatchJobs(
+                *parts, handle_alone=alone, handle_together=workers.put_together
+            )
+            workers.conclusion = BatchConclusion(*ending, burst=burst, handle_alone=alone)
+            self.clock = workers.keep_time
+        else:
+            workers.jobs = Jobs(*parts)
+            workers.conclusion = Conclusion(*ending, burst=burst)
 
     def _pull_consumer(
         self, host: Listening, attempts: Attempts, others: list[Actor[Any, Any]]
@@ -72,20 +98,31 @@ class ActorRun:
         actor = self.actor
         ahead = any(other.priority.value > actor.priority.value for other in others)
         in_threads = actor.execute_in is ExecuteIn.THREAD
+        budget = host.budget
+        share = Share(budget, alone=not others, ahead=ahead, eager=host.options.burst)
+        # So that its events are here when a job ends, rather than one of lower priority.
+        prefetch = self._slots if ahead else 0
+        changed = host.changed
+        if actor.batch is not None:
+            # A job takes many events, and the budget that actors share counts an event as a job.
+            slots = self._slots * actor.batch.size
+            budget = RequestBudget(slots)
+            share = Share(budget, alone=True, eager=host.options.burst)
+            prefetch = slots - min(actor.max_jobs, slots)
+            changed = self._changed_in_batch
         return PullConsumer(
             self.on_server,
             self._link,
             host.options,
             deliveries=self.deliveries,
             attempts=attempts,
-            budget=host.budget,
-            share=Share(host.budget, alone=not others, ahead=ahead, eager=host.options.burst),
+            budget=budget,
+            share=share,
             polls=host.polls,
-            # So that its events are here when a job ends, rather than one of lower priority.
-            prefetch=self._slots if ahead else 0,
+            prefetch=prefetch,
             max_bytes=PENDING_BYTES // (len(others) + 1),
             put=self.workers.put,
-            changed=host.changed,
+            changed=changed,
             failed=host.failed,
             look=host.look_now,
             hung=partial(host.executors.hung, actor.execute_in) if in_threads else None,
@@ -170,6 +207,12 @@ class ActorRun:
             counts.handed_back,
         )
 
+    def _changed_in_batch(self) -> None:
+        """A burst has no more events for the last batch, or a reason to end may be there."""
+        if self.consumer.finished and isinstance(self.workers, BatchWorkers):
+            self.workers.finish()
+        self._changed()
+
     def _redelivered(self, delivery: Delivery) -> None:
         self.consumer.doubts.came_again(delivery, self.deliveries.held)
 
@@ -184,9 +227,4 @@ class ActorRun:
 
     def _hand_back_unstarted(self) -> None:
         """Hand back what waits for a worker while its `ack_wait` runs out."""
-        workers = self.workers
-        expired = self.deliveries.tick - UNSTARTED_ROUNDS
-        while workers.waiting and workers.waiting[0].tick <= expired:
-            workers.hand_back(workers.waiting.popleft(), Outcome.EXPIRED)
-            if not workers.waiting:
-                workers.scheduler.withdraw(workers)
+        self.workers.hand_back_expired(self.deliveries.tick - UNSTARTED_ROUNDS)

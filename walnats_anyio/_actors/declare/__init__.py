@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from walnats_anyio._actors.declare._actor import Actor
-from walnats_anyio._actors.declare._choices import ExecuteIn, Priority, Reject, Retry, Snooze
+from walnats_anyio._actors.declare._choices import (
+    Batch,
+    BatchError,
+    ExecuteIn,
+    Priority,
+    Reject,
+    Retry,
+    Snooze,
+)
 from walnats_anyio._actors.declare._contexts import (
     BaseContext,
     Context,
@@ -16,6 +24,8 @@ from walnats_anyio._actors.declare._middleware import Middleware
 __all__ = [
     "Actor",
     "BaseContext",
+    "Batch",
+    "BatchError",
     "Context",
     "ErrorContext",
     "ExecuteIn",

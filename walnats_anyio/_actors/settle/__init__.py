@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from walnats_anyio._actors.settle._attempts import Attempts
+from walnats_anyio._actors.settle._batch import DeliveryBatch
+from walnats_anyio._actors.settle._batch_conclusion import MOVED, BatchConclusion
 from walnats_anyio._actors.settle._conclusion import Conclusion
 from walnats_anyio._actors.settle._delivery import Deliveries, Delivery
 from walnats_anyio._actors.settle._hooks import Hooks
@@ -23,14 +25,17 @@ from walnats_anyio._actors.settle._verdict import (
 )
 
 __all__ = [
+    "MOVED",
     "Ack",
     "ActorSummary",
     "Attempts",
+    "BatchConclusion",
     "Conclusion",
     "Counts",
     "DeadLetterVerdict",
     "Deliveries",
     "Delivery",
+    "DeliveryBatch",
     "Ended",
     "HandBack",
     "Hooks",

@@ -131,14 +131,17 @@ class Conclusion:
         if self._actor.ack != "confirmed":
             self._settle(delivery, decide(Outcome.RETURNED))
         else:
-            problem = await self._deliveries.confirm(delivery)
-            if problem is not None:
-                fields = fields_of(self._actor, delivery)
-                logger.error(
-                    "%s: the acknowledgement is not confirmed, so it may come again: %s",
-                    describe(fields), problem, extra=fields,
-                )  # fmt: skip
+            await self._confirm(delivery)
         await self._hooks.end(delivery, result)
+
+    async def _confirm(self, delivery: Delivery) -> None:
+        problem = await self._deliveries.confirm(delivery)
+        if problem is not None:
+            fields = fields_of(self._actor, delivery)
+            logger.error(
+                "%s: the acknowledgement is not confirmed, so it may come again: %s",
+                describe(fields), problem, extra=fields,
+            )  # fmt: skip
 
     def _settle(self, delivery: Delivery, verdict: Verdict | Term) -> None:
         # The end of `listen`, or a lost worker, may have settled it meanwhile.
