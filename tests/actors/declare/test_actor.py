@@ -61,6 +61,7 @@ def test_the_defaults() -> None:
         "priority": Priority.NORMAL,
         "dead_letters": True,
         "ack": "sent",
+        "batch": None,
     }
     assert actor.consumer_name == "send-email"
 

@@ -20,7 +20,8 @@ class BatchWorkers(Workers):
     def __init__(self, batch: Batch, backend: Backend, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._spot = self.new_spot()
-        self._queue = BatchQueue(batch.size, batch.wait, backend.clock, self._spot.wake)
+        self._clock = backend.clock
+        self._queue = BatchQueue(batch.size, batch.wait, self._clock, self._spot.wake)
         self.waiting = self._queue
 
     def put(self, delivery: Delivery) -> None:
@@ -46,14 +47,14 @@ class BatchWorkers(Workers):
 
     async def keep_time(self) -> None:
         """Have a batch handled when it has waited long enough; until cancelled."""
-        queue = self._queue
         while True:
-            due = queue.due
-            if due is None or queue:
-                await self._spot.wait()
-                continue
-            await anyio.sleep_until(due)
+            due = self._queue.due
+            if due is not None and due > self._clock():
+                await anyio.sleep_until(due)
+                continue  # by now another one may be the oldest
+            # What is due and has no worker gets the next that is free.
             self._call()
+            await self._spot.wait()
 
     def hand_back_waiting(self, outcome: Outcome) -> None:
         for delivery in self._queue.drain():
