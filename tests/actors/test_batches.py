@@ -7,7 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_type
 
 import anyio
 import pytest
@@ -574,6 +574,7 @@ def test_a_batch_is_a_value(event: Event[int]) -> None:
         for batch in (None, Batch(10, 0.5), Batch(11, 0.5), Batch(10, 1))
     }
     assert len(prints) == 4
+    assert_type(actor, Actor[int, None])
 
 
 @walnats.decorators.filter_time(hour=3)
@@ -585,14 +586,17 @@ async def at_three(messages: Any) -> None: ...
 async def at_three_and_quiet(messages: Any) -> None: ...
 
 
+untyped: Any = walnats
+
+
 @pytest.mark.parametrize(
     ("declare", "told"),
     [
         (lambda e: Batch(0, 1), "Batch: size must be at least 1, not 0"),
-        (lambda e: Batch(1.5, 1), "Batch: size must be an int"),
+        (lambda e: untyped.Batch(1.5, 1), "Batch: size must be an int"),
         (lambda e: Batch(1, -1), "Batch: wait must be 0 to"),
         (lambda e: Batch(1, float("nan")), "Batch: wait must be"),
-        (lambda e: Actor("a", e, handle, batch=10), "batch must be of Batch or NoneType"),
+        (lambda e: untyped.Actor("a", e, handle, batch=10), "batch must be of Batch or NoneType"),
         (
             lambda e: Actor("a", e, handle, batch=Batch(100, 1)),
             "max_jobs=16 batches of 100 events need max_ack_pending=1600, which is 1000",
@@ -607,9 +611,9 @@ async def at_three_and_quiet(messages: Any) -> None: ...
             "filter_time looks at one message",
         ),
         (lambda e: BatchError({}), "names no message"),
-        (lambda e: BatchError([ValueError()]), "by the places of messages"),
-        (lambda e: BatchError({"1": ValueError()}), "by the places of messages"),
-        (lambda e: BatchError({1: "bad"}), "by the places of messages"),
+        (lambda e: untyped.BatchError([ValueError()]), "by the places of messages"),
+        (lambda e: untyped.BatchError({"1": ValueError()}), "by the places of messages"),
+        (lambda e: untyped.BatchError({1: "bad"}), "by the places of messages"),
         (lambda e: BatchError({-1: ValueError()}), "0 or more, not -1"),
     ],
 )

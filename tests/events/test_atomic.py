@@ -336,7 +336,7 @@ async def test_the_server_is_killed_at_any_moment(nats_server: NatsServer) -> No
     assert there.keys() == sizes.keys()
     torn = [batch for batch, size in sizes.items() if there[batch] != size]
     print(f"{len(sizes)} batches, {KILLS} kills, {len(torn)} torn by the server")
-    said = nats_server.logs if isinstance(nats_server, NatsServer) else ""
+    said = getattr(nats_server, "logs", "")  # a MemoryServer has none
     assert len(torn) <= said.count(TORN)
 
 
