@@ -5,6 +5,7 @@ from __future__ import annotations
 from walnats_anyio._actors import (
     ActorStatistics,
     ActorSummary,
+    AutoStatistics,
     ConnectedActors,
     Ended,
     ListenStatistics,
@@ -23,6 +24,7 @@ from walnats_anyio.middlewares import (
 __all__ = [
     "ActorStatistics",
     "ActorSummary",
+    "AutoStatistics",
     "BaseContext",
     "BaseEvent",
     "ConnectedActors",

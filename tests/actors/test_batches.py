@@ -557,6 +557,36 @@ async def test_what_a_stop_hands_back_is_handled_together(url: str, event: Event
     assert handler.sizes == [10]
 
 
+async def test_paused_and_limited(url: str, event: Event[int]) -> None:
+    gate, seen = anyio.Event(), list[list[int]]()
+
+    async def handle(messages: list[int]) -> None:
+        seen.append(list(messages))
+        await gate.wait()
+        if len(seen) == 1:
+            raise ValueError
+
+    actor = Actor("a", event, handle, batch=Batch(3, 0.05), max_jobs=1)
+    async with running(url, actor) as on:
+        await on.emit(*range(3))
+        await until(lambda: len(seen) == 1)
+        await on.actors.pause(actor)
+        gate.set()
+        # Nothing is started in a pause, not even what a batch that failed is to do again.
+        await until(lambda: on.actors.statistics().actors[0].handed_back == 3)
+        await on.emit(*range(3, 9))
+        assert len(seen) == 1
+        await on.actors.resume(actor)
+        await on.until_done(actor)
+    assert sorted(each for some in seen[1:] for each in some) == list(range(9))
+
+
+async def test_it_is_not_tuned(event: Event[int]) -> None:
+    actor = Actor("a", event, handle, batch=Batch(10, 1))
+    with pytest.raises(ValueError, match="handles batches, which tune cannot measure"):
+        await walnats.tune(actor)
+
+
 # declarations
 
 
@@ -600,6 +630,14 @@ untyped: Any = walnats
         (
             lambda e: Actor("a", e, handle, batch=Batch(100, 1)),
             "max_jobs=16 batches of 100 events need max_ack_pending=1600, which is 1000",
+        ),
+        (
+            lambda e: untyped.Actor("a", e, handle, batch=Batch(1, 1), max_jobs="auto"),
+            "with a batch, max_jobs must be a number",
+        ),
+        (
+            lambda e: untyped.Actor("a", e, handle, batch=Batch(1, 1), max_jobs_total=3),
+            "with a batch, max_jobs must be a number and max_jobs_total None, not 16 and 3",
         ),
         (
             lambda e: Actor("a", e, handle, batch=Batch(1, 5), pulse=False),

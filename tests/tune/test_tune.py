@@ -127,7 +127,9 @@ async def test_a_handler_that_always_fails_cannot_be_tuned(url: str) -> None:
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_level_at_which_every_job_fails_is_no_choice(url: str) -> None:
     async def fail_when_busy(number: int) -> None:
-        if walnats.current_context().actor.max_jobs > 4:
+        jobs = walnats.current_context().actor.max_jobs
+        assert isinstance(jobs, int)
+        if jobs > 4:
             raise ConnectionError("too many connections")
         await anyio.sleep(0.05)
 

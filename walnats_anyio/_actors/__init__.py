@@ -5,7 +5,7 @@ from __future__ import annotations
 from walnats_anyio._actors._connection import ConnectedActors
 from walnats_anyio._actors._registry import Actors
 from walnats_anyio._actors._statistics import ActorStatistics, ListenStatistics
-from walnats_anyio._actors.declare import current_context
+from walnats_anyio._actors.declare import Auto, Ratio, current_context
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._choices import (
     Batch,
@@ -16,7 +16,7 @@ from walnats_anyio._actors.declare._choices import (
     Retry,
     Snooze,
 )
-from walnats_anyio._actors.run import HandlerError, WorkerProcessError
+from walnats_anyio._actors.run import AutoStatistics, HandlerError, WorkerProcessError
 from walnats_anyio._actors.settle import ActorSummary, Ended, Summary
 
 __all__ = [
@@ -24,6 +24,8 @@ __all__ = [
     "ActorStatistics",
     "ActorSummary",
     "Actors",
+    "Auto",
+    "AutoStatistics",
     "Batch",
     "BatchError",
     "ConnectedActors",
@@ -32,6 +34,7 @@ __all__ = [
     "HandlerError",
     "ListenStatistics",
     "Priority",
+    "Ratio",
     "Reject",
     "Retry",
     "Snooze",

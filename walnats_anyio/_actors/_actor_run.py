@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from walnats_anyio._actors._statistics import ActorStatistics
@@ -16,11 +18,12 @@ from walnats_anyio._actors.pull import (
     Share,
     period_of,
 )
-from walnats_anyio._actors.run import BatchJobs, BatchWorkers, Jobs, Workers
+from walnats_anyio._actors.run import AutoLimit, BatchJobs, BatchWorkers, Jobs, Workers
 from walnats_anyio._actors.settle import (
     ActorSummary,
     Attempts,
     BatchConclusion,
+    Breaker,
     Conclusion,
     Counts,
     Deliveries,
@@ -32,6 +35,8 @@ from walnats_anyio._actors.settle._reports import report_blocked
 
 if TYPE_CHECKING:
     from walnats_anyio._actors._listen import Listening
+
+logger = logging.getLogger("walnats_anyio.actors")
 
 UNSTARTED_ROUNDS = 2
 """Rounds of the clock that a delivery without pulse waits; each is a quarter of `ack_wait`."""
@@ -47,28 +52,25 @@ class ActorRun:
         self.on_server = on_server(actor, host.link.prefixes)
         """The same actor, with the names that it has on the server."""
         self.counts = Counts()
+        self.paused = False
+        """Whether it takes no events for a while."""
+        self.asked_limit: int | None = None
+        """Jobs at once that a program has asked for, in place of those that are declared."""
         self._said_blocked = False
-        self._slots = min(actor.max_jobs, host.budget.total)
+        self._total = host.budget.total
+        self._said_capped = False
+        self._auto, self._slots = _limit_of(actor, self._total)
         self._link = link = host.link
         attempts = Attempts(self.on_server, link)
         self.deliveries = Deliveries(actor, link, attempts, self.counts, host.emitter)
         self.clock: Callable[[], Coroutine[Any, Any, None]] | None = None
         """A task of its own, for as long as the workers run; None where there is none."""
-        make: Callable[..., Workers] = Workers
-        if actor.batch is not None:
-            make = partial(BatchWorkers, actor.batch, link.backend)
-        self.workers = workers = make(
-            actor,
-            host.scheduler,
-            pace=host.pace,
-            attempts=attempts,
-            counts=self.counts,
-            new_spot=link.new_spot,
-            spawn=host.spawn,
-            redelivered=self._redelivered,
-            interrupted=host.stop_all,
-        )
+        self.workers = workers = self._new_workers(host, attempts)
+        ratio = actor.pause_on_failures
+        self.breaker = None if ratio is None else Breaker(ratio, monotonic())
+        """Notices that most jobs fail."""
         self._have_run(host)
+        self._tripped = host.tripped
         self._changed = host.changed
         self.consumer = self._pull_consumer(host, attempts, others)
         workers.pause = self.consumer.hold_up
@@ -81,34 +83,55 @@ class ActorRun:
         parts = (actor, host.executors, hooks, link.backend, workers.suspending, host.pace)
         ending = (self.on_server, link, self.deliveries, hooks)
         burst = host.options.burst
+        failed = None if self.breaker is None else self._failed
         if isinstance(workers, BatchWorkers):
             alone = workers.put_alone
             workers.jobs = BatchJobs(
                 *parts, handle_alone=alone, handle_together=workers.put_together
             )
-            workers.conclusion = BatchConclusion(*ending, burst=burst, handle_alone=alone)
+            workers.conclusion = BatchConclusion(
+                *ending, burst=burst, failed=failed, handle_alone=alone
+            )
             self.clock = workers.keep_time
         else:
             workers.jobs = Jobs(*parts)
-            workers.conclusion = Conclusion(*ending, burst=burst)
+            workers.conclusion = Conclusion(*ending, burst=burst, failed=failed)
+
+    def _new_workers(self, host: Listening, attempts: Attempts) -> Workers:
+        make: Callable[..., Workers] = Workers
+        if self.actor.batch is not None:
+            make = partial(BatchWorkers, self.actor.batch, self._link.backend)
+        return make(
+            self.actor,
+            host.scheduler,
+            limit=self._slots,
+            auto=self._auto,
+            resized=self._resized,
+            pace=host.pace,
+            attempts=attempts,
+            counts=self.counts,
+            new_spot=self._link.new_spot,
+            spawn=host.spawn,
+            redelivered=self._redelivered,
+            interrupted=host.stop_all,
+        )
 
     def _pull_consumer(
         self, host: Listening, attempts: Attempts, others: list[Actor[Any, Any]]
     ) -> PullConsumer:
         actor = self.actor
         ahead = any(other.priority.value > actor.priority.value for other in others)
+        # What waits here would take the places of jobs that other processes could run.
+        self._share = 2 if ahead and actor.max_jobs_total is None else 1
         in_threads = actor.execute_in is ExecuteIn.THREAD
         budget = host.budget
         share = Share(budget, alone=not others, ahead=ahead, eager=host.options.burst)
-        # So that its events are here when a job ends, rather than one of lower priority.
-        prefetch = self._slots if ahead else 0
         changed = host.changed
         if actor.batch is not None:
             # A job takes many events, and the budget that actors share counts an event as a job.
-            slots = self._slots * actor.batch.size
-            budget = RequestBudget(slots)
+            self._share = actor.batch.size
+            budget = RequestBudget(self._slots * self._share)
             share = Share(budget, alone=True, eager=host.options.burst)
-            prefetch = slots - min(actor.max_jobs, slots)
             changed = self._changed_in_batch
         return PullConsumer(
             self.on_server,
@@ -119,7 +142,8 @@ class ActorRun:
             budget=budget,
             share=share,
             polls=host.polls,
-            prefetch=prefetch,
+            # So that its events are here when a job ends, rather than one of lower priority.
+            slots=self._slots * self._share,
             max_bytes=PENDING_BYTES // (len(others) + 1),
             put=self.workers.put,
             changed=changed,
@@ -150,6 +174,29 @@ class ActorRun:
             self.consumer.stop()
             self.workers.stop()
 
+    def pause(self) -> None:
+        """Take no events for a while, and hand back those that have not been started."""
+        if not self.paused:
+            self.paused = self.workers.paused = True
+            self.consumer.pause()
+            self.workers.hand_back_waiting(Outcome.STOPPED)
+            self.workers.scheduler.withdraw(self.workers)
+
+    def resume(self) -> None:
+        """Take events again."""
+        self.paused = self.workers.paused = False
+        self.consumer.resume_from_pause()
+
+    def limit_to(self, max_jobs: int | None) -> None:
+        """Have so many jobs run at once; None: what the declaration says."""
+        self.asked_limit = max_jobs
+        if max_jobs is None:
+            self._auto, limit = _limit_of(self.actor, self._total)
+        else:
+            self._auto, limit = None, min(max_jobs, self._total)
+        self.workers.auto = self._auto
+        self.workers.limit_to(limit)
+
     def release(self) -> None:
         """Forget the parts, and have them forget each other; see `Listening.release`."""
         workers = self.workers
@@ -171,6 +218,8 @@ class ActorRun:
         elif self._link.connected:
             self.deliveries.pulse()
         self.consumer.tick(seconds)
+        if self.breaker is not None:
+            self.breaker.tick(self.counts.handled, monotonic())
         self._look_for_blocked()
 
     def summary(self) -> ActorSummary:
@@ -188,6 +237,8 @@ class ActorRun:
             waiting=len(self.workers.waiting),
             requested=self.consumer.requested,
             parked=self.deliveries.parked,
+            paused=self.paused,
+            auto=None if self._auto is None else self._auto.statistics(),
         )
 
     def total(self) -> ActorStatistics:
@@ -213,6 +264,32 @@ class ActorRun:
             self.workers.finish()
         self._changed()
 
+    def _resized(self, jobs: int) -> None:
+        """The jobs that may run at once are others than before."""
+        self._slots = jobs
+        self.consumer.resize(jobs * self._share)
+        if self._auto is not None and self._auto.capped:
+            self._say_capped(self._auto)
+
+    def _say_capped(self, auto: AutoLimit) -> None:
+        """Say once that `max_jobs` of `listen` bounds what the actor would find by itself."""
+        bounds = self.actor.auto
+        if self._said_capped or bounds is None or bounds.most <= self._total:
+            return
+        self._said_capped = True
+        logger.info(
+            "actor %r: with max_jobs=%r it would run more than the %d jobs at once that "
+            "listen(max_jobs=%d) allows; now a job takes %.3g s",
+            self.actor.name, self.actor.max_jobs, self._total, self._total,
+            auto.statistics().time,
+        )  # fmt: skip
+
+    def _failed(self) -> None:
+        """A job has failed: pause if most do."""
+        breaker = self.breaker
+        if breaker is not None and breaker.failure(self.counts.handled, monotonic()):
+            self._tripped(self)
+
     def _redelivered(self, delivery: Delivery) -> None:
         self.consumer.doubts.came_again(delivery, self.deliveries.held)
 
@@ -221,10 +298,20 @@ class ActorRun:
         if self._said_blocked:
             return
         parked = self.deliveries.parked
-        if parked and parked + len(self.deliveries.held) >= self.actor.max_ack_pending:
+        if parked and parked + len(self.deliveries.held) >= self.actor.most_pending:
             self._said_blocked = True
             report_blocked(self.actor, parked)
 
     def _hand_back_unstarted(self) -> None:
         """Hand back what waits for a worker while its `ack_wait` runs out."""
         self.workers.hand_back_expired(self.deliveries.tick - UNSTARTED_ROUNDS)
+
+
+def _limit_of(actor: Actor[Any, Any], total: int) -> tuple[AutoLimit | None, int]:
+    """What finds the jobs of an actor that may run at once, if something does; and how many may."""
+    if isinstance(actor.max_jobs, int):
+        return None, min(actor.max_jobs, total, actor.most_pending)
+    bounds = actor.auto
+    assert bounds is not None
+    auto = AutoLimit(bounds, min(total, actor.most_pending), monotonic())
+    return auto, auto.limit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,17 +12,20 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
+from anyio.lowlevel import checkpoint
 
 from walnats_anyio import _letters
 from walnats_anyio._actors._consumers import check_consumers, for_each, register_consumer
+from walnats_anyio._actors._controls import Controls
 from walnats_anyio._actors._lifespan import LifespanRun
 from walnats_anyio._actors._listen import Listening
+from walnats_anyio._actors._pausing import pause_consumer, resume_consumer
 from walnats_anyio._actors._statistics import ActorStatistics, ListenStatistics
 from walnats_anyio._actors.declare._actor import Actor, on_server
 from walnats_anyio._actors.pull import Options, Polls
 from walnats_anyio._actors.run import Executors
 from walnats_anyio._actors.settle import Summary, _attempts
-from walnats_anyio._events._arguments import check_count, check_seconds
+from walnats_anyio._events._arguments import check_count, check_seconds, check_type
 from walnats_anyio._link import (
     Connected,
     ConnectionLostError,
@@ -51,12 +55,13 @@ LEFT = (
 class ConnectedActors(Connected):
     """The actors of a registry, connected to NATS. Made by `Actors.connect`."""
 
-    __slots__ = ("_actors", "_last", "_listening", "_stop_first")
+    __slots__ = ("_actors", "_controls", "_last", "_listening", "_stop_first")
 
     def __init__(self, actors: Actors, link: Link) -> None:
         super().__init__(link)
         self._actors = actors
         self._listening: Listening | None = None
+        self._controls = Controls()
         self._stop_first = False
         self._last = ListenStatistics(
             connection=link.statistics(),
@@ -183,6 +188,7 @@ class ConnectedActors(Connected):
             max_jobs=max_jobs,
             polls=Polls(max_polls),
             executors=Executors(max_threads, max_processes),
+            controls=self._controls,
             lifespan=LifespanRun(chosen.lifespan, shutdown_timeout, self._link.backend.clock),
         )
         try:
@@ -277,6 +283,105 @@ class ConnectedActors(Connected):
             self._stop_first = True
         else:
             self._listening.stop()
+
+    async def pause(
+        self, actor: str, seconds: float | None = None, *, everywhere: bool = False
+    ) -> None:
+        """Have an actor take no events, until `resume` or for some time.
+
+        Jobs that run go on. Events that are here and not started go back to the server at once.
+
+        In this process it holds from now on, in this run of `listen` and the next, for actors of
+        this connection. With `everywhere` the server keeps it for all processes, from nats-server
+        2.11 on: it survives restarts of the server and of all processes, and its end needs nobody.
+        Then this waits for the server's answer, and other processes get no more events from then
+        on.
+
+        Args:
+            actor: its name; if several have it, on several events, all of them.
+            seconds: how long; at least 0.001. None: until `resume`.
+            everywhere: in all processes rather than in this one.
+
+        Raises:
+            ValueError: there is no such actor, or `seconds` is out of range.
+            TypeError: an argument is of a wrong type.
+            ServerError: with `everywhere`: the server is too old, or there is no consumer, or the
+                user may not pause it, or the server does not answer.
+            ConnectionLostError: the connection is closed for good.
+        """
+        chosen = self._only(actor)
+        if seconds is not None:
+            check_seconds("pause: seconds", seconds)
+        if everywhere:
+            for each in self._named_on_server(chosen):
+                await pause_consumer(
+                    self._link,
+                    each.event.stream_name,
+                    each.consumer_name,
+                    seconds,
+                    replicas=each.event.replicas,
+                )
+            return
+        await checkpoint()
+        until = math.inf if seconds is None else anyio.current_time() + seconds
+        self._controls.pause(chosen, until)
+        self._controlled()
+
+    async def resume(self, actor: str, *, everywhere: bool = False) -> None:
+        """Have an actor take events again, in this process or, with `everywhere`, in all.
+
+        The two are apart: what was paused everywhere is not resumed in this process alone, and an
+        actor that is paused here stays so. Resuming what is not paused does nothing.
+
+        Args:
+            actor: its name; if several have it, on several events, all of them.
+            everywhere: end the pause that the server keeps.
+
+        Raises:
+            ValueError: there is no such actor.
+            ServerError: as of `pause`.
+            ConnectionLostError: the connection is closed for good.
+        """
+        chosen = self._only(actor)
+        if everywhere:
+            for each in self._named_on_server(chosen):
+                await resume_consumer(
+                    self._link,
+                    each.event.stream_name,
+                    each.consumer_name,
+                    replicas=each.event.replicas,
+                )
+            return
+        await checkpoint()
+        self._controls.resume(chosen)
+        self._controlled()
+
+    def set_max_jobs(self, actor: str, max_jobs: int | None) -> None:
+        """Have another number of jobs of an actor run at once in this process, from now on.
+
+        It holds in this run of `listen` and the next. Jobs that run already go on; events that wait
+        here for a slot are run as slots become free. `max_jobs` of `listen` is the limit still.
+        Never blocks.
+
+        Args:
+            actor: its name; if several have it, on several events, each of them.
+            max_jobs: at least 1. None: as many as it declares, again.
+
+        Raises:
+            ValueError: there is no such actor, or `max_jobs` is below 1.
+            TypeError: an argument is of a wrong type.
+        """
+        check_count("set_max_jobs: max_jobs", max_jobs, optional=True)
+        self._controls.limit(self._only(actor), max_jobs)
+        self._controlled()
+
+    def _only(self, actor: str) -> Actors:
+        check_type("the name of an actor", actor, str)
+        return self._actors.only([actor])
+
+    def _controlled(self) -> None:
+        if self._listening is not None:
+            self._listening.controlled()
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,7 +11,9 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from walnats_anyio._actors._actor_run import ActorRun
 from walnats_anyio._actors._consumers import check_again
+from walnats_anyio._actors._controls import Controls
 from walnats_anyio._actors._lifespan import LifespanRun
+from walnats_anyio._actors._pausing import pause_consumer
 from walnats_anyio._actors._statistics import ListenStatistics
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.pull import Options, Polls, RequestBudget
@@ -27,6 +30,8 @@ from walnats_anyio._link import (
     failures_of,
     one_or_group,
 )
+
+logger = logging.getLogger("walnats_anyio.actors")
 
 CLOSE_WITHIN = 2.0
 """Seconds that the last words to the server may take; clean-up is shielded, so it is bounded."""
@@ -57,8 +62,12 @@ class Listening:
         polls: Polls,
         executors: Executors,
         lifespan: LifespanRun,
+        controls: Controls,
     ) -> None:
         self.link = link
+        self._controls = controls
+        self._tripped: list[ActorRun] = []
+        """Actors that are to be paused in all processes, as most of their jobs fail."""
         self.lifespan = lifespan
         self.options = options
         self.polls = polls
@@ -130,6 +139,7 @@ class Listening:
         async with anyio.create_task_group() as workers:
             self._workers = workers
             try:
+                self._controls.apply(self.runs, anyio.current_time())
                 for run in self.runs:
                     run.consumer.start()
                     if run.clock is not None:
@@ -214,6 +224,25 @@ class Listening:
         self.lifespan.cut()
         self._changed.set()
 
+    def controlled(self) -> None:
+        """Something was asked of the actors: do it, and have the clock know of it."""
+        self._controls.apply(self.runs, anyio.current_time())
+        self._look_now.set()
+
+    def tripped(self, run: ActorRun) -> None:
+        """Most jobs of an actor fail: pause it here at once, and soon in all processes."""
+        ratio = run.actor.pause_on_failures
+        assert ratio is not None
+        logger.error(
+            "actor %r: of its last jobs, at least %d within %g s, %.0f %% or more have failed: it "
+            "is paused for %g s",
+            run.actor.name, ratio.jobs, ratio.within, ratio.failed * 100, ratio.pause,
+            extra={"actor": run.actor.name, "event": run.actor.event.name},
+        )  # fmt: skip
+        self._controls.pause([run.actor], anyio.current_time() + ratio.pause)
+        self._tripped.append(run)
+        self.controlled()
+
     def look_now(self) -> None:
         """An actor doubts its consumer: have the clock look at once."""
         self._look_now.set()
@@ -233,10 +262,16 @@ class Listening:
         looked = {run: now - number * LOOK_APART for number, run in enumerate(self.runs)}
         with self._clock:
             while True:
-                with anyio.move_on_after(min(run.period for run in self.runs)):
+                until_end = self._controls.next_end() - anyio.current_time()
+                with anyio.move_on_after(min(until_end, *(run.period for run in self.runs))):
                     await self._look_now.wait()
                     self._look_now = anyio.Event()
                 now = self.link.now()
+                if self._controls.next_end() <= anyio.current_time():
+                    self._controls.apply(self.runs, anyio.current_time())
+                while self._tripped:
+                    pause = self.link.backend.uninterrupted(self._pause_everywhere)
+                    tasks.start_soon(pause, self._tripped.pop(), name="walnats/pause")
                 for run in self.runs:
                     doubts = run.consumer.doubts
                     # Rather a little early than a whole round late.
@@ -247,6 +282,21 @@ class Listening:
                         looked[run] = now
                         look = self.link.backend.uninterrupted(self._look_after)
                         tasks.start_soon(look, run, name="walnats/look")
+
+    async def _pause_everywhere(self, run: ActorRun) -> None:
+        actor, ratio = run.on_server, run.actor.pause_on_failures
+        assert ratio is not None
+        event = actor.event
+        try:
+            await pause_consumer(
+                self.link,
+                event.stream_name,
+                actor.consumer_name,
+                ratio.pause,
+                replicas=event.replicas,
+            )
+        except WalnatsError as error:
+            logger.warning("actor %r: it is paused in this process only: %s", run.actor.name, error)
 
     async def _look_after(self, run: ActorRun) -> None:
         """End `listen` when a consumer is gone, or is not what it was; take its new terms."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from walnats_anyio._actors.run import AutoStatistics
 from walnats_anyio._actors.settle import ActorSummary
 from walnats_anyio._link import ConnectionStatistics
 
@@ -25,7 +26,10 @@ class ActorStatistics(ActorSummary):
     """Jobs among them that were a second or later attempt of their event."""
 
     slots: int = 0
-    """Jobs of it that may run at once: the smaller of `Actor.max_jobs` and that of `listen`."""
+    """Jobs of it that may run at once: the smaller of `Actor.max_jobs` and that of `listen`.
+
+    With `max_jobs="auto"`, what was found so far.
+    """
 
     running: int = 0
     """Jobs that are running."""
@@ -41,6 +45,15 @@ class ActorStatistics(ActorSummary):
 
     Another process may have taken some of them, once their delay is over.
     """
+
+    paused: bool = False
+    """Whether it is paused in this process, and takes no events.
+
+    A pause that the server keeps for all processes does not show here.
+    """
+
+    auto: AutoStatistics | None = None
+    """How `slots` is being found, with `max_jobs="auto"`; None where it is fixed."""
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,19 @@ def check_count(
         raise ValueError(f"{what} must be {right}, not {value!r}")
 
 
+def check_share(what: str, value: object) -> None:
+    """Refuse what is no part of a whole: above 0, at most 1.
+
+    Raises:
+        TypeError: `value` is not a number.
+        ValueError: it is out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{what} must be a number, not {type(value).__name__}: {value!r}")
+    if not 0 < value <= 1:
+        raise ValueError(f"{what} must be above 0 and at most 1, not {value!r}: 0.5 is half")
+
+
 def check_type(what: str, value: object, right: type | tuple[type, ...]) -> None:
     """Refuse what is not of a type, or of one of several.
 

@@ -28,6 +28,7 @@ from walnats_anyio._link._jetstream import (
     is_no_responders,
     not_enabled,
     stream_config,
+    stream_names,
     update_stream,
 )
 from walnats_anyio._link._link import Link, Subscription, open_link
@@ -103,6 +104,7 @@ __all__ = [
     "prefixes_for",
     "pub",
     "stream_config",
+    "stream_names",
     "update_stream",
     "usual_acks",
 ]

@@ -140,6 +140,21 @@ async def consumer_config(
     return config
 
 
+async def stream_names(link: Link) -> list[str]:
+    """The names of all streams of the namespace, those that the library makes for itself included.
+
+    Raises:
+        ServerError: the user may not list them, or the server does not answer.
+        ConnectionLostError: the link is closed for good.
+    """
+    found: list[str] = []
+    while True:
+        page = await api(link, "STREAM.NAMES", {"offset": len(found)})
+        found += page.get("streams") or []
+        if len(found) >= page["total"] or not page.get("streams"):
+            return [name for name in found if name.startswith(link.prefixes.stream(""))]
+
+
 async def ensure_stream(link: Link, config: dict[str, Any]) -> dict[str, Any]:
     """Create a stream unless there is one of its name.
 

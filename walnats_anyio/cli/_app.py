@@ -11,6 +11,7 @@ from walnats_anyio.cli._dead import dead
 from walnats_anyio.cli._demo import demo
 from walnats_anyio.cli._groups import grouped
 from walnats_anyio.cli._lint import lint
+from walnats_anyio.cli._pause import pause, resume
 from walnats_anyio.cli._run import run
 from walnats_anyio.cli._server import server
 from walnats_anyio.cli._spec import spec
@@ -48,6 +49,8 @@ def _options(
 app.command("demo")(grouped(demo))
 app.command("server")(grouped(server))
 app.command("run")(grouped(run))
+app.command("pause")(grouped(pause))
+app.command("resume")(grouped(resume))
 app.command("tune")(grouped(tune))
 app.command("spec")(grouped(spec))
 app.command("lint")(grouped(lint))

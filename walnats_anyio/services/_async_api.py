@@ -177,6 +177,8 @@ def _description(text: str | None) -> dict[str, str]:
 
 def _arguments(actor: Actor[Any, Any]) -> dict[str, Any]:
     arguments = {name: getattr(actor, name) for name in ACTOR_FIELDS}
+    if actor.auto is not None:
+        arguments["max_jobs"] = "auto"
     if not callable(actor.retry_delay):
         arguments["retry_delay"] = list(actor.retry_delay)
     return arguments

@@ -157,6 +157,9 @@ class _Bench:
         self._workers = workers = Workers(
             actor,
             Scheduler(1, _nothing),
+            limit=1,
+            auto=None,
+            resized=_nothing,
             pace=pace,
             attempts=attempts,
             counts=counts,

@@ -121,16 +121,18 @@ class LocalBench:
         # From now on, as jobs that fail at once may be over before anybody looks.
         self._reset()
         self._started = time.perf_counter()
-        await self._tasks.start(self._listen, actor, batch)
+        await self._tasks.start(self._listen, actor, max_jobs, batch)
 
-    async def _listen(self, actor: Actor[Any, Any], batch: int | None, *, task_status: Any) -> None:
+    async def _listen(
+        self, actor: Actor[Any, Any], max_jobs: int, batch: int | None, *, task_status: Any
+    ) -> None:
         try:
             async with AsyncExitStack() as stack:
                 actors = Actors(actor, **_lifespan_of(self._actors))
                 connected = await stack.enter_async_context(actors.connect(**self._connect))
                 self._connected = connected
                 await connected.listen(
-                    max_jobs=actor.max_jobs,
+                    max_jobs=max_jobs,
                     batch=batch,
                     shutdown_timeout=TO_STOP,
                     task_status=task_status,

@@ -14,7 +14,7 @@ import anyio
 
 from walnats_anyio._actors import Actor, Actors
 from walnats_anyio._events import BaseEvent, ConnectedEvents, Events
-from walnats_anyio._link import Link, Prefixes, ServerError, api, open_link
+from walnats_anyio._link import Link, Prefixes, ServerError, api, open_link, stream_names
 from walnats_anyio.tune._window import SENT
 
 logger = logging.getLogger("walnats_anyio.tune")
@@ -101,18 +101,8 @@ def _link(connect: dict[str, Any]) -> Any:
 
 async def _delete_streams(link: Link) -> None:
     try:
-        for name in await _streams(link):
+        for name in await stream_names(link):
             await api(link, f"STREAM.DELETE.{name}")
     except ServerError as error:
         namespace = link.prefixes.namespace
         logger.warning("the streams of %r are left on the server: %s", namespace, error)
-
-
-async def _streams(link: Link) -> list[str]:
-    """All streams of the namespace, those that the library makes for itself included."""
-    found: list[str] = []
-    while True:
-        page = await api(link, "STREAM.NAMES", {"offset": len(found)})
-        found += page.get("streams") or []
-        if len(found) >= page["total"] or not page.get("streams"):
-            return [name for name in found if name.startswith(link.prefixes.stream(""))]

@@ -16,7 +16,7 @@ from unittest.mock import Mock
 import pytest
 
 from tests.actors._elsewhere import Note, note
-from walnats_anyio import Actor, Actors, Event, ExecuteIn, Priority, Reject, Retry
+from walnats_anyio import Actor, Actors, Auto, Event, ExecuteIn, Priority, Reject, Retry
 from walnats_anyio.middlewares import Middleware
 
 EVENT = Event("user-created", int)
@@ -61,6 +61,8 @@ def test_the_defaults() -> None:
         "priority": Priority.NORMAL,
         "dead_letters": True,
         "ack": "sent",
+        "max_jobs_total": None,
+        "pause_on_failures": None,
         "batch": None,
     }
     assert actor.consumer_name == "send-email"
@@ -165,7 +167,7 @@ WRONG_TYPES: list[tuple[str, Any]] = [
     *[("job_timeout", value) for value in ("32", None, False)],
     *[("max_attempts", value) for value in (1.0, "1", True)],
     *[("max_ack_pending", value) for value in (1.0, None)],
-    *[("max_jobs", value) for value in (1.5, None, True, "16")],
+    *[("max_jobs", value) for value in (1.5, None, True, "16", "automatic")],
     *[("execute_in", value) for value in ("thread", None, ExecuteIn)],
     *[("priority", value) for value in ("high", 1, None)],
     *[("pulse", value) for value in (1, None, "no")],
@@ -491,3 +493,23 @@ def test_what_retry_and_reject_say() -> None:
     assert str(Reject("no such user")) == "no such user"
     assert Reject("no such user").reason == "no such user"
     assert Retry().delay is None
+
+
+def test_jobs_that_are_found() -> None:
+    actor = Actor("a", EVENT, handle, max_jobs="auto")
+    assert actor.auto == Auto(least=1, most=1000, start=8)
+    assert Actor("a", EVENT, handle, max_jobs=Auto(2, 30, 4)).auto == Auto(2, 30, 4)
+    assert Actor("a", EVENT, handle).auto is None
+    assert "max_jobs='auto'" in repr(actor)
+    assert hash(actor) == hash(Actor("a", EVENT, handle, max_jobs="auto"))
+
+
+@pytest.mark.parametrize("bounds", [(0, 1, 1), (1, 0, 1), (3, 5, 2), (1, 5, 6)])
+def test_bounds_of_jobs_that_are_found(bounds: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match="Auto: "):
+        Auto(*bounds)
+
+
+def test_bounds_that_are_no_numbers() -> None:
+    with pytest.raises(TypeError, match="Auto: most must be an int"):
+        Auto(most=5.0)  # type: ignore[arg-type]  # what is to be refused

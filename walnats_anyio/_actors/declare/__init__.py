@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.declare._auto import Auto
 from walnats_anyio._actors.declare._choices import (
     Batch,
     BatchError,
@@ -20,9 +21,11 @@ from walnats_anyio._actors.declare._contexts import (
     current_context,
 )
 from walnats_anyio._actors.declare._middleware import Middleware
+from walnats_anyio._actors.declare._ratio import Ratio
 
 __all__ = [
     "Actor",
+    "Auto",
     "BaseContext",
     "Batch",
     "BatchError",
@@ -32,6 +35,7 @@ __all__ = [
     "Middleware",
     "OkContext",
     "Priority",
+    "Ratio",
     "Reject",
     "Retry",
     "Snooze",

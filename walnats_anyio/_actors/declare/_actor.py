@@ -6,10 +6,12 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args, overload
 
+from walnats_anyio._actors.declare._auto import Auto, MaxJobs, auto_of, check_max_jobs
 from walnats_anyio._actors.declare._choices import Batch, ExecuteIn, Priority
 from walnats_anyio._actors.declare._fingerprint import FINGERPRINT, fingerprint
 from walnats_anyio._actors.declare._handler import check_handler, refusal_of_batches
 from walnats_anyio._actors.declare._middleware import Middleware
+from walnats_anyio._actors.declare._ratio import Ratio
 from walnats_anyio._events import BaseEvent, in_namespace
 from walnats_anyio._events._arguments import check_count, check_seconds, check_type
 from walnats_anyio._link import Prefixes, check_in_namespace, check_name
@@ -57,7 +59,8 @@ class Actor(Generic[T, R]):
         max_ack_pending: how many events the actor may hold at once, in all processes together.
             Default 1000.
         middlewares: told of each start, success and failure, in order.
-        max_jobs: how many jobs of this actor may run at once in one process. Default 16.
+        max_jobs: how many jobs of this actor may run at once in one process. Default 16. `"auto"`,
+            or `Auto(least=1, most=1000, start=8)`: found while it runs.
         job_timeout: seconds a job may take before it is cancelled and has failed. At least 0.001,
             default 32.
         execute_in: where the handler runs: `ExecuteIn.MAIN` (the default), `THREAD` or `PROCESS`.
@@ -69,6 +72,10 @@ class Actor(Generic[T, R]):
         dead_letters: whether events that are given up are kept as dead letters. Default True.
         ack: a job is done when its acknowledgement is `"sent"` (the default), or `"confirmed"` by
             the server.
+        max_jobs_total: how many jobs of this actor may run at once in all processes together. None
+            (the default): no limit but `max_ack_pending`.
+        pause_on_failures: `Ratio(...)`: pauses the actor in all processes for a while when most of
+            its jobs fail. None (the default): it goes on.
         batch: have the handler called with a list of messages, of many events at once. Default
             None: with one message.
 
@@ -127,8 +134,12 @@ class Actor(Generic[T, R]):
     They cannot change what becomes of the event.
     """
 
-    max_jobs: int = 16
-    """How many jobs of this actor may run at once in one process."""
+    max_jobs: MaxJobs = 16
+    """How many jobs of this actor may run at once in one process.
+
+    `"auto"` or `Auto(...)`: as many as do each other no harm, which is found while they run. It is
+    at most `max_jobs` of `listen`, which is 16 unless told otherwise.
+    """
 
     job_timeout: float = 32
     """Seconds a job may take. Then it is cancelled, which counts as a failed attempt.
@@ -174,6 +185,23 @@ class Actor(Generic[T, R]):
     `on_success` is called after that. A job takes a round trip longer.
     """
 
+    max_jobs_total: int | None = None
+    """How many jobs of this actor may run at once in all processes together. None: no limit.
+
+    The server keeps it: it hands out no more events than that before some are done with (it is the
+    consumer's `max_ack_pending`, where it is lower than that). `register` puts it in force, for
+    processes that listen already as well. An event that is held and waits for a slot of its process
+    counts as a job. So does one that waits for its retry, on a server that cannot keep retries by
+    itself.
+    """
+
+    pause_on_failures: Ratio | None = None
+    """Pauses the actor in all processes for a while when most of its jobs fail.
+
+    The server keeps the pause, from nats-server 2.11 on; with an older one, only the process that
+    has noticed pauses. None: it goes on.
+    """
+
     batch: Batch | None = None
     """How events are handled many at once, with a list of messages. None: one by one.
 
@@ -194,7 +222,7 @@ class Actor(Generic[T, R]):
             max_attempts: int | None = None,
             max_ack_pending: int = 1000,
             middlewares: Sequence[Middleware] = (),
-            max_jobs: int = 16,
+            max_jobs: MaxJobs = 16,
             job_timeout: float = 32,
             execute_in: ExecuteIn = ExecuteIn.MAIN,
             retry_delay: Sequence[float] | Callable[[int], float] = (0.5, 1, 2, 4),
@@ -203,6 +231,8 @@ class Actor(Generic[T, R]):
             *,
             dead_letters: bool = True,
             ack: Ack = "sent",
+            max_jobs_total: int | None = None,
+            pause_on_failures: Ratio | None = None,
             batch: None = None,
         ) -> None: ...
         @overload
@@ -216,7 +246,7 @@ class Actor(Generic[T, R]):
             max_attempts: int | None = None,
             max_ack_pending: int = 1000,
             middlewares: Sequence[Middleware] = (),
-            max_jobs: int = 16,
+            max_jobs: MaxJobs = 16,
             job_timeout: float = 32,
             execute_in: ExecuteIn = ExecuteIn.MAIN,
             retry_delay: Sequence[float] | Callable[[int], float] = (0.5, 1, 2, 4),
@@ -225,6 +255,8 @@ class Actor(Generic[T, R]):
             *,
             dead_letters: bool = True,
             ack: Ack = "sent",
+            max_jobs_total: int | None = None,
+            pause_on_failures: Ratio | None = None,
             batch: None = None,
         ) -> None: ...
         @overload
@@ -247,6 +279,7 @@ class Actor(Generic[T, R]):
             *,
             dead_letters: bool = True,
             ack: Ack = "sent",
+            pause_on_failures: Ratio | None = None,
             batch: Batch,
         ) -> None: ...
         @overload
@@ -269,6 +302,7 @@ class Actor(Generic[T, R]):
             *,
             dead_letters: bool = True,
             ack: Ack = "sent",
+            pause_on_failures: Ratio | None = None,
             batch: Batch,
         ) -> None: ...
         def __init__(self, *args: Any, **kwargs: Any) -> None: ...
@@ -286,7 +320,8 @@ class Actor(Generic[T, R]):
         check_seconds(f"{this} job_timeout", self.job_timeout, MIN_JOB_TIMEOUT)
         check_count(f"{this} max_attempts", self.max_attempts, optional=True)
         check_count(f"{this} max_ack_pending", self.max_ack_pending)
-        check_count(f"{this} max_jobs", self.max_jobs)
+        check_max_jobs(f"{this} max_jobs", self.max_jobs)
+        check_count(f"{this} max_jobs_total", self.max_jobs_total, optional=True)
         if self.ack not in get_args(Ack):
             raise ValueError(f"{this} ack must be 'sent' or 'confirmed', not {self.ack!r}")
         self._check_middlewares(this)
@@ -304,6 +339,16 @@ class Actor(Generic[T, R]):
             if field.name not in ("name", "event", "handler") and value != field.default:
                 shown.append(f"{field.name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    @property
+    def most_pending(self) -> int:
+        """How many events all processes together may hold: the consumer's `max_ack_pending`."""
+        return min(self.max_ack_pending, self.max_jobs_total or self.max_ack_pending)
+
+    @property
+    def auto(self) -> Auto | None:
+        """The bounds of a `max_jobs` that is found while it runs; None where it is fixed."""
+        return auto_of(self.max_jobs)
 
     @property
     def consumer_name(self) -> str:
@@ -324,7 +369,7 @@ class Actor(Generic[T, R]):
             "ack_wait": round(self.ack_wait * 10**9),
             # Counted by the library: the server would count what a stop hands back as well.
             "max_deliver": -1,
-            "max_ack_pending": self.max_ack_pending,
+            "max_ack_pending": self.most_pending,
             "metadata": {
                 # What two declarations of one actor may differ in, beside the fields above.
                 FINGERPRINT: fingerprint(
@@ -347,6 +392,12 @@ class Actor(Generic[T, R]):
     def _check_batch(self, this: str, batch: Batch) -> None:
         if (why := refusal_of_batches(self.handler)) is not None:
             raise TypeError(f"{this} handler {self.handler!r} cannot handle batches: {why}")
+        if not isinstance(self.max_jobs, int) or self.max_jobs_total is not None:
+            raise ValueError(
+                f"{this} with a batch, max_jobs must be a number and max_jobs_total None, not "
+                f"{self.max_jobs!r} and {self.max_jobs_total!r}: the server counts events, and a "
+                "batch is one job of many"
+            )
         needed = batch.size * self.max_jobs
         if needed > self.max_ack_pending:
             raise ValueError(
@@ -396,5 +447,6 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "pulse": bool,
     "priority": Priority,
     "dead_letters": bool,
+    "pause_on_failures": (Ratio, type(None)),
     "batch": (Batch, type(None)),
 }

@@ -53,7 +53,7 @@ class PullConsumer:
         budget: RequestBudget,
         share: Share,
         polls: Polls,
-        prefetch: int,
+        slots: int,
         max_bytes: int,
         put: Callable[[Delivery], None],
         changed: Callable[[], None],
@@ -79,7 +79,7 @@ class PullConsumer:
         self._look = look
         self._hung = hung
         self._intake = Intake(
-            min(actor.max_jobs, budget.total) + prefetch,
+            slots,
             options.batch,
             one_at_a_time=options.burst,
         )
@@ -92,6 +92,9 @@ class PullConsumer:
         self._received_any = False
         self._wait_until = 0.0
         self._held_up = False
+        self._paused = False
+        self._earlier: list[Subscription] = []
+        """Subscriptions from before a pause: what is under way to them is handed back."""
         deliveries.released = self._released
 
     @property
@@ -108,13 +111,37 @@ class PullConsumer:
 
     def start(self) -> None:
         """Subscribe and ask for the first events."""
-        self._subscription = self._link.subscribe(self._on_message)
-        self.apply_terms()
+        self._subscribe()
         self._intake.connected = self._link.connected
         self._link.watch(self)
         # A request may expire a moment early.
         self._wait_until = self._link.now() + self._options.poll_delay * 0.9
         self.request()
+
+    def _subscribe(self) -> None:
+        """Have a new inbox, and ask from there."""
+        self._subscription = self._link.subscribe(self._on_message)
+        self.apply_terms()
+
+    def pause(self) -> None:
+        """Take no events until `resume_from_pause`; the server gives them to other processes."""
+        if self._paused:
+            return
+        self._paused = True
+        if self._subscription is not None and not self.stopped:
+            # Without anybody to hear an answer the server drops the requests that wait there.
+            self._link.end(self._subscription)
+            self._earlier.append(self._subscription)
+            self._lost()
+
+    def resume_from_pause(self) -> None:
+        """Take events again."""
+        if not self._paused:
+            return
+        self._paused = False
+        if self._subscription is not None and not self.stopped:
+            self._subscribe()
+            self.request()
 
     def apply_terms(self) -> None:
         """Ask from now on within what the consumer on the server allows."""
@@ -127,6 +154,14 @@ class PullConsumer:
         self._silence = options.silence
         inbox, prefixes = self._subscription.subject, self._link.prefixes
         self._request = pull_requests(self.actor, inbox, options, prefixes)
+
+    def resize(self, slots: int) -> None:
+        """Hold so many events at most from now on; what is here already, or asked for, stays."""
+        grown = slots > self._intake.slots
+        self._intake.slots = slots
+        self._enough = self._intake.enough
+        if grown and self._subscription is not None:
+            self.request()
 
     def stop(self) -> None:
         """Take nothing more."""
@@ -141,8 +176,9 @@ class PullConsumer:
     def close(self) -> None:
         """Forget the subscription."""
         self._link.unwatch(self)
-        if self._subscription is not None:
-            self._link.forget(self._subscription)
+        for subscription in (*self._earlier, self._subscription):
+            if subscription is not None:
+                self._link.forget(subscription)
 
     def hold_up(self) -> None:
         """Take nothing for a while; what still comes is handed back."""
@@ -185,7 +221,7 @@ class PullConsumer:
     def request(self) -> None:
         """Ask the server for as many events as there is room for."""
         intake = self._intake
-        if self._held_up:
+        if self._held_up or self._paused:
             return
         if self._hung is not None and self._hung():
             intake.paused = True  # the clock asks again
@@ -237,9 +273,9 @@ class PullConsumer:
         self._received_any = share.busy = True
         self._came_since_request = True
         self.doubts.unknown = ""
-        if self._held_up:
+        if self._held_up or self._paused:
             intake.let_go()
-            self._turn_away(message, Outcome.REFUSED)
+            self._turn_away(message, Outcome.STOPPED if self._paused else Outcome.REFUSED)
         elif message.header and (outcome := self._not_for_us(message)) is not None:
             intake.let_go()
             self._turn_away(message, outcome)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from walnats_anyio._actors.run._auto_limit import AutoLimit, AutoStatistics, Phase
 from walnats_anyio._actors.run._batch_jobs import BatchJobs
 from walnats_anyio._actors.run._batch_workers import BatchWorkers
 from walnats_anyio._actors.run._executors import Executors
@@ -13,12 +14,15 @@ from walnats_anyio._actors.run._worker import Worker
 from walnats_anyio._actors.run._workers import Workers
 
 __all__ = [
+    "AutoLimit",
+    "AutoStatistics",
     "BatchJobs",
     "BatchWorkers",
     "Executors",
     "HandlerError",
     "Jobs",
     "Pace",
+    "Phase",
     "Scheduler",
     "Worker",
     "WorkerProcessError",

@@ -83,7 +83,7 @@ class BatchWorkers(Workers):
 
     def _refuse(self, delivery: Delivery) -> bool:
         """Hand back a delivery that nobody would take: nothing is started now."""
-        if self._stopped:
+        if self._stopped or self.paused:
             self.hand_back(delivery, Outcome.STOPPED)
         elif self.scheduler.alone is not None:
             self.hand_back(delivery, Outcome.REFUSED)

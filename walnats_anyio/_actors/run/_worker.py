@@ -215,6 +215,7 @@ class Worker:
         timeout = self._workers.actor.job_timeout
         error = TimeoutError(f"the job took longer than job_timeout={timeout:g} s")
         duration = monotonic() - self.began if self.began else 0.0
+        self._workers.took(timeout)
         return JobResult(Outcome.TIMED_OUT, error, self.message, duration, self.context)
 
     async def _jobs(  # noqa: C901, PLR0912 - the hot loop: each call more costs 2 %
@@ -226,7 +227,9 @@ class Worker:
         # The deadline is set with the first job, as that of a redelivery is set later.
         now, began = monotonic(), -math.inf
         while True:
-            if waiting and not (self.called or scheduler.waiters or scheduler.alone):
+            if waiting and not (
+                self.called or scheduler.waiters or scheduler.alone or workers.excess
+            ):
                 delivery = waiting.popleft()  # most of the time; the call costs 2 % of an event
             elif (delivery := workers.next_for(self)) is None:
                 if not await self._park(scope):
@@ -252,14 +255,20 @@ class Worker:
                     return begun
                 now = monotonic()
             elif begun is not None:
-                result = await begun
-                jobs.say_if_late(delivery, result, monotonic() - now)
-                return result
+                return self._waited(delivery, await begun, now)
             self.current = None
             self.is_first = False
             before, now = now, monotonic()
             if now - pace.began > BUDGET:
                 now = began = await self._breathe(scope, delivery, now - before)
+
+    def _waited(self, delivery: Delivery, result: JobResult, began: float) -> JobResult:
+        """A job that had to wait has ended; gives its result."""
+        took, workers = monotonic() - began, self._workers
+        workers.jobs.say_if_late(delivery, result, took)
+        if workers.auto is not None and result.outcome is Outcome.RETURNED:
+            workers.took(took)  # what fails may fail soon, and says nothing
+        return result
 
     async def _breathe(self, scope: anyio.CancelScope, last: Delivery, took: float) -> float:
         """Let others run between two jobs; gives now, like `_start_time`."""

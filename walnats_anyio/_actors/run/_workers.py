@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Protocol, cast
 
 import anyio
 
 from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.run._auto_limit import AutoLimit
 from walnats_anyio._actors.run._job import Jobs
 from walnats_anyio._actors.run._pace import Pace
 from walnats_anyio._actors.run._scheduler import Scheduler
@@ -51,6 +53,9 @@ class Workers:
         actor: Actor[Any, Any],
         scheduler: Scheduler,
         *,
+        limit: int,
+        auto: AutoLimit | None,
+        resized: Callable[[int], None],
         pace: Pace,
         attempts: Attempts,
         counts: Counts,
@@ -60,7 +65,15 @@ class Workers:
         interrupted: Callable[[], None],
     ) -> None:
         self.actor = actor
-        self.limiter = anyio.CapacityLimiter(actor.max_jobs)
+        self.limiter = anyio.CapacityLimiter(limit)
+        self.auto = auto
+        """Finds the limit, where nobody has said it."""
+        self.paused = False
+        """Whether nothing is to be started, for a while."""
+        self.excess = False
+        """Whether more jobs run than may, as the limit is lower than it was."""
+        self._resized = resized
+        """Told of a new limit."""
         self.priority_offset = actor.priority.value
         self.waiting_since = 0.0
         self.waiting: Waiting = deque[Delivery]()
@@ -96,6 +109,22 @@ class Workers:
         self._stopped = True
         self.scheduler.withdraw(self)
         self.hand_back_waiting(Outcome.STOPPED)
+
+    def limit_to(self, jobs: int) -> None:
+        """Have so many jobs run at once from now on; those beyond it end first."""
+        self.limiter.total_tokens = jobs
+        self.excess = self.limiter.available_tokens < 0
+        self._resized(jobs)
+        while self.waiting and self.scheduler.call(self):
+            pass
+
+    def took(self, seconds: float) -> None:
+        """A job that had to wait took so long: perhaps more of them, or fewer, should run."""
+        auto = self.auto
+        if auto is not None and auto.finished(
+            seconds, int(self.limiter.borrowed_tokens), monotonic()
+        ):
+            self.limit_to(auto.limit)
 
     def clear(self) -> None:
         """See `Waiter`."""
@@ -149,7 +178,7 @@ class Workers:
             self._called -= 1
             if worker.current is not None:
                 return worker.current
-        if self.waiting and not self.scheduler.must_yield(self):
+        if self.waiting and not (self.excess or self.scheduler.must_yield(self)):
             return self.waiting.popleft()
         self.release(worker)
         self.suspending()
@@ -163,6 +192,7 @@ class Workers:
             worker.called = False
             self._called -= 1
         self.scheduler.release(self, worker)
+        self.excess = self.excess and self.limiter.available_tokens < 0
 
     def park(self, worker: Worker) -> bool:
         """Keep a worker for later; False when there are enough."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from walnats_anyio._actors.settle._attempts import Attempts
 from walnats_anyio._actors.settle._batch import DeliveryBatch
 from walnats_anyio._actors.settle._batch_conclusion import MOVED, BatchConclusion
+from walnats_anyio._actors.settle._breaker import Breaker
 from walnats_anyio._actors.settle._conclusion import Conclusion
 from walnats_anyio._actors.settle._delivery import Deliveries, Delivery
 from walnats_anyio._actors.settle._hooks import Hooks
@@ -30,6 +31,7 @@ __all__ = [
     "ActorSummary",
     "Attempts",
     "BatchConclusion",
+    "Breaker",
     "Conclusion",
     "Counts",
     "DeadLetterVerdict",

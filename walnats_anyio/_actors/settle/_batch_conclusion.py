@@ -53,13 +53,14 @@ class BatchConclusion(Conclusion):
         hooks: Hooks,
         *,
         burst: bool,
+        failed: Callable[[], None] | None,
         handle_alone: Callable[[Delivery], None],
     ) -> None:
-        super().__init__(actor, link, deliveries, hooks, burst=burst)
+        super().__init__(actor, link, deliveries, hooks, burst=burst, failed=failed)
         self._handle_alone = handle_alone
         # A job has one hook of its end, however many of its events failed.
         quiet = Hooks(replace(actor, middlewares=()), _nothing)
-        self._each = Conclusion(actor, link, deliveries, quiet, burst=burst)
+        self._each = Conclusion(actor, link, deliveries, quiet, burst=burst, failed=failed)
 
     def conclude_at_once(self, delivery: Delivery, result: JobResult) -> bool:
         if result is MOVED:

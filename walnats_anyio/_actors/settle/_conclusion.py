@@ -31,7 +31,7 @@ from walnats_anyio._actors.settle._verdict import (
     Verdict,
     decide,
 )
-from walnats_anyio._letters import DeadLetter, write_letter
+from walnats_anyio._letters import DeadLetter, Reason, write_letter
 from walnats_anyio._letters import describe as describe_error
 from walnats_anyio._link import HeaderError, Link, WalnatsError
 
@@ -52,12 +52,15 @@ class Conclusion:
         hooks: Hooks,
         *,
         burst: bool,
+        failed: Callable[[], None] | None = None,
         write: Callable[[Link, DeadLetter], Awaitable[None]] = write_letter,
     ) -> None:
         self._actor = actor
         self._link = link
         self._deliveries = deliveries
         self._hooks = hooks
+        self._failed = failed
+        """Told of each job that failed, unless its handler has decided that."""
         self._write = write
         least = FAILED_DELAY if burst else 0.0
         self._policy = Policy(actor.retry_delay, actor.max_attempts, least)
@@ -150,7 +153,10 @@ class Conclusion:
 
     def _decide(self, delivery: Delivery, result: JobResult) -> Verdict:
         try:
-            return decide(result.outcome, result.error, delivery.attempt, self._policy)
+            verdict = decide(result.outcome, result.error, delivery.attempt, self._policy)
+            if self._failed is not None and _has_failed(result, verdict):
+                self._failed()
+            return verdict
         except Exception:
             logger.exception(
                 "actor %r: retry_delay failed for attempt %d; again in %s s",
@@ -200,3 +206,10 @@ class Conclusion:
             emitted_at=metadata.timestamp,
             died_at=datetime.now(UTC),
         )
+
+
+def _has_failed(result: JobResult, verdict: Verdict) -> bool:
+    """Whether a job has failed by itself: neither was it given back, nor did its handler reject."""
+    if result.outcome not in (Outcome.RAISED, Outcome.TIMED_OUT) or isinstance(verdict, HandBack):
+        return False
+    return not (isinstance(verdict, DeadLetterVerdict) and verdict.reason is Reason.REJECTED)

@@ -109,7 +109,7 @@ def report_blocked(actor: Actor[Any, Any], count: int) -> None:
         "actor %r: %d events wait for their next attempt or were snoozed, and with "
         "max_ack_pending=%d the server gives it no others meanwhile: raise max_ack_pending and "
         "register the actor, retry sooner (retry_delay), or give up earlier (max_attempts)",
-        actor.name, count, actor.max_ack_pending,
+        actor.name, count, actor.most_pending,
         extra={"actor": actor.name, "event": actor.event.name, "parked": count},
     )  # fmt: skip
 

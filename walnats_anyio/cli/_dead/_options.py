@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import anyio
@@ -20,15 +19,12 @@ from walnats_anyio.cli._choices import (
     check_backend,
 )
 from walnats_anyio.cli._connection import Connection
+from walnats_anyio.cli._durations import duration
 from walnats_anyio.cli._endings import ExitCode, Problem, code_of_signal
 from walnats_anyio.cli._report import to_standard_output
 from walnats_anyio.cli._screen import out
 from walnats_anyio.cli._signals import Stop, stoppable
 from walnats_anyio.dead_letters import DeadLetters, Reason
-
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-AGO = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
 
 @dataclass(frozen=True)
@@ -113,10 +109,9 @@ class Filters:
 def _moment(option: str, text: str | None, now: datetime) -> datetime | None:
     if text is None:
         return None
-    ago = AGO.fullmatch(text)
     try:
-        if ago is not None:
-            return now - timedelta(**{UNITS[ago[2]]: float(ago[1])})
+        if (ago := duration(text)) is not None:
+            return now - ago
         # One that names no zone is by the clock of whoever types it.
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
