@@ -570,13 +570,13 @@ async def test_paused_and_limited(url: str, event: Event[int]) -> None:
     async with running(url, actor) as on:
         await on.emit(*range(3))
         await until(lambda: len(seen) == 1)
-        await on.actors.pause(actor)
+        await on.actors.pause(actor.name)
         gate.set()
         # Nothing is started in a pause, not even what a batch that failed is to do again.
         await until(lambda: on.actors.statistics().actors[0].handed_back == 3)
         await on.emit(*range(3, 9))
         assert len(seen) == 1
-        await on.actors.resume(actor)
+        await on.actors.resume(actor.name)
         await on.until_done(actor)
     assert sorted(each for some in seen[1:] for each in some) == list(range(9))
 
