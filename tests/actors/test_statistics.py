@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from tests.actors._stage import Stage, listening, run_of, running, stage
@@ -102,7 +104,8 @@ async def test_between_two_runs_it_shows_the_last_one(url: str, event: Event[int
                 scope.cancel()
         shown = on.actors.statistics()
         assert (shown.listening, shown.slots, shown.running) == (False, 0, 0)
-        assert shown.actors == (ActorStatistics("a", event.name, 0, 0, 0, 2),)
+        step = of(on).longest_step
+        assert shown.actors == (ActorStatistics("a", event.name, 0, 0, 0, 2, longest_step=step),)
         assert shown.seconds == on.actors.statistics().seconds > 0
         assert repr(on.actors).endswith(f"connected to {url}>")
         gate.open()
@@ -170,3 +173,38 @@ async def test_a_delivery_shows_what_it_is(url: str, event: Event[int], settled:
             f"<Delivery of {event.stream_name!r} to 'a', sequence 2, delivery 1, {ending}>"
         )
         gate.open()
+
+
+async def test_who_blocks_the_event_loop(url: str, event: Event[int]) -> None:
+    # Each blocks at another time: before it waits, afterwards, and without ever waiting.
+    async def at_first(message: int) -> None:
+        time.sleep(0.12)  # noqa: ASYNC251 - what is to be noticed
+        await anyio.lowlevel.checkpoint()
+
+    async def later(message: int) -> None:
+        await anyio.lowlevel.checkpoint()
+        time.sleep(0.12)  # noqa: ASYNC251 - what is to be noticed
+
+    def always(message: int) -> None:
+        time.sleep(0.12)
+
+    async def never(message: int) -> None:
+        await anyio.sleep(0.001)
+
+    actors = [
+        Actor(handler.__name__.replace("_", "-"), event, handler, ack_wait=0.4)
+        for handler in (at_first, later, always, never)
+    ]
+    async with running(url, *actors) as on:
+        assert on.actors.statistics().longest_loop_lag < LONG
+        await on.emit(1)
+        await on.until_done(*actors)
+        *blocking, kind = (of(on, number).longest_step for number in range(4))
+        assert all(0.12 <= seconds < LONG for seconds in blocking)
+        assert kind < min(blocking)
+        # The clock is due ten times a second.
+        await on.emit(*range(10))
+        await until(lambda: on.actors.statistics().longest_loop_lag > 0.02)
+    assert of(on).longest_step >= 0.12
+    assert on.actors.statistics().longest_loop_lag > 0.02
+    assert on.actors.statistics().loop_lag == 0.0

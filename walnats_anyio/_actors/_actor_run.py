@@ -237,6 +237,7 @@ class ActorRun:
             waiting=len(self.workers.waiting),
             requested=self.consumer.requested,
             parked=self.deliveries.parked,
+            longest_step=self.workers.jobs.longest_step,
             paused=self.paused,
             auto=None if self._auto is None else self._auto.statistics(),
         )
@@ -244,7 +245,10 @@ class ActorRun:
     def total(self) -> ActorStatistics:
         """What was done, when nothing is being done any more."""
         return ActorStatistics(
-            *self._done(), redelivered=self.counts.redelivered, retried=self.counts.retried
+            *self._done(),
+            redelivered=self.counts.redelivered,
+            retried=self.counts.retried,
+            longest_step=self.workers.jobs.longest_step,
         )
 
     def _done(self) -> tuple[str, str, int, int, int, int]:

@@ -84,6 +84,7 @@ class Listening:
         self._look_now = anyio.Event()
         self._stopping = False
         self._failure: Exception | None = None
+        self._lag = self._longest_lag = 0.0
         self._began = link.now()
         self._workers: TaskGroup
         self._clock = anyio.CancelScope(shield=True)
@@ -177,6 +178,8 @@ class Listening:
             seconds=self.link.now() - self._began,
             slots=self.budget.total,
             running=limiter.borrowed_tokens,
+            loop_lag=self._lag,
+            longest_loop_lag=self._longest_lag,
             actors=tuple(run.statistics() for run in self.runs),
         )
 
@@ -188,6 +191,7 @@ class Listening:
             seconds=self.link.now() - self._began,
             slots=0,
             running=0,
+            longest_loop_lag=self._longest_lag,
             actors=tuple(run.total() for run in self.runs),
         )
 
@@ -263,15 +267,17 @@ class Listening:
         with self._clock:
             while True:
                 until_end = self._controls.next_end() - anyio.current_time()
-                with anyio.move_on_after(min(until_end, *(run.period for run in self.runs))):
+                wait = min(until_end, *(run.period for run in self.runs))
+                with anyio.move_on_after(wait) as pause:
                     await self._look_now.wait()
                     self._look_now = anyio.Event()
+                self._note_lag(pause.deadline)
                 now = self.link.now()
                 if self._controls.next_end() <= anyio.current_time():
                     self._controls.apply(self.runs, anyio.current_time())
                 while self._tripped:
-                    pause = self.link.backend.uninterrupted(self._pause_everywhere)
-                    tasks.start_soon(pause, self._tripped.pop(), name="walnats/pause")
+                    pausing = self.link.backend.uninterrupted(self._pause_everywhere)
+                    tasks.start_soon(pausing, self._tripped.pop(), name="walnats/pause")
                 for run in self.runs:
                     doubts = run.consumer.doubts
                     # Rather a little early than a whole round late.
@@ -282,6 +288,11 @@ class Listening:
                         looked[run] = now
                         look = self.link.backend.uninterrupted(self._look_after)
                         tasks.start_soon(look, run, name="walnats/look")
+
+    def _note_lag(self, due: float) -> None:
+        """The clock has woken up, and was to do so at this time at the latest."""
+        self._lag = max(0.0, anyio.current_time() - due)
+        self._longest_lag = max(self._lag, self._longest_lag)
 
     async def _pause_everywhere(self, run: ActorRun) -> None:
         actor, ratio = run.on_server, run.actor.pause_on_failures

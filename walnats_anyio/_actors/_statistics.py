@@ -46,6 +46,13 @@ class ActorStatistics(ActorSummary):
     Another process may have taken some of them, once their delay is over.
     """
 
+    longest_step: float = 0.0
+    """Seconds for which its handler kept the event loop from anything else, at most.
+
+    From one `await` that waits for something to the next; of handlers that never wait, a whole job,
+    if it took over a millisecond. Handlers in threads and processes do not block.
+    """
+
     paused: bool = False
     """Whether it is paused in this process, and takes no events.
 
@@ -80,3 +87,13 @@ class ListenStatistics:
 
     actors: tuple[ActorStatistics, ...]
     """Each actor, in the order of the registry."""
+
+    loop_lag: float = 0.0
+    """Seconds by which the event loop was late when the clock of `listen` was due last.
+
+    It is due every 2.5 seconds, or a quarter of the shortest `ack_wait`. What is late by more than
+    some milliseconds is blocked, or has too much to do: `ActorStatistics.longest_step` has who.
+    """
+
+    longest_loop_lag: float = 0.0
+    """The most that it was late by in this run of `listen`."""

@@ -16,6 +16,7 @@ from walnats_anyio.cli._run import run
 from walnats_anyio.cli._server import server
 from walnats_anyio.cli._spec import spec
 from walnats_anyio.cli._tune import tune
+from walnats_anyio.cli._watch import prune, status, top
 
 app = typer.Typer(
     name="walnats-anyio",
@@ -51,6 +52,9 @@ app.command("server")(grouped(server))
 app.command("run")(grouped(run))
 app.command("pause")(grouped(pause))
 app.command("resume")(grouped(resume))
+app.command("status")(grouped(status))
+app.command("top")(grouped(top))
+app.command("prune")(grouped(prune))
 app.command("tune")(grouped(tune))
 app.command("spec")(grouped(spec))
 app.command("lint")(grouped(lint))

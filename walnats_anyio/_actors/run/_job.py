@@ -87,8 +87,12 @@ class Jobs:
         self._handler = actor.handler
         self._in_main = actor.execute_in is ExecuteIn.MAIN
         self._is_plain = self._in_main and not self._is_told
+        self.runs_here = self._is_plain
+        """Whether what `begin` does is the first step of the handler, and nothing else."""
         self._timeout = actor.job_timeout
         self._has_warned = False
+        self.longest_step = 0.0
+        """Seconds for which the handler has kept the event loop from anything else, at most."""
         first_step = _step_of_coroutine if _makes_coroutines(actor.handler) else _first_step
         # The rest of the worker is not interrupted in the middle, but a handler is.
         self._first_step = backend.interrupted_in(first_step)
@@ -249,8 +253,7 @@ class Jobs:
                 raise RuntimeError("the handler cancelled its own task") from None
             raise
         finally:
-            if steps.longest > BLOCKING:
-                self.warn_of_blocking(steps.longest)
+            self.stepped(steps.longest)
         if result is not None:
             check_result(result)
 
@@ -320,9 +323,14 @@ class Jobs:
                 self.actor.name, seconds, REMEDY,
             )  # fmt: skip
 
+    def stepped(self, seconds: float) -> None:
+        """The handler kept the event loop from anything else for so long."""
+        if seconds > self.longest_step:
+            self.longest_step = seconds
+            self.warn_of_blocking(seconds)
+
     def say_took(self, delivery: Delivery, seconds: float) -> None:
         """Say what is to be said of a job that never waited, and took so long."""
-        self.warn_of_blocking(seconds)
         if seconds > self._timeout:
             report_late(self.actor, delivery, seconds)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Coroutine
 from contextvars import Context as ContextVars
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
@@ -255,12 +256,20 @@ class Worker:
                     return begun
                 now = monotonic()
             elif begun is not None:
-                return self._waited(delivery, await begun, now)
+                return self._waited(delivery, await self._began(begun, now), now)
             self.current = None
             self.is_first = False
             before, now = now, monotonic()
             if now - pace.began > BUDGET:
                 now = began = await self._breathe(scope, delivery, now - before)
+
+    def _began(
+        self, begun: Coroutine[Any, Any, JobResult], now: float
+    ) -> Coroutine[Any, Any, JobResult]:
+        """A job waits for the first time; gives what is left of it."""
+        if self._workers.jobs.runs_here:
+            self._workers.jobs.stepped(monotonic() - now)
+        return begun
 
     def _waited(self, delivery: Delivery, result: JobResult, began: float) -> JobResult:
         """A job that had to wait has ended; gives its result."""
@@ -272,9 +281,11 @@ class Worker:
 
     async def _breathe(self, scope: anyio.CancelScope, last: Delivery, took: float) -> float:
         """Let others run between two jobs; gives now, like `_start_time`."""
+        jobs = self._workers.jobs
+        jobs.stepped(took)
         # No `job_timeout` is shorter than the budget, so a job that took too long comes here.
         if took > min(self._workers.actor.job_timeout, BLOCKING):
-            self._workers.jobs.say_took(last, took)
+            jobs.say_took(last, took)
         # A handler that blocked may have used up the deadline, and nothing runs now.
         scope.deadline = math.inf
         await self._workers.pace.breathe()
