@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
+import anyio.abc
 import pytest
 from anyio.lowlevel import checkpoint
 
@@ -22,7 +23,8 @@ import walnats_anyio as walnats
 from tests.link._probe import change_stream, count, keep, stored, stream_info
 from tests.support.servers import DEBIAN, NEWEST_WITHOUT_SCHEDULES, server_binary
 from tests.support.sweep import sweep
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, until
+from walnats_anyio._events import _connection
 from walnats_anyio._events._atomic import AtomicBatch
 from walnats_anyio._link import Link, Message
 from walnats_anyio.testing import NatsServer
@@ -205,6 +207,65 @@ async def test_an_event_without_a_stream(nats_server: NatsServer) -> None:
             await conn.emit_many(walnats.Event("nobody", int), [1], atomic=True)
         with pytest.raises(ValueError, match="not in the registry"):
             await conn.emit_many(EVENT, [1], atomic=True)
+
+
+async def test_what_a_user_must_be_allowed() -> None:
+    event = walnats.Event("numbers", int, storage="memory")
+    look, inbox = "$JS.API.STREAM.INFO.numbers", {"allow": ["_INBOX.>"]}
+    allowed = {"kim": ["numbers", look], "lee": ["numbers"], "max": [look]}
+    users: list[dict[str, Any]] = [
+        {"user": user, "password": "p", "permissions": {"publish": some, "subscribe": inbox}}
+        for user, some in allowed.items()
+    ]
+    boss: dict[str, Any] = {"user": "boss", "password": "p"}
+    async with NatsServer(config={"authorization": {"users": [boss, *users]}}) as server:
+        async with walnats.Events(event).connect(server.url, **boss) as conn:
+            await conn.register()
+
+        async def emit_as(user: str) -> None:
+            options: dict[str, Any] = {"user": user, "password": "p"}
+            async with walnats.Events(event).connect(server.url, **options) as conn:
+                with anyio.fail_after(DEADLINE):
+                    await conn.emit_many(event, range(3), atomic=True)
+
+        await emit_as("kim")
+        with pytest.raises(walnats.EmitError, match="has to look at the stream"):
+            await emit_as("lee")
+        with pytest.raises(walnats.EmitError, match="may not publish to 'numbers'"):
+            await emit_as("max")
+
+
+async def test_it_ends_with_its_connection(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors: list[Exception] = []
+
+    async def emit(conn: ConnectedEvents) -> None:
+        try:
+            await conn.emit_many(EVENT, [1], atomic=True)
+        except walnats.WalnatsError as error:
+            errors.append(error)
+
+    monkeypatch.setattr(_connection, "LEAVE_WITHIN", 0.1)
+
+    async def leave(tasks: anyio.abc.TaskGroup) -> None:
+        async with EVENTS.connect(nats_server.url) as conn:
+            await conn.register()
+            await conn.emit_many(EVENT, [1], atomic=True)
+            nats_server.kill()
+            tasks.start_soon(emit, conn)
+            await until(lambda: conn.statistics().outstanding == 1)
+            raise KeyError
+
+    with anyio.fail_after(DEADLINE):
+        async with anyio.create_task_group() as tasks:
+            try:
+                await leave(tasks)
+            except KeyError as error:
+                errors.append(error)
+    said, left = errors
+    assert "the connection has been left" in str(said)
+    assert "1 events were not acknowledged" in str(left.__notes__)
 
 
 async def test_what_is_emitted_is_in_order(
