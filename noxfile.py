@@ -18,6 +18,8 @@ BENCHMARK_REQUIREMENTS = Path("benchmarks", "requirements.txt")
 LOWEST_TESTS = [
     "tests/actors/run/test_executors.py::test_hung_threads_cost_nobody_an_attempt",
     "tests/cli/test_app.py",
+    "tests/cli/test_health_http.py",
+    "tests/cli/test_reloading.py",
     "tests/events/test_emit.py",
     "tests/interop",
     "tests/link/test_borrowed_client.py",
@@ -72,7 +74,7 @@ def _lowest_versions() -> list[str]:
     project = nox.project.load_toml("pyproject.toml")["project"]
     extras = project["optional-dependencies"]
     declared = list(project["dependencies"])
-    for name in extras.keys() - {"lint", "mutants", "types", "docs", "dev"}:
+    for name in extras.keys() - {"lint", "mutants", "manifests", "types", "docs", "dev"}:
         declared += extras[name]
     requirements = [Requirement(each) for each in declared]
     return sorted(

@@ -75,7 +75,7 @@ def test_the_page_on_pypi_has_no_link_into_nowhere(wheel: zipfile.ZipFile) -> No
 
 def test_every_extra_for_users_is_in_all() -> None:
     extras = PROJECT["optional-dependencies"]
-    for_developers = {"examples", "test", "lint", "mutants", "types", "docs", "dev"}
+    for_developers = {"examples", "test", "lint", "mutants", "types", "docs", "manifests", "dev"}
     [everything] = extras["all"]
     named = everything.removeprefix("walnats-anyio[").removesuffix("]").split(",")
     assert set(named) == extras.keys() - for_developers - {"all"}

@@ -21,7 +21,7 @@ from walnats_anyio._actors import (
     WorkerProcessError,
     current_context,
 )
-from walnats_anyio._events import Event, Events, Limits
+from walnats_anyio._events import Clock, CloudEvent, Event, Events, Limits
 from walnats_anyio._link import (
     ActorError,
     ConnectError,
@@ -46,6 +46,8 @@ __all__ = [
     "Auto",
     "Batch",
     "BatchError",
+    "Clock",
+    "CloudEvent",
     "ConnectError",
     "ConnectionLostError",
     "ConsumerConfigError",

@@ -11,7 +11,16 @@ from walnats_anyio._actors import (
     ListenStatistics,
     Summary,
 )
-from walnats_anyio._events import BaseEvent, ConnectedEvents, EmitStatistics, SyncEvents
+from walnats_anyio._events import (
+    BaseEvent,
+    CancelResult,
+    ConnectedEvents,
+    EmitStatistics,
+    Feed,
+    FeedMessage,
+    FeedStatistics,
+    SyncEvents,
+)
 from walnats_anyio._link import ConnectionStatistics
 from walnats_anyio.middlewares import (
     BaseContext,
@@ -27,6 +36,7 @@ __all__ = [
     "AutoStatistics",
     "BaseContext",
     "BaseEvent",
+    "CancelResult",
     "ConnectedActors",
     "ConnectedEvents",
     "ConnectionStatistics",
@@ -35,6 +45,9 @@ __all__ = [
     "EmitStatistics",
     "Ended",
     "ErrorContext",
+    "Feed",
+    "FeedMessage",
+    "FeedStatistics",
     "ListenStatistics",
     "OkContext",
     "Summary",

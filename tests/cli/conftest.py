@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -107,6 +108,21 @@ def shop(tmp_path: Path) -> Shop:
 def backend(request: pytest.FixtureRequest) -> str:
     """The event loop that the command runs on."""
     return str(request.param)
+
+
+MORE = "WALNATS_RUN_OPTIONS"
+
+
+def once(cheap: str) -> pytest.MarkDecorator:
+    """Run a test on one event loop; with WALNATS_RUN_OPTIONS=1 in the environment on both.
+
+    For what starts many processes, which takes seconds, and depends little on the event loop.
+    """
+    other = "trio" if cheap == "asyncio" else "asyncio"
+    skipped = pytest.mark.skipif(not os.environ.get(MORE), reason=f"{MORE}=1 runs it")
+    return pytest.mark.parametrize(
+        "backend", [cheap, pytest.param(other, marks=skipped)], ids=[cheap, other]
+    )
 
 
 async def _emit(url: str, numbers: range) -> None:

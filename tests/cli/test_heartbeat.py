@@ -45,3 +45,23 @@ def test_news_that_do_not_fit_are_sent_on_with_the_heartbeats(backend: str) -> N
         finally:
             worker.kill()
     assert len(json.loads(heard)["news"]) == 1_000_000
+
+
+def test_a_turn_that_comes_while_the_interpreter_starts_is_kept_for_later() -> None:
+    ours, theirs = socket.socketpair()
+    ours.sendall(b"plan\ngo\n")
+    code = """
+import anyio
+from walnats_anyio.cli._heartbeat import HeartbeatPipe
+
+pipe = HeartbeatPipe()
+assert pipe.read_plan() == b"plan\\n"
+anyio.run(pipe.told_to_go.wait)
+"""
+    with ours, theirs:
+        subprocess.run(
+            [sys.executable, "-c", code],
+            stdin=theirs.fileno(),
+            check=True,
+            timeout=DEADLINE,
+        )

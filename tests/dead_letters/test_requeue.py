@@ -42,6 +42,8 @@ async def test_the_event_is_put_back_and_the_letter_goes(nats_url: str) -> None:
             "Shop": "Käthe's",
             "Walnats-Actor": "somebody",
             "walnats-actor": "somebody",
+            "Walnats-Delay": "9999999999",
+            "Nats-TTL": "1s",
             "Nats-Msg-Id": "first",
             "Nats-Expected-Last-Sequence": "77",
             "nats-rollup": "all",

@@ -17,7 +17,7 @@ import pytest
 from tests.docs._blocks import ALL_BLOCKS, PAGES, ROOT, Block, blocks_of
 from tests.support.waiting import DEADLINE
 
-LANGUAGES = {"python", "bash", "text", "toml"}
+LANGUAGES = {"python", "bash", "text", "toml", "yaml"}
 
 # Blocks with a title are files of docs/examples, which have tests of their own.
 PROGRAMS = {

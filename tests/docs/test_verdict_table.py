@@ -43,6 +43,10 @@ ROWS: dict[str, list[tuple[Outcome, BaseException | None, int, Verdict]]] = {
     "came when this process could not take it": [
         (Outcome.REFUSED, None, ATTEMPT, HandBack(REFUSED_DELAY))
     ],
+    "is not due yet, by its header `Walnats-Delay`": [
+        (Outcome.EARLY, Snooze(7), ATTEMPT, HandBack(7.0)),
+        (Outcome.EARLY, Snooze(7), MOST, HandBack(7.0)),
+    ],
     "raised `Reject(reason)`": [
         (Outcome.RAISED, Reject("no"), ATTEMPT, DeadLetterVerdict(Reason.REJECTED))
     ],

@@ -152,6 +152,11 @@ async def test_headers_of_a_batch_cannot_be_given(
         await conn.emit_many(event, [1], atomic=True, meta=meta)
 
 
+async def test_no_delay_and_no_end(conn: ConnectedEvents, event: walnats.Event[int]) -> None:
+    with pytest.raises(ValueError, match="an atomic batch has no delay, at or ttl"):
+        await conn.emit_many(event, [1], atomic=True, delay=1)
+
+
 async def test_uids(
     nats_server: NatsServer, conn: ConnectedEvents, event: walnats.Event[int]
 ) -> None:

@@ -14,6 +14,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from typing import Any
 
 import nats
@@ -73,8 +74,16 @@ async def emit(url: str, messages: str) -> object:
     async with walnats.Events(ORDERED).connect(url) as conn:
         await conn.register()
         for message, options in json.loads(messages):
+            if attributes := options.pop("cloud_event", None):
+                options["meta"] = cloud_event(attributes)
             await conn.emit(ORDERED, Order(**message), sync=True, **options)
     return "emitted"
+
+
+def cloud_event(attributes: dict[str, Any]) -> walnats.CloudEvent:
+    if "time" in attributes:
+        attributes["time"] = datetime.fromisoformat(attributes["time"])
+    return walnats.CloudEvent(**attributes)
 
 
 async def register(url: str, attempts: str | None = None) -> object:

@@ -19,8 +19,16 @@ OPTION = "--memory"
 
 NEEDS_MORE = {
     "test_hung_worker.py": "a process of its own connects",
+    "events/test_delays.py": "MemoryServer does not know schedules",
+    "events/test_schedules.py": "the same",
+    "test_it_is_a_first_delivery": "the same",
+    "test_what_is_delayed_costs_actors_nothing": "the same",
     "priority_": "MemoryServer does not know priority groups",
     "test_a_client_that_is_pinned": "the same",
+    "-stored]": "it does not know consumers that push",
+    "test_monitor_stored.py": "the same",
+    "test_a_thread_emits_one": "the event loop of another thread connects",
+    "test_server_clock.py": "it does not know schedules",
     "test_many_processes": "a process of its own connects",
     "test_what_was_refused_for_now_goes_out_once": "a server without JetStream is needed",
 } | {

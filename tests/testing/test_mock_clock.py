@@ -264,3 +264,31 @@ def test_a_server_in_memory_that_was_left(backend: str) -> None:
     with MemoryServer() as server:
         pass
     run(backend, connect)
+
+
+def test_a_delay_takes_no_time(backend: str) -> None:
+    """Events with a delay wait with their actors there, and that clock jumps too."""
+    event = walnats.Event("later", int)
+    came: list[tuple[int, float]] = []
+
+    async def handle(message: int) -> None:
+        came.append((message, anyio.current_time()))
+        over.set()
+
+    async def main() -> None:
+        actors = walnats.Actors(walnats.Actor("a", event, handle))
+        async with MemoryServer() as server, walnats.Events(event).connect(server.url) as conn:
+            await conn.register()
+            async with actors.connect(server.url) as first:
+                await first.register()
+            await conn.emit(event, 1, delay=120)
+            await anyio.sleep(100)
+            # A connection that is made later tells the same time.
+            async with actors.connect(server.url) as listening, anyio.create_task_group() as tasks:
+                tasks.start_soon(listening.listen)
+                await over.wait()
+                listening.shutdown()
+
+    over = anyio.Event()
+    run(backend, main)
+    assert came == [(1, pytest.approx(120, abs=1))]

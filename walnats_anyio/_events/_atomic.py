@@ -19,6 +19,7 @@ import re
 import secrets
 from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import aclosing, nullcontext
+from datetime import datetime
 from inspect import isasyncgen
 from typing import Any, NamedTuple, TypeVar
 
@@ -30,6 +31,7 @@ from walnats_anyio._events._emitter import LATE, NOBODY, Batch, Emitter, EventOn
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._headers import HEADER_ID
 from walnats_anyio._events._publication import Publication
+from walnats_anyio._events._schedules import version_of
 from walnats_anyio._link import (
     EmitError,
     Link,
@@ -353,6 +355,18 @@ def collect_now(messages: Iterable[T]) -> list[T]:
     return taken
 
 
+def refuse_times(delay: float | None, at: datetime | None, ttl: float | None) -> None:
+    """Refuse a batch that is not to be stored at once, and until it is handled.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if delay is not None or at is not None or ttl is not None:
+        raise ValueError(
+            "an atomic batch has no delay, at or ttl: emit without atomic=True, or without them"
+        )
+
+
 def _check_number(number: int) -> None:
     if number > MAX_BATCH:
         raise ValueError(
@@ -386,8 +400,8 @@ async def check_server(emitter: Emitter, event: BaseEvent[Any]) -> None:
             f"and cannot: {error}"
         ) from error
     config = answer["config"]
-    version = server_version(config, link)
-    if version_of(version) < NEEDED:
+    version = version_of(config, link)
+    if numbers_of(version) < NEEDED:
         raise EmitError(
             f"{what} needs nats-server {'.'.join(map(str, NEEDED))} or later, and the stream is on "
             f"a server {version}: emit without atomic=True, or upgrade the server"
@@ -397,12 +411,6 @@ async def check_server(emitter: Emitter, event: BaseEvent[Any]) -> None:
     emitter.takes_batches.add(event.name)
 
 
-def server_version(config: dict[str, Any], link: Link) -> str:
-    """The version of the server that has a stream; that of the client's where it does not say."""
-    metadata: dict[str, str] = config.get("metadata") or {}
-    return metadata.get("_nats.ver") or link.info.version
-
-
-def version_of(text: str) -> tuple[int, ...]:
+def numbers_of(text: str) -> tuple[int, ...]:
     """Read a version such as 2.12.1 or 2.14.0-RC.1."""
     return tuple(int(part) for part in re.findall(r"\d+", text.partition("-")[0])[:3])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
+from datetime import datetime
 from inspect import isasyncgen
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,8 +20,11 @@ from walnats_anyio._events._atomic import (
     check_server,
     collect,
     emit_atomically,
+    refuse_times,
 )
+from walnats_anyio._events._checks import check_event, refuse_size
 from walnats_anyio._events._current import current_job
+from walnats_anyio._events._delays import CancelResult, Delays, check_uid
 from walnats_anyio._events._emitter import (
     Emitter,
     EventOnWire,
@@ -29,10 +33,18 @@ from walnats_anyio._events._emitter import (
     one_error,
 )
 from walnats_anyio._events._event import BaseEvent, in_namespace
-from walnats_anyio._events._headers import header_block
-from walnats_anyio._events._held import check_event, encode, refuse_size
+from walnats_anyio._events._headers import Meta, check_shared, header_block
+from walnats_anyio._events._held import encode, payload_of
+from walnats_anyio._events._monitor import (
+    MAX_BUFFER_SIZE,
+    Feed,
+    check_buffer,
+    chosen_events,
+)
+from walnats_anyio._events._monitor_taps import SentTap, StoredTap
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._streams import register_streams
+from walnats_anyio._events._timing import timing_of
 from walnats_anyio._link import (
     Connected,
     EmitError,
@@ -75,8 +87,8 @@ class ConnectedEvents(Connected):
     """
 
     __slots__ = (
-        "_breathed_at", "_check_cancelled", "_emitter", "_events", "_hand_over", "_middlewares",
-        "_on_server", "_on_wire", "_registry", "_until_checkpoint",
+        "_breathed_at", "_check_cancelled", "_delays", "_emitter", "_events", "_hand_over",
+        "_middlewares", "_on_server", "_on_wire", "_registry", "_until_checkpoint",
     )  # fmt: skip
 
     def __init__(self, events: Events, link: Link) -> None:
@@ -89,6 +101,7 @@ class ConnectedEvents(Connected):
             event.name: EventOnWire.of(event, link.prefixes.domain) for event in self._on_server
         }
         self._emitter = Emitter(link)
+        self._delays = Delays(link, self._emitter)
         self._hand_over = link.backend.atomic(self._emitter.send)
         self._check_cancelled = link.backend.checkpoint_if_cancelled
         self._until_checkpoint = CHECKPOINT_EVERY
@@ -153,7 +166,10 @@ class ConnectedEvents(Connected):
         *,
         uid: str | None = None,
         trace_id: str | None = None,
-        meta: Mapping[str, str] | None = None,
+        delay: float | None = None,
+        at: datetime | None = None,
+        ttl: float | None = None,
+        meta: Meta = None,
         sync: bool = False,
     ) -> None:
         """Emit an event: every actor of the event gets the message.
@@ -162,9 +178,14 @@ class ConnectedEvents(Connected):
         was not acknowledged is sent again every 4 seconds and after every reconnect, for up to the
         event's `dedup_window`; so without `uid` it may be stored twice when a connection breaks.
 
+        With `delay` or `at` the event waits: on nats-server 2.14 and later in the server, and
+        reaches actors when it is due, as a first delivery. On older servers it waits with its
+        actors, as with walnats. See the guide *Delays, schedules and expiry*.
+
         Blocks only while 4,096 events or 16 MiB are on their way, at the first emit of an event
         that this connection has not registered (its acknowledgement tells that there is a stream),
-        and with `sync`. Each call looks for a cancellation; one of 128, and the first after a
+        with `sync`, and where `delay`, `at` or `ttl` needs a look at the event's stream, which is
+        once a minute. Each call looks for a cancellation; one of 128, and the first after a
         millisecond, lets other tasks run. Cancelling it does not take an event back that was
         handed over.
 
@@ -172,17 +193,28 @@ class ConnectedEvents(Connected):
             event: an event of the registry.
             message: of the event's schema.
             uid: what identifies this message. The stream drops a second one with the same `uid`
-                within the event's `dedup_window`. None: nothing is dropped.
+                within the event's `dedup_window`. None: the `id` of a `CloudEvent` in `meta`, as
+                with walnats; without one, nothing is dropped.
             trace_id: the trace this belongs to; contexts and middlewares of the actors see it.
                 None: that of the job that emits it, where a handler does. An empty text: none.
-            meta: further headers. They reach middlewares, not the handler.
+            delay: seconds from this call until the event is due, at most 100 years. 0 and less: at
+                once. None: at once.
+            at: the moment when it is due, with a time zone, instead of `delay`. One that is past:
+                at once.
+            ttl: seconds after which the event is removed if no actor is done with it, counted from
+                when it is due: 1 or more, rounded up to whole seconds. It needs nats-server 2.11.
+                None: it stays as long as `limits` say.
+            meta: further headers, or a `CloudEvent`. Actors read them with
+                `current_context().meta` and `.cloud_event`.
             sync: wait for the stream's acknowledgement.
 
         Raises:
             TypeError: the message is not of the event's schema, or `event` is not an event.
-            ValueError: the event is not in the registry, or a header cannot be sent.
+            ValueError: the event is not in the registry, a header cannot be sent, a time is out of
+                range, `at` has no time zone, or both `delay` and `at` are given.
             MessageTooLargeError: the encoded message is larger than the server takes.
-            EmitError: the stream did not accept it (only where this call waits for that).
+            EmitError: the stream did not accept it (only where this call waits for that), or it
+                takes no `ttl`.
             ConnectionLostError: the connection is closed for good.
         """
         await self._check_cancelled()
@@ -191,12 +223,32 @@ class ConnectedEvents(Connected):
         if late or not self._until_checkpoint or self._emitter.full:
             await self._make_way()
         on_wire, payload, headers = self._prepare(event, message, uid, trace_id, meta)
+        if delay is not None or at is not None or ttl is not None:
+            on_wire, headers = await self._place(event, delay, at, ttl, on_wire, payload, headers)
         outgoing = self._hand_over(on_wire, payload, headers, event.dedup_window)
         if event.name not in self._emitter.confirmed:
             await self._emitter.confirm(outgoing)
         elif sync:
             await outgoing.wait()
             self._breathed_at = monotonic()
+
+    async def _place(
+        self,
+        event: BaseEvent[Any],
+        delay: float | None,
+        at: datetime | None,
+        ttl: float | None,
+        on_wire: EventOnWire,
+        payload: bytes,
+        headers: bytes,
+    ) -> tuple[EventOnWire, bytes]:
+        """Give what an event that has a time is sent as, and its headers."""
+        timing = timing_of(delay, at, ttl, self._link.wall())
+        if not self._delays.is_ready(event, timing):
+            await self._delays.prepare(event, timing)
+            if self._emitter.full:
+                await self._make_way()
+        return self._delays.place(event, timing, on_wire, payload, headers)
 
     async def emit_many(
         self,
@@ -205,7 +257,10 @@ class ConnectedEvents(Connected):
         *,
         uid: Callable[[T], str] | None = None,
         trace_id: str | None = None,
-        meta: Mapping[str, str] | None = None,
+        delay: float | None = None,
+        at: datetime | None = None,
+        ttl: float | None = None,
+        meta: Meta | Callable[[T], Meta] = None,
         sync: bool = False,
         atomic: bool = False,
     ) -> None:
@@ -229,7 +284,11 @@ class ConnectedEvents(Connected):
             messages: each of the event's schema.
             uid: gives the `uid` of a message.
             trace_id: the same for all, see `emit`.
-            meta: the same for all, see `emit`.
+            delay: the same for all, see `emit`; counted from when each message was taken.
+            at: the same for all, see `emit`.
+            ttl: the same for all, see `emit`.
+            meta: the same headers for all, or what gives the `meta` of a message: a function that
+                returns headers, a `CloudEvent` or None.
             sync: wait until all of them are acknowledged.
             atomic: store all of them or none: at most 1,000.
 
@@ -238,18 +297,25 @@ class ConnectedEvents(Connected):
                 holds the failures in `errors`. With `atomic`: none was accepted; or the
                 acknowledgement did not come in time; or the server, or the stream, takes no atomic
                 batches.
-            ValueError: with `atomic`: there are more than 1,000 messages, or two with one `uid`.
+            ValueError: with `atomic`: there are more than 1,000 messages, two with one `uid`, or a
+                `delay`, `at` or `ttl` is given.
+            TypeError: `meta` is a `CloudEvent`, which is of one message.
             Exception: what `emit` raises, and what the iterable or `uid` does.
         """
         if atomic:
+            refuse_times(delay, at, ttl)
             await self._emit_atomically(event, messages, uid, trace_id, meta)
             return
         waited: list[Outgoing] = []
 
         async def emit_one(message: T) -> None:
             unique = None if uid is None else uid(message)
-            waited.extend(await self._emit_one(event, message, unique, trace_id, meta, sync))
+            own = meta(message) if callable(meta) else meta
+            waited.extend(await self._emit_one(event, message, unique, trace_id, own, sync, times))
 
+        check_shared(meta)
+        timing_of(delay, at, ttl, self._link.wall())
+        times = None if delay is None and at is None and ttl is None else (delay, at, ttl)
         await checkpoint()
         try:
             if isinstance(messages, AsyncIterable):
@@ -273,8 +339,9 @@ class ConnectedEvents(Connected):
         messages: Iterable[T] | AsyncIterable[T],
         uid: Callable[[T], str] | None,
         trace_id: str | None,
-        meta: Mapping[str, str] | None,
+        meta: Meta | Callable[[T], Meta],
     ) -> None:
+        check_shared(meta)
         await checkpoint()
         await self.check_atomic(event)
         encoded: list[EncodedMessage] = []
@@ -295,11 +362,12 @@ class ConnectedEvents(Connected):
         message: T,
         uid: Callable[[T], str] | None,
         trace_id: str | None,
-        meta: Mapping[str, str] | None,
+        meta: Meta | Callable[[T], Meta],
     ) -> EncodedMessage:
         """Check and encode one message of an atomic batch; safe in any thread."""
         unique = None if uid is None else uid(message)
-        on_wire, payload, headers = self._prepare(event, message, unique, trace_id, meta)
+        own = meta(message) if callable(meta) else meta
+        on_wire, payload, headers = self._prepare(event, message, unique, trace_id, own)
         check_headers(headers)
         size = len(payload) + len(headers) + ROOM
         if size > on_wire.largest or size > self._link.info.max_payload:
@@ -312,23 +380,15 @@ class ConnectedEvents(Connected):
             on_wire = self._on_wire[event.name]
             await emit_atomically(self._emitter, on_wire, messages, event.dedup_window)
 
-    def _check_known(self, event: BaseEvent[Any]) -> None:
-        known = self._events.get(getattr(event, "name", ""))
-        if known is None or (known is not event and known != event):
-            check_event(event)
-            raise ValueError(
-                f"event {event.name!r} is not in the registry this connection was made from: "
-                "add it to Events(...)"
-            )
-
     async def _emit_one(
         self,
         event: BaseEvent[T],
         message: T,
         uid: str | None,
         trace_id: str | None,
-        meta: Mapping[str, str] | None,
+        meta: Meta,
         sync: bool,
+        times: tuple[float | None, datetime | None, float | None] | None,
     ) -> tuple[Outgoing, ...]:
         """One of many; gives what is to be waited for."""
         self._until_checkpoint -= 1
@@ -336,6 +396,8 @@ class ConnectedEvents(Connected):
         if late or not self._until_checkpoint or self._emitter.full:
             await self._make_way()
         on_wire, payload, headers = self._prepare(event, message, uid, trace_id, meta)
+        if times is not None:
+            on_wire, headers = await self._place(event, *times, on_wire, payload, headers)
         outgoing = self._hand_over(on_wire, payload, headers, event.dedup_window)
         if sync:
             outgoing.keep_error()
@@ -343,6 +405,75 @@ class ConnectedEvents(Connected):
         if event.name not in self._emitter.confirmed:
             await self._emitter.confirm(outgoing)
         return ()
+
+    def check_registered(self, event: BaseEvent[Any]) -> None:
+        """Refuse an event that is not in the registry. For what emits later.
+
+        Raises:
+            ValueError: it is not.
+        """
+        if event not in self._registry:
+            raise ValueError(
+                f"event {event.name!r} is not in the registry this connection was made from: add "
+                "it to Events(...)"
+            )
+
+    async def emit_within(
+        self, event: BaseEvent[T], message: T, uid: str, meta: Meta, patience: float
+    ) -> None:
+        """Emit as with `sync`, for so many seconds rather than the event's `dedup_window`.
+
+        For clocks.
+
+        When it is over, also by a cancellation, the event is not sent again. The connection tells
+        of no failure later.
+        """
+        await self._make_way()
+        on_wire, payload, headers = self._prepare(event, message, uid, None, meta)
+        outgoing = self._hand_over(on_wire, payload, headers, patience)
+        outgoing.keep_error()
+        try:
+            if event.name in self._emitter.confirmed:
+                await outgoing.wait()
+            else:
+                await self._emitter.confirm(outgoing)
+        finally:
+            outgoing.give_up("it was waited for no longer")
+
+    async def cancel(self, uid: str, *, event: BaseEvent[Any] | None = None) -> CancelResult:
+        """Cancel what was emitted with a delay, and is not due yet.
+
+            await conn.emit(REMINDER, order, uid=order.id, delay=3600)
+            result = await conn.cancel(order.id)
+
+        Of one `uid`, all that waits of the events is removed from the server. What is due already,
+        or waits with its actors on a server before 2.14, is not found. Without a `uid` an event
+        cannot be cancelled.
+
+        Blocks until what was emitted before is acknowledged, and for one request for each event.
+        The user needs the permission to publish to `$JS.API.STREAM.PURGE.walnats-schedules`.
+
+        Args:
+            uid: what it was emitted with.
+            event: the one event of the registry that is meant. None: all of them.
+
+        Returns:
+            `CancelResult.DELAYED` where something was removed, else `NOT_FOUND`.
+
+        Raises:
+            TypeError: `uid` is not a text, or `event` is not an event.
+            ValueError: `uid` is empty, or the event is not in the registry.
+            ServerError: the server does not answer, or this user may not do it.
+            ConnectionLostError: the connection is closed for good.
+        """
+        check_uid(uid)
+        if event is not None:
+            self._check_known(event)
+        await checkpoint()
+        for batch in self._emitter.on_their_way():
+            await batch.acknowledged()
+        chosen = [one for one in self._on_server if event is None or one.name == event.name]
+        return await self._delays.cancel(chosen, uid)
 
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until every event emitted so far is acknowledged.
@@ -370,6 +501,60 @@ class ConnectedEvents(Connected):
             raise late(left, timeout) from None
         self._emitter.raise_failures()
 
+    def monitor(
+        self,
+        *,
+        events: Iterable[BaseEvent[Any]] | None = None,
+        max_buffer_size: int = MAX_BUFFER_SIZE,
+        requests: bool = False,
+        stored: bool = False,
+    ) -> AbstractAsyncContextManager[Feed]:
+        """Give a live feed of the messages that anybody emits, for people who look on.
+
+            async with conn.monitor() as feed:
+                async for message in feed:
+                    print(message.event.name, message.message)
+
+        It has what programs send to the server from the moment when the context is entered: also
+        what the stream refuses, or drops as a duplicate. The server keeps nothing for it, and
+        actors do not notice it. Entering blocks for a round trip to the server. Events need not be
+        registered. What enters a stream inside of the server is not there: a delayed or scheduled
+        event when it is due.
+
+        With `stored` it has what the streams store, each event once, also when it was delayed. For
+        that each stream gets a consumer, until the context is left. Where no actor is registered an
+        event then is in its stream until it was sent here, which takes milliseconds, and 5 seconds
+        where this process has died. Entering blocks for a request to the server for each event.
+
+        Responses are never there.
+
+        Args:
+            events: events of the registry. None: all of them.
+            max_buffer_size: how many messages may wait for the reader. When one more comes, or they
+                have over 64 MiB, the oldest ones are dropped; each message tells how many were
+                dropped before it, and `Feed.statistics` how many in all.
+            requests: show events that are emitted by `request` as well.
+            stored: show what the streams store, in place of what is sent. Needs events that are
+                registered, and a user that may create consumers.
+
+        Raises:
+            TypeError: an argument is of a wrong type.
+            ValueError: an event is not in the registry, `events` is empty, or `max_buffer_size` is
+                less than 1.
+            ServerError: on entering: this user may not subscribe to one of the events, or not
+                create a consumer.
+            StreamConfigError: on entering, with `stored`: an event is not registered.
+            ConnectionLostError: on entering: the connection is closed for good.
+        """
+        check_buffer(max_buffer_size)
+        chosen = {event.name for event in chosen_events(self._events, events)}
+        placed = [event for event in self._on_server if event.name in chosen]
+        if stored:
+            streams = {event.stream_name: self._events[event.name] for event in placed}
+            return StoredTap(self._link, streams, max_buffer_size, requests).opened()
+        subjects = {event.subject_name: self._events[event.name] for event in placed}
+        return SentTap(self._link, subjects, max_buffer_size, requests).opened()
+
     def statistics(self) -> EmitStatistics:
         """What was emitted so far, and the state of the connection, at this moment.
 
@@ -384,7 +569,7 @@ class ConnectedEvents(Connected):
         message: T,
         uid: str | None,
         trace_id: str | None,
-        meta: Mapping[str, str] | None,
+        meta: Meta,
     ) -> tuple[EventOnWire, bytes, bytes]:
         """Check what is to be emitted, and build payload and headers; safe in any thread."""
         known = self._events.get(getattr(event, "name", ""))
@@ -404,10 +589,21 @@ class ConnectedEvents(Connected):
                 headers = b""
             else:
                 headers = header_block(uid, trace_id, meta)
+                if meta is not None:
+                    payload = payload_of(event, payload, meta)
         size = len(payload) + len(headers)
         if size > on_wire.largest or size > self._link.info.max_payload:
             refuse_size(event, self._link, size)
         return on_wire, payload, headers
+
+    def _check_known(self, event: BaseEvent[Any]) -> None:
+        known = self._events.get(getattr(event, "name", ""))
+        if known is None or (known is not event and known != event):
+            check_event(event)
+            raise ValueError(
+                f"event {event.name!r} is not in the registry this connection was made from: "
+                "add it to Events(...)"
+            )
 
     async def _make_way(self) -> None:
         """Let other tasks run, and wait until not too many events are on their way."""

@@ -104,7 +104,7 @@ class Outgoing(Publication):
         """
         now = self.link.now()
         self._refused_since = min(self._refused_since, now)
-        found_at = self._emitter.found_at.get(self.event.name, math.inf)
+        found_at = self._emitter.found_at.get(self.event.stream, math.inf)
         if now - max(self._refused_since, found_at) >= GONE_AFTER:
             self.finish(f"its stream {self.event.stream!r} does not take it: register the event")
         else:
@@ -183,10 +183,10 @@ class Look(PendingRequest):
         if not is_no_responders(message) and not is_answer(message):
             self._emitter.link.keep_waiting(self)
             return
-        emitter, name = self._emitter, self._event.name
-        emitter.looks.pop(name, None)
+        emitter, name, stream = self._emitter, self._event.name, self._event.stream
+        emitter.looks.pop(stream, None)
         if is_no_responders(message):
-            emitter.found_at.pop(name, None)
+            emitter.found_at.pop(stream, None)
             # JetStream is not there at all, or only for now.
             link = emitter.link
             # Somewhere else it may be cut off for a moment, whatever this server has itself.
@@ -198,9 +198,9 @@ class Look(PendingRequest):
             error = read_answer(message.data).error
             missing = error is not None and error.err_code in NO_STREAM
             if error is None and (owner := self._other_owner(message.data)) is not None:
-                self._give_up(owned_by(name, self._event.stream, owner))
+                self._give_up(owned_by(name, stream, owner))
             elif error is None:
-                emitter.found_at.setdefault(name, emitter.link.now())
+                emitter.found_at.setdefault(stream, emitter.link.now())
         if missing:
             self._give_up(NOBODY)
 
@@ -212,12 +212,13 @@ class Look(PendingRequest):
 
     def _give_up(self, reason: str) -> None:
         self._emitter.confirmed.discard(self._event.name)
+        self._emitter.on_missing()
         for outgoing in self.waiting:
             outgoing.give_up(reason)
 
     def failed(self, reason: Exception) -> None:
         emitter, name = self._emitter, self._event.name
-        emitter.looks.pop(name, None)
+        emitter.looks.pop(self._event.stream, None)
         if isinstance(reason, PermissionError) and name not in emitter.confirmed:
             # This user may not look, and there never was a stream as far as he knows.
             self._give_up(NOBODY)
@@ -288,11 +289,13 @@ class Emitter:
         self.confirmed: set[str] = set()
         """Names of events whose streams are known to exist."""
         self.looks: dict[str, Look] = {}
-        """The streams that are being looked for, by the names of their events."""
+        """The streams that are being looked for, by their names."""
         self.takes_batches: set[str] = set()
         """Names of events whose streams are known to take atomic batches."""
         self.found_at: dict[str, float] = {}
-        """When a stream was found to be there although nobody took its event."""
+        """When a stream was found to be there although nobody took its event, by its name."""
+        self.on_missing: Callable[[], object] = bool
+        """Called when a stream is missing that there should be; `bool` does nothing."""
         self.left = False
         """Whether the connection is being left: whatever is emitted then would be lost with it."""
         self.outstanding = 0
@@ -408,9 +411,9 @@ class Emitter:
     def look_for_stream(self, outgoing: Outgoing) -> None:
         """Find out whether there is a stream for an event; give the event up if there is none."""
         event = outgoing.event
-        look = self.looks.get(event.name)
+        look = self.looks.get(event.stream)
         if look is None:
-            self.looks[event.name] = look = Look(self, event)
+            self.looks[event.stream] = look = Look(self, event)
             look.reply = self.link.new_reply()
             look.command = pub(self._info_of(event), b"", look.reply)
             look.expires_at = self.link.now() + GONE_AFTER

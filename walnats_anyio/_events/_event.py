@@ -83,6 +83,20 @@ class BaseEvent(Generic[T]):
     is shorter than 120 seconds, a window of 120 means as long as `limits.age`.
     """
 
+    delays: bool = False
+    """Whether `register` prepares the stream for events that wait in the server until they are due.
+
+    It needs nats-server 2.14; on an older one they wait with their actors. False: the first emit
+    with a `delay` prepares it, if its user may change the stream.
+    """
+
+    ttl: bool = False
+    """Whether `register` has the stream take a time to live for each event; NATS cannot undo it.
+
+    It needs nats-server 2.11. False: the first emit with a `ttl` has it do so, if its user may
+    change the stream. From then on walnats 1.2 cannot register the event any more.
+    """
+
     _codec: Codec[T] = dataclasses.field(init=False, repr=False, compare=False)
     """The serializer in use, made once."""
 
@@ -102,6 +116,12 @@ class BaseEvent(Generic[T]):
                 f"event {self.name!r}: storage must be 'file' or 'memory', not {self.storage!r}"
             )
         self._check_dedup_window()
+        for name in ("delays", "ttl"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(
+                    f"event {self.name!r}: {name} must be True or False, not "
+                    f"{getattr(self, name)!r}"
+                )
 
     def __hash__(self) -> int:
         # Equal events have equal names, and emitting looks events up: one hash is enough.
@@ -259,6 +279,10 @@ class Event(BaseEvent[T]):
         storage: `"file"` (the default) survives a restart of the server, `"memory"` does not.
         dedup_window: for how many seconds the stream drops further events with the same `uid`.
             At least 0.1; default 120, or `limits.age` where that is shorter.
+        delays: whether `register` prepares the stream for delayed events. Default: the first emit
+            with a `delay` does, if its user may.
+        ttl: whether `register` has the stream take a time to live for each event. Default: the
+            first emit with a `ttl` does, if its user may.
 
     Raises:
         TypeError: an argument is of a wrong type, or there is no serializer for the schema.

@@ -5,17 +5,21 @@ What cannot be sent is refused at the call, and what is sent later is what the m
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
+from walnats_anyio._events._checks import refuse_size
+from walnats_anyio._events._cloud_event import CloudEvent
+from walnats_anyio._events._delays import Delays
 from walnats_anyio._events._emitter import Emitter, EventOnWire, Outgoing
 from walnats_anyio._events._event import BaseEvent, in_namespace
-from walnats_anyio._events._headers import header_block
+from walnats_anyio._events._headers import Meta, header_block, headers_of, uid_of
 from walnats_anyio._events._middleware import EmitContext, EmitMiddleware
-from walnats_anyio._link import EmitError, Link, MessageTooLargeError
+from walnats_anyio._events._structured import structured
+from walnats_anyio._events._timing import Timing
+from walnats_anyio._link import EmitError, Link
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class Encoded:
     headers: bytes
     patience: float
     """Seconds in which it must be acknowledged."""
+    timed: tuple[BaseEvent[Any], Timing] | None = None
+    """The event, and when it is due, where that is not at once or it expires."""
 
 
 class HeldEmitter:
@@ -35,6 +41,7 @@ class HeldEmitter:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._emitter = Emitter(link)
+        self._delays = Delays(link, self._emitter)
         self._hand_over = link.backend.atomic(self._emitter.send)
         self._on_wire: dict[BaseEvent[Any], EventOnWire] = {}
 
@@ -44,8 +51,9 @@ class HeldEmitter:
         message: Any,
         uid: str | None,
         trace_id: str | None,
-        meta: Mapping[str, str] | None,
+        meta: Meta,
         middlewares: Sequence[EmitMiddleware] = (),
+        timing: Timing | None = None,
     ) -> Encoded:
         """Encode a message; see `ConnectedEvents.emit`.
 
@@ -63,7 +71,11 @@ class HeldEmitter:
         size = len(payload) + len(headers)
         if size > on_wire.largest or size > self._link.max_payload:
             refuse_size(event, self._link, size)
-        return Encoded(on_wire, payload, headers, event.dedup_window)
+        if timing is None:
+            return Encoded(on_wire, payload, headers, event.dedup_window)
+        # What cannot be sent so is refused now; how it is sent is found out when it is.
+        self._delays.place(event, timing, on_wire, payload, headers)
+        return Encoded(on_wire, payload, headers, event.dedup_window, (event, timing))
 
     async def send(self, messages: Sequence[Encoded]) -> None:
         """Send messages, and wait until the streams have them.
@@ -71,15 +83,19 @@ class HeldEmitter:
         Blocks for up to the `dedup_window` of their events. Cancelled, it sends none of them again.
 
         Raises:
-            EmitError: a stream did not accept its message: the first one.
+            EmitError: a stream did not accept its message, or takes no time to live: the first one.
             ConnectionLostError: the connection is closed for good.
         """
         emitter, sent = self._emitter, list[Outgoing]()
         try:
             for one in messages:
+                event, headers = one.event, one.headers
+                if one.timed is not None:
+                    await self._delays.prepare(*one.timed)
+                    event, headers = self.place(one, *one.timed)
                 if emitter.full:
                     await emitter.room()
-                sent.append(self._hand_over(one.event, one.payload, one.headers, one.patience))
+                sent.append(self._hand_over(event, one.payload, headers, one.patience))
                 sent[-1].keep_error()
             failed: EmitError | None = None
             for outgoing in sent:
@@ -93,6 +109,12 @@ class HeldEmitter:
             for outgoing in sent:
                 outgoing.give_up("its job was cancelled")
 
+    def place(
+        self, one: Encoded, event: BaseEvent[Any], timing: Timing
+    ) -> tuple[EventOnWire, bytes]:
+        """Give what a message that has a time is sent as, and its headers."""
+        return self._delays.place(event, timing, one.event, one.payload, one.headers)
+
     async def _wait(self, outgoing: Outgoing) -> None:
         if outgoing.event.name in self._emitter.confirmed:
             await outgoing.wait()
@@ -105,41 +127,31 @@ def encode(
     message: Any,
     uid: str | None,
     trace_id: str | None,
-    meta: Mapping[str, str] | None,
+    meta: Meta,
     middlewares: Sequence[EmitMiddleware],
 ) -> tuple[bytes, bytes]:
     """Give payload and header block of a message, with what middlewares add."""
     if not middlewares:
-        return event.encode(message), header_block(uid, trace_id, meta)
-    context = EmitContext(event, message, uid, trace_id, dict(meta or {}))
+        return payload_of(event, event.encode(message), meta), header_block(uid, trace_id, meta)
+    uid = uid_of(uid, meta)
+    context = EmitContext(event, message, uid, trace_id, headers_of(meta))
     with ExitStack() as stack:
         for middleware in middlewares:
             stack.enter_context(middleware.around_emit(context))
-        return event.encode(message), header_block(uid, trace_id, context.headers)
+        payload = payload_of(event, event.encode(message), meta)
+        return payload, header_block(uid, trace_id, context.headers)
     raise RuntimeError(
         f"event {event.name!r} is not emitted: the around_emit of a middleware suppressed what was "
         "raised"
     )
 
 
-def check_event(event: object) -> None:
-    """Refuse what is no event.
+def payload_of(event: BaseEvent[Any], encoded: bytes, meta: Meta) -> bytes:
+    """Give what is sent of an encoded message, which depends on the mode of its CloudEvent.
 
     Raises:
-        TypeError: it is none.
+        ValueError: it cannot be sent in that mode.
     """
-    if not isinstance(event, BaseEvent):
-        raise TypeError(f"emit takes an event first, not {event!r}")
-
-
-def refuse_size(event: BaseEvent[Any], link: Link, size: int) -> NoReturn:
-    """Refuse a message that is larger than the server, or the event, takes.
-
-    Raises:
-        MessageTooLargeError: in any case.
-    """
-    most = min(link.max_payload, event.limits.message_size or math.inf)
-    raise MessageTooLargeError(
-        f"event {event.name!r}: the message is {size} bytes with its headers, and at most "
-        f"{most} are accepted: send less, or a reference to it"
-    )
+    if isinstance(meta, CloudEvent) and meta.mode == "structured":
+        return structured(event, encoded, meta)
+    return encoded

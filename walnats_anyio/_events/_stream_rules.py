@@ -115,7 +115,12 @@ STREAM_RULES: tuple[Rule, ...] = (
         Action.WARN,
         "consumers of actors get these limits; the server deletes one that is inactive for longer",
     ),
-    Rule("sources", Action.KEEP, "what comes from other streams is handled as this event"),
+    Rule(
+        "sources",
+        Action.KEEP,
+        "what comes from other streams is handled as this event; `walnats-schedules` is added "
+        "where events are delayed",
+    ),
     Rule("republish", Action.KEEP, "copies go to another subject"),
     Rule("deny_delete", Action.KEEP, "nobody can delete a single event by hand"),
     Rule("deny_purge", Action.KEEP, "nobody can purge the stream by hand"),
@@ -124,7 +129,9 @@ STREAM_RULES: tuple[Rule, ...] = (
     Rule("compression", Action.KEEP, "how it is stored", default="none"),
     Rule("allow_direct", Action.KEEP, "how messages are looked up"),
     Rule("mirror_direct", Action.KEEP, "how messages are looked up"),
-    Rule("allow_msg_ttl", Action.KEEP, "events may carry a time to live"),
+    Rule(
+        "allow_msg_ttl", Action.KEEP, "events may carry a time to live; set where they do, for good"
+    ),
     Rule("allow_atomic", Action.KEEP, "set where the server can: `emit_many(atomic=True)`"),
     Rule("allow_batched", Action.KEEP, "how others may publish"),
     Rule("allow_msg_schedules", Action.KEEP, "how others may publish"),

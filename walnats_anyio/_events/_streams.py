@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import anyio
 
-from walnats_anyio._events._atomic import NEEDED, server_version, version_of
+from walnats_anyio._events._atomic import NEEDED, numbers_of
 from walnats_anyio._events._event import BaseEvent
+from walnats_anyio._events._provisions import Provisions
 from walnats_anyio._events._rules import Difference
+from walnats_anyio._events._schedules import version_of
 from walnats_anyio._events._schemas import SchemaKeeper, warn_of_schema
 from walnats_anyio._events._stream_rules import (
     Held,
@@ -60,13 +62,13 @@ async def register_streams(
     """
     errors: list[Exception] = []
     limiter = anyio.CapacityLimiter(AT_ONCE)
-    schemas = SchemaKeeper(link)
+    schemas, provisions = SchemaKeeper(link), Provisions(link)
 
     async def register_one(event: BaseEvent[Any]) -> None:
         async with limiter:
             try:
                 await register_stream(
-                    link, event, schemas, create=create, update=update, force=force
+                    link, event, schemas, provisions, create=create, update=update, force=force
                 )
             except Exception as error:  # noqa: BLE001 - raised below, all of them together
                 errors.append(error)
@@ -83,6 +85,7 @@ async def register_stream(
     link: Link,
     event: BaseEvent[Any],
     schemas: SchemaKeeper,
+    provisions: Provisions,
     *,
     create: bool,
     update: bool,
@@ -106,9 +109,9 @@ async def register_stream(
                 f"event {event.name!r}: there is no stream {event.stream_name!r}: "
                 "register it with create=True"
             )
-        # A server that is too old for atomic batches ignores the field.
-        config = declared | schemas.missing_in({}, event) | {ALLOW_ATOMIC: True}
-        if await _create(link, event, config):
+        extras = schemas.missing_in({}, event) | _atomic_in({}, link)
+        extras |= await provisions.missing_in({}, event)
+        if await _create(link, event, declared | extras):
             return
         # Another process was faster by a moment.
         actual = await stream_config(link, event.stream_name, replicas=event.replicas) or {}
@@ -117,18 +120,36 @@ async def register_stream(
     for warning in plan.warnings:
         logger.warning("%s: %s", _stream_of(event), warning.told())
     warn_of_schema(event, actual)
-    extras = schemas.missing_in(actual, event) | _atomic_in(actual, link) if update else {}
+    if not update:
+        return
+    schema = schemas.missing_in(actual, event) | _atomic_in(actual, link)
+    provided = await provisions.missing_in(actual, event)
     if plan.update():
-        await _apply(link, event, plan, actual | plan.update() | extras, force=force)
-    elif extras:
-        await schemas.keep(event, actual | extras)
+        await _apply(link, event, plan, actual | plan.update() | schema | provided, force=force)
+    elif provided:
+        await _provide(link, event, actual | schema | provided, provided)
+    elif schema:
+        await schemas.keep(event, actual | schema)
 
 
-def _atomic_in(actual: dict[str, Any], link: Link) -> dict[str, Any]:
+def _atomic_in(actual: Mapping[str, Any], link: Link) -> dict[str, Any]:
     """Give the field that a stream lacks to take atomic batches; empty where it cannot have it."""
     lacks = not actual.get(ALLOW_ATOMIC) and actual.get("persist_mode") != "async"
-    able = lacks and version_of(server_version(actual, link)) >= NEEDED
+    able = lacks and numbers_of(version_of(actual, link)) >= NEEDED
     return {ALLOW_ATOMIC: True} if able else {}
+
+
+async def _provide(
+    link: Link, event: BaseEvent[Any], config: dict[str, Any], provided: dict[str, Any]
+) -> None:
+    """Update a stream for nothing but delays and expiry, and the schema of its messages."""
+    told = " and ".join(sorted(provided))
+    try:
+        await _request(link, "UPDATE", event, config)
+    except (StreamConfigError, ServerError) as error:
+        logger.warning("%s does not get %s: %s", _stream_of(event), told, error)
+    else:
+        logger.info("%s was updated for delays and expiry: %s", _stream_of(event), told)
 
 
 async def _apply(

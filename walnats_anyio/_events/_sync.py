@@ -13,10 +13,11 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
 from time import monotonic
@@ -27,7 +28,7 @@ import anyio
 from anyio.from_thread import BlockingPortal
 from anyio.lowlevel import checkpoint
 
-from walnats_anyio._events._atomic import EncodedMessage, collect_now
+from walnats_anyio._events._atomic import EncodedMessage, collect_now, refuse_times
 from walnats_anyio._events._connection import (
     LEAVE_WITHIN,
     ConnectedEvents,
@@ -35,10 +36,13 @@ from walnats_anyio._events._connection import (
     connect_events,
     late,
 )
+from walnats_anyio._events._delays import CancelResult
 from walnats_anyio._events._emitter import EventOnWire, Outgoing, failures_of, one_error
 from walnats_anyio._events._event import BaseEvent
+from walnats_anyio._events._headers import Meta, check_shared
 from walnats_anyio._events._statistics import EmitStatistics
 from walnats_anyio._events._thread_queue import ThreadQueue
+from walnats_anyio._events._timing import Timing, timing_of
 from walnats_anyio._link import ConnectionLostError, Link, Prefixes, Server, WalnatsError
 from walnats_anyio._link._again import refuse_again
 
@@ -142,15 +146,40 @@ class ForwardingEvents(ConnectedEvents):
         message: T,
         uid: str | None,
         trace_id: str | None,
-        meta: Mapping[str, str] | None,
+        meta: Meta,
         group: Group | None = None,
+        timing: Timing | None = None,
     ) -> None:
-        """Check an event, encode it and put it into the queue."""
+        """Check an event, encode it and put it into the queue.
+
+        One that has a time has been given to `prepare` before.
+        """
         on_wire, payload, headers = self._prepare(event, message, uid, trace_id, meta)
+        if timing is not None:
+            on_wire, headers = self._delays.place(event, timing, on_wire, payload, headers)
         item = Emit(on_wire, payload, headers, event.dedup_window, group)
         self.queue.put(item, len(payload) + len(headers))
 
+    def timing(self, delay: float | None, at: datetime | None, ttl: float | None) -> Timing | None:
+        """What an emit says of its time; None for nothing."""
+        if delay is None and at is None and ttl is None:
+            return None
+        return timing_of(delay, at, ttl, self._link.wall())
+
+    def is_ready(self, event: BaseEvent[Any], timing: Timing) -> bool:
+        """Whether `prepare` need not be called. Refuses an event that is not of the registry."""
+        self._check_known(event)
+        return self._delays.is_ready(event, timing)
+
     # in the event loop
+
+    async def prepare(self, event: BaseEvent[Any], timing: Timing) -> None:
+        """Find out how an event can be sent that has a time."""
+        await self._delays.prepare(event, timing)
+
+    async def cancel(self, uid: str, *, event: BaseEvent[Any] | None = None) -> CancelResult:
+        await self._forwarded()
+        return await super().cancel(uid, event=event)
 
     async def forward(self) -> None:
         """Hand over what threads put into the queue, until it is closed and empty."""
@@ -442,7 +471,10 @@ class SyncEvents:
         *,
         uid: str | None = None,
         trace_id: str | None = None,
-        meta: Mapping[str, str] | None = None,
+        delay: float | None = None,
+        at: datetime | None = None,
+        ttl: float | None = None,
+        meta: Meta = None,
         sync: bool = False,
     ) -> None:
         """Emit an event: every actor of the event gets the message.
@@ -452,35 +484,50 @@ class SyncEvents:
         emits is sent in the order in which it was emitted.
 
         Blocks only while more than 5,120 events or 20 MiB are on their way, at the first emit of
-        an event that this connection has not registered, and with `sync`.
+        an event that this connection has not registered, with `sync`, and where `delay`, `at` or
+        `ttl` needs a look at the event's stream, which is once a minute.
 
         Args:
             event: an event of the registry.
             message: of the event's schema.
             uid: what identifies this message. The stream drops a second one with the same `uid`
-                within the event's `dedup_window`. None: nothing is dropped.
+                within the event's `dedup_window`. None: the `id` of a `CloudEvent` in `meta`, as
+                with walnats; without one, nothing is dropped.
             trace_id: the trace this belongs to; middlewares of the actors see it.
-            meta: further headers. They reach middlewares, not the handler.
+            delay: seconds from this call until the event is due; see `ConnectedEvents.emit`.
+            at: the moment when it is due, with a time zone.
+            ttl: seconds after which it is removed, counted from when it is due.
+            meta: further headers, or a `CloudEvent`. Actors read them with
+                `current_context().meta` and `.cloud_event`.
             sync: wait for the stream's acknowledgement.
 
         Raises:
             TypeError: the message is not of the event's schema, or `event` is not an event.
-            ValueError: the event is not in the registry, or a header cannot be sent.
+            ValueError: the event is not in the registry, a header cannot be sent, a time is out of
+                range, `at` has no time zone, or both `delay` and `at` are given.
             MessageTooLargeError: the encoded message is larger than the server takes.
-            EmitError: the stream did not accept it (only where this call waits for that).
+            EmitError: the stream did not accept it (only where this call waits for that), or it
+                takes no `ttl`.
             ConnectionLostError: the connection is closed.
             RuntimeError: it is not open yet, or belongs to the process that this one was forked
                 from.
         """
         connected = self._usable()
+        timing = connected.timing(delay, at, ttl)
+        if timing is not None:
+            self._prepare(connected, event, timing)
         confirmed = connected.is_confirmed(event)
         if confirmed and not sync:
-            connected.put(event, message, uid, trace_id, meta)
+            connected.put(event, message, uid, trace_id, meta, None, timing)
             return
         connected.queue.check_thread()
         group = Group()
-        connected.put(event, message, uid, trace_id, meta, group)
+        connected.put(event, message, uid, trace_id, meta, group, timing)
         self._call(connected.settle if confirmed else connected.confirm, group)
+
+    def _prepare(self, connected: ForwardingEvents, event: BaseEvent[Any], timing: Timing) -> None:
+        if not connected.is_ready(event, timing):
+            self._call(connected.prepare, event, timing)
 
     def emit_many(
         self,
@@ -489,7 +536,10 @@ class SyncEvents:
         *,
         uid: Callable[[T], str] | None = None,
         trace_id: str | None = None,
-        meta: Mapping[str, str] | None = None,
+        delay: float | None = None,
+        at: datetime | None = None,
+        ttl: float | None = None,
+        meta: Meta | Callable[[T], Meta] = None,
         sync: bool = False,
         atomic: bool = False,
     ) -> None:
@@ -505,7 +555,11 @@ class SyncEvents:
             messages: each of the event's schema.
             uid: gives the `uid` of a message.
             trace_id: the same for all, see `emit`.
-            meta: the same for all, see `emit`.
+            delay: the same for all, see `emit`; counted from when each message was taken.
+            at: the same for all, see `emit`.
+            ttl: the same for all, see `emit`.
+            meta: the same headers for all, or what gives the `meta` of a message: a function that
+                returns headers, a `CloudEvent` or None.
             sync: wait until all of them are acknowledged.
             atomic: store all of them or none: at most 1,000. It waits for the acknowledgement.
 
@@ -514,26 +568,37 @@ class SyncEvents:
                 holds the failures in `errors`. With `atomic`: none was accepted, or that is not
                 known in time, or the server takes no atomic batches.
             ValueError: with `atomic`: there are more than 1,000 messages, or two with one `uid`.
+            TypeError: `meta` is a `CloudEvent`, which is of one message.
             Exception: what `emit` raises, and what the iterable or `uid` does.
         """
+        check_shared(meta)
         connected = self._usable()
         if atomic:
+            refuse_times(delay, at, ttl)
             self._call(connected.check_atomic, event)
             prepare = connected.prepare_for_batch
             taken = collect_now(messages)
             encoded = [prepare(event, message, uid, trace_id, meta) for message in taken]
             self._call(connected.send_batch, event, encoded)
             return
+        connected.timing(delay, at, ttl)  # which refuses what is none before anything is emitted
         group = Group() if sync else None
         if sync:
             connected.queue.check_thread()
         try:
             for message in messages:
                 unique = None if uid is None else uid(message)
+                own = meta(message) if callable(meta) else meta
+                timing = connected.timing(delay, at, ttl)
+                if timing is not None:
+                    self._prepare(connected, event, timing)
                 if sync or connected.is_confirmed(event):
-                    connected.put(event, message, unique, trace_id, meta, group)
+                    connected.put(event, message, unique, trace_id, own, group, timing)
                 else:
-                    self.emit(event, message, uid=unique, trace_id=trace_id, meta=meta)
+                    self.emit(
+                        event, message, uid=unique, trace_id=trace_id, delay=delay, at=at, ttl=ttl,
+                        meta=own,
+                    )  # fmt: skip
         except BaseException:
             if group is not None:
                 with suppress(ConnectionLostError):
@@ -541,6 +606,15 @@ class SyncEvents:
             raise
         if group is not None:
             self._call(connected.settle, group)
+
+    def cancel(self, uid: str, *, event: BaseEvent[Any] | None = None) -> CancelResult:
+        """Cancel what was emitted with a delay, and is not due yet.
+
+        Arguments, result and errors are those of `ConnectedEvents.cancel`. Blocks until what was
+        emitted before is acknowledged, and for one request for each event.
+        """
+        result: CancelResult = self._call(partial(self._usable().cancel, uid, event=event))
+        return result
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until every event emitted so far, in any thread, is acknowledged.

@@ -8,12 +8,16 @@ such a server lives on the clock of the event loop, so a mock clock rules both s
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import time
 
 from anyio.abc import ByteStream
 
 SCHEME = "memory"
 
 _servers: dict[str, Callable[[], ByteStream]] = {}
+
+_began: dict[str, float] = {}
+"""When the clock of a server's event loop was 0, in seconds since the epoch."""
 
 
 def add_server(name: str, connect: Callable[[], ByteStream]) -> None:
@@ -24,6 +28,16 @@ def add_server(name: str, connect: Callable[[], ByteStream]) -> None:
 def remove_server(name: str) -> None:
     """Have nobody find it any more."""
     _servers.pop(name, None)
+    _began.pop(name, None)
+
+
+def wall_clock(name: str, clock: Callable[[], float]) -> Callable[[], float]:
+    """Tells the time in seconds since the epoch, and jumps where the clock of the loop does.
+
+    It is the same for all connections to one server.
+    """
+    began = _began.setdefault(name, time() - clock())
+    return lambda: began + clock()
 
 
 def connect_to(name: str) -> ByteStream:

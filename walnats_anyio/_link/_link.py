@@ -21,7 +21,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from time import monotonic
+from time import monotonic, time
 from typing import Any, Protocol
 
 import anyio
@@ -38,6 +38,7 @@ from walnats_anyio._link._errors import (
 )
 from walnats_anyio._link._failures import failures_of, one_or_group
 from walnats_anyio._link._handshake import CLOSE_WITHIN, Established, load_websockets
+from walnats_anyio._link._in_process import wall_clock
 from walnats_anyio._link._options import ConnectOptions, Server, is_client, parse_servers
 from walnats_anyio._link._outbox import Outbox
 from walnats_anyio._link._parking import Backend, ParkingSpot, current_backend
@@ -91,6 +92,7 @@ class Link:
         options: ConnectOptions,
         prefixes: Prefixes = NO_PREFIXES,
         now: Callable[[], float] = monotonic,
+        wall: Callable[[], float] = time,
     ) -> None:
         self.closed: Exception | None = None
         """Why the link is closed for good, or None."""
@@ -100,8 +102,8 @@ class Link:
         """What the server says about itself."""
         self.new_spot: Callable[[], ParkingSpot] = backend.new_spot
         """Makes a spot where one task of the application waits."""
-        self.backend = backend
-        """What differs between asyncio and trio."""
+        self.backend, self.wall = backend, wall
+        """What differs between asyncio and trio, and what tells the seconds since the epoch."""
         self.prefixes = prefixes
         """What goes before the names of subjects, streams and consumers."""
         self._options = options
@@ -584,7 +586,7 @@ async def open_link(
         server = os.environ.get("NATS_SERVER") or "nats://localhost:4222"
     chosen = ConnectOptions.of(_options_of(server) if is_client(server) else options or {})
     backend = current_backend()
-    link = Link(backend, chosen, prefixes, _clock_of(server, backend))
+    link = Link(backend, chosen, prefixes, *_clocks_of(server, backend))
     dialer = _dialer_for(server, close, chosen, link)
     body: BaseException | None = None
     try:
@@ -625,12 +627,14 @@ def _options_of(client: Server) -> dict[str, Any]:
     return options_of(client)  # type: ignore[arg-type]  # `is_client` has looked
 
 
-def _clock_of(server: Server, backend: Backend) -> Callable[[], float]:
-    """The clock that a server lives on."""
+def _clocks_of(server: Server, backend: Backend) -> tuple[Callable[[], float], Callable[[], float]]:
+    """The clock that a server lives on, and what tells the time there."""
     if is_client(server):
-        return monotonic
-    addresses = parse_servers(server)  # type: ignore[arg-type]  # it is no client
-    return backend.clock if addresses[0].in_process else monotonic
+        return monotonic, time
+    address = parse_servers(server)[0]  # type: ignore[arg-type]  # it is no client
+    if not address.in_process:
+        return monotonic, time
+    return backend.clock, wall_clock(address.host, backend.clock)
 
 
 def _dialer_for(server: Server, close: bool, options: ConnectOptions, link: Link) -> Dialer:

@@ -26,9 +26,22 @@ _FORBIDDEN = {
 _RESERVED_TOKENS = {"_INBOX", "_R_", "_GR_"}
 
 # What the library keeps for itself: an event there would be taken for a dead letter, for a note of
-# attempts or for the count of a rate limit, or its stream would be that of all of them.
-_OWN_SUBJECTS = ("walnats.dead", "walnats.attempts", "walnats.limit")
-_OWN_STREAMS = ("walnats-dead-letters", "walnats-attempts")
+# attempts, for the count of a rate limit, for a schedule or for a tick, or its stream would be that
+# of all of them.
+_OWN_SUBJECTS = (
+    "walnats.dead",
+    "walnats.attempts",
+    "walnats.limit",
+    "walnats.schedules",
+    "walnats.due",
+    "walnats.clocks",
+)
+_OWN_STREAMS = (
+    "walnats-dead-letters",
+    "walnats-attempts",
+    "walnats-schedules",
+    "walnats-clocks",
+)
 _OWN_STREAM_PREFIX = "walnats-limit-"
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")

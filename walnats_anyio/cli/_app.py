@@ -9,8 +9,10 @@ import typer
 from walnats_anyio import __version__
 from walnats_anyio.cli._dead import dead
 from walnats_anyio.cli._demo import demo
+from walnats_anyio.cli._emit import emit
 from walnats_anyio.cli._groups import grouped
 from walnats_anyio.cli._lint import lint
+from walnats_anyio.cli._monitor import monitor
 from walnats_anyio.cli._pause import pause, resume
 from walnats_anyio.cli._run import run
 from walnats_anyio.cli._server import server
@@ -49,7 +51,9 @@ def _options(
 
 app.command("demo")(grouped(demo))
 app.command("server")(grouped(server))
-app.command("run")(grouped(run))
+app.command("run")(grouped(run, variables=True))
+app.command("emit")(grouped(emit))
+app.command("monitor")(grouped(monitor))
 app.command("pause")(grouped(pause))
 app.command("resume")(grouped(resume))
 app.command("status")(grouped(status))

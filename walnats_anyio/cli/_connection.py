@@ -16,6 +16,7 @@ import typer
 from walnats_anyio._link import Link, Prefixes, open_link
 from walnats_anyio.cli._choices import absolute
 from walnats_anyio.cli._endings import ExitCode, Problem
+from walnats_anyio.cli._groups import variable_of
 
 DEFAULT_SERVER = "nats://localhost:4222"
 
@@ -23,17 +24,13 @@ DEFAULT_SERVER = "nats://localhost:4222"
 def _file(option: str, help_text: str) -> Any:
     return typer.Option(
         option,
-        envvar=_variable(option),
+        envvar=variable_of(option),
         metavar="FILE",
         exists=True,
         dir_okay=False,
         callback=absolute,
         help=help_text,
     )
-
-
-def _variable(option: str) -> str:
-    return f"WALNATS_{option.removeprefix('--').replace('-', '_').upper()}"
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Connection:
         list[str] | None,
         typer.Option(
             "--server",
-            envvar=_variable("--server"),
+            envvar=variable_of("--server"),
             metavar="URL",
             help="A NATS server, or those of a cluster, with commas in between.",
             show_default=f"$NATS_SERVER, else {DEFAULT_SERVER}",
@@ -54,13 +51,13 @@ class Connection:
     nkey: Annotated[Path | None, _file("--nkey", "A file with the seed of an nkey.")] = None
     user: Annotated[
         str | None,
-        typer.Option("--user", envvar=_variable("--user"), metavar="NAME", help="A user name."),
+        typer.Option("--user", envvar=variable_of("--user"), metavar="NAME", help="A user name."),
     ] = None
     password: Annotated[
         str | None,
         typer.Option(
             "--password",
-            envvar=_variable("--password"),
+            envvar=variable_of("--password"),
             metavar="TEXT",
             help="The password; in the variable it is not shown in the list of processes.",
         ),
@@ -80,7 +77,7 @@ class Connection:
         str | None,
         typer.Option(
             "--domain",
-            envvar=_variable("--domain"),
+            envvar=variable_of("--domain"),
             metavar="NAME",
             help="The JetStream domain of the streams, such as that of a leafnode.",
             show_default="that of the server",
@@ -90,7 +87,7 @@ class Connection:
         str | None,
         typer.Option(
             "--js-prefix",
-            envvar=_variable("--js-prefix"),
+            envvar=variable_of("--js-prefix"),
             metavar="SUBJECT",
             help="What the subjects of JetStream's API begin with, where an account imports them.",
             show_default="$JS.API",
@@ -100,7 +97,7 @@ class Connection:
         str | None,
         typer.Option(
             "--namespace",
-            envvar=_variable("--namespace"),
+            envvar=variable_of("--namespace"),
             metavar="NAME",
             help="What goes before every subject, stream and durable.",
         ),
@@ -135,8 +132,8 @@ class Connection:
         if self.domain is not None and self.js_prefix is not None:
             _refuse(
                 "--domain and --js-prefix both say where JetStream's API is",
-                f"give one of them; {_variable('--domain')} and {_variable('--js-prefix')} count "
-                "as well",
+                f"give one of them; {variable_of('--domain')} and {variable_of('--js-prefix')} "
+                "count as well",
             )
         try:
             return Prefixes.of(self.domain, self.js_prefix, self.namespace)
@@ -167,14 +164,14 @@ class Connection:
         if from_urls and given:
             _refuse(f"{given[0]} and a URL of --server both say who connects", "give one of them")
         if len(given) > 1:
-            variables = " and ".join(_variable(option) for option in given)
+            variables = " and ".join(variable_of(option) for option in given)
             _refuse(
                 f"{' and '.join(given)} are given, and only one of them can be meant",
                 f"give one of them; {variables} count as well",
             )
         if (self.user is None) != (self.password is None):
             missing = "--user" if self.user is None else "--password"
-            _refuse(f"{missing} is missing", f"{missing} or {_variable(missing)} sets it")
+            _refuse(f"{missing} is missing", f"{missing} or {variable_of(missing)} sets it")
         if self.user is not None:
             return {"user": self.user, "password": self.password}
         if self.creds is None and self.nkey is None:

@@ -87,6 +87,12 @@ class Ending:
     restarted: int = 0
     """How many there were of them."""
 
+    recycled: int = 0
+    """Processes that another one took the place of, as they had done or needed enough."""
+
+    reloaded: int = 0
+    """How often the program was loaded anew."""
+
     def report(self) -> dict[str, Any]:
         """All of it, for a program."""
         return {
@@ -101,6 +107,8 @@ class Ending:
             "workers": [vars(worker) for worker in self.workers],
             "restarted": self.restarted,
             "restarts": [vars(restart) for restart in self.restarts],
+            "recycled": self.recycled,
+            "reloaded": self.reloaded,
         }
 
     def in_words(self) -> str:
@@ -110,8 +118,9 @@ class Ending:
             text += f", {self.stopping:.1f} s of it stopping"
         if done := self.tally.in_words():
             text += f"; {done}"
-        if self.restarted:
-            text += f"; {self.restarted} worker{'s' * (self.restarted != 1)} replaced"
+        for count, what in ((self.restarted, "replaced"), (self.recycled, "recycled")):
+            if count:
+                text += f"; {count} worker{'s' * (count != 1)} {what}"
         if self.how in (Ended.AT_ONCE, Ended.TIMEOUT):
             text += "; the events of jobs that were cancelled are back in NATS"
         if self.left is not None:

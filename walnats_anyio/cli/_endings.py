@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from signal import Signals
@@ -92,17 +91,20 @@ def explained(debug: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         raise typer.Exit(code_of_signal(Signals.SIGINT)) from None
     except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - told, and the exit code
-        if debug:
-            traceback.print_exception(error)
-        raise typer.Exit(worst([_tell(leaf, debug, error) for leaf in _leaves(error)])) from None
+        # The traceback once, where several things went wrong.
+        shown = iter([error] if debug else [])
+        codes = [_tell(leaf, debug, error, next(shown, None)) for leaf in _leaves(error)]
+        raise typer.Exit(worst(codes)) from None
 
 
-def _tell(leaf: BaseException, debug: bool, raised: BaseException) -> int:
+def _tell(
+    leaf: BaseException, debug: bool, raised: BaseException, shown: BaseException | None
+) -> int:
     text, hint = _in_words(leaf)
     code = _code_of(leaf, raised)
     if code is ExitCode.BROKEN and not debug and not isinstance(leaf, Problem | WalnatsError):
         hint = "add --debug to see where it comes from"
-    fail(text, hint)
+    fail(text, hint, shown)
     return code
 
 

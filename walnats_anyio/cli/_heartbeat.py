@@ -1,11 +1,12 @@
 """The heartbeat pipe between a worker process and its supervisor.
 
 Theory of operation. It is a pair of sockets, and one end is the worker process's standard input
-when it starts. The supervisor writes the plan, one line of JSON, and then nothing more: so no
-option, and no password, is on the command line of the worker process. The worker process writes an
-empty line about once a second, from its event loop, so that a loop which is blocked falls silent
-like a process which is stopped; news are lines of JSON. When the supervisor is gone, however hard,
-the worker process reads the end of the stream.
+when it starts. The supervisor writes the plan, one line of JSON: so no option, and no password, is
+on the command line of the worker process. To one that is to wait for its turn it writes another
+line when that has come, and never anything else. The worker process writes an empty line about once
+a second, from its event loop, so that a loop which is blocked falls silent like a process which is
+stopped; news are lines of JSON. When the supervisor is gone, however hard, the worker process reads
+the end of the stream.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ SLOWEST_BEAT = 1.0
 BEATS = 4
 """Heartbeats in a hang timeout at least."""
 
+GO = b"go\n"
+"""What the supervisor writes to a worker process whose turn has come."""
+
 STANDARD_INPUT = 0
 
 
@@ -52,6 +56,8 @@ class HeartbeatPipe:
         self._hang_timeout: float | None = None
         self._beats = 0
         self._unsent = bytearray()
+        self.told_to_go = anyio.Event()
+        """Set when its turn has come, if it is to wait for that."""
         # Whatever handlers start inherits the standard input.
         self._pipe = os.dup(STANDARD_INPUT)
         nothing = os.open(os.devnull, os.O_RDONLY)
@@ -64,7 +70,7 @@ class HeartbeatPipe:
         Returns what there was when the stream ends before the line does.
         """
         read = b""
-        while not read.endswith(b"\n"):
+        while b"\n" not in read:
             try:
                 more = os.read(self._pipe, 1 << 16)
             except OSError:
@@ -73,7 +79,10 @@ class HeartbeatPipe:
                 break
             read += more
         os.set_blocking(self._pipe, False)
-        return read
+        line, end, early = read.partition(b"\n")
+        if early:  # its turn has come while the interpreter started
+            self.told_to_go.set()
+        return line + end
 
     async def beat(self, hang_timeout: float | None) -> None:
         """Send heartbeats until cancelled, if anybody misses them."""
@@ -90,13 +99,21 @@ class HeartbeatPipe:
         """Tell the supervisor something."""
         self._send(json.dumps(news).encode() + b"\n")
 
+    @property
+    def behind(self) -> bool:
+        """Whether the supervisor has not read all that it was told."""
+        return bool(self._unsent)
+
     async def until_supervisor_is_gone(self) -> None:
         """Wait until there is nobody at the other end."""
         while True:
             await anyio.wait_readable(self._pipe)
             try:
-                if not os.read(self._pipe, 1024):
+                read = os.read(self._pipe, 1024)
+                if not read:
                     return
+                if b"\n" in read:
+                    self.told_to_go.set()
             except BlockingIOError:
                 continue
             except OSError:

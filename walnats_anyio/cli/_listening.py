@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import anyio
 
@@ -19,8 +20,11 @@ from walnats_anyio.cli._plan import Plan
 from walnats_anyio.cli._registering import left_in_nats, register
 from walnats_anyio.cli._report import write_report
 from walnats_anyio.cli._signals import Stop, stoppable
-from walnats_anyio.cli._tally import Tally, told
+from walnats_anyio.cli._tally import Tally, statistics_told, told
 from walnats_anyio.cli._target import in_words
+
+TELL_EVERY = 1.0
+"""Seconds between two looks at what a worker process does, where somebody wants to know."""
 
 
 class Listening:
@@ -64,6 +68,9 @@ class Listening:
         if self._pipe is not None:
             stop.tasks.start_soon(self._pipe.beat, plan.heartbeats_missed_after)
             stop.tasks.start_soon(self._stop_with_supervisor, self._pipe, stop)
+            self._pipe.tell({"loaded": True})
+            if plan.standby:
+                await self._pipe.told_to_go.wait()
         if plan.register:
             await register(self._actors, plan)
         server, options = plan.connection_arguments()
@@ -75,6 +82,8 @@ class Listening:
             self._left = await left_in_nats(self._actors, plan)
 
     async def _listen(self, connected: ConnectedActors, stop: Stop) -> None:
+        if self._pipe is not None and self._plan.watched:
+            stop.tasks.start_soon(self._tell_statistics, self._pipe, connected)
         ready = _Ready(self._ready)
         self._tally.uncounted = 1  # until it is known what was done
         summary = await connected.listen(**self._plan.listen_options(), task_status=ready)
@@ -122,6 +131,16 @@ class Listening:
         if stop.second is not None:
             return code_of_signal(stop.second)
         return ExitCode.BROKEN if how is Ended.UNASKED else ExitCode.DONE
+
+    async def _tell_statistics(self, pipe: HeartbeatPipe, connected: ConnectedActors) -> None:
+        told: dict[str, Any] = {}
+        while True:
+            now = statistics_told(connected.statistics())
+            # A supervisor that does not read them gets them later, rather than many of them.
+            if now != told and not pipe.behind:
+                pipe.tell({"statistics": now})
+                told = now
+            await anyio.sleep(TELL_EVERY)
 
     async def _stop_with_supervisor(self, pipe: HeartbeatPipe, stop: Stop) -> None:
         await pipe.until_supervisor_is_gone()

@@ -7,6 +7,7 @@ import enum
 import json
 import logging
 import logging.config
+import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ import typer
 
 from walnats_anyio.cli._choices import absolute
 from walnats_anyio.cli._endings import ExitCode, Problem
+from walnats_anyio.cli._log_lines import JsonFormatter, LineHandler, report_uncaught
+from walnats_anyio.cli._screen import tell_failures_to
 
 LIBRARY = "walnats_anyio"
 
@@ -37,6 +40,16 @@ class Level(enum.StrEnum):
     WARNING = "warning"
     ERROR = "error"
     CRITICAL = "critical"
+
+
+class LogFormat(enum.StrEnum):
+    """What a record of the log looks like."""
+
+    TEXT = "text"
+    """A line for a person; below it the traceback, if there is one."""
+
+    JSON = "json"
+    """One line of JSON for a program, the traceback included."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +76,22 @@ class Logs:
             "takes, or .ini.",
         ),
     ] = None
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(
+            help="text for people; json for programs: one object a line, with the fields of the "
+            "record."
+        ),
+    ] = LogFormat.TEXT
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing while all is well.")] = (
         False
     )
 
-    def set_up_before_actors(self) -> None:
+    def set_up_before_actors(self, lock: int | None = None) -> None:
         """Configure logging by the file, so that what the actors' module logs is shown as well.
+
+        Args:
+            lock: the descriptor of a file that all processes lock while they write to the log.
 
         Raises:
             Problem: the file cannot be used, or the options contradict each other.
@@ -80,14 +103,29 @@ class Logs:
                 code=ExitCode.USAGE,
             )
         if self.log_config is not None:
+            if self.log_format is LogFormat.JSON:
+                raise Problem(
+                    "--log-config and --log-format json both say what a record looks like",
+                    hint="give one of them; a configuration names its formatters itself",
+                    code=ExitCode.USAGE,
+                )
             configure(self.log_config)
+        elif self.log_format is LogFormat.JSON:
+            # Whatever is said from here on is for a program.
+            self._show(LineHandler(sys.stderr, lock), JsonFormatter())
+            logging.captureWarnings(capture=True)
+            report_uncaught(logger)
+            tell_failures_to(_log_failure)
 
-    def set_up_after_actors(self, *, several: bool) -> None:
+    def set_up_after_actors(self, *, several: bool, lock: int | None = None) -> None:
         """Show the log, unless the file or the actors' module has made arrangements for that."""
         root, library = logging.getLogger(), logging.getLogger(LIBRARY)
-        if self.log_config is None and not root.hasHandlers():
-            logging.basicConfig(format=FORMAT_OF_SEVERAL if several else FORMAT)
-            library.setLevel(logging.INFO)
+        if self.log_format is LogFormat.JSON:
+            for handler in _to_standard_streams(root):
+                handler.setFormatter(JsonFormatter())
+        elif self.log_config is None and not root.hasHandlers():
+            text = logging.Formatter(FORMAT_OF_SEVERAL if several else FORMAT)
+            self._show(LineHandler(sys.stderr, lock), text)
         if self.log_level is not None:
             root.setLevel(self.log_level.upper())
             library.setLevel(self.log_level.upper())
@@ -97,6 +135,22 @@ class Logs:
             # Whoever runs it is to see that it runs, also if all other logs begin with warnings.
             logger.setLevel(logging.INFO)
         enable_library()
+
+    def _show(self, handler: logging.Handler, formatter: logging.Formatter) -> None:
+        handler.setFormatter(formatter)
+        logging.getLogger().addHandler(handler)
+        logging.getLogger(LIBRARY).setLevel(logging.INFO)
+
+
+def _to_standard_streams(root: logging.Logger) -> list[logging.Handler]:
+    """The handlers that write to standard output or standard error, the module's own included."""
+    streams = [each for each in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__) if each]
+    return [each for each in root.handlers if getattr(each, "stream", None) in streams]
+
+
+def _log_failure(text: str, hint: str | None, shown: BaseException | None) -> None:
+    """Say what went wrong as a record, where people would read it in colours."""
+    logger.error("%s", text, exc_info=shown, extra={} if hint is None else {"hint": hint})
 
 
 def enable_library() -> None:

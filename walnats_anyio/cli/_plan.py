@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -14,7 +15,10 @@ from walnats_anyio._link import Link
 from walnats_anyio.cli._choices import Backend, BackendOption, DebugOption, JsonOption
 from walnats_anyio.cli._connection import Connection
 from walnats_anyio.cli._endings import ExitCode, Problem
+from walnats_anyio.cli._health import Health
 from walnats_anyio.cli._logs import Logs
+from walnats_anyio.cli._recycling import Recycling
+from walnats_anyio.cli._reloading import SHUTDOWN_TIMEOUT, Reloading
 
 SHORTEST_HANG_TIMEOUT = 1.0
 """Seconds without a heartbeat that may count as a hang."""
@@ -100,7 +104,7 @@ class Plan:
             min=0,
             metavar="SECONDS",
             help="How long running jobs have when told to stop; then they are cancelled.",
-            show_default="as long as they take",
+            show_default="as long as they take; 5 with --reload",
         ),
     ] = None
     register: Annotated[
@@ -130,7 +134,7 @@ class Plan:
         typer.Option(
             min=0,
             metavar="N",
-            help="With several workers: replacements of one that may end in a row before any "
+            help="With a supervisor: replacements of one that may end in a row before any "
             "worker is ready; then the supervisor gives up.",
         ),
     ] = 10
@@ -140,16 +144,62 @@ class Plan:
             min=0,
             metavar="SECONDS",
             callback=_check_hang_timeout,
-            help="With several workers: one without a heartbeat from its event loop for so long is "
-            "killed and replaced; 0 switches that off.",
+            help="With a supervisor: a worker without a heartbeat from its event loop for so long "
+            "is killed and replaced; 0 switches that off.",
         ),
     ] = 60.0
+    recycling: Recycling = field(default=Recycling())
+    reloading: Reloading = field(default=Reloading())
+    health: Health = field(default=Health())
     logs: Logs = field(default=Logs())
     json: JsonOption = None
     debug: DebugOption = False
     worker: Annotated[int | None, typer.Option(hidden=True)] = None
     directory: str = field(default_factory=os.getcwd, metadata={"option": False})
     """Where the command was started: the actors' module may go elsewhere while it is imported."""
+    standby: bool = field(default=False, metadata={"option": False})
+    """Whether a worker process loads the program and then waits until its turn has come."""
+    log_lock: int | None = field(default=None, metadata={"option": False})
+    """The descriptor of a file that the processes lock while they write to the log."""
+
+    def checked(self) -> Plan:
+        """The plan with what follows from its options.
+
+        Raises:
+            Problem: options do not fit together, or what one of them needs is not installed.
+        """
+        self.recycling.check()
+        self.reloading.check(burst=self.burst)
+        self.health.check()
+        if self.reloading.reload and self.shutdown_timeout is None:
+            return replace(self, shutdown_timeout=SHUTDOWN_TIMEOUT)
+        return self
+
+    @property
+    def needs_supervisor(self) -> bool:
+        """Whether worker processes are to be started, and looked after."""
+        return (
+            self.workers > 1
+            or self.reloading.reload
+            or self.recycling.wanted
+            or self.health.health_port is not None
+        )
+
+    @property
+    def watched(self) -> bool:
+        """Whether worker processes are to tell what they do while they do it."""
+        jobs = self.recycling.max_jobs_per_worker
+        return jobs is not None or self.health.health_port is not None
+
+    @property
+    def module_directory(self) -> Path:
+        """Where the actors' module is looked for first."""
+        return self.reloading.app_dir or Path(self.directory)
+
+    @property
+    def watched_directories(self) -> list[Path]:
+        """Where files are watched for changes."""
+        return self.reloading.reload_dirs or [self.module_directory]
 
     @property
     def prefix(self) -> str:
@@ -178,10 +228,9 @@ class Plan:
         """The arguments of `ConnectedActors.listen`."""
         return {name: getattr(self, name) for name in OF_LISTEN}
 
-    def for_worker(self, number: int) -> bytes:
+    def for_worker(self, number: int, *, standby: bool, register: bool) -> bytes:
         """The plan of one worker process, as a line of JSON."""
-        # Registered once, by the supervisor: were it refused, it would be so once for each worker.
-        plan = replace(self, worker=number, register=False, json=None)
+        plan = replace(self, worker=number, standby=standby, register=register, json=None)
         return msgspec.json.encode(plan, enc_hook=str) + b"\n"
 
     @classmethod

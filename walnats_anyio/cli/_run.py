@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 
 import anyio
@@ -16,9 +17,11 @@ from walnats_anyio.cli._endings import ExitCode, explained
 from walnats_anyio.cli._heartbeat import HeartbeatPipe
 from walnats_anyio.cli._leaving import SHORTEST, UNLIMITED, leave_within
 from walnats_anyio.cli._listening import Listening
+from walnats_anyio.cli._log_lines import make_lock
 from walnats_anyio.cli._logs import logger
 from walnats_anyio.cli._plan import Plan
 from walnats_anyio.cli._report import write_report
+from walnats_anyio.cli._screen import print_whole_lines
 from walnats_anyio.cli._supervisor import Supervisor
 from walnats_anyio.cli._target import chosen, load_actors
 
@@ -46,11 +49,15 @@ def run(plan: Plan) -> None:
 
 def _run(plan: Plan, pipe: HeartbeatPipe | None) -> None:
     check_backend(plan.backend)
+    if pipe is None:
+        plan = replace(plan.checked(), log_lock=make_lock())
+    else:
+        print_whole_lines()
     write_report(plan.json, {"state": "starting", "pid": os.getpid()}, last=False)
     try:
-        plan.logs.set_up_before_actors()
-        actors = chosen(load_actors(plan.target), plan.actors)
-        plan.logs.set_up_after_actors(several=pipe is not None)
+        plan.logs.set_up_before_actors(plan.log_lock)
+        actors = chosen(load_actors(plan.target, plan.module_directory), plan.actors)
+        plan.logs.set_up_after_actors(several=pipe is not None, lock=plan.log_lock)
         plan.connection_arguments()  # what is wrong with them is said before anything is done
     except Exception as error:
         write_report(plan.json, {"state": "failed", "error": str(error)})
@@ -67,7 +74,7 @@ def _runner(
     # Ctrl-C in a terminal reaches every process that was started in it, and would end handlers that
     # run in processes: those are kept one process further away, in a session of their own.
     sheltered = any(actor.execute_in is ExecuteIn.PROCESS for actor in actors)
-    if pipe is None and (plan.workers > 1 or sheltered):
+    if pipe is None and (plan.needs_supervisor or sheltered):
         return Supervisor(plan, actors).run
     return Listening(plan, actors, pipe).run
 

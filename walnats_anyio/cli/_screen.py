@@ -5,12 +5,22 @@ from __future__ import annotations
 import io
 import os
 import sys
+import traceback
+from collections.abc import Callable
 from contextlib import suppress
 
 from rich.console import Console
 from rich.markup import escape
 
-__all__ = ["escape", "fail", "have_standard_streams", "note", "out"]
+__all__ = [
+    "escape",
+    "fail",
+    "have_standard_streams",
+    "note",
+    "out",
+    "print_whole_lines",
+    "tell_failures_to",
+]
 
 
 class StandardError(Console):
@@ -39,13 +49,40 @@ def note(text: str) -> None:
         StandardError().print(text, markup=False, soft_wrap=True)
 
 
-def fail(text: str, hint: str | None = None) -> None:
-    """Say what went wrong, and what to do about it."""
+Failure = Callable[[str, str | None, BaseException | None], None]
+"""Is told what went wrong, what to do about it, and the exception if that is to be shown."""
+
+_tell: Failure | None = None
+
+
+def tell_failures_to(tell: Failure) -> None:
+    """Have `fail` call this, where a program reads what goes wrong."""
+    global _tell  # noqa: PLW0603 - it is so for the whole process, from then on
+    _tell = tell
+
+
+def fail(text: str, hint: str | None = None, shown: BaseException | None = None) -> None:
+    """Say what went wrong, and what to do about it; with its traceback, if that is to be shown."""
+    if _tell is not None:
+        _tell(text, hint, shown)
+        return
+    if shown is not None:
+        traceback.print_exception(shown)
     with suppress(OSError):
         console = StandardError()
         console.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
         if hint is not None:
             console.print(f"[bold]hint:[/] {escape(hint)}", soft_wrap=True)
+
+
+def print_whole_lines() -> None:
+    """Have `print` write each line at once, so that those of several processes are not mixed.
+
+    With PYTHONUNBUFFERED it writes the text and the end of the line one after the other.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, write_through=False)
 
 
 def have_standard_streams() -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-from collections import deque
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from signal import Signals
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -20,25 +20,21 @@ from walnats_anyio.cli._logs import logger
 from walnats_anyio.cli._plan import Plan
 from walnats_anyio.cli._registering import left_in_nats, register
 from walnats_anyio.cli._report import write_report
-from walnats_anyio.cli._restarts import Restart, Restarts
 from walnats_anyio.cli._signals import LAST_RESORT, Stop, stoppable
 from walnats_anyio.cli._tally import Tally
 from walnats_anyio.cli._target import in_words
 from walnats_anyio.cli._worker_process import WorkerProcess
+from walnats_anyio.cli._workers import KILL_AFTER, Workers
 
-KILL_AFTER = LAST_RESORT + 2.0
-"""Seconds from the moment that jobs are cancelled to SIGKILL, for a worker that does not end."""
-
+if TYPE_CHECKING:
+    from walnats_anyio.cli._health._serving import HealthPort
 
 GIVE_UP_AFTER = KILL_AFTER + LAST_RESORT
 """Seconds from the second signal to the end of this process, come what may."""
 
-RESTARTS_KEPT = 100
-"""How many of the latest restarts are in the report."""
-
 
 class Supervisor:
-    """Starts the workers, replaces those that end unasked, passes signals on, and waits for all.
+    """Registers, has the workers run, passes signals on, and says how it ended.
 
     Each worker is in a session of its own, so that Ctrl-C in the terminal reaches it through this
     process, once. The heartbeat pipe connects them: this process notices when a worker falls
@@ -48,24 +44,24 @@ class Supervisor:
     def __init__(self, plan: Plan, actors: Actors) -> None:
         self._plan = plan
         self._actors = actors
-        self._running: dict[int, WorkerProcess] = {}
-        self._policy = Restarts(plan.workers, plan.max_restarts)
         self._endings: dict[int, WorkerEnding] = {}
         self._codes_at_stop: list[int] = []
         self._jobs_cancelled = False
-        self._restarts: deque[Restart] = deque(maxlen=RESTARTS_KEPT)
-        self._restarted = 0
         self._tally = Tally()
         self._all_told = False
         self._gave_up_with: int | None = None
         self._left: dict[str, int] | None = None
+        self._health: HealthPort | None = None
+        self._workers: Workers
         self._stop: Stop
-        self._stopping: anyio.Event
 
     async def run(self) -> Ending:
         """Run until told to stop, until the burst is done, or until going on is hopeless."""
         started_at = anyio.current_time()
         then = partial(end_at_next_signal, self._plan.prefix)
+        self._workers = Workers(
+            self._plan, ended=self._ended, changed=self._tell_pids, give_up=self._give_up
+        )
         stop = await stoppable(self._work, GIVE_UP_AFTER, then=then)
         ended_at = anyio.current_time()
         exit_code = self._exit_code(stop)
@@ -78,56 +74,45 @@ class Supervisor:
             left=self._left,
             tally=self._tally,
             workers=tuple(self._endings[number] for number in sorted(self._endings)),
-            restarts=tuple(self._restarts),
-            restarted=self._restarted,
+            restarts=tuple(self._workers.restarts),
+            restarted=self._workers.restarted,
+            recycled=self._workers.recycled,
+            reloaded=self._workers.reloaded,
         )
 
     async def _work(self, stop: Stop) -> None:
-        self._stop, self._stopping = stop, anyio.Event()
-        plan = self._plan
-        if plan.register:
-            await register(self._actors, plan)
+        self._stop = stop
+        async with self._health_port():
+            await self._register()
+            stop.graceful, stop.at_once = self._pass_on, self._insist
+            await self._workers.run(self._all_started)
+            stop.graceful = stop.at_once = stop.cancel
+        if stop.second is None:
+            self._left = await left_in_nats(self._actors, self._plan)
+
+    @asynccontextmanager
+    async def _health_port(self) -> AsyncIterator[None]:
+        if self._plan.health.health_port is None:
+            yield
+            return
+        from walnats_anyio.cli._health._serving import open_health_port  # needs an extra
+
+        async with open_health_port(self._plan, self._actors, self._workers) as self._health:
+            self._stop.tasks.start_soon(self._health.serve)
+            yield
+
+    async def _register(self) -> None:
+        if self._plan.register:
+            await register(self._actors, self._plan)
         else:
             # No server is to be said once, not by every worker.
-            server, options = plan.connection_arguments()
+            server, options = self._plan.connection_arguments()
             async with open_link(server, options=options):
                 pass
-        stop.graceful, stop.at_once = self._pass_on, self._insist
-        async with anyio.create_task_group() as tasks:
-            for number in range(1, plan.workers + 1):
-                if stop.asked_at is not None:
-                    break
-                await tasks.start(self._look_after, number)
-            self._all_started()
-        stop.graceful = stop.at_once = stop.cancel
-        if stop.second is None:
-            self._left = await left_in_nats(self._actors, plan)
-
-    async def _look_after(self, number: int, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """Keep one worker running, in one process after the other."""
-        started: Callable[[], None] = task_status.started
-        while True:
-            try:
-                worker = await WorkerProcess.start(number, self._plan)
-            except OSError as error:
-                started()
-                delay = self._not_started(number, error)
-            else:
-                self._running[number] = worker
-                if self._stopping.is_set():
-                    worker.send(signal.SIGTERM)
-                started()
-                await worker.run(self._policy.ready)
-                delay = self._ended(worker)
-            started = self._tell_pids
-            if delay is None:
-                return
-            with anyio.move_on_after(delay):
-                await self._stopping.wait()
-                return
 
     def _all_started(self) -> None:
-        pids = ", ".join(str(worker.pid) for _, worker in sorted(self._running.items()))
+        running = sorted(self._workers.running.items())
+        pids = ", ".join(str(worker.pid) for _, worker in running)
         logger.info(
             "running %s on %s, worker processes %s",
             in_words(self._actors),
@@ -142,24 +127,22 @@ class Supervisor:
     def _tell_pids(self) -> None:
         if not self._all_told:
             return
-        report = {
-            "state": "running",
-            "workers": [worker.pid for _, worker in sorted(self._running.items())],
-            "restarted": self._restarted,
-            "restarts": [vars(restart) for restart in self._restarts],
-        }
+        workers = [worker.pid for _, worker in sorted(self._workers.running.items())]
+        report: dict[str, Any] = {"state": "running", "workers": workers}
+        report |= self._workers.report()
+        if self._health is not None:
+            report["health_port"] = self._health.port
         try:
             write_report(self._plan.json, report, last=False)
         except Problem as problem:
             logger.error("%s", problem)
 
     def _pass_on(self) -> None:
-        self._stopping.set()
         if self._stop.first is not None:
             logger.info(
                 "%s: the workers take no more events and finish running jobs", self._stop.first.name
             )
-        self._send_all(signal.SIGTERM)
+        self._workers.stop()
         if self._plan.shutdown_timeout is not None:
             self._stop.tasks.start_soon(self._kill_later, self._plan.shutdown_timeout)
 
@@ -172,51 +155,27 @@ class Supervisor:
         self._send_all(signal.SIGKILL)
 
     def _send_all(self, number: Signals) -> None:
-        for worker in self._running.values():
+        for worker in self._workers.all:
             worker.send(number)
 
-    def _ended(self, worker: WorkerProcess) -> float | None:
-        """Decide what the end of a worker means: the seconds until its replacement, if any."""
-        del self._running[worker.number]
-        self._endings[worker.number] = worker.ending()
+    def _give_up(self, exit_code: int | None) -> None:
+        known = exit_code in (ExitCode.USAGE, ExitCode.NO_CONNECTION)
+        self._gave_up_with = exit_code if known else ExitCode.BROKEN
+        self._stop.ask()
+
+    def _ended(self, worker: WorkerProcess) -> None:
+        """Note how a worker ended, and what it has done."""
+        if self._health is not None:
+            self._health.ended(worker)
+        if not worker.retired:
+            self._endings[worker.number] = worker.ending()
         if worker.actors is not None:
             self._tally.add(worker.actors)
         elif worker.ready_at is not None:
             self._tally.uncounted += 1
-        code = worker.ending().exit_code
         if self._stop.asked_at is not None:
-            self._codes_at_stop.append(code)
+            self._codes_at_stop.append(worker.ending().exit_code)
             self._jobs_cancelled |= worker.jobs_cancelled
-            return None
-        if code == ExitCode.DONE and self._plan.burst:
-            logger.info("%s: done", worker)
-            return None
-        ready_for = None
-        if worker.ready_at is not None:
-            ready_for = anyio.current_time() - worker.ready_at
-        reason = worker.end_in_words()
-        restart = Restart(worker.number, worker.pid, code, worker.killed_by, reason, _now())
-        return self._replace(str(worker), restart, ready_for)
-
-    def _not_started(self, number: int, error: OSError) -> float | None:
-        reason = f"could not be started: {error}"
-        restart = Restart(number, None, None, None, reason, _now())
-        return self._replace(f"worker {number}", restart, None)
-
-    def _replace(self, who: str, restart: Restart, ready_for: float | None) -> float | None:
-        others = any(worker.ready_at is not None for worker in self._running.values())
-        decided = self._policy.ended(restart, ready_for, others=others)
-        if isinstance(decided, str):
-            logger.error("%s %s: %s, giving up", who, restart.reason, decided)
-            known = restart.exit_code in (ExitCode.USAGE, ExitCode.NO_CONNECTION)
-            self._gave_up_with = restart.exit_code if known else ExitCode.BROKEN
-            self._stop.ask()
-            return None
-        what = "trying again" if restart.pid is None else "replacing it"
-        logger.warning("%s %s: %s in %.1f s", who, restart.reason, what, decided)
-        self._restarts.append(restart)
-        self._restarted += 1
-        return decided
 
     def _how(self, stop: Stop, exit_code: int) -> Ended:
         if self._gave_up_with is not None:
@@ -236,7 +195,3 @@ class Supervisor:
             return self._gave_up_with
         # SIGTERM ends a worker that was told to stop before it had begun.
         return worst([ExitCode.DONE if c == -signal.SIGTERM else c for c in self._codes_at_stop])
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from walnats_anyio._actors import ActorSummary, Summary
+from walnats_anyio._actors import ActorStatistics, ActorSummary, ListenStatistics, Summary
 
 COUNTS = tuple(each.name for each in fields(ActorSummary) if each.type in (int, "int"))
 """The counts of a summary, in the order in which they are told."""
@@ -55,6 +55,33 @@ class Tally:
             processes = "process" if self.uncounted == 1 else "processes"
             text += f", not counting {self.uncounted} {processes} that did not live to tell"
         return text
+
+
+FIGURES = tuple(each.name for each in fields(ActorStatistics) if each.type in (int, "int"))
+"""What is counted of an actor while it runs."""
+
+DONE = ("handled", "failed", "dead_lettered")
+"""Counts of jobs that came to an end."""
+
+
+def statistics_told(statistics: ListenStatistics) -> dict[str, Any]:
+    """What a process is doing, as a worker process tells it to its supervisor."""
+    return {
+        "connected": statistics.connection.connected,
+        "reconnects": statistics.connection.reconnects,
+        "slots": statistics.slots,
+        "running": statistics.running,
+        "loop_lag": round(statistics.loop_lag, 3),
+        "jobs": sum(getattr(each, count) for each in statistics.actors for count in DONE),
+        "actors": [
+            {
+                "actor": each.actor,
+                "event": each.event,
+                **{name: getattr(each, name) for name in FIGURES},
+            }
+            for each in statistics.actors
+        ],
+    }
 
 
 def told(summary: Summary) -> list[dict[str, Any]]:

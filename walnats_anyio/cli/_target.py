@@ -52,21 +52,22 @@ ACTORS = Wanted(
 )
 
 
-def load_actors(target: str) -> Actors:
+def load_actors(target: str, directory: Path | None = None) -> Actors:
     """Import the module and give the actors: an `Actors`, an `Actor`, or what a function returns.
 
-    The current directory comes first among the places where modules are looked for.
+    The directory comes first among the places where modules are looked for; None: the current one.
 
     Raises:
         TargetProblem: no such module or name, a module that cannot be imported, or no actors.
     """
-    found, shown = load(target, ACTORS)
+    found, shown = load(target, ACTORS, directory)
     return _actors_of(found, shown)
 
 
-def load(target: str, wanted: Wanted) -> tuple[Any, str]:
+def load(target: str, wanted: Wanted, directory: Path | None = None) -> tuple[Any, str]:
     """Import the module, and give what has the name in it, or what that function returns.
 
+    The directory comes first among the places where modules are looked for; None: the current one.
     The second of the two is how to name it in an error.
 
     Raises:
@@ -81,9 +82,9 @@ def load(target: str, wanted: Wanted) -> tuple[Any, str]:
     if module_name.endswith(".py") or "/" in module_name:
         right = module_name.removeprefix("./").removesuffix(".py").replace("/", ".")
         raise TargetProblem(f"{module_name!r} is a file", f"give the module: {right}:{path}")
-    directory = str(Path.cwd())
-    if sys.path[0] != directory:
-        sys.path.insert(0, directory)
+    place = str(directory or Path.cwd())
+    if sys.path[0] != place:
+        sys.path.insert(0, place)
     return _called(_resolve(target, module_name, path, wanted), target)
 
 
@@ -112,7 +113,7 @@ def _resolve(target: str, module_name: str, path: str, wanted: Wanted) -> Any:
         if missing and f"{module_name}.".startswith(f"{missing}."):
             raise TargetProblem(
                 f"there is no module {missing!r}",
-                f"it was looked for in {Path.cwd()} and among what is installed",
+                f"it was looked for in {sys.path[0]} and among what is installed",
             ) from error
         if isinstance(error, ValueError) and module_name not in sys.modules and not _place(error):
             raise TargetProblem(

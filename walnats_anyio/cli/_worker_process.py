@@ -17,7 +17,7 @@ from anyio.abc import Process
 
 from walnats_anyio.cli._ended import WorkerEnding
 from walnats_anyio.cli._endings import ExitCode
-from walnats_anyio.cli._heartbeat import SHOW_STACKS, beat_of
+from walnats_anyio.cli._heartbeat import GO, SHOW_STACKS, beat_of
 from walnats_anyio.cli._logs import logger
 from walnats_anyio.cli._plan import Plan
 
@@ -44,6 +44,20 @@ class WorkerProcess:
         """What it did; None as long as it has not told."""
         self.jobs_cancelled = False
         """Whether it told that the shutdown timeout cut jobs short."""
+        self.statistics: dict[str, Any] = {}
+        """What it is doing, as it told last; empty before that."""
+        self.loaded = False
+        """Whether it has loaded the program."""
+        self.memory_at_start = 0
+        """Its resident memory in bytes when it was ready, where there is a limit."""
+        self.retired = False
+        """Whether another process has taken its place."""
+        self.ended = anyio.Event()
+        """Set when it has ended, and everybody who has to know does."""
+        self._news = anyio.Event()
+        self._silence = 0.0
+        self._limit: float | None = None
+        self._told_to_stop = False
         self._process = process
         self._pipe = pipe
         self._unread = b""
@@ -58,6 +72,8 @@ class WorkerProcess:
         number: int,
         plan: Plan,
         *,
+        standby: bool = False,
+        register: bool = False,
         output: IO[bytes] | None = None,
         env: dict[str, str] | None = None,
     ) -> WorkerProcess:
@@ -66,6 +82,8 @@ class WorkerProcess:
         Args:
             number: which one, from 1.
             plan: what it is to run.
+            standby: whether it is to load the program and then wait for `go`.
+            register: whether it is to register the actors before it listens.
             output: where its output goes; None: where that of this process goes.
             env: its environment; None: that of this process.
 
@@ -82,9 +100,10 @@ class WorkerProcess:
                 cwd=plan.directory,
                 env=env,
                 start_new_session=True,
+                pass_fds=() if plan.log_lock is None else (plan.log_lock,),
             )
             # It fits into the buffer of the socket: nobody has to wait for its reader.
-            ours.sendall(plan.for_worker(number))
+            ours.sendall(plan.for_worker(number, standby=standby, register=register))
             ours.setblocking(False)
         except BaseException:
             ours.close()
@@ -114,12 +133,50 @@ class WorkerProcess:
             while self._hear():
                 pass
             self._pipe.close()
+            self._tell()
 
     def send(self, number: Signals) -> None:
         """Send a signal, unless it has ended."""
         if self.ended_as is None:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
+
+    def stop(self) -> None:
+        """Have it stop gracefully; a second call does nothing, as a second SIGTERM would."""
+        if not self._told_to_stop:
+            self._told_to_stop = True
+            self.send(signal.SIGTERM)
+
+    def go(self) -> None:
+        """Have it go on, if it waits for its turn."""
+        with suppress(OSError):  # it has ended
+            self._pipe.send(GO)
+
+    async def until(self, condition: Callable[[], bool]) -> bool:
+        """Wait until it has told something, or has ended; whether it was the former."""
+        while not condition() and self.ended_as is None:
+            await self._news.wait()
+        return condition()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it receives events, and is not to stop."""
+        return self.ready_at is not None and self.ended_as is None and not self._told_to_stop
+
+    @property
+    def hangs(self) -> bool:
+        """Whether it has been silent for too long, and has not ended for all that was done."""
+        return self._limit is not None and self._silence >= self._limit
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is connected to NATS, as far as it has told."""
+        return bool(self.statistics.get("connected", False))
+
+    @property
+    def jobs(self) -> int:
+        """Jobs that came to an end in it, as far as it has told."""
+        return int(self.statistics.get("jobs", 0))
 
     def kill(self) -> None:
         """Send SIGKILL to it and to the processes that it started."""
@@ -159,17 +216,16 @@ class WorkerProcess:
         """
         timeout = self._hang_timeout
         tick = None if timeout is None else beat_of(timeout)
-        limit = None if timeout is None else timeout * STARTING_FACTOR
-        silence = 0.0
+        self._limit = None if timeout is None else timeout * STARTING_FACTOR
         while True:
             with anyio.move_on_after(tick):
                 await self._readable()
             if self._hear():
-                limit, silence = timeout, 0.0
-            elif tick is not None and limit is not None:
-                silence += tick
-                if silence >= limit:
-                    await self._end_hanging(limit)
+                self._limit, self._silence = timeout, 0.0
+            elif tick is not None and self._limit is not None:
+                self._silence += tick
+                if self.hangs:
+                    await self._end_hanging(self._limit)
 
     async def _readable(self) -> None:
         if self._pipe_ended:  # for ever, as it closed the pipe and goes on
@@ -187,13 +243,22 @@ class WorkerProcess:
         self._pipe_ended = not data
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in filter(None, lines):
-            news = json.loads(line)
-            if news.get("ready"):
-                self.ready_at = anyio.current_time()
-                self._on_ready()
-            self.actors = news.get("summary", self.actors)
-            self.jobs_cancelled = news.get("jobs_cancelled", self.jobs_cancelled)
+            self._take(json.loads(line))
         return bool(data)
+
+    def _take(self, news: dict[str, Any]) -> None:
+        self.loaded = news.get("loaded", self.loaded)
+        self.actors = news.get("summary", self.actors)
+        self.jobs_cancelled = news.get("jobs_cancelled", self.jobs_cancelled)
+        self.statistics = news.get("statistics", self.statistics)
+        if news.get("ready"):
+            self.ready_at = anyio.current_time()
+            self._on_ready()
+        self._tell()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = anyio.Event()
 
     async def _end_hanging(self, limit: float) -> None:
         self._hung_for = limit

@@ -11,7 +11,7 @@ import anyio
 from walnats_anyio._actors import HandlerError
 from walnats_anyio._actors.declare import Actor, BaseContext, Context, ErrorContext, Snooze
 from walnats_anyio._actors.settle import wish_of
-from walnats_anyio._events import HEADER_ID
+from walnats_anyio._events import uid_in
 
 CLOCK_RESOLUTION = 0.001
 """Seconds by which an event loop may be early."""
@@ -43,7 +43,7 @@ def fields_of(ctx: BaseContext) -> dict[str, object]:
         "sequence": ctx.seq_number,
         "attempt": ctx.attempts,
         "trace_id": ctx.trace_id,
-        "uid": ctx.headers.get(HEADER_ID),
+        "uid": uid_in(ctx.headers),
     }
 
 

@@ -23,7 +23,7 @@ from opentelemetry.trace import (
 )
 
 from walnats_anyio._actors.declare import BaseContext, Context, ErrorContext, Middleware
-from walnats_anyio._events import HEADER_ID, EmitContext, EmitMiddleware
+from walnats_anyio._events import EmitContext, EmitMiddleware, uid_in
 from walnats_anyio._events._arguments import check_type
 from walnats_anyio.middlewares._job_fields import (
     JobClock,
@@ -162,7 +162,7 @@ class OpenTelemetryTraceMiddleware(Middleware, EmitMiddleware):
             "walnats.attempt": ctx.attempts,
             "walnats.sequence": ctx.seq_number,
         }
-        _add(attributes, MESSAGE_ID, headers.get(HEADER_ID))
+        _add(attributes, MESSAGE_ID, uid_in(headers))
         _add(attributes, "messaging.message.conversation_id", ctx.trace_id)
         # What `listen` runs in is no parent: it lasts as long as the program.
         around = propagate.extract(headers, TraceContext(), _headers)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast
 
-from walnats_anyio._events import HEADER_ID, HEADER_TRACE, BaseEvent
+from walnats_anyio._events import HEADER_TRACE, BaseEvent, uid_in
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class EmittedMessage(Generic[T]):
     @property
     def uid(self) -> str | None:
         """The `uid` that it was emitted with; None without one."""
-        return self.headers.get(HEADER_ID)
+        return uid_in(self.headers)
 
     @property
     def trace_id(self) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar
@@ -34,9 +34,17 @@ from walnats_anyio._actors.settle import (
     Nak,
     Term,
 )
-from walnats_anyio._events import BaseEvent, EmitMiddleware, Encoded, HeldEmitter
+from walnats_anyio._events import (
+    BaseEvent,
+    EmitMiddleware,
+    Encoded,
+    HeldEmitter,
+    Meta,
+    Timing,
+    decode_message,
+)
 from walnats_anyio._events._arguments import check_count, check_type
-from walnats_anyio._events._headers import header_block
+from walnats_anyio._events._held import encode
 from walnats_anyio._letters import DeadLetter
 from walnats_anyio._link import Link, Message, parse_headers
 from walnats_anyio._link._options import ConnectOptions
@@ -92,7 +100,7 @@ async def run_job(
     state: Any = None,
     uid: str | None = None,
     trace_id: str | None = None,
-    meta: Mapping[str, str] | None = None,
+    meta: Meta = None,
     seq_number: int = 1,
     emitted_at: datetime = BEGIN,
 ) -> JobRun:
@@ -113,7 +121,7 @@ async def run_job(
         state: what the lifespan yields: `current_context().state`.
         uid: the `uid` that the event was emitted with.
         trace_id: the `trace_id` that it was emitted with.
-        meta: its further headers.
+        meta: its further headers, or a `CloudEvent`.
         seq_number: the number of the event in its stream.
         emitted_at: when the stream took it, with a time zone.
 
@@ -130,12 +138,13 @@ async def run_job(
         f"$JS.ACK.{actor.event.stream_name}.{actor.consumer_name}.{attempt}.{seq_number}."
         f"{attempt}.{(emitted_at - EPOCH) // MICROSECOND * 1000}.0"
     )
+    payload, header = encode(actor.event, message, uid, trace_id, meta, ())
     received = Message(
         sid=b"1",
         subject=actor.event.subject_name.encode(),
         reply=reply.encode(),
-        data=actor.event.encode(message),
-        header=header_block(uid, trace_id, meta),
+        data=payload,
+        header=header,
     )
     return await _Bench(actor, state).run(received, attempt)
 
@@ -263,10 +272,11 @@ class _KeepingEmitter(HeldEmitter):
         message: Any,
         uid: str | None,
         trace_id: str | None,
-        meta: Mapping[str, str] | None,
+        meta: Meta,
         middlewares: Sequence[EmitMiddleware] = (),
+        timing: Timing | None = None,
     ) -> Encoded:
-        encoded = super().encode(event, message, uid, trace_id, meta, middlewares)
+        encoded = super().encode(event, message, uid, trace_id, meta, middlewares, timing)
         self._events.append((encoded, event))
         return encoded
 
@@ -274,8 +284,11 @@ class _KeepingEmitter(HeldEmitter):
         await checkpoint()
         for encoded in messages:
             event = next(event for each, event in self._events if each is encoded)
-            headers = parse_headers(encoded.headers) if encoded.headers else {}
-            message = event.decode(encoded.payload)
+            block = encoded.headers
+            if encoded.timed is not None:
+                _, block = self.place(encoded, *encoded.timed)
+            headers = parse_headers(block) if block else {}
+            message = decode_message(event, encoded.payload, headers)
             self.sent.append(EmittedMessage(event, message, headers, encoded.payload))
 
 

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from anyio.lowlevel import checkpoint
 
 from walnats_anyio._actors.declare._actor import Actor
-from walnats_anyio._events import BaseEvent, Events
+from walnats_anyio._events import HEADER_ID, BaseEvent, Events, decode_message
 from walnats_anyio._events._event import in_namespace
+from walnats_anyio._events._schedules import HEADER_SCHEDULE, schedule_subject
 from walnats_anyio._link import Link, Message, Server, parse_headers, prefixes_for
 from walnats_anyio._link._sharing import link_of
 from walnats_anyio.dead_letters import DeadLetter, DeadLetters
@@ -49,7 +50,7 @@ class Recording:
         self._check(event)
         await self._flush()
         return [
-            EmittedMessage(event, event.decode(payload), headers, payload)
+            EmittedMessage(event, decode_message(event, payload, headers), headers, payload)
             for of, payload, headers in list(self._received)
             if of == event
         ]
@@ -104,7 +105,11 @@ class Recording:
 
     def add(self, event: BaseEvent[Any], payload: bytes, header: bytes) -> None:
         """A message has come. Called by the server, or by the reader of a link."""
-        received = EmittedMessage(event, None, parse_headers(header) if header else {})
+        headers = parse_headers(header) if header else {}
+        if HEADER_SCHEDULE in headers:
+            # Its id is that of the schedule.
+            headers.pop(HEADER_ID, None)
+        received = EmittedMessage(event, None, headers)
         if received.uid is not None:
             if (event.name, received.uid) in self._uids:
                 return
@@ -128,9 +133,10 @@ async def record(
             ...
             await recording.assert_emitted(MAIL_SENT, Mail("ada@example.com"), count=1)
 
-    It is there what any program sends to the server while the context is entered. Of a
-    `MemoryServer` nothing is missed, whatever faults are injected. With a real one it has a
-    connection of its own, and entering blocks until the server knows of it.
+    It is there what any program sends to the server while the context is entered. What is delayed
+    is there when it is emitted, and not when it is due. Of a `MemoryServer` nothing is missed,
+    whatever faults are injected. With a real one it has a connection of its own, and entering
+    blocks until the server knows of it.
 
     Args:
         events: the events.
@@ -145,6 +151,10 @@ async def record(
     """
     prefixes = prefixes_for(server, domain, js_prefix, namespace)
     subjects = {in_namespace(event, prefixes).subject_name: event for event in events}
+    delayed = {
+        schedule_subject(prefixes, "delay", in_namespace(event, prefixes).stream_name, ">"): event
+        for event in events
+    }
     memory = server_at(server)
     if memory is not None:
         recording = Recording(events, checkpoint)
@@ -160,7 +170,7 @@ async def record(
         recording = Recording(events, partial(_flush, link, link.statistics().reconnects))
         subscriptions = [
             link.subscribe_to(subject, partial(_received, recording, event))
-            for subject, event in subjects.items()
+            for subject, event in (subjects | delayed).items()
         ]
         try:
             await link.flush()

@@ -52,6 +52,8 @@ DELAYS = (0.5, 10.0)
         (Outcome.STOPPED, ERROR, HandBack(0.0)),
         (Outcome.EXPIRED, None, HandBack(0.0)),
         (Outcome.REFUSED, None, HandBack(REFUSED_DELAY)),
+        (Outcome.EARLY, Snooze(7), HandBack(7.0)),
+        (Outcome.EARLY, None, HandBack(1.0)),
         (Outcome.FOREIGN, None, Ack()),
         (Outcome.UNWRITTEN, None, Nak(UNWRITTEN_DELAY)),
     ],

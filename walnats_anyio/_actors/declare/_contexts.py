@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from walnats_anyio._events import HEADER_TRACE, BaseEvent, current_job
+from walnats_anyio._events import (
+    HEADER_TRACE,
+    BaseEvent,
+    CloudEvent,
+    Meta,
+    cloud_event_of,
+    current_job,
+    meta_of,
+)
 from walnats_anyio._link import HeaderError, Message, Metadata
 
 if TYPE_CHECKING:
@@ -40,7 +48,10 @@ class Job(Protocol):
         message: Any,
         uid: str | None,
         trace_id: str | None,
-        meta: Mapping[str, str] | None,
+        meta: Meta,
+        delay: float | None = None,
+        at: datetime | None = None,
+        ttl: float | None = None,
     ) -> None:
         """Keep an emit until the handler has returned."""
         ...
@@ -111,6 +122,27 @@ class BaseContext:
             return {}
 
     @property
+    def meta(self) -> dict[str, str]:
+        """The headers of the event that are not the library's own or the server's.
+
+        Those are what begins with `Nats-` or `Walnats-`. What `meta` was when the event was
+        emitted, with what middlewares added; a `CloudEvent` as its headers.
+        """
+        return meta_of(self.headers)
+
+    @property
+    def cloud_event(self) -> CloudEvent | None:
+        """The CloudEvents attributes of the event, in either mode; None where it has none.
+
+        Read at each access.
+
+        Raises:
+            ValueError: there are some, and they are not what CloudEvents 1.0 allows: one that is
+                required is missing, a time is no time, ... `meta` still has the headers.
+        """
+        return cloud_event_of(self.headers, self._received.data)
+
+    @property
     def state(self) -> Any:
         """What the `lifespan` of the `Actors` has yielded; None without a lifespan."""
         return self._job.state
@@ -158,7 +190,10 @@ class Context(BaseContext):
         *,
         uid: str | None = None,
         trace_id: str | None = None,
-        meta: Mapping[str, str] | None = None,
+        delay: float | None = None,
+        at: datetime | None = None,
+        ttl: float | None = None,
+        meta: Meta = None,
     ) -> None:
         """Emit an event once this attempt has succeeded, and once for all attempts.
 
@@ -180,15 +215,22 @@ class Context(BaseContext):
                 `current_context().batch[0].emit(...)`.
             trace_id: the trace this belongs to. None: that of the event that is handled. An empty
                 text: none.
-            meta: further headers.
+            delay: seconds from this call until the event is due; see `ConnectedEvents.emit`.
+            at: the moment when it is due, with a time zone.
+            ttl: seconds after which it is removed, counted from when it is due. Where its stream
+                takes none, the attempt fails with an `EmitError`.
+            meta: further headers, or a `CloudEvent`. Its `id` does not become the `uid` here.
 
         Raises:
             TypeError: the message is not of the event's schema, or `event` is not an event.
-            ValueError: a header cannot be sent, or `uid` is missing in a batch.
+            ValueError: a header cannot be sent, `uid` is missing in a batch, a time is out of
+                range, `at` has no time zone, or both `delay` and `at` are given.
             MessageTooLargeError: the encoded message is larger than the server takes.
             RuntimeError: the job has ended.
         """
-        self.emit_nowait(event, message, uid=uid, trace_id=trace_id, meta=meta)
+        self.emit_nowait(
+            event, message, uid=uid, trace_id=trace_id, delay=delay, at=at, ttl=ttl, meta=meta
+        )
 
     def emit_nowait(
         self,
@@ -197,7 +239,10 @@ class Context(BaseContext):
         *,
         uid: str | None = None,
         trace_id: str | None = None,
-        meta: Mapping[str, str] | None = None,
+        delay: float | None = None,
+        at: datetime | None = None,
+        ttl: float | None = None,
+        meta: Meta = None,
     ) -> None:
         """The same as `emit`, for plain functions: also from the thread of a handler."""
         if uid is None and self._is_of_batch:
@@ -206,7 +251,7 @@ class Context(BaseContext):
                 "or emit with the context of the event that this follows from, as in "
                 "current_context().batch[0].emit(...)"
             )
-        self._job.hold(event, message, uid, trace_id, meta)
+        self._job.hold(event, message, uid, trace_id, meta, delay, at, ttl)
 
 
 @dataclasses.dataclass(frozen=True)

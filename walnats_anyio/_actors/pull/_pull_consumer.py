@@ -8,14 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 from walnats_anyio._actors.declare._actor import Actor
+from walnats_anyio._actors.declare._choices import Snooze
 from walnats_anyio._actors.pull._budget import RequestBudget, Share
 from walnats_anyio._actors.pull._doubts import Doubts
+from walnats_anyio._actors.pull._due import DueTimes
 from walnats_anyio._actors.pull._intake import PENDING, Intake, Meaning, meaning_of
 from walnats_anyio._actors.pull._polls import Polls
 from walnats_anyio._actors.pull._requests import HEADERS, Options, pull_requests, within
 from walnats_anyio._actors.settle import Ack, Attempts, Deliveries, Delivery, HandBack, Outcome
 from walnats_anyio._actors.settle import decide as _decide
-from walnats_anyio._events import HEADER_ACTOR
+from walnats_anyio._events import HEADER_ACTOR, HEADER_DELAY
 from walnats_anyio._link import (
     HeaderError,
     Link,
@@ -65,6 +67,7 @@ class PullConsumer:
         self.finished = False
         """Whether its burst is over."""
         self.doubts = Doubts(actor.name, actor.ack_wait)
+        self._due = DueTimes(actor.name)
         self._usual_acks = usual_acks(actor.event.stream_name, actor.consumer_name)
         self._link = link
         self._options = options
@@ -276,9 +279,9 @@ class PullConsumer:
         if self._held_up or self._paused:
             intake.let_go()
             self._turn_away(message, Outcome.STOPPED if self._paused else Outcome.REFUSED)
-        elif message.header and (outcome := self._not_for_us(message)) is not None:
+        elif message.header and (verdict := self._not_for_us(message)) is not None:
             intake.let_go()
-            self._turn_away(message, outcome)
+            self._deliveries.turn_away(message, verdict)
         else:
             share.held += 1
             self._budget.held += 1
@@ -291,9 +294,7 @@ class PullConsumer:
             self.request()
 
     def _turn_away(self, message: Message, outcome: Outcome) -> None:
-        verdict = _decide(outcome)
-        assert isinstance(verdict, Ack | HandBack)
-        self._deliveries.turn_away(message, verdict)
+        self._deliveries.turn_away(message, _turned_away(outcome))
 
     def _is_delivery(self, reply: bytes) -> bool:
         """Whether it is a delivery of our consumer, and no message of a stranger's."""
@@ -301,16 +302,23 @@ class PullConsumer:
             return True
         return is_ack_subject(reply, self.actor.event.stream_name, self.actor.consumer_name)
 
-    def _not_for_us(self, message: Message) -> Outcome | None:
-        """Whether an event is not to be run: one for another actor, or without its payload."""
+    def _not_for_us(self, message: Message) -> Ack | HandBack | None:
+        """What becomes of an event that is not to be run now; None: it is.
+
+        One is for another actor, has come without its payload, or is not due yet.
+        """
         try:
             headers = message.headers
         except HeaderError:
             return None  # the job finds out, and the event is given up
         if headers.get(HEADER_ACTOR, self.actor.name) != self.actor.name:
-            return Outcome.FOREIGN
+            return _turned_away(Outcome.FOREIGN)
         if self.doubts.stripped(headers, message.data):
-            return Outcome.REFUSED
+            return _turned_away(Outcome.REFUSED)
+        if HEADER_DELAY in headers:
+            left = self._due.seconds_left(headers[HEADER_DELAY], self._link.wall())
+            if left:
+                return _turned_away(Outcome.EARLY, Snooze(left))
         return None
 
     def _released(self) -> None:
@@ -400,3 +408,10 @@ class PullConsumer:
         if intake.paused and self._silent >= PAUSE:
             intake.resume()
             self.request()
+
+
+def _turned_away(outcome: Outcome, error: Exception | None = None) -> Ack | HandBack:
+    """What becomes of an event that is not to be run here, or not now."""
+    verdict = _decide(outcome, error)
+    assert isinstance(verdict, Ack | HandBack)
+    return verdict

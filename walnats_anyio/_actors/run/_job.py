@@ -25,8 +25,8 @@ from walnats_anyio._actors.run._pace import Pace
 from walnats_anyio._actors.settle import Delivery, Hooks, JobResult, Outcome
 from walnats_anyio._actors.settle._reports import report_late
 from walnats_anyio._actors.settle._steps import BLOCKING, Steps
-from walnats_anyio._events import current_job
-from walnats_anyio._link import Backend, HeaderError, parse_headers
+from walnats_anyio._events import current_job, data_of, decode_message, fill_in_tick
+from walnats_anyio._link import Backend, HeaderError
 
 logger = logging.getLogger("walnats_anyio.actors")
 
@@ -125,9 +125,12 @@ class Jobs:
         try:
             if received.header:
                 # A malformed header block spoils its message.
-                parse_headers(received.header)
-            message = self._decode(received.data)
+                message = self._decode(data_of(received.header, received.data))
+            else:
+                message = self._decode(received.data)
         except Exception as error:  # noqa: BLE001 - a payload can fail in any way
+            if not received.data and fill_in_tick(received):
+                return self.begin(running, delivery, scope)
             return self._undecodable(delivery, error)
         delivery.decoded = message
         if not self._is_plain:
@@ -152,7 +155,8 @@ class Jobs:
         if not isinstance(error, HeaderError):
             # The serializer does not know the event, which is the better part of the error.
             try:
-                self.actor.event.decode(delivery.message.data)
+                received = delivery.message
+                decode_message(self.actor.event, received.data, received.headers)
             except Exception as named:  # noqa: BLE001 - see above
                 error = named
         return JobResult(Outcome.UNDECODABLE, error, context=context)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from datetime import datetime
 from heapq import heappop, heappush
 from typing import Any
 
@@ -19,7 +20,9 @@ from walnats_anyio._events import (
     EmitMiddleware,
     Encoded,
     HeldEmitter,
+    Meta,
     check_event,
+    timing_of,
 )
 from walnats_anyio._link import HeaderError, Link, Message, ServerError, pub
 
@@ -137,7 +140,10 @@ class Delivery(msgspec.Struct, eq=False):
         message: Any,
         uid: str | None,
         trace_id: str | None,
-        meta: Mapping[str, str] | None,
+        meta: Meta,
+        delay: float | None = None,
+        at: datetime | None = None,
+        ttl: float | None = None,
     ) -> None:
         """Keep an emit until the handler has returned; see `Context.emit`."""
         check_event(event)
@@ -152,8 +158,12 @@ class Delivery(msgspec.Struct, eq=False):
             uid = f"{key_of(self.message.metadata)}:{len(self.emits) + 1}"
         trace = self.trace_id if trace_id is None else trace_id
         deliveries = self.deliveries
+        timing = None
+        if delay is not None or at is not None or ttl is not None:
+            timing = timing_of(delay, at, ttl, deliveries.link.wall())
+        around = deliveries.around_emit
         self.emits.append(
-            deliveries.emitter.encode(event, message, uid, trace, meta, deliveries.around_emit)
+            deliveries.emitter.encode(event, message, uid, trace, meta, around, timing)
         )
 
 

@@ -21,7 +21,7 @@ from walnats_anyio._actors.settle._verdict import (
     Verdict,
     wish_of,
 )
-from walnats_anyio._events import HEADER_ID, HEADER_TRACE
+from walnats_anyio._events import HEADER_TRACE, uid_in
 from walnats_anyio._link import HeaderError
 
 logger = logging.getLogger("walnats_anyio.actors")
@@ -106,7 +106,7 @@ def report_late(actor: Actor[Any, Any], delivery: Delivery, seconds: float) -> N
 def report_blocked(actor: Actor[Any, Any], count: int) -> None:
     """Say that events which wait for their retry keep all others from coming."""
     logger.warning(
-        "actor %r: %d events wait for their next attempt or were snoozed, and with "
+        "actor %r: %d events wait for their next attempt, were snoozed or are not due, and with "
         "max_ack_pending=%d the server gives it no others meanwhile: raise max_ack_pending and "
         "register the actor, retry sooner (retry_delay), or give up earlier (max_attempts)",
         actor.name, count, actor.most_pending,
@@ -136,7 +136,7 @@ def fields_of(actor: Actor[Any, Any], delivery: Delivery) -> dict[str, Any]:
         "actor": actor.name,
         "event": actor.event.name,
         "sequence": delivery.message.metadata.sequence.stream,
-        "uid": headers.get(HEADER_ID),
+        "uid": uid_in(headers),
         "trace_id": headers.get(HEADER_TRACE),
         "attempt": delivery.attempt,
         "max_attempts": actor.max_attempts,

@@ -50,6 +50,9 @@ class Outcome(enum.Enum):
     REFUSED = "refused"
     """It came when this process could not take it: in excess, or while an event runs alone."""
 
+    EARLY = "early"
+    """It was emitted with a delay, and is not due yet."""
+
     FOREIGN = "foreign"
     """It was requeued for another actor of the event."""
 
@@ -153,6 +156,7 @@ def decide(
     | was not started, or was cancelled, as `listen` ends      | hand back, again at once        |
     | waited for a worker too long, and has no pulse           | hand back, again at once        |
     | came when this process could not take it                 | hand back, again after a second |
+    | is not due yet, by its header `Walnats-Delay`            | hand back, again when it is     |
     | raised `Snooze(delay)`                                   | hand back, again after `delay`  |
     | raised `Reject`                                          | dead letter: rejected           |
     | could not be decoded                                     | dead letter: undecodable        |
@@ -166,7 +170,7 @@ def decide(
 
     Args:
         outcome: how it ended.
-        error: what was raised, where something was.
+        error: what was raised, where something was. Of what is not due yet, a `Snooze` until it is.
         attempt: which attempt of the event this was, from 1.
         policy: of the actor and of this run of `listen`.
     """
@@ -177,6 +181,8 @@ def decide(
             return HandBack(0.0)
         case Outcome.REFUSED:
             return HandBack(REFUSED_DELAY)
+        case Outcome.EARLY:
+            return HandBack(SNOOZE_DELAY if error is None else _delay_of(error) or SNOOZE_DELAY)
         case Outcome.UNDECODABLE:
             return DeadLetterVerdict(Reason.UNDECODABLE)
         case Outcome.DIED:
