@@ -273,9 +273,10 @@ STREAM, CONSUMER = "STREAM.INFO.order-placed", "CONSUMER.INFO.order-placed.ship"
 
 
 async def config_of(server: NatsServer, what: str) -> dict[str, Any]:
-    """Without the metadata, where only ours leaves something, and theirs forgets it."""
+    """Without what only ours leaves there, and theirs forgets."""
     config: dict[str, Any] = (await js(server, what))["config"]
     del config["metadata"]
+    config.pop("allow_atomic", None)
     return config
 
 

@@ -7,7 +7,15 @@ from walnats_anyio._actors._registry import Actors
 from walnats_anyio._actors._statistics import ActorStatistics, ListenStatistics
 from walnats_anyio._actors.declare import Auto, Ratio, current_context
 from walnats_anyio._actors.declare._actor import Actor
-from walnats_anyio._actors.declare._choices import ExecuteIn, Priority, Reject, Retry, Snooze
+from walnats_anyio._actors.declare._choices import (
+    Batch,
+    BatchError,
+    ExecuteIn,
+    Priority,
+    Reject,
+    Retry,
+    Snooze,
+)
 from walnats_anyio._actors.run import AutoStatistics, HandlerError, WorkerProcessError
 from walnats_anyio._actors.settle import ActorSummary, Ended, Summary
 
@@ -18,6 +26,8 @@ __all__ = [
     "Actors",
     "Auto",
     "AutoStatistics",
+    "Batch",
+    "BatchError",
     "ConnectedActors",
     "Ended",
     "ExecuteIn",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Coroutine
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,18 @@ from typing import TYPE_CHECKING, Any
 from walnats_anyio._actors._statistics import ActorStatistics
 from walnats_anyio._actors.declare._actor import Actor, on_server
 from walnats_anyio._actors.declare._choices import ExecuteIn
-from walnats_anyio._actors.pull import PENDING_BYTES, PullConsumer, Share, period_of
-from walnats_anyio._actors.run import AutoLimit, Jobs, Workers
+from walnats_anyio._actors.pull import (
+    PENDING_BYTES,
+    PullConsumer,
+    RequestBudget,
+    Share,
+    period_of,
+)
+from walnats_anyio._actors.run import AutoLimit, BatchJobs, BatchWorkers, Jobs, Workers
 from walnats_anyio._actors.settle import (
     ActorSummary,
     Attempts,
+    BatchConclusion,
     Breaker,
     Conclusion,
     Counts,
@@ -56,36 +64,48 @@ class ActorRun:
         self._link = link = host.link
         attempts = Attempts(self.on_server, link)
         self.deliveries = Deliveries(actor, link, attempts, self.counts, host.emitter)
+        self.clock: Callable[[], Coroutine[Any, Any, None]] | None = None
+        """A task of its own, for as long as the workers run; None where there is none."""
         self.workers = workers = self._new_workers(host, attempts)
-        hooks = Hooks(actor, workers.suspending)
-        self.callers = None if as_answered(actor.event) is None else host.callers
-        """Those that it answers; None: it answers nobody."""
-        workers.jobs = Jobs(
-            actor, host.executors, hooks, link.backend, workers.suspending, host.pace, self.callers
-        )
         ratio = actor.pause_on_failures
         self.breaker = None if ratio is None else Breaker(ratio, monotonic())
         """Notices that most jobs fail."""
-        workers.conclusion = self._new_conclusion(host, attempts, hooks)
+        self._have_run(host, attempts)
         self._tripped = host.tripped
+        self._changed = host.changed
         self.consumer = self._pull_consumer(host, attempts, others)
         workers.pause = self.consumer.hold_up
         workers.resume = self.consumer.resume
 
-    def _new_conclusion(self, host: Listening, attempts: Attempts, hooks: Hooks) -> Conclusion:
-        return Conclusion(
-            self.on_server,
-            self._link,
-            self.deliveries,
-            hooks,
-            burst=host.options.burst,
-            callers=self.callers,
-            postponing=attempts.postponing,
-            failed=None if self.breaker is None else self._failed,
-        )
+    def _have_run(self, host: Listening, attempts: Attempts) -> None:
+        """Give the workers what runs and concludes their jobs."""
+        actor, workers, link = self.actor, self.workers, self._link
+        hooks = Hooks(actor, workers.suspending)
+        self.callers = None if as_answered(actor.event) is None else host.callers
+        """Those that it answers; None: it answers nobody."""
+        parts = (actor, host.executors, hooks, link.backend, workers.suspending, host.pace)
+        ending = (self.on_server, link, self.deliveries, hooks)
+        options: dict[str, Any] = {
+            "burst": host.options.burst,
+            "postponing": attempts.postponing,
+            "failed": None if self.breaker is None else self._failed,
+        }
+        if isinstance(workers, BatchWorkers):
+            alone = workers.put_alone
+            workers.jobs = BatchJobs(
+                *parts, handle_alone=alone, handle_together=workers.put_together
+            )
+            workers.conclusion = BatchConclusion(*ending, **options, handle_alone=alone)
+            self.clock = workers.keep_time
+        else:
+            workers.jobs = Jobs(*parts, self.callers)
+            workers.conclusion = Conclusion(*ending, **options, callers=self.callers)
 
     def _new_workers(self, host: Listening, attempts: Attempts) -> Workers:
-        return Workers(
+        make: Callable[..., Workers] = Workers
+        if self.actor.batch is not None:
+            make = partial(BatchWorkers, self.actor.batch, self._link.backend)
+        return make(
             self.actor,
             host.scheduler,
             limit=self._slots,
@@ -108,20 +128,29 @@ class ActorRun:
         # What waits here would take the places of jobs that other processes could run.
         self._share = 2 if ahead and actor.max_jobs_total is None else 1
         in_threads = actor.execute_in is ExecuteIn.THREAD
+        budget = host.budget
+        share = Share(budget, alone=not others, ahead=ahead, eager=host.options.burst)
+        changed = host.changed
+        if actor.batch is not None:
+            # A job takes many events, and the budget that actors share counts an event as a job.
+            self._share = actor.batch.size
+            budget = RequestBudget(self._slots * self._share)
+            share = Share(budget, alone=True, eager=host.options.burst)
+            changed = self._changed_in_batch
         return PullConsumer(
             self.on_server,
             self._link,
             host.options,
             deliveries=self.deliveries,
             attempts=attempts,
-            budget=host.budget,
-            share=Share(host.budget, alone=not others, ahead=ahead, eager=host.options.burst),
+            budget=budget,
+            share=share,
             polls=host.polls,
             # So that its events are here when a job ends, rather than one of lower priority.
             slots=self._slots * self._share,
             max_bytes=PENDING_BYTES // (len(others) + 1),
             put=self.workers.put,
-            changed=host.changed,
+            changed=changed,
             failed=host.failed,
             look=host.look_now,
             hung=partial(host.executors.hung, actor.execute_in) if in_threads else None,
@@ -152,14 +181,14 @@ class ActorRun:
     def pause(self) -> None:
         """Take no events for a while, and hand back those that have not been started."""
         if not self.paused:
-            self.paused = True
+            self.paused = self.workers.paused = True
             self.consumer.pause()
             self.workers.hand_back_waiting(Outcome.STOPPED)
             self.workers.scheduler.withdraw(self.workers)
 
     def resume(self) -> None:
         """Take events again."""
-        self.paused = False
+        self.paused = self.workers.paused = False
         self.consumer.resume_from_pause()
 
     def limit_to(self, max_jobs: int | None) -> None:
@@ -239,6 +268,12 @@ class ActorRun:
             counts.postponed,
         )
 
+    def _changed_in_batch(self) -> None:
+        """A burst has no more events for the last batch, or a reason to end may be there."""
+        if self.consumer.finished and isinstance(self.workers, BatchWorkers):
+            self.workers.finish()
+        self._changed()
+
     def _resized(self, jobs: int) -> None:
         """The jobs that may run at once are others than before."""
         self._slots = jobs
@@ -279,12 +314,7 @@ class ActorRun:
 
     def _hand_back_unstarted(self) -> None:
         """Hand back what waits for a worker while its `ack_wait` runs out."""
-        workers = self.workers
-        expired = self.deliveries.tick - UNSTARTED_ROUNDS
-        while workers.waiting and workers.waiting[0].tick <= expired:
-            workers.hand_back(workers.waiting.popleft(), Outcome.EXPIRED)
-            if not workers.waiting:
-                workers.scheduler.withdraw(workers)
+        self.workers.hand_back_expired(self.deliveries.tick - UNSTARTED_ROUNDS)
 
 
 def _limit_of(actor: Actor[Any, Any], total: int) -> tuple[AutoLimit | None, int]:

@@ -152,6 +152,9 @@ class Listening:
                 self._controls.apply(self.runs, anyio.current_time())
                 for run in self.runs:
                     run.consumer.start()
+                    if run.clock is not None:
+                        keep_time = self.link.backend.uninterrupted(run.clock)
+                        workers.start_soon(keep_time, name="walnats/batches")
                 await self.link.flush()
                 self.raise_failure()
                 task_status.started()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from datetime import datetime
 from inspect import isasyncgen
@@ -13,6 +13,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from anyio.lowlevel import checkpoint
 
+from walnats_anyio._events._atomic import (
+    ROOM,
+    EncodedMessage,
+    check_headers,
+    check_server,
+    collect,
+    emit_atomically,
+    refuse_times,
+)
 from walnats_anyio._events._cancelling import cancel_event
 from walnats_anyio._events._checks import check_event, refuse_size
 from walnats_anyio._events._current import current_job
@@ -288,12 +297,22 @@ class ConnectedEvents(Connected):
         ttl: float | None = None,
         meta: Meta | Callable[[T], Meta] = None,
         sync: bool = False,
+        atomic: bool = False,
     ) -> None:
         """Emit one event for each message, in order.
 
         Messages are taken one by one, so an endless or an asynchronous iterable is fine. Where one
         of them raises, those before it have been emitted. An async generator is closed in any case,
         before this returns or raises.
+
+        With `atomic` all of the messages are stored, or none, next to each other in the stream
+        (NATS ADR-50). They are taken and encoded first, so nothing is sent where one of them
+        raises. It waits for the acknowledgement, sends the batch again as a whole where that does
+        not come, and stores it once all the same. Cancelled, or not acknowledged in time, the batch
+        is in its stream as a whole, or not at all. It needs nats-server 2.12.1 or later, a stream
+        that `register` has made or updated there, and the permission to look at the stream
+        (`$JS.API.STREAM.INFO`). With `uid`, a batch whose `uid`s are all in the stream already is
+        done with; if only some are, it is refused.
 
         Args:
             event: an event of the registry.
@@ -306,13 +325,22 @@ class ConnectedEvents(Connected):
             meta: the same headers for all, or what gives the `meta` of a message: a function that
                 returns headers, a `CloudEvent` or None.
             sync: wait until all of them are acknowledged.
+            atomic: store all of them or none: at most 1,000.
 
         Raises:
             EmitError: with `sync`: the first message that was not accepted, or one error that
-                holds the failures in `errors`.
+                holds the failures in `errors`. With `atomic`: none was accepted; or the
+                acknowledgement did not come in time; or the server, or the stream, takes no atomic
+                batches.
+            ValueError: with `atomic`: there are more than 1,000 messages, two with one `uid`, or a
+                `delay`, `at` or `ttl` is given.
             TypeError: `meta` is a `CloudEvent`, which is of one message.
             Exception: what `emit` raises, and what the iterable or `uid` does.
         """
+        if atomic:
+            refuse_times(delay, at, ttl)
+            await self._emit_atomically(event, messages, uid, trace_id, meta)
+            return
         waited: list[Outgoing] = []
 
         async def emit_one(message: T) -> None:
@@ -339,6 +367,53 @@ class ConnectedEvents(Connected):
             raise
         if errors:
             raise one_error(errors, len(errors))
+
+    async def _emit_atomically(
+        self,
+        event: BaseEvent[T],
+        messages: Iterable[T] | AsyncIterable[T],
+        uid: Callable[[T], str] | None,
+        trace_id: str | None,
+        meta: Meta | Callable[[T], Meta],
+    ) -> None:
+        check_shared(meta)
+        await checkpoint()
+        await self.check_atomic(event)
+        encoded: list[EncodedMessage] = []
+        for message in await collect(messages):
+            encoded.append(self.prepare_for_batch(event, message, uid, trace_id, meta))
+            if monotonic() - self._breathed_at > CHECKPOINT_AFTER:
+                await self._make_way()
+        await self.send_batch(event, encoded)
+
+    async def check_atomic(self, event: BaseEvent[Any]) -> None:
+        """Refuse an event whose stream takes no atomic batches."""
+        self._check_known(event)
+        await check_server(self._emitter, in_namespace(event, self._link.prefixes))
+
+    def prepare_for_batch(
+        self,
+        event: BaseEvent[T],
+        message: T,
+        uid: Callable[[T], str] | None,
+        trace_id: str | None,
+        meta: Meta | Callable[[T], Meta],
+    ) -> EncodedMessage:
+        """Check and encode one message of an atomic batch; safe in any thread."""
+        unique = None if uid is None else uid(message)
+        own = meta(message) if callable(meta) else meta
+        on_wire, payload, headers = self._prepare(event, message, unique, trace_id, own)
+        check_headers(headers)
+        size = len(payload) + len(headers) + ROOM
+        if size > on_wire.largest or size > self._link.info.max_payload:
+            refuse_size(event, self._link, size)
+        return EncodedMessage(payload, headers)
+
+    async def send_batch(self, event: BaseEvent[Any], messages: Sequence[EncodedMessage]) -> None:
+        """Send an atomic batch, and wait until it is stored."""
+        if messages:
+            on_wire = self._on_wire[event.name]
+            await emit_atomically(self._emitter, on_wire, messages, event.dedup_window)
 
     async def _emit_one(
         self,

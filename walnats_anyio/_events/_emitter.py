@@ -304,6 +304,8 @@ class Emitter:
         """Names of events whose streams are known to exist."""
         self.looks: dict[str, Look] = {}
         """The streams that are being looked for, by their names."""
+        self.takes_batches: set[str] = set()
+        """Names of events whose streams are known to take atomic batches."""
         self.found_at: dict[str, float] = {}
         """When a stream was found to be there although nobody took its event, by its name."""
         self.on_missing: Callable[[], object] = bool
@@ -345,6 +347,27 @@ class Emitter:
         self._bytes += len(outgoing.command)
         self.full = self.outstanding >= MAX_OUTSTANDING or self._bytes >= MAX_OUTSTANDING_BYTES
         return outgoing
+
+    @property
+    def group(self) -> Batch:
+        """Those emitted since the last flush."""
+        return self._batch
+
+    def begin_batch(self, count: int, size: int) -> None:
+        """So many events are on their way, in `group`, as an atomic batch of so many bytes."""
+        self.outstanding += count
+        self._emitted += count
+        self._batch.count += count
+        self._bytes += size
+        self.full = self.outstanding >= MAX_OUTSTANDING or self._bytes >= MAX_OUTSTANDING_BYTES
+
+    def end_batch(self, batch: Batch, count: int, size: int, *, failed: bool) -> None:
+        """They are not on their way any more."""
+        if failed:
+            self.not_accepted += count
+        self.outstanding -= count - 1
+        batch.count -= count - 1
+        self.acknowledged(batch, size)
 
     async def confirm(self, outgoing: Outgoing) -> None:
         """Wait for the acknowledgement that tells that an event has a stream.

@@ -43,7 +43,7 @@ class SchemaKeeper:
         return {} if metadata is None else {"metadata": metadata}
 
     async def keep(self, event: BaseEvent[Any], config: dict[str, Any]) -> bool:
-        """Update a stream for nothing but the schema.
+        """Update a stream for nothing but the schema, and what else it can do without.
 
         Args:
             event: whose stream.

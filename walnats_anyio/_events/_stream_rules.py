@@ -132,7 +132,7 @@ STREAM_RULES: tuple[Rule, ...] = (
     Rule(
         "allow_msg_ttl", Action.KEEP, "events may carry a time to live; set where they do, for good"
     ),
-    Rule("allow_atomic", Action.KEEP, "how others may publish"),
+    Rule("allow_atomic", Action.KEEP, "set where the server can: `emit_many(atomic=True)`"),
     Rule("allow_batched", Action.KEEP, "how others may publish"),
     Rule("allow_msg_schedules", Action.KEEP, "how others may publish"),
 )

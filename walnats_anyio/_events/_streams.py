@@ -14,6 +14,7 @@ from typing import Any
 
 import anyio
 
+from walnats_anyio._events._atomic import NEEDED
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._plan import FieldChange, PlanAction, PlanEntry, plan_each
 from walnats_anyio._events._provisions import Provisions, plan_schedules
@@ -39,8 +40,10 @@ from walnats_anyio._link import (
     StreamExistsError,
     WalnatsError,
     api,
+    is_at_least,
     percent_problem,
     stream_info,
+    version_of,
 )
 
 logger = logging.getLogger("walnats_anyio.events")
@@ -53,7 +56,13 @@ ALONE = "replicas > 1 not supported in non-clustered mode"
 
 NOTHING = Held(0, 0, 0.0, 0)
 
-OWN_FLAGS = {ALLOW_TTL, "allow_atomic"}
+ALLOW_ATOMIC = "allow_atomic"
+"""The field with which a stream takes atomic batches (ADR-50).
+
+It is no reason to refuse a stream, as walnats makes them without it.
+"""
+
+OWN_FLAGS = {ALLOW_TTL, ALLOW_ATOMIC}
 """Fields that this library sets where an event needs them, and never takes back."""
 
 EFFECTS = {rule.field: rule.effect for rule in STREAM_RULES}
@@ -98,8 +107,15 @@ class Extras:
     """What a stream gets beside what `STREAM_RULES` has: the schema, and what delays need."""
 
     def __init__(self, link: Link, *, dry: bool = False) -> None:
+        self._link = link
         self.schemas = SchemaKeeper(link)
         self.provisions = Provisions(link, dry=dry)
+
+    def atomic_in(self, actual: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the field that a stream lacks to take atomic batches; empty where it cannot."""
+        lacks = not actual.get(ALLOW_ATOMIC) and actual.get("persist_mode") != "async"
+        able = lacks and is_at_least(version_of(self._link, actual), NEEDED)
+        return {ALLOW_ATOMIC: True} if able else {}
 
 
 async def plan_streams(
@@ -228,7 +244,7 @@ async def _step_of(
 
 async def _with_extras(event: BaseEvent[Any], step: StreamStep, extras: Extras) -> StreamStep:
     """Add the schema, and what delays and expiry need."""
-    schema = extras.schemas.missing_in(step.actual, event)
+    schema = extras.schemas.missing_in(step.actual, event) | extras.atomic_in(step.actual)
     missing = await extras.provisions.missing_in(step.actual, event)
     more = missing.fields | schema
     entry = replace(step.entry, warnings=(*step.entry.warnings, *missing.warnings))

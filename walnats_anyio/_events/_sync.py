@@ -28,6 +28,7 @@ import anyio
 from anyio.from_thread import BlockingPortal
 from anyio.lowlevel import checkpoint
 
+from walnats_anyio._events._atomic import EncodedMessage, collect_now, refuse_times
 from walnats_anyio._events._connection import (
     LEAVE_WITHIN,
     ConnectedEvents,
@@ -279,6 +280,10 @@ class ForwardingEvents(ConnectedEvents):
         if group.refused is not None:
             raise group.refused
         await self._emitter.confirm(group.outgoing[0])
+
+    async def send_batch(self, event: BaseEvent[Any], messages: Sequence[EncodedMessage]) -> None:
+        await self._forwarded()  # what was emitted before goes first
+        await super().send_batch(event, messages)
 
     async def settle(self, group: Group) -> None:
         """Wait until a group of emits is acknowledged; all of them are in the queue.
@@ -569,11 +574,14 @@ class SyncEvents:
         ttl: float | None = None,
         meta: Meta | Callable[[T], Meta] = None,
         sync: bool = False,
+        atomic: bool = False,
     ) -> None:
         """Emit one event for each message, in order.
 
         Messages are taken one by one, so an endless iterable is fine. Where one of them raises,
         those before it have been emitted.
+
+        With `atomic` all of the messages are stored, or none: see `ConnectedEvents.emit_many`.
 
         Args:
             event: an event of the registry.
@@ -586,15 +594,26 @@ class SyncEvents:
             meta: the same headers for all, or what gives the `meta` of a message: a function that
                 returns headers, a `CloudEvent` or None.
             sync: wait until all of them are acknowledged.
+            atomic: store all of them or none: at most 1,000. It waits for the acknowledgement.
 
         Raises:
             EmitError: with `sync`: the first message that was not accepted, or one error that
-                holds the failures in `errors`.
+                holds the failures in `errors`. With `atomic`: none was accepted, or that is not
+                known in time, or the server takes no atomic batches.
+            ValueError: with `atomic`: there are more than 1,000 messages, or two with one `uid`.
             TypeError: `meta` is a `CloudEvent`, which is of one message.
             Exception: what `emit` raises, and what the iterable or `uid` does.
         """
         check_shared(meta)
         connected = self._usable()
+        if atomic:
+            refuse_times(delay, at, ttl)
+            self._call(connected.check_atomic, event)
+            prepare = connected.prepare_for_batch
+            taken = collect_now(messages)
+            encoded = [prepare(event, message, uid, trace_id, meta) for message in taken]
+            self._call(connected.send_batch, event, encoded)
+            return
         connected.timing(delay, at, ttl)  # which refuses what is none before anything is emitted
         group = Group() if sync else None
         if sync:

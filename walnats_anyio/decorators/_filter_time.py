@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, tzinfo
 from typing import Any, cast
 
+from walnats_anyio._actors.declare._handler import REFUSES_BATCHES
 from walnats_anyio._events._arguments import check_type
 from walnats_anyio.decorators._wrapping import (
     Handler,
@@ -78,7 +79,10 @@ def filter_time(
                 return handler(*args, **kwargs)
             return None
 
-        wrapper = filtered if is_coroutine_function(handler) else filtered_plainly
+        wrapper: Callable[..., Any] = (
+            filtered if is_coroutine_function(handler) else filtered_plainly
+        )
+        setattr(wrapper, REFUSES_BATCHES, "filter_time looks at one message")
         return finish(wrapper, handler)
 
     return decorate

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from walnats_anyio._actors.declare import Reject, Retry, Snooze
+from walnats_anyio._actors.declare import BatchError, Reject, Retry, Snooze
 from walnats_anyio._events import current_job
 from walnats_anyio._events._arguments import check_type
 from walnats_anyio.decorators._wrapping import (
@@ -22,8 +22,8 @@ Logger = logging.Logger | logging.LoggerAdapter[Any]
 
 DEFAULT_LOGGER = logging.getLogger("walnats_anyio.decorators")
 
-ASKING = (Retry, Reject, Snooze)
-"""What a handler raises to say what is to become of its event."""
+ASKING = (Retry, Reject, Snooze, BatchError)
+"""What a handler raises to say what is to become of its events."""
 
 
 def suppress(
@@ -34,10 +34,10 @@ def suppress(
         @suppress(NoSuchParcel)
         async def update_parcel(change: Change) -> None: ...
 
-    For errors that no further attempt would mend. `Retry`, `Reject` and `Snooze` are not ignored
-    unless they are named themselves, so `suppress(Exception)` leaves them to mean what they mean.
-    Of a group of exceptions the ones that match are ignored, and the others are raised. Never
-    blocks; works wherever the handler runs.
+    For errors that no further attempt would mend. `Retry`, `Reject`, `Snooze` and `BatchError` are
+    not ignored unless they are named themselves, so `suppress(Exception)` leaves them to mean what
+    they mean. Of a group of exceptions the ones that match are ignored, and the others are raised.
+    Never blocks; works wherever the handler runs.
 
     Args:
         exceptions: what is ignored, subclasses included.

@@ -10,7 +10,13 @@ from types import FunctionType, MethodType
 from typing import Any, TypeVar, cast
 
 from walnats_anyio._actors.declare._choices import ExecuteIn
-from walnats_anyio._actors.declare._handler import REFUSES, is_kind, refusals_of
+from walnats_anyio._actors.declare._handler import (
+    REFUSES,
+    REFUSES_BATCHES,
+    is_kind,
+    refusal_of_batches,
+    refusals_of,
+)
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -62,6 +68,8 @@ def finish(
     refusals = refusals_of(handler) | dict(refused or {})
     if refusals:
         setattr(wrapper, REFUSES, refusals)
+    if (why := refusal_of_batches(handler)) is not None:
+        setattr(wrapper, REFUSES_BATCHES, why)
     return cast("Handler", wrapper)
 
 

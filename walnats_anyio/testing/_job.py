@@ -12,7 +12,15 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from walnats_anyio._actors.declare._actor import Actor
-from walnats_anyio._actors.run import Executors, Jobs, Pace, Scheduler, Worker, Workers
+from walnats_anyio._actors.run import (
+    BatchJobs,
+    Executors,
+    Jobs,
+    Pace,
+    Scheduler,
+    Worker,
+    Workers,
+)
 from walnats_anyio._actors.settle import (
     Ack,
     Attempts,
@@ -115,7 +123,7 @@ async def run_job(
 
     Args:
         actor: the actor.
-        message: of the schema of its event.
+        message: of the schema of its event. An actor with `batch` gets a list of it alone.
         attempt: which attempt it is, from 1 to the actor's `max_attempts`.
         state: what the lifespan yields: `current_context().state`.
         uid: the `uid` that the event was emitted with.
@@ -177,9 +185,11 @@ class _Bench:
             interrupted=_nothing,
         )
         hooks = Hooks(actor, workers.suspending)
-        workers.jobs = Jobs(
-            actor, self._executors, hooks, link.backend, workers.suspending, self._pace
-        )
+        parts = (actor, self._executors, hooks, link.backend, workers.suspending, self._pace)
+        if actor.batch is None:
+            workers.jobs = Jobs(*parts)
+        else:
+            workers.jobs = BatchJobs(*parts, handle_alone=_nothing, handle_together=_nothing)
         # There is nobody to confirm anything.
         told = replace(actor, ack="sent")
         self._conclusion = _ObservedConclusion(told, link, self.deliveries, hooks)

@@ -59,6 +59,11 @@ def plan_of(
     else:
         actors = Actors(actor)
         chosen = choose(actors, name)
+    if chosen.batch is not None:
+        raise ValueError(
+            f"actor {chosen.name!r} handles batches, which tune cannot measure: tune a handler of "
+            "one message, or compare sizes of batches by hand"
+        )
     levels, refine = check_levels(max_jobs)
     plan = Plan(
         actors=actors,

@@ -62,6 +62,9 @@ def test_the_defaults() -> None:
         "priority": Priority.NORMAL,
         "dead_letters": True,
         "ack": "sent",
+        "max_jobs_total": None,
+        "pause_on_failures": None,
+        "batch": None,
     }
     assert actor.consumer_name == "send-email"
 

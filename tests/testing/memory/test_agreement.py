@@ -104,7 +104,8 @@ def test_life_of_a_stream(pair: Pair) -> None:
         {"deny_purge": True, "allow_rollup_hdrs": True}, {"sealed": True}, {"max_msgs": None},
         {"allow_msg_counter": True, "discard": "new"},
         {"allow_msg_counter": True, "retention": "interest"},
-        {"persist_mode": "async", "storage": "memory"}, {"max_msgs": -7, "max_bytes": 0},
+        {"persist_mode": "async", "storage": "memory"}, {"allow_atomic": True},
+        {"persist_mode": "async", "allow_atomic": True}, {"max_msgs": -7, "max_bytes": 0},
         {"republish": {"dest": "q.copy"}}, {"consumer_limits": {"max_ack_pending": 5}},
     ],
     ids=str,
@@ -421,3 +422,53 @@ def test_a_difference_is_noticed(real: NatsServer) -> None:
 
     with pytest.raises(AssertionError, match="but in memory"):
         play(real, differ)
+
+
+def in_batch(pair: Pair, name: str, number: int, commit: str = "", **more: str) -> None:
+    headers = {"Nats_Batch_Id": name, "Nats_Batch_Sequence": str(number), **more}
+    if commit:
+        headers["Nats_Batch_Commit"] = commit
+    pair.publish("a.x", b"%d" % number, **headers)
+
+
+@pytest.mark.parametrize("retention", ["limits", "interest"])
+@scene
+def test_atomic_batches(pair: Pair, retention: str) -> None:
+    create(pair, "a", retention=retention, allow_atomic=True, max_msg_size=300)
+    pair.publish("a.x", b"first")
+    if retention == "interest":
+        in_batch(pair, "nobody", 1, "1")
+        consume(pair, "a", "c", {"durable_name": "c", **EXPLICIT})
+    in_batch(pair, "one", 1)
+    in_batch(pair, "two", 1, Nats_Msg_Id="u1")
+    in_batch(pair, "one", 2)
+    look(pair, "a")
+    in_batch(pair, "two", 2, "1", Nats_Msg_Id="u2")
+    in_batch(pair, "one", 3, "eob")
+    look(pair, "a")
+    for seq in (2, 3, 4, 5):
+        pair.api("STREAM.MSG.GET.a", {"seq": seq})
+    for name, numbers in (("gap", (1, 3)), ("late", (2,)), ("again", (1, 1)), ("far", (1001,))):
+        for number in numbers:
+            in_batch(pair, name, number, "1" if number == numbers[-1] else "")
+    in_batch(pair, "x" * 65, 1)
+    in_batch(pair, "empty", 1, "eob")
+    in_batch(pair, "odd", 1, "2")
+    pair.publish("a.x", Nats_Batch_Id="none")
+    in_batch(pair, "known", 1)
+    in_batch(pair, "known", 2, "1", Nats_Msg_Id="u1")
+    in_batch(pair, "twice", 1, Nats_Msg_Id="u3")
+    in_batch(pair, "twice", 2, "1", Nats_Msg_Id="u3")
+    in_batch(pair, "last id", 1, "1", Nats_Expected_Last_Msg_Id="u1")
+    in_batch(pair, "wrong", 1, "1", Nats_Expected_Last_Sequence="77")
+    last = "6" if retention == "limits" else "7"
+    in_batch(pair, "right", 1, "1", Nats_Expected_Last_Sequence=last)
+    in_batch(pair, "large", 1)
+    pair.publish("a.x", b"x" * 300, Nats_Batch_Id="large", Nats_Batch_Sequence="2")
+    in_batch(pair, "large", 3, "1")
+    look(pair, "a")
+    pair.api("STREAM.UPDATE.a", {"name": "a", "subjects": ["a.*"], "retention": retention})
+    in_batch(pair, "off", 1, "1")
+    pair.publish("a.x", Nats_Msg_Id="u1", Nats_Expected_Last_Msg_Id="never")
+    pair.publish("a.x", Nats_Msg_Id="u9", Nats_Expected_Last_Msg_Id="never")
+    look(pair, "a")

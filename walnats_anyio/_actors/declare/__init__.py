@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._auto import Auto
-from walnats_anyio._actors.declare._choices import ExecuteIn, Priority, Reject, Retry, Snooze
+from walnats_anyio._actors.declare._choices import (
+    Batch,
+    BatchError,
+    ExecuteIn,
+    Priority,
+    Reject,
+    Retry,
+    Snooze,
+)
 from walnats_anyio._actors.declare._contexts import (
     BaseContext,
     Context,
@@ -19,6 +27,8 @@ __all__ = [
     "Actor",
     "Auto",
     "BaseContext",
+    "Batch",
+    "BatchError",
     "Context",
     "ErrorContext",
     "ExecuteIn",

@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args, overload
 
 from walnats_anyio._actors.declare._auto import Auto, MaxJobs, auto_of, check_max_jobs
-from walnats_anyio._actors.declare._choices import ExecuteIn, Priority
+from walnats_anyio._actors.declare._choices import Batch, ExecuteIn, Priority
 from walnats_anyio._actors.declare._fingerprint import (
     FINGERPRINT,
     KNOWS_ACTOR,
     KNOWS_IT,
     fingerprint,
 )
-from walnats_anyio._actors.declare._handler import check_handler
+from walnats_anyio._actors.declare._handler import check_handler, refusal_of_batches
 from walnats_anyio._actors.declare._middleware import Middleware
 from walnats_anyio._actors.declare._pickling import check_response_pickles
 from walnats_anyio._actors.declare._ratio import Ratio
@@ -82,6 +82,8 @@ class Actor(Generic[T, R]):
             (the default): no limit but `max_ack_pending`.
         pause_on_failures: `Ratio(...)`: pauses the actor in all processes for a while when most of
             its jobs fail. None (the default): it goes on.
+        batch: have the handler called with a list of messages, of many events at once. Default
+            None: with one message.
 
     Raises:
         TypeError: an argument is of a wrong type, or the handler cannot run where it should.
@@ -99,8 +101,8 @@ class Actor(Generic[T, R]):
     event: BaseEvent[T]
     """The event to handle."""
 
-    handler: Callable[[T], Awaitable[R] | R]
-    """What is called with the decoded message.
+    handler: Callable[[T], Awaitable[R] | R] | Callable[[list[T]], Awaitable[R] | R]
+    """What is called with the decoded message, or with a list of messages where there is a `batch`.
 
     A coroutine function, a plain function, a method, an object with `__call__`. Returning means
     handled; raising means again later, after `retry_delay`. It may raise `Retry(delay=...)` to
@@ -214,6 +216,13 @@ class Actor(Generic[T, R]):
     has noticed pauses. None: it goes on.
     """
 
+    batch: Batch | None = None
+    """How events are handled many at once, with a list of messages. None: one by one.
+
+    A batch is one of `max_jobs`, and has one `job_timeout`. `max_ack_pending` must be at least
+    `batch.size` for each of `max_jobs`.
+    """
+
     if TYPE_CHECKING:
         # What a handler gives back is inferred by mypy only with one signature for each kind. And
         # with `BaseEvent`, what does not fit an event with a response would fit the plain one.
@@ -239,6 +248,7 @@ class Actor(Generic[T, R]):
             ack: Ack = "sent",
             max_jobs_total: int | None = None,
             pause_on_failures: Ratio | None = None,
+            batch: None = None,
         ) -> None: ...
         @overload
         def __init__(
@@ -251,7 +261,7 @@ class Actor(Generic[T, R]):
             max_attempts: int | None = None,
             max_ack_pending: int = 1000,
             middlewares: Sequence[Middleware] = (),
-            max_jobs: int = 16,
+            max_jobs: MaxJobs = 16,
             job_timeout: float = 32,
             execute_in: ExecuteIn = ExecuteIn.MAIN,
             retry_delay: Sequence[float] | Callable[[int], float] = (0.5, 1, 2, 4),
@@ -260,6 +270,9 @@ class Actor(Generic[T, R]):
             *,
             dead_letters: bool = True,
             ack: Ack = "sent",
+            max_jobs_total: int | None = None,
+            pause_on_failures: Ratio | None = None,
+            batch: None = None,
         ) -> None: ...
         @overload
         def __init__(
@@ -272,7 +285,7 @@ class Actor(Generic[T, R]):
             max_attempts: int | None = None,
             max_ack_pending: int = 1000,
             middlewares: Sequence[Middleware] = (),
-            max_jobs: int = 16,
+            max_jobs: MaxJobs = 16,
             job_timeout: float = 32,
             execute_in: ExecuteIn = ExecuteIn.MAIN,
             retry_delay: Sequence[float] | Callable[[int], float] = (0.5, 1, 2, 4),
@@ -281,6 +294,9 @@ class Actor(Generic[T, R]):
             *,
             dead_letters: bool = True,
             ack: Ack = "sent",
+            max_jobs_total: int | None = None,
+            pause_on_failures: Ratio | None = None,
+            batch: None = None,
         ) -> None: ...
         @overload
         def __init__(
@@ -304,6 +320,55 @@ class Actor(Generic[T, R]):
             ack: Ack = "sent",
             max_jobs_total: int | None = None,
             pause_on_failures: Ratio | None = None,
+            batch: None = None,
+        ) -> None: ...
+        @overload
+        def __init__(
+            self,
+            name: str,
+            event: Event[T],
+            handler: Callable[[list[T]], Awaitable[R]],
+            description: str | None = None,
+            ack_wait: float = 16,
+            max_attempts: int | None = None,
+            max_ack_pending: int = 1000,
+            middlewares: Sequence[Middleware] = (),
+            max_jobs: MaxJobs = 16,
+            job_timeout: float = 32,
+            execute_in: ExecuteIn = ExecuteIn.MAIN,
+            retry_delay: Sequence[float] | Callable[[int], float] = (0.5, 1, 2, 4),
+            pulse: bool = True,
+            priority: Priority = Priority.NORMAL,
+            *,
+            dead_letters: bool = True,
+            ack: Ack = "sent",
+            max_jobs_total: int | None = None,
+            pause_on_failures: Ratio | None = None,
+            batch: Batch,
+        ) -> None: ...
+        @overload
+        def __init__(
+            self,
+            name: str,
+            event: Event[T],
+            handler: Callable[[list[T]], R],
+            description: str | None = None,
+            ack_wait: float = 16,
+            max_attempts: int | None = None,
+            max_ack_pending: int = 1000,
+            middlewares: Sequence[Middleware] = (),
+            max_jobs: MaxJobs = 16,
+            job_timeout: float = 32,
+            execute_in: ExecuteIn = ExecuteIn.MAIN,
+            retry_delay: Sequence[float] | Callable[[int], float] = (0.5, 1, 2, 4),
+            pulse: bool = True,
+            priority: Priority = Priority.NORMAL,
+            *,
+            dead_letters: bool = True,
+            ack: Ack = "sent",
+            max_jobs_total: int | None = None,
+            pause_on_failures: Ratio | None = None,
+            batch: Batch,
         ) -> None: ...
         def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
@@ -329,6 +394,8 @@ class Actor(Generic[T, R]):
         check_handler(this, self.handler, self.execute_in, self.event.schema)
         if self.execute_in is ExecuteIn.PROCESS and as_answered(self.event) is not None:
             check_response_pickles(this, self.event)
+        if self.batch is not None:
+            self._check_batch(this, self.batch)
 
     def __repr__(self) -> str:
         handler = getattr(self.handler, "__qualname__", None) or repr(self.handler)
@@ -381,12 +448,36 @@ class Actor(Generic[T, R]):
                     self.pulse,
                     self.dead_letters,
                     self.ack,
+                    # Not said where there is none, or each upgrade would look like a change.
+                    *(() if self.batch is None else ("batch", self.batch.size, self.batch.wait)),
                 ),
             },
         }
         if self.description is not None:
             config["description"] = self.description
         return config
+
+    def _check_batch(self, this: str, batch: Batch) -> None:
+        if (why := refusal_of_batches(self.handler)) is not None:
+            raise TypeError(f"{this} handler {self.handler!r} cannot handle batches: {why}")
+        if not isinstance(self.max_jobs, int) or self.max_jobs_total is not None:
+            raise ValueError(
+                f"{this} with a batch, max_jobs must be a number and max_jobs_total None, not "
+                f"{self.max_jobs!r} and {self.max_jobs_total!r}: the server counts events, and a "
+                "batch is one job of many"
+            )
+        needed = batch.size * self.max_jobs
+        if needed > self.max_ack_pending:
+            raise ValueError(
+                f"{this} max_jobs={self.max_jobs} batches of {batch.size} events need "
+                f"max_ack_pending={needed}, which is {self.max_ack_pending}: raise it, or have "
+                "fewer jobs or smaller batches"
+            )
+        if not self.pulse and batch.wait > self.ack_wait / 4:
+            raise ValueError(
+                f"{this} with pulse=False, batch.wait={batch.wait:g} must be at most a quarter of "
+                f"ack_wait={self.ack_wait:g}, or events are handed back before they are handled"
+            )
 
     def _check_middlewares(self, this: str) -> None:
         check_type(f"{this} middlewares", self.middlewares, (list, tuple))
@@ -425,4 +516,5 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "priority": Priority,
     "dead_letters": bool,
     "pause_on_failures": (Ratio, type(None)),
+    "batch": (Batch, type(None)),
 }

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
 
-from walnats_anyio._events._arguments import check_seconds
+from walnats_anyio._events._arguments import check_count, check_seconds
 
 MIN_SNOOZE = 0.001
 """The shortest delay of a `Snooze` in seconds: with none, an event would go round and round."""
+
+
+MOST_TOLD = 10
+"""Failures of a batch that the text of a `BatchError` has."""
 
 
 class ExecuteIn(enum.Enum):
@@ -47,6 +54,33 @@ class Priority(enum.Enum):
 
     LOW = 5.0
     """After the others, unless waiting for some seconds longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Has an actor handle events in batches: its handler is called with a list of messages.
+
+        Actor("store-rows", ROW_MADE, store_rows, batch=Batch(size=100, wait=0.5))
+
+    A batch is one job. It starts when `size` events are there, or `wait` seconds after the first of
+    them came, or when a burst has no more. It may be smaller, and never is empty. An event that has
+    failed before, or may have killed its process, is handled alone, as a list of one.
+
+    Raises:
+        TypeError: `size` is not an int, or `wait` is not a number.
+        ValueError: `size` is less than 1, or `wait` is negative or not finite.
+    """
+
+    size: int
+    """The most events of a batch. At least 1."""
+
+    wait: float
+    """Seconds that the first event of a batch waits for others at most, on the clock of the event
+    loop. 0: a batch is what is there when a job can start."""
+
+    def __post_init__(self) -> None:
+        check_count("Batch: size", self.size)
+        check_seconds("Batch: wait", self.wait, 0.0)
 
 
 class Retry(Exception):
@@ -108,6 +142,49 @@ class Reject(Exception):
         _check_reason(reason)
         super().__init__(reason)
         self.reason = reason
+
+
+class BatchError(Exception):
+    """Raised by the handler of a batch: some of its messages failed, and all others are done with.
+
+        raise BatchError({2: ValueError("no such product"), 5: Reject("no price")})
+
+    Each message that is named counts as if its handler had raised that exception for it alone:
+    `Retry`, `Reject` and `Snooze` mean what they always mean. The others are acknowledged. With any
+    other exception nobody knows which message it was, so each of them is handled alone.
+
+    Raises:
+        TypeError: `errors` is no mapping of ints to exceptions.
+        ValueError: it is empty, or a number is negative.
+    """
+
+    errors: dict[int, Exception]
+    """What went wrong, by the place of the message in the list, from 0."""
+
+    def __init__(self, errors: Mapping[int, Exception]) -> None:
+        _check_errors(errors)
+        super().__init__(errors)
+        self.errors = dict(errors)
+
+    def __str__(self) -> str:
+        told = "; ".join(f"{at}: {error!r}" for at, error in list(self.errors.items())[:MOST_TOLD])
+        more = len(self.errors) - MOST_TOLD
+        return f"{told}; and {more} more" if more > 0 else told
+
+
+def _check_errors(errors: object) -> None:
+    if not isinstance(errors, Mapping):
+        raise TypeError(f"BatchError takes exceptions by the places of messages, not {errors!r}")
+    for at, error in cast("Mapping[object, object]", errors).items():
+        if not isinstance(at, int) or isinstance(at, bool) or not isinstance(error, Exception):
+            raise TypeError(
+                "BatchError takes exceptions by the places of messages, such as "
+                f"{{2: ValueError()}}, not {{{at!r}: {error!r}}}"
+            )
+        if at < 0:
+            raise ValueError(f"BatchError: the place of a message is 0 or more, not {at}")
+    if not errors:
+        raise ValueError("BatchError names no message: return where all of them are done with")
 
 
 def _check_reason(reason: object) -> None:

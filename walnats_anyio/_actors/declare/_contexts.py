@@ -38,6 +38,10 @@ class Job(Protocol):
         """What it is told."""
         ...
 
+    def contexts(self) -> tuple[Context, ...]:
+        """Those of the events of a batch; none for an actor without batches."""
+        ...
+
     def hold(
         self,
         event: BaseEvent[Any],
@@ -74,6 +78,19 @@ class BaseContext:
     _job: Job = dataclasses.field(repr=False, compare=False)
     """What it tells of."""
 
+    _is_member: bool = dataclasses.field(default=False, repr=False, compare=False)
+    """Whether it tells of one event of a batch, rather than of the batch."""
+
+    @property
+    def batch(self) -> tuple[Context, ...]:
+        """The contexts of the events of a batch, in the order of the messages.
+
+        Empty where the actor has no `batch`. Of the batch itself, `metadata`, `seq_number`,
+        `headers` and `attempts` are those of the first event, and `trace_id` is the one that all of
+        them share, or None.
+        """
+        return () if self._is_member else self._job.contexts()
+
     @property
     def event(self) -> BaseEvent[Any]:
         """The event that is handled: the declaration."""
@@ -92,6 +109,8 @@ class BaseContext:
     @property
     def trace_id(self) -> str | None:
         """The `trace_id` that the event was emitted with."""
+        if self._is_of_batch:
+            return self._job.trace_id
         return self.headers.get(HEADER_TRACE) or None
 
     @property
@@ -134,10 +153,27 @@ class BaseContext:
 
         Made of stream, sequence, the time at which the stream stored the event, and actor. An event
         that is emitted or requeued once more has another one.
+
+        Raises:
+            RuntimeError: it is the context of a batch, which may have other events the next time:
+                take the keys of those in `batch`.
         """
-        metadata = self.metadata
-        stored = f"{metadata.timestamp:%Y%m%dT%H%M%S.%f}"
-        return f"{metadata.stream}:{metadata.sequence.stream}:{stored}:{metadata.consumer}"
+        if self._is_of_batch:
+            raise RuntimeError(
+                "a batch has no idempotency_key, as its events may come again with others: use the "
+                "key of each event, [each.idempotency_key for each in context.batch]"
+            )
+        return key_of(self.metadata)
+
+    @property
+    def _is_of_batch(self) -> bool:
+        return self.actor.batch is not None and not self._is_member
+
+
+def key_of(metadata: Metadata) -> str:
+    """What identifies a delivery for other systems; see `idempotency_key`."""
+    stored = f"{metadata.timestamp:%Y%m%dT%H%M%S.%f}"
+    return f"{metadata.stream}:{metadata.sequence.stream}:{stored}:{metadata.consumer}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,7 +210,9 @@ class Context(BaseContext):
         Args:
             event: the event to emit.
             message: of the event's schema.
-            uid: what identifies this message. None: `idempotency_key` and a running number.
+            uid: what identifies this message. None: `idempotency_key` and a running number. In a
+                batch without `uid`, emit with the context of the event that it follows from:
+                `current_context().batch[0].emit(...)`.
             trace_id: the trace this belongs to. None: that of the event that is handled. An empty
                 text: none.
             delay: seconds from this call until the event is due; see `ConnectedEvents.emit`.
@@ -185,12 +223,14 @@ class Context(BaseContext):
 
         Raises:
             TypeError: the message is not of the event's schema, or `event` is not an event.
-            ValueError: a header cannot be sent, a time is out of range, `at` has no time zone, or
-                both `delay` and `at` are given.
+            ValueError: a header cannot be sent, `uid` is missing in a batch, a time is out of
+                range, `at` has no time zone, or both `delay` and `at` are given.
             MessageTooLargeError: the encoded message is larger than the server takes.
             RuntimeError: the job has ended.
         """
-        self._job.hold(event, message, uid, trace_id, meta, delay, at, ttl)
+        self.emit_nowait(
+            event, message, uid=uid, trace_id=trace_id, delay=delay, at=at, ttl=ttl, meta=meta
+        )
 
     def emit_nowait(
         self,
@@ -205,6 +245,12 @@ class Context(BaseContext):
         meta: Meta = None,
     ) -> None:
         """The same as `emit`, for plain functions: also from the thread of a handler."""
+        if uid is None and self._is_of_batch:
+            raise ValueError(
+                "emit needs a uid in a batch, as its events may come again with others: give one, "
+                "or emit with the context of the event that this follows from, as in "
+                "current_context().batch[0].emit(...)"
+            )
         self._job.hold(event, message, uid, trace_id, meta, delay, at, ttl)
 
 

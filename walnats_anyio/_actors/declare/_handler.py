@@ -15,6 +15,9 @@ from walnats_anyio._actors.declare._pickling import check_pickles
 REFUSES = "__walnats_refuses__"
 """The attribute in which a decorator says where its handlers cannot run: `ExecuteIn` to why."""
 
+REFUSES_BATCHES = "__walnats_refuses_batches__"
+"""The attribute in which a decorator says why its handlers cannot be called with a list."""
+
 
 @contextlib.contextmanager
 def _example() -> Iterator[None]:
@@ -138,6 +141,12 @@ def refusals_of(handler: object) -> dict[ExecuteIn, str]:
     for part in _callables_of(handler):
         found |= getattr(part, REFUSES, {})
     return found
+
+
+def refusal_of_batches(handler: object) -> str | None:
+    """Why a handler cannot be called with a list of messages, for one of its decorators."""
+    found = (getattr(part, REFUSES_BATCHES, None) for part in _callables_of(handler))
+    return next((why for why in found if why is not None), None)
 
 
 def is_kind(handler: Any, *kinds: Callable[[Any], bool]) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from walnats_anyio._actors.run._auto_limit import AutoLimit, AutoStatistics, Phase
+from walnats_anyio._actors.run._batch_jobs import BatchJobs
+from walnats_anyio._actors.run._batch_workers import BatchWorkers
 from walnats_anyio._actors.run._executors import Executors
 from walnats_anyio._actors.run._failure import HandlerError, WorkerProcessError
 from walnats_anyio._actors.run._job import Jobs
@@ -14,6 +16,8 @@ from walnats_anyio._actors.run._workers import Workers
 __all__ = [
     "AutoLimit",
     "AutoStatistics",
+    "BatchJobs",
+    "BatchWorkers",
     "Executors",
     "HandlerError",
     "Jobs",

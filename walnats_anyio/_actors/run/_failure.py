@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import functools
 import traceback as tracebacks
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
-from walnats_anyio._actors.declare._choices import Reject, Retry, Snooze
+from walnats_anyio._actors.declare._choices import BatchError, Reject, Retry, Snooze
 from walnats_anyio._actors.settle._verdict import SNOOZE_DELAY, wish_of
 from walnats_anyio._link import WalnatsError
 
@@ -23,7 +23,7 @@ MAX_TEXT = 50_000
 MAIN_NAMES = ("__main__", "__mp_main__")
 """Names of the main program: the second one in a worker process, as for `multiprocessing`."""
 
-Kind = Literal["raised", "retry", "reject", "snooze"]
+Kind = Literal["raised", "retry", "reject", "snooze", "batch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,9 @@ class Failure:
     reason: str = ""
     """Why, of a `Reject`."""
 
+    errors: list[tuple[int, dict[str, Any]]] | None = None
+    """Of a `BatchError`: the places of messages, and the fields of a failure for each."""
+
     @classmethod
     def of(cls, error: BaseException, since: TracebackType | None) -> Failure:
         """Describe an exception; never raises.
@@ -69,6 +72,7 @@ class Failure:
             traceback=_traceback_of(error, since)[-MAX_TEXT:],
             delay=delay,
             reason=reason,
+            errors=_errors_of(error),
         )
 
     @property
@@ -134,6 +138,14 @@ class HandlerSnooze(HandlerError, Snooze):
         self.delay = failure.delay or SNOOZE_DELAY
 
 
+class HandlerBatchError(HandlerError, BatchError):
+    """A `BatchError` that was raised in a worker process."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.errors = {at: Failure(**fields).as_error() for at, fields in failure.errors or ()}
+
+
 class WorkerProcessError(WalnatsError):
     """A worker process died in the middle of a job, or could not be started."""
 
@@ -143,6 +155,7 @@ _BASES: dict[Kind, type[HandlerError]] = {
     "retry": HandlerRetry,
     "reject": HandlerReject,
     "snooze": HandlerSnooze,
+    "batch": HandlerBatchError,
 }
 
 
@@ -155,7 +168,9 @@ def _class_for(kind: Kind, module: str, qualname: str) -> type[HandlerError]:
 
 
 def _meaning_of(error: BaseException) -> tuple[Kind, float | None, str]:
-    """Whether it counts as `Retry`, `Reject` or `Snooze`."""
+    """Whether it counts as `Retry`, `Reject` or `Snooze`, or is a `BatchError`."""
+    if isinstance(error, BatchError):
+        return "batch", None, ""
     match wish_of(error):
         case Reject(reason=reason):
             return "reject", None, reason
@@ -165,6 +180,13 @@ def _meaning_of(error: BaseException) -> tuple[Kind, float | None, str]:
             return "snooze", delay, ""
         case None:
             return "raised", None, ""
+
+
+def _errors_of(error: BaseException) -> list[tuple[int, dict[str, Any]]] | None:
+    if not isinstance(error, BatchError):
+        return None
+    each_of = error.errors.items()
+    return [(at, asdict(Failure.of(each, each.__traceback__))) for at, each in each_of]
 
 
 def _text_of(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, cast
 
 import anyio
 
@@ -31,6 +31,26 @@ KEEP_PARKED = 1024
 one."""
 
 
+class Waiting(Protocol):
+    """Deliveries that no worker has taken; true while a worker can take one."""
+
+    def __len__(self) -> int: ...
+
+    def append(self, delivery: Delivery, /) -> None:
+        """Have a delivery wait."""
+        ...
+
+    def popleft(self) -> Delivery:
+        """Take what is to be handled next."""
+        ...
+
+    def __contains__(self, delivery: object, /) -> bool: ...
+
+    def remove(self, delivery: Delivery, /) -> None:
+        """Take out one that waits."""
+        ...
+
+
 class Workers:
     """Has deliveries handled; the scheduler says when."""
 
@@ -54,13 +74,15 @@ class Workers:
         self.limiter = anyio.CapacityLimiter(limit)
         self.auto = auto
         """Finds the limit, where nobody has said it."""
+        self.paused = False
+        """Whether nothing is to be started, for a while."""
         self.excess = False
         """Whether more jobs run than may, as the limit is lower than it was."""
         self._resized = resized
         """Told of a new limit."""
         self.priority_offset = actor.priority.value
         self.waiting_since = 0.0
-        self.waiting: deque[Delivery] = deque()
+        self.waiting: Waiting = deque[Delivery]()
         """Deliveries that no worker has taken."""
         self.pace = pace
         self.attempts = attempts
@@ -121,6 +143,14 @@ class Workers:
         """Hand back what no worker has taken."""
         while self.waiting:
             self.hand_back(self.waiting.popleft(), outcome)
+
+    def hand_back_expired(self, tick: int) -> None:
+        """Hand back what has waited since a round of the clock, or for longer."""
+        waiting = cast("deque[Delivery]", self.waiting)
+        while waiting and waiting[0].tick <= tick:
+            self.hand_back(waiting.popleft(), Outcome.EXPIRED)
+            if not waiting:
+                self.scheduler.withdraw(self)
 
     def hand_back(self, delivery: Delivery, outcome: Outcome) -> None:
         """Hand back a delivery, unless it is settled."""

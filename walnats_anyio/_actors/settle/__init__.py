@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from walnats_anyio._actors.settle._attempts import Attempts, Standing
+from walnats_anyio._actors.settle._batch import DeliveryBatch
+from walnats_anyio._actors.settle._batch_conclusion import MOVED, BatchConclusion
 from walnats_anyio._actors.settle._breaker import Breaker
 from walnats_anyio._actors.settle._callers import Caller, Callers
 from walnats_anyio._actors.settle._conclusion import Conclusion
@@ -30,9 +32,11 @@ from walnats_anyio._actors.settle._verdict import (
 )
 
 __all__ = [
+    "MOVED",
     "Ack",
     "ActorSummary",
     "Attempts",
+    "BatchConclusion",
     "Breaker",
     "Caller",
     "Callers",
@@ -42,6 +46,7 @@ __all__ = [
     "DeadLetterVerdict",
     "Deliveries",
     "Delivery",
+    "DeliveryBatch",
     "Ended",
     "HandBack",
     "Hooks",

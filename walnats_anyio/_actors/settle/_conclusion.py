@@ -175,14 +175,17 @@ class Conclusion:
         else:
             if self._callers is not None and delivery.settled is None:
                 self._callers.answer(delivery, Ack(), result)
-            problem = await self._deliveries.confirm(delivery)
-            if problem is not None:
-                fields = fields_of(self._actor, delivery)
-                logger.error(
-                    "%s: the acknowledgement is not confirmed, so it may come again: %s",
-                    describe(fields), problem, extra=fields,
-                )  # fmt: skip
+            await self._confirm(delivery)
         await self._hooks.end(delivery, result)
+
+    async def _confirm(self, delivery: Delivery) -> None:
+        problem = await self._deliveries.confirm(delivery)
+        if problem is not None:
+            fields = fields_of(self._actor, delivery)
+            logger.error(
+                "%s: the acknowledgement is not confirmed, so it may come again: %s",
+                describe(fields), problem, extra=fields,
+            )  # fmt: skip
 
     def _settle(
         self, delivery: Delivery, verdict: Verdict | Final, result: JobResult | None = None

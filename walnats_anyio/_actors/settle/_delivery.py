@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from walnats_anyio._actors.declare._actor import Actor
-from walnats_anyio._actors.declare._contexts import Context
+from walnats_anyio._actors.declare._contexts import Context, key_of
 from walnats_anyio._actors.settle._attempts import Attempts
 from walnats_anyio._actors.settle._copies import Origin
 from walnats_anyio._actors.settle._notes import Note
@@ -157,7 +157,17 @@ class Delivery(msgspec.Struct, eq=False):
     def context(self) -> Context:
         """What `current_context` gives."""
         actor = self.deliveries.actor
-        return Context(actor, self.message, self.attempt, self.decoded, _job=self)
+        message = self.decoded if actor.batch is None else [self.decoded]
+        return Context(actor, self.message, self.attempt, message, _job=self)
+
+    def contexts(self) -> tuple[Context, ...]:
+        """The contexts of the events of a batch."""
+        return () if self.deliveries.actor.batch is None else (self.own_context(),)
+
+    def own_context(self) -> Context:
+        """The context of this event as one of a batch."""
+        actor = self.deliveries.actor
+        return Context(actor, self.message, self.attempt, self.decoded, _job=self, _is_member=True)
 
     def hold(
         self,
@@ -180,7 +190,7 @@ class Delivery(msgspec.Struct, eq=False):
         if self.emits is None:
             self.emits = []
         if uid is None:
-            uid = f"{self.context().idempotency_key}:{len(self.emits) + 1}"
+            uid = f"{key_of(self.message.metadata)}:{len(self.emits) + 1}"
         trace = self.trace_id if trace_id is None else trace_id
         deliveries = self.deliveries
         timing = None
@@ -245,6 +255,18 @@ class Deliveries:
         half = self.actor.most_pending / 2
         # Those whose time is over are still among them, so the sure answer is a cheap one.
         return len(self._parked) + 1 > half and self.parked + 1 > half
+
+    def renew(self, delivery: Delivery) -> Delivery:
+        """Hold a delivery for another run here; what its first run left behind ends.
+
+        The server is told nothing. What was emitted, and is yet emitted, with the first run is not
+        sent.
+        """
+        anew = msgspec.structs.replace(delivery, decoded=None, emits=None)
+        del self.held[delivery]
+        self.held[anew] = None
+        delivery.settled = HandBack(0.0)
+        return anew
 
     def turn_away(self, message: Message, verdict: Ack | HandBack) -> None:
         """A message came that is not to be handled here."""

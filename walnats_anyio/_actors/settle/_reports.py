@@ -58,6 +58,23 @@ def report_failure(
     )  # fmt: skip
 
 
+def report_batch(actor: Actor[Any, Any], first: Delivery, result: JobResult, count: int) -> None:
+    """Say that a batch has failed, and that its events are handled one by one."""
+    fields = fields_of(actor, first)
+    fields["outcome"] = result.outcome.value
+    fields["batch"] = count
+    if any(middleware.reports_failures for middleware in actor.middlewares):
+        fields["reported"] = True
+    wish = wish_of(result.error)
+    logger.log(
+        logging.ERROR if wish is None else logging.INFO,
+        "%s: a batch of %d that begins with it %s; each of its events is handled alone, at once",
+        describe(fields), count, _what_happened(result),
+        exc_info=result.error if wish is None else None,
+        extra=fields,
+    )  # fmt: skip
+
+
 def report_snoozed(
     actor: Actor[Any, Any], delivery: Delivery, verdict: HandBack | Postpone
 ) -> None:

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from walnats_anyio.testing._memory._answers import ApiError, show_time
+from walnats_anyio.testing._memory._batches import HEADER, Batches
 from walnats_anyio.testing._memory._commands import Publish, with_headers
 from walnats_anyio.testing._memory._durations import parse_duration
 from walnats_anyio.testing._memory._store import Store, Stored, is_match
@@ -35,6 +36,7 @@ class Stream:
         self.consumers: dict[str, Consumer] = {}
         self._jetstream = jetstream
         self._timers = jetstream.timers
+        self._batches = Batches(jetstream.timers, self._accept_all)
         self._last_id = ""
         self._seen: dict[str, tuple[int, int]] = {}
         self._mortal: list[tuple[int, int]] = []
@@ -49,13 +51,47 @@ class Stream:
 
     def receive(self, publish: Publish) -> None:
         """A message came on one of its subjects."""
+        answer: dict[str, Any] | None
         try:
-            answer = self._accept(publish)
+            headers = publish.headers if publish.header else {}
+            if headers.get(HEADER):
+                answer = self._take_aside(publish, headers)
+            else:
+                answer = self._accept(publish)
         except ApiError as error:
             answer = {"error": error.as_dict(), "stream": self.name, "seq": 0}
         if publish.reply and not self.config.no_ack:
-            payload = json.dumps(answer, separators=(",", ":")).encode()
+            payload = b"" if answer is None else json.dumps(answer, separators=(",", ":")).encode()
             self._jetstream.publish(Publish(publish.reply, payload=payload))
+
+    def _take_aside(self, publish: Publish, headers: dict[str, str]) -> dict[str, Any] | None:
+        """A message of an atomic batch came."""
+        if self.config.sealed:
+            raise ApiError(400, 10109, "invalid operation on sealed stream")
+        if -1 < self.config.max_msg_size < len(publish.header) + len(publish.payload):
+            raise ApiError(400, 10054, "message size exceeds maximum allowed")
+        if not self.config.allow_atomic:
+            raise ApiError(400, 10174, "atomic publish is disabled")
+        return self._batches.take(publish, headers)
+
+    def _accept_all(self, batch: list[Publish]) -> dict[str, Any]:
+        """Store a batch, if none of its messages is refused."""
+        uids = set[str]()
+        for publish in batch:
+            headers = publish.headers
+            if headers.get("Nats-Expected-Last-Msg-Id"):
+                text = "atomic publish unsupported header used: Nats-Expected-Last-Msg-Id"
+                raise ApiError(400, 10177, text)
+            uid = headers.get("Nats-Msg-Id", "")
+            if uid in uids or self._duplicate(uid):
+                text = "atomic publish batch contains duplicate message id"
+                raise ApiError(400, 10201, text)
+            uids |= {uid} - {""}
+            self._check_increment(publish, headers)
+            self._check_expected(publish.subject, headers)
+            self._rollup(headers)
+            self._check_size(publish, publish.payload)
+        return [self._accept(publish) for publish in batch][-1]
 
     def _accept(self, publish: Publish) -> dict[str, Any]:
         headers = publish.headers if publish.header else {}
@@ -314,6 +350,7 @@ class Stream:
 
     def close(self) -> None:
         """It is deleted, or its server stops."""
+        self._batches.close()
         if self._expiry is not None:
             self._expiry.cancel()
 

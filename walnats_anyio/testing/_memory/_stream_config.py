@@ -112,8 +112,8 @@ _LEFT_OUT = frozenset(
 )
 """Fields that are not shown when they are empty."""
 
-UNKNOWN_HERE = ("mirror", "sources", "subject_transform", "allow_msg_schedules", "allow_atomic",
-                "allow_batched", "subject_delete_marker_ttl")  # fmt: skip
+UNKNOWN_HERE = ("mirror", "sources", "subject_transform", "allow_msg_schedules", "allow_batched",
+                "subject_delete_marker_ttl")  # fmt: skip
 """Fields of which MemoryServer knows nothing."""
 
 
@@ -136,7 +136,8 @@ def checked(given: StreamConfig, *, level: int | None = None) -> StreamConfig:
     _check_flags(config)
     _check_subjects(config)
     _check_republish(config)
-    needs = 2 if config.allow_msg_counter or config.persist_mode == "async" else 0
+    newer = config.allow_msg_counter or config.allow_atomic or config.persist_mode == "async"
+    needs = 2 if newer else 0
     needs = needs or int(config.allow_msg_ttl)
     config.metadata = with_level(config.metadata, needs if level is None else level)
     return config
@@ -195,6 +196,10 @@ def _check_flags(config: StreamConfig) -> None:
         (
             config.persist_mode == "async" and config.storage != "file",
             "async persist mode is only supported on file storage",
+        ),
+        (
+            config.persist_mode == "async" and config.allow_atomic,
+            "async persist mode is not supported with atomic batch publish",
         ),
     ):
         if wrong:
