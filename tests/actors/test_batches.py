@@ -590,6 +590,27 @@ async def test_paused_and_limited(url: str, event: Event[int]) -> None:
     assert sorted(each for some in seen[1:] for each in some) == list(range(9))
 
 
+async def test_what_is_cancelled_is_not_handled_again(url: str, event: Event[int]) -> None:
+    gate, seen = anyio.Event(), list[list[int]]()
+
+    async def handle(messages: list[int]) -> None:
+        seen.append(list(messages))
+        await gate.wait()
+        if len(messages) > 1:
+            raise ValueError
+
+    actor = Actor("a", event, handle, batch=Batch(3, 0.05), max_jobs=1)
+    async with running(url, actor) as on:
+        for number in range(3):
+            await on.events.emit(event, number, uid=str(number), sync=True)
+        await until(lambda: len(seen) == 1)
+        [second] = [each for each in run_of(on.actors).deliveries.held if each.message.data == b"1"]
+        run_of(on.actors).workers.cancel(second)
+        gate.set()
+        await on.until_done(actor)
+    assert seen == [[0, 1, 2], [0], [2]]
+
+
 async def test_it_is_not_tuned(event: Event[int]) -> None:
     actor = Actor("a", event, handle, batch=Batch(10, 1))
     with pytest.raises(ValueError, match="handles batches, which tune cannot measure"):
@@ -656,6 +677,10 @@ untyped: Any = walnats
         (
             lambda e: Actor("a", e, at_three_and_quiet, batch=Batch(1, 1)),
             "filter_time looks at one message",
+        ),
+        (
+            lambda e: untyped.Actor("a", e.with_response(int), handle, batch=Batch(1, 1)),
+            "has a response, which is to one message",
         ),
         (lambda e: BatchError({}), "names no message"),
         (lambda e: untyped.BatchError([ValueError()]), "by the places of messages"),

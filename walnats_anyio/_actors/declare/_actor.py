@@ -458,6 +458,11 @@ class Actor(Generic[T, R]):
         return config
 
     def _check_batch(self, this: str, batch: Batch) -> None:
+        if as_answered(self.event) is not None:
+            raise TypeError(
+                f"{this} event {self.event.name!r} has a response, which is to one message: "
+                "declare the actor without a batch"
+            )
         if (why := refusal_of_batches(self.handler)) is not None:
             raise TypeError(f"{this} handler {self.handler!r} cannot handle batches: {why}")
         if not isinstance(self.max_jobs, int) or self.max_jobs_total is not None:

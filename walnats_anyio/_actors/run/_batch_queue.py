@@ -60,6 +60,19 @@ class BatchQueue:
         if len(self._together) == 1:
             self._changed()
 
+    def __contains__(self, delivery: object, /) -> bool:
+        return delivery in self.alone or delivery in self._together
+
+    def remove(self, delivery: Delivery, /) -> None:
+        """Have a delivery wait no more."""
+        if delivery in self.alone:
+            self.alone.remove(delivery)
+            return
+        at = self._together.index(delivery)
+        del self._together[at], self._came[at]
+        if not at:
+            self._changed()
+
     def popleft(self) -> Delivery:
         """Take what is to be handled next: one delivery, or several as a `DeliveryBatch`."""
         if self.alone:
@@ -72,17 +85,6 @@ class BatchQueue:
         if together:
             self._changed()
         return members[0] if len(members) == 1 else DeliveryBatch.of(members)
-
-    def remove(self, delivery: Delivery, /) -> None:
-        """Take out one that waits."""
-        if delivery in self.alone:
-            self.alone.remove(delivery)
-        else:
-            del self._came[self._together.index(delivery)]
-            self._together.remove(delivery)
-
-    def __contains__(self, delivery: object, /) -> bool:
-        return delivery in self.alone or delivery in self._together
 
     def drain(self, tick: float = float("inf")) -> Iterator[Delivery]:
         """Take those that came in a round of the clock, or before; all of them by default."""

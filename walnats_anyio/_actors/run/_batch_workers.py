@@ -41,9 +41,11 @@ class BatchWorkers(Workers):
             self._call()
 
     def cancel(self, delivery: Delivery) -> Literal["waiting", "running"]:
-        # One event of a batch that runs cannot be cancelled: the handler has all of them.
         if delivery in self._queue or any(worker.current is delivery for worker in self.all):
             return super().cancel(delivery)
+        # One event of a batch that runs: the handler has all of them, and goes on. But it is not
+        # handled once more.
+        delivery.ends = Outcome.CANCELLED
         return "running"
 
     def finish(self) -> None:
@@ -90,7 +92,8 @@ class BatchWorkers(Workers):
 
     def _refuse(self, delivery: Delivery) -> bool:
         """Hand back a delivery that nobody would take: nothing is started now."""
-        if self._stopped or self.paused:
+        if delivery.ends is not None or self._stopped or self.paused:
+            # What was cancelled while its batch ran is not handled again, see `hand_back`.
             self.hand_back(delivery, Outcome.STOPPED)
         elif self.scheduler.alone is not None:
             self.hand_back(delivery, Outcome.REFUSED)

@@ -98,10 +98,7 @@ class BatchConclusion(Conclusion):
         elif isinstance(error, BatchError):
             await self._some_failed(batch, result, error.errors)
         elif isinstance(wish_of(error), Snooze):
-            # As a hand-back of each: a copy that waits for its retry is one of a single event.
-            verdict = decide(result.outcome, error, 1, self._naks)
-            self._report(batch, result, verdict)
-            self._settle(batch, verdict)
+            await self._snoozed(batch, result)
         else:
             await self._one_of_them_failed(batch, result)
 
@@ -150,6 +147,11 @@ class BatchConclusion(Conclusion):
             for member in open_members(members):
                 self._settle(member, Nak(0.0))  # they failed, whatever has ended this
             raise
+
+    async def _snoozed(self, batch: DeliveryBatch, result: JobResult) -> None:
+        """Hand all of them back, each by itself: some may wait as copies in the server."""
+        for member in open_members(batch.members):
+            await self._each.conclude(member, replace(result, message=member.decoded))
 
     async def _one_of_them_failed(self, batch: DeliveryBatch, result: JobResult) -> None:
         report_batch(self._actor, batch, result, len(batch.members))
