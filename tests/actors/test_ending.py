@@ -467,6 +467,7 @@ async def test_a_base_exception_is_the_failure_of_its_job(
     assert sorted(gate.finished) == [2, 3]
 
 
+@pytest.mark.usefixtures("no_copies")
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_cancellation_of_the_jobs_own(
     url: str, event: Event[int], anyio_backend: str, caplog: pytest.LogCaptureFixture

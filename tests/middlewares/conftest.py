@@ -7,10 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.actors.conftest import no_copies
 from tests.middlewares._journal import Calls
 from tests.support.memory import url_for
 from walnats_anyio import Event
 from walnats_anyio.testing import NatsServer
+
+__all__ = ["no_copies"]
 
 
 @pytest.fixture(scope="session")

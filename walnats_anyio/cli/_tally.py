@@ -13,7 +13,7 @@ COUNTS = tuple(each.name for each in fields(ActorSummary) if each.type in (int, 
 
 IN_WORDS = {"dead_lettered": "dead-lettered", "handed_back": "handed back"}
 
-RARE = {"postponed"}
+RARE = {"cancelled", "postponed"}
 """Counts that people are not told while they are 0: they are among the others."""
 
 

@@ -13,6 +13,8 @@ from walnats_anyio._actors import Actors, ConnectedActors, Summary
 from walnats_anyio._actors.declare._actor import Actor, on_server
 from walnats_anyio._events import Events
 from walnats_anyio._events._arguments import check_seconds
+from walnats_anyio._events._schedules import STREAM as SCHEDULES
+from walnats_anyio._events._schedules import schedule_subject
 from walnats_anyio._link import Link, Message, Server, ServerError, api, failures_of, one_or_group
 from walnats_anyio._link._sharing import link_of
 
@@ -105,6 +107,8 @@ class _Left:
     delivered: int
     """Deliveries so far."""
     paused: bool
+    copies: int
+    """Events whose copies wait in the server for their next attempt."""
 
 
 class _Drain:
@@ -188,7 +192,7 @@ class _Drain:
                 if error.code is not None:
                     raise
                 return None  # it did not answer, which a test may want: look again
-            if left[-1].pending or left[-1].unsettled:
+            if left[-1].pending or left[-1].unsettled or left[-1].copies:
                 return None
         return left
 
@@ -201,7 +205,19 @@ class _Drain:
             unsettled=int(answer.get("num_ack_pending", 0)),
             delivered=int(answer["delivered"]["consumer_seq"]),
             paused=bool(answer.get("paused")),
+            copies=await self._copies_of(actor),
         )
+
+    async def _copies_of(self, actor: Actor[Any, Any]) -> int:
+        """How many copies of an actor's events wait for their next attempt, on 2.14 and later."""
+        if not any(each.postponed for each in self._connected.statistics().actors):
+            return 0
+        prefixes = self._link.prefixes
+        stream = actor.event.stream_name
+        wanted = schedule_subject(prefixes, "retry", stream, actor.consumer_name, ">")
+        subject = f"STREAM.INFO.{prefixes.stream(SCHEDULES)}"
+        answer = await api(self._link, subject, {"subjects_filter": wanted})
+        return len(answer["state"].get("subjects") or ())
 
     async def _explain(self, timeout: float) -> str:
         lines = [f"not drained within {timeout:g} s of the event loop's clock:"]
@@ -211,9 +227,10 @@ class _Drain:
             except ServerError as error:
                 lines.append(f"  actor {doing.actor!r} of event {doing.event!r}: {error}")
                 continue
+            later = doing.parked + left.copies
             parts = [
                 f"{doing.running} running" if doing.running else "",
-                f"{doing.parked} waiting for the next attempt" if doing.parked else "",
+                f"{later} waiting for the next attempt" if later else "",
                 f"{left.pending} not delivered" if left.pending else "",
                 "its consumer is paused" if left.paused else "",
             ]
