@@ -35,3 +35,4 @@ def event() -> walnats.Event[int]:
 def no_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits for its retry keeps its place, so that a test can count what is left."""
     monkeypatch.setattr(_conclusion, "LONG_DELAY", math.inf)
+    monkeypatch.setattr(_conclusion, "CROWDED_DELAY", math.inf)

@@ -18,7 +18,7 @@ from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event, ExecuteIn
 from walnats_anyio.types import ConnectedActors
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_copies")]
 
 LONG = 120.0
 """An `ack_wait` that no test waits for: what comes back sooner was handed back."""
@@ -467,7 +467,6 @@ async def test_a_base_exception_is_the_failure_of_its_job(
     assert sorted(gate.finished) == [2, 3]
 
 
-@pytest.mark.usefixtures("no_copies")
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_cancellation_of_the_jobs_own(
     url: str, event: Event[int], anyio_backend: str, caplog: pytest.LogCaptureFixture

@@ -27,7 +27,7 @@ from tests.support.waiting import until
 from walnats_anyio import Actor, Event, ExecuteIn, Reject, Retry
 from walnats_anyio.middlewares import ErrorContext, Middleware
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_copies")]
 
 
 class Failures(Middleware):
@@ -202,7 +202,6 @@ ERRORS: list[Exception] = [
 ]
 
 
-@pytest.mark.usefixtures("no_copies")
 @pytest.mark.parametrize("how", ["plain", "coroutine", "suspended", "thread"])
 async def test_an_exception_is_the_end_of_a_job_only(url: str, event: Event[int], how: str) -> None:
     failures, handled = Failures(), Handled()
@@ -246,7 +245,6 @@ def _last_function(error: BaseException) -> str:
     return traceback.tb_frame.f_code.co_name
 
 
-@pytest.mark.usefixtures("no_copies")
 async def test_what_is_raised_in_a_process(url: str, event: Event[int]) -> None:
     handlers = [raise_unpicklable, retry_in_an_hour, reject]
     failures = [Failures() for _ in handlers]

@@ -12,7 +12,7 @@ from tests.support.recorders import Gate, Handled
 from tests.support.waiting import until
 from walnats_anyio import Actor, Actors, Event
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_copies")]
 
 
 async def test_events_that_wait_for_their_retry_count(url: str, event: Event[int]) -> None:
@@ -40,7 +40,6 @@ async def test_events_that_wait_for_their_retry_count(url: str, event: Event[int
     assert runs == dict.fromkeys(range(20), 2)
 
 
-@pytest.mark.usefixtures("no_copies")
 async def test_that_nothing_else_comes_is_said_once(
     url: str, event: Event[int], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -144,7 +144,7 @@ def test_a_burst_handles_what_is_there_and_ends(
     assert written["exit_code"] == 0
     assert written["left"] == {"pack": 0}
     counts = {"handled": 40, "failed": 0, "dead_lettered": 0, "handed_back": 0}
-        counts |= {"cancelled": 0, "postponed": 0}
+    counts |= {"cancelled": 0, "postponed": 0}
     actors = [{"actor": "pack", "event": "shop.placed", **counts}]
     assert written["summary"] == {**counts, "uncounted": 0, "actors": actors}
 

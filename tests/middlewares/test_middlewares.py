@@ -21,7 +21,7 @@ from walnats_anyio.middlewares import (
     OkContext,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_copies")]
 
 
 async def test_hooks_are_called_in_order(url: str, event: Event[int], journal: Calls) -> None:
@@ -42,7 +42,6 @@ async def test_hooks_are_called_in_order(url: str, event: Event[int], journal: C
     ]
 
 
-@pytest.mark.usefixtures("no_copies")
 async def test_hooks_of_a_failure(url: str, event: Event[int], journal: Calls) -> None:
     async def handle(message: int) -> None:
         raise ValueError(message)
@@ -241,7 +240,6 @@ async def test_what_a_hook_raises_changes_nothing(
         assert f"event {event.name!r}: Raising: {hook} raised" in caplog.text
 
 
-@pytest.mark.usefixtures("no_copies")
 @pytest.mark.parametrize("hook", ["on_start", "on_failure", "on_success"])
 async def test_a_hook_slower_than_the_job_timeout(
     url: str, event: Event[int], hook: str, caplog: pytest.LogCaptureFixture
