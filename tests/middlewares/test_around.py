@@ -17,7 +17,7 @@ from tests.support.waiting import until
 from walnats_anyio import Actor, Event, ExecuteIn, current_context
 from walnats_anyio.middlewares import Context, Middleware
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_copies")]
 
 session: ContextVar[str] = ContextVar("session")
 
