@@ -212,7 +212,7 @@ def test_lines_of_json_for_a_reader_that_has_had_enough(said: Path, nats_url: st
 def test_a_reader_that_does_not_read_blocks_nothing(said: Path, nats_url: str) -> None:
     """The pipe is full; what comes is dropped and counted, and Ctrl-C is heard."""
     reader, writer = os.pipe()
-    with running(said, nats_url, "--buffer", "10", stdout=writer) as process:
+    with running(said, nats_url, "--buffer", "100", "--json", "-", stdout=writer) as process:
         os.close(writer)
         stderr = process.stderr
         assert stderr is not None
