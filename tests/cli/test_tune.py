@@ -35,7 +35,7 @@ def directory(tmp_path: Path) -> Path:
 
 def test_it_ends_with_a_recommendation(directory: Path) -> None:
     (directory / "numbers.jsonl").write_text("1\n2\n")
-    words = ("pooled:ACTOR", *LEVELS, "--budget", "4", "--backend", "trio")
+    words = ("pooled:ACTOR", *LEVELS, "--budget", "10", "--backend", "trio")
     files = ("--messages", "numbers.jsonl", "--json", "out.json", "--chart", "chart.png")
     with started(directory, "tune", *words, *files, COLUMNS="80") as command:
         assert command.ends() == 0, command.output
