@@ -36,6 +36,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import msgspec
 
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.settle._notes import (
@@ -241,7 +242,7 @@ class Attempts:
             before = self._remembered.get(place)
             if before is None or before.delivery != number - 1:
                 return self._notes.mark(place, number) if self._may_write else b""
-            note = replace(before, delivery=number)
+            note = msgspec.structs.replace(before, delivery=number)
         self._remember(place, note)
         return self._notes.command(place, note) if self._may_write else b""
 

@@ -49,6 +49,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import msgspec
 
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._fingerprint import KNOWS_ACTOR
@@ -257,7 +258,9 @@ class Postponing:
                 return False
             if note.taken_by:
                 return note.taken_by == place
-            if await self._notes.swap(origin.before, replace(note, taken_by=place), number):
+            if await self._notes.swap(
+                origin.before, msgspec.structs.replace(note, taken_by=place), number
+            ):
                 return True
         raise ServerError(f"the note of {origin.before} changes all the time")
 
@@ -286,7 +289,7 @@ class Postponing:
                 return True
             if found.taken_by:
                 return False
-            delivery.moved = replace(found, taken_by=place)
+            delivery.moved = msgspec.structs.replace(found, taken_by=place)
             if await self._notes.swap(place, delivery.moved, number):
                 return True
         raise ServerError(f"the note of {place} changes all the time")
