@@ -150,3 +150,46 @@ def test_a_script_without_a_guard(source: str) -> None:
 )
 def test_a_script_that_needs_no_guard_or_may_have_one(source: str) -> None:
     assert codes_in(source) == []
+
+
+BATCH = "batch=w.Batch(10, 0.5)"
+ROW = "class Row: ...\nROWS = Event('row', Row)\n"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"async def do(n: int): ...\nActor('a', EVENT, do, {BATCH})",
+        "def do(n: int, /): ...\nMANY = w.Batch(2, 0)\nActor('a', EVENT, do, batch=MANY)",
+        f"async def do(n: dict[str, int]): ...\nActor('a', EVENT, do, {BATCH})",
+        f"import datetime as d\nasync def do(n: d.date): ...\nActor('a', EVENT, do, {BATCH})",
+        f"{ROW}async def do(row: Row): ...\nActor('a', ROWS, do, {BATCH})",
+    ],
+)
+def test_a_handler_of_batches_that_takes_one_message(source: str) -> None:
+    assert codes_in(source) == ["WNS037"]
+    assert codes_in(source.replace(f", {BATCH}", "").replace(", batch=MANY", "")) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"async def do(ns: list[int]): ...\nActor('a', EVENT, do, {BATCH})",
+        f"async def do(ns): ...\nActor('a', EVENT, do, {BATCH})",
+        f"async def do(ns: 'int'): ...\nActor('a', EVENT, do, {BATCH})",
+        f"async def do(ns: Numbers): ...\nActor('a', EVENT, do, {BATCH})",
+        "async def do(n: int): ...\nActor('a', EVENT, do, batch=None)",
+        "async def do(n: int): ...\nActor('a', EVENT, do, batch=chosen)",
+        f"{ROW}class Rows: ...\nasync def do(rows: Rows): ...\nActor('a', ROWS, do, {BATCH})",
+        f"class A:\n  async def do(self: int, ns): ...\nActor('a', EVENT, A().do, {BATCH})",
+        (
+            "from functools import partial\nasync def do(n: int, ns: list[int]): ...\n"
+            f"Actor('a', EVENT, partial(do, 1), {BATCH})"
+        ),
+        f"@wrapped\nasync def do(n: int): ...\nActor('a', EVENT, do, {BATCH})",
+        f"Actor('a', EVENT, lambda ns: None, {BATCH})",
+        f"async def do(*ns: int): ...\nActor('a', EVENT, do, {BATCH})",
+    ],
+)
+def test_a_handler_of_batches_that_takes_a_list_or_may(source: str) -> None:
+    assert codes_in(source) == []

@@ -104,6 +104,7 @@ SWALLOWING = [
     "import contextlib\nwith contextlib.suppress(Exception):\n  await send()",
     "count()\ntry:\n  if full():\n    raise Retry(5)\nexcept Exception as e:\n  log.error(e)",
     "count()\ntry:\n  if full():\n    raise Snooze(5)\nexcept Exception as e:\n  log.error(e)",
+    "count()\ntry:\n  raise w.BatchError(errors)\nexcept Exception as e:\n  log.error(e)",
     "for i in x:\n  try:\n    raise w.Reject('')\n  except Exception:\n    print()\n    continue",
     "from contextlib import suppress\ncount()\nwith suppress(Exception):\n  raise Retry",
     (
@@ -114,6 +115,11 @@ SWALLOWING = [
 
 LETTING_OUT = [
     "try:\n  await send()\nexcept (Retry, Reject):\n  raise\nexcept Exception:\n  pass",
+    "try:\n  await send()\nexcept w.BatchError:\n  raise\nexcept Exception:\n  pass",
+    (
+        "errors = {}\nfor at, one in enumerate(message):\n  try:\n    await send(one)\n"
+        "  except Exception as e:\n    errors[at] = e\nif errors:\n  raise w.BatchError(errors)"
+    ),
     "try:\n  await send()\nexcept Snooze:\n  raise\nexcept Exception:\n  pass",
     "try:\n  await send()\nexcept ValueError:\n  pass",
     "try:\n  await send()\nexcept Exception:\n  log.exception('failed')",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+import walnats_anyio as walnats
 from tests.linter._checking import codes_in
+from walnats_anyio._link import _names
+from walnats_anyio.linter._declarations import OWN_STREAM_PREFIX, OWN_STREAMS, OWN_SUBJECTS
 
 FOUND = {
     "the module": "import walnats_anyio\nwalnats_anyio.Event('', int)",
@@ -100,3 +103,13 @@ def test_work_that_doubles_with_each_line_is_given_up() -> None:
     lines = ["import walnats_anyio as w", "A0 = ''"]
     lines += [f"A{n + 1} = A{n} + A{n}" for n in range(200)]
     assert codes_in("\n".join([*lines, "w.Event(A200, int)"]), prelude="") == []
+
+
+def test_what_the_library_keeps_for_itself_is_what_it_refuses() -> None:
+    assert {each.removesuffix(".") for each in OWN_SUBJECTS} == set(_names._OWN_SUBJECTS)
+    assert set(_names._OWN_STREAMS) == OWN_STREAMS
+    assert OWN_STREAM_PREFIX == _names._OWN_STREAM_PREFIX
+    for name in ("walnats.clocks.a.b", "walnats-schedules", "walnats.limit.a"):
+        assert codes_in(f"Event({name!r}, int)") == ["WNS003"]
+        with pytest.raises(ValueError, match="keeps for itself"):
+            walnats.Event(name, int)

@@ -13,7 +13,8 @@ from walnats_anyio.linter._arguments import (
     arguments_of,
 )
 from walnats_anyio.linter._declarations import Problem
-from walnats_anyio.linter._values import call_of, dotted, function_of, is_ours
+from walnats_anyio.linter._scopes import Defined, Scope
+from walnats_anyio.linter._values import call_of, dotted, find, function_of, is_ours, origin
 
 MAIN, THREAD, PROCESS = "MAIN", "THREAD", "PROCESS"
 
@@ -23,6 +24,7 @@ def check_actor(actor: Arguments) -> Iterator[Problem]:
     yield from _check_end(actor)
     yield from _check_timeout(actor)
     yield from _check_importable(actor)
+    yield from _check_list(actor)
 
 
 def runs_in(actor: Arguments) -> str | None:
@@ -87,3 +89,48 @@ def _check_importable(actor: Arguments) -> Iterator[Problem]:
         return
     text = f"the handler {kind}, which a worker process cannot import"
     yield handler, codes.NOT_IMPORTABLE, f"{text}: define it at the top of a module"
+
+
+NO_LISTS = {
+    *(f"builtins.{name}" for name in ("int", "str", "bytes", "float", "bool", "dict")),
+    "datetime.datetime",
+    "datetime.date",
+}
+"""Types of messages, none of which a list of messages is."""
+
+
+def _check_list(actor: Arguments) -> Iterator[Problem]:
+    """Find a handler of batches whose parameter is one message, as its annotation says."""
+    batch, handler = actor.given.get("batch"), actor.given.get("handler")
+    if batch is None or handler is None or call_of(batch, actor.scope, "Batch") is None:
+        return
+    # A method has `self` before it, and a partial has fewer parameters than its function.
+    if not isinstance(origin(handler, actor.scope).node, ast.Name):
+        return
+    function = function_of(handler, actor.scope)
+    if function is None or isinstance(function.node, ast.Lambda):
+        return
+    arguments = function.node.args
+    parameter = next(iter([*arguments.posonlyargs, *arguments.args]), None)
+    if parameter is None or parameter.annotation is None:
+        return
+    if _is_one_message(parameter.annotation, function.scope, actor):
+        text = "a batch is a list of messages, and this parameter is one message"
+        shown = ast.unparse(parameter.annotation)
+        yield parameter.annotation, codes.TAKES_NO_LIST, f"{text}: annotate list[{shown}]"
+
+
+def _is_one_message(annotation: ast.expr, scope: Scope, actor: Arguments) -> bool:
+    kind = annotation.value if isinstance(annotation, ast.Subscript) else annotation
+    if dotted(kind, scope) in NO_LISTS:
+        return True
+    event = actor.given.get("event")
+    made = None if event is None else call_of(event, actor.scope, "Event")
+    if made is None or not isinstance(kind, ast.Name):
+        return False
+    schema = arguments_of(*made, EVENT).given.get("schema")
+    if not isinstance(schema, ast.Name):
+        return False
+    found = find(kind.id, scope)
+    is_class = found is not None and isinstance(found[0], Defined)
+    return is_class and found == find(schema.id, made[1])

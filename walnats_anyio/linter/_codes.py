@@ -60,6 +60,7 @@ WITHOUT_END = "WNS033"
 TIMEOUT_ABOVE_ACK_WAIT = "WNS034"
 NOT_IMPORTABLE = "WNS035"
 NO_MAIN_GUARD = "WNS036"
+TAKES_NO_LIST = "WNS037"
 
 CODES = {
     code.name: code
@@ -85,6 +86,7 @@ CODES = {
         Code(TIMEOUT_ABOVE_ACK_WAIT, "job_timeout is above ack_wait without pulse"),
         Code(NOT_IMPORTABLE, "handler cannot be imported by a worker process"),
         Code(NO_MAIN_GUARD, "script has no guard"),
+        Code(TAKES_NO_LIST, "batch handler takes no list"),
     )
 }
 """Every code by its name. A code is never used for anything else, also when it is gone."""

@@ -26,8 +26,23 @@ LONGEST_AGE = 10**9
 SHORTEST_AGE = 0.1
 
 RESERVED = {"_INBOX", "_R_", "_GR_"}
-OWN_SUBJECTS = ("walnats.dead.", "walnats.attempts.")
-OWN_STREAMS = {"walnats-dead-letters", "walnats-attempts"}
+OWN_SUBJECTS = (
+    "walnats.dead.",
+    "walnats.attempts.",
+    "walnats.limit.",
+    "walnats.schedules.",
+    "walnats.due.",
+    "walnats.clocks.",
+    "walnats.control.",
+)
+OWN_STREAMS = {
+    "walnats-dead-letters",
+    "walnats-attempts",
+    "walnats-schedules",
+    "walnats-clocks",
+}
+OWN_STREAM_PREFIX = "walnats-limit-"
+"""What the library keeps for itself. The tests compare it with what it refuses."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +131,12 @@ def _subject_problem(name: str) -> str | None:
         return f"{_shown(name)} has an empty part: no '.' at either end, nor two in a row"
     if name.startswith("$") or parts[0] in RESERVED:
         return f"{_shown(name)} begins with what NATS keeps for itself: begin with a word"
-    if name.startswith(OWN_SUBJECTS) or name.replace(".", "-") in OWN_STREAMS:
+    stream = name.replace(".", "-")
+    if (
+        name.startswith(OWN_SUBJECTS)
+        or stream in OWN_STREAMS
+        or stream.startswith(OWN_STREAM_PREFIX)
+    ):
         return f"{_shown(name)} is one that the library keeps for itself: choose another"
     return None
 

@@ -96,7 +96,7 @@ def own_nodes(nodes: Sequence[ast.AST]) -> Iterator[ast.AST]:
             left.extend(ast.iter_child_nodes(node))
 
 
-VERDICTS = ("Retry", "Reject", "Snooze")
+VERDICTS = ("Retry", "Reject", "Snooze", "BatchError")
 """What a handler raises to say what becomes of its event."""
 
 _IMPORTS = (ast.Import, ast.ImportFrom)
@@ -104,7 +104,7 @@ _LATER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef, ast.G
 
 
 def _check_swallowing(body: list[ast.stmt], scope: Scope) -> Iterator[Problem]:
-    """Find where `Retry`, `Reject` and `Snooze` do not come out of the handler."""
+    """Find where `VERDICTS` do not come out of the handler."""
     only = [each for each in body if not (_is_text(each) or isinstance(each, _IMPORTS))]
     for node in own_nodes(body):
         whole = only == [node]
@@ -116,7 +116,7 @@ def _check_swallowing(body: list[ast.stmt], scope: Scope) -> Iterator[Problem]:
         else:
             continue
         if where is not None and not _raises_later(body, node):
-            text = "Retry, Reject and Snooze end here, and the event counts as handled"
+            text = "Retry, Reject, Snooze and BatchError end here, and the event counts as handled"
             remedy = "catch them first and raise them again, or catch less"
             yield where, codes.SWALLOWED_VERDICT, f"{text}: {remedy}"
 
