@@ -226,6 +226,12 @@ class ActorRun:
             self.breaker.tick(self.counts.handled, monotonic())
         self._look_for_blocked()
 
+    def may_sleep(self) -> float:
+        """Seconds that the clock need not look at it, as long as no event comes; 0 for none."""
+        if self.deliveries.held or self.breaker is not None:
+            return 0.0
+        return self.consumer.may_sleep(self.period)
+
     def summary(self) -> ActorSummary:
         """What was done so far."""
         return ActorSummary(*self._done())

@@ -233,7 +233,7 @@ class ConnectedActors(Connected):
         self._listening = listening = Listening(
             self._link,
             chosen,
-            options=Options(burst, batch, poll_delay),
+            options=Options(burst, batch, poll_delay, heartbeats=not self._link.in_process),
             max_jobs=max_jobs,
             polls=Polls(max_polls),
             executors=Executors(max_threads, max_processes),

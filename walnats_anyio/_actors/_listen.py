@@ -276,10 +276,11 @@ class Listening:
         with self._clock:
             while True:
                 until_end = self._controls.next_end() - anyio.current_time()
-                wait = min(until_end, *(run.period for run in self.runs))
-                with anyio.move_on_after(wait) as pause:
+                with anyio.move_on_after(min(until_end, self._until_round())) as pause:
                     await self._look_now.wait()
                     self._look_now = anyio.Event()
+                for run in self.runs:
+                    run.consumer.call_no_more()
                 self._note_lag(pause.deadline)
                 now = self.link.now()
                 if self._controls.next_end() <= anyio.current_time():
@@ -297,6 +298,20 @@ class Listening:
                         looked[run] = now
                         look = self.link.backend.uninterrupted(self._look_after)
                         tasks.start_soon(look, run, name="walnats/look")
+
+    def _until_round(self) -> float:
+        """Seconds until the next round of the clock.
+
+        An idle listen is most of all the rounds of its clock, so there are few where nothing is
+        held. The first event that comes has the clock begin with its rounds.
+        """
+        periods = min(run.period for run in self.runs)
+        idle = min(run.may_sleep() for run in self.runs)
+        if idle <= periods:
+            return periods
+        for run in self.runs:
+            run.consumer.call_at_next(self.look_now)
+        return idle
 
     def _note_lag(self, due: float) -> None:
         """The clock has woken up, and was to do so at this time at the latest."""

@@ -160,13 +160,15 @@ class Connection:
         between = options.ping_interval / LOOKS
         looked_at = self._now()
         while True:
-            await anyio.sleep(between)
+            await self._transport.in_doubt()
+            looks = keepalive.pause
+            await anyio.sleep(looks * between)
             # A mock clock may have jumped, while the server had no time to answer.
             if self._now() - looked_at < between / 2:
                 continue
             looked_at = self._now()
             buffered, unsent = self._parser.buffered, self._outbox.unsent
-            match keepalive.look(Seen(self._pongs, self._messages, buffered, unsent)):
+            match keepalive.look(Seen(self._pongs, self._messages, buffered, unsent), looks):
                 case Action.PING:
                     self._outbox.post_transient(PING)
                 case Action.CUT:

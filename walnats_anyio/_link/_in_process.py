@@ -7,12 +7,25 @@ such a server lives on the clock of the event loop, so a mock clock rules both s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import time
 
+from anyio import TypedAttributeSet, typed_attribute
 from anyio.abc import ByteStream
 
 SCHEME = "memory"
+
+
+class InProcess(TypedAttributeSet):
+    """What a connection to such a server tells beside bytes."""
+
+    in_doubt: Callable[[], Awaitable[None]] = typed_attribute()
+    """Waits until the server stands still. Before that a PING would be answered, so none is sent:
+    under a mock clock those of an hour would take longer than all the rest."""
+
+    send_now: Callable[[bytes], int] = typed_attribute()
+    """Sends what it can without waiting, as `Transport.send_now`."""
+
 
 _servers: dict[str, Callable[[], ByteStream]] = {}
 

@@ -10,6 +10,9 @@ Messages are no proof for long, as they may still come where nothing that is sen
 them, but without an answer, it is lost after `PATIENCE` intervals. Status messages, such as the
 heartbeats of a consumer, are no progress at all, and neither is a frame that hardly grows.
 
+While no answer is outstanding there is nothing to look for, so those looks are left out: a task
+that wakes up for nothing is most of what an idle connection costs.
+
 It counts looks, not seconds: a program that stood still itself has not heard anything either, and
 gets the time to read what came meanwhile. And it is patient, as what was emitted without `uid` and
 not acknowledged is sent again on the new connection: a server that pauses for some seconds must not
@@ -66,13 +69,23 @@ class Keepalive:
         self._since_ping = 0
         self._quiet = 0
 
-    def look(self, seen: Seen) -> Action:
-        """Take a look at what was seen, which must be a new object each time."""
+    @property
+    def pause(self) -> int:
+        """How many looks later the next one is due; those before it would find nothing to do."""
+        return 1 if self._pinged else max(1, LOOKS - self._since_ping)
+
+    def look(self, seen: Seen, after: int = 1) -> Action:
+        """Take a look at what was seen.
+
+        Args:
+            seen: that; a new object each time.
+            after: how many looks later than the last one this is.
+        """
         before, self._before = self._before, seen
         if seen.pongs > before.pongs:
             self._pinged = False
             self._since_ping = self._quiet = 0
-        self._since_ping += 1
+        self._since_ping += after
         if not self._pinged:
             if self._since_ping < LOOKS:
                 return Action.NOTHING

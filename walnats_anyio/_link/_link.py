@@ -259,6 +259,11 @@ class Link:
         return self._pending.now
 
     @property
+    def in_process(self) -> bool:
+        """Whether the server is a MemoryServer of this process."""
+        return self.now is not monotonic
+
+    @property
     def connected(self) -> bool:
         """Whether commands go out now; what is posted meanwhile is kept."""
         return self._outbox.open

@@ -11,6 +11,7 @@ import anyio
 from anyio.abc import ByteStream, SocketAttribute, SocketStream
 from anyio.lowlevel import checkpoint
 
+from walnats_anyio._link._in_process import InProcess
 from walnats_anyio._link._parking import current_backend
 
 CHUNK = 256 * 1024
@@ -54,6 +55,10 @@ class Transport(Protocol):
         """Send all of it."""
         ...
 
+    async def in_doubt(self) -> None:
+        """Wait until the connection may be dead without a word: at once, where nobody knows."""
+        ...
+
     async def close(self) -> None:
         """Close it without waiting for the other side."""
         ...
@@ -62,19 +67,25 @@ class Transport(Protocol):
 class StreamTransport:
     """A transport over any byte stream, such as TLS or a websocket."""
 
-    __slots__ = ("_stream",)
+    __slots__ = ("_in_doubt", "_send_now", "_stream")
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
+        self._in_doubt = stream.extra(InProcess.in_doubt, None)
+        self._send_now = stream.extra(InProcess.send_now, None)
 
     async def receive(self) -> bytes:
         return await self._stream.receive(CHUNK)
 
     def send_now(self, data: bytes) -> int:
-        return 0
+        return 0 if self._send_now is None else self._send_now(data)
 
     async def send(self, data: bytes) -> None:
         await self._stream.send(data)
+
+    async def in_doubt(self) -> None:
+        if self._in_doubt is not None:
+            await self._in_doubt()
 
     async def close(self) -> None:
         await anyio.aclose_forcefully(self._stream)

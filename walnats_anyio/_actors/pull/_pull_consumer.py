@@ -85,7 +85,7 @@ class PullConsumer:
         self._budget = budget
         self._share = share
         self._polls = polls
-        self._put = put
+        self._put = self._given_on = put
         self._changed = changed
         self._failed = failed
         self._look = look
@@ -99,6 +99,10 @@ class PullConsumer:
         self._enough = 1
         self._silent = 0.0
         self._silence = options.silence
+        self._uncounted = 0.0
+        """Seconds of `_silent` that prove nothing: something was heard or asked in that round."""
+        self._heard_at = link.now()
+        """When the last status came."""
         self._max_bytes = max(link.max_payload + HEADERS, max_bytes)
         self._came_since_request = False
         self._received_any = False
@@ -378,6 +382,7 @@ class PullConsumer:
             return  # of a stranger
         if not code:
             return
+        self._heard_at = self._link.now()
         meaning = meaning_of(code, description)
         self.doubts.status(meaning, code, description)
         self._intake.status(meaning, int(pending) if PENDING_NUMBER.fullmatch(pending) else None)
@@ -396,7 +401,10 @@ class PullConsumer:
                 self._on_nothing()
             case Meaning.EXPIRED:
                 self._share.rest()
-                self.request()
+                # Of two requests that wait, the second one then asks for what both did: each costs
+                # a heartbeat and a request again and again while there is nothing to do.
+                if self._intake.asked * 2 < self._intake.slots:
+                    self.request()
             case Meaning.TOO_LARGE:
                 self._on_too_large()
                 self.request()
@@ -430,15 +438,42 @@ class PullConsumer:
         if (problem := self.doubts.tick(seconds)) is not None:
             self._failed(problem)
         intake = self._intake
+        if not self._silent:
+            # It may have been asked or heard of just before this round, so that proves nothing.
+            self._uncounted = seconds
         self._silent += seconds
-        # It may have been asked or heard of just before this tick, so one of them proves nothing.
-        if intake.asked and self._silent - seconds > self._silence:
+        if intake.asked and self._silent - self._uncounted > self._silence:
             self._silent = 0.0
             self._lost()
             self.request()
         if intake.paused and self._silent >= PAUSE:
             intake.resume()
             self.request()
+
+    def may_sleep(self, period: float) -> float:
+        """Seconds that the clock need not look, as long as no event comes; 0 where it has to.
+
+        Args:
+            period: seconds between two looks otherwise.
+        """
+        if self._intake.paused or self.doubts.unknown or self._options.burst:
+            return 0.0
+        return self._heard_at + self._silence + period - self._link.now()
+
+    def call_at_next(self, call: Callable[[], None]) -> None:
+        """Call it when the next event comes, once; it costs the others nothing."""
+        put = self._given_on
+
+        def call_first(delivery: Delivery) -> None:
+            self._put = put
+            call()
+            put(delivery)
+
+        self._put = call_first
+
+    def call_no_more(self) -> None:
+        """Take back `call_at_next`."""
+        self._put = self._given_on
 
 
 def _turned_away(outcome: Outcome, error: Exception | None = None) -> Ack | HandBack:

@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import ByteStream
 from anyio.lowlevel import checkpoint
 
+from walnats_anyio._link._in_process import InProcess
 from walnats_anyio.testing._memory._engine import Client
 
 
@@ -24,8 +25,18 @@ class Hub(Protocol):
         """A client has closed its connection."""
         ...
 
-    def next_due(self) -> tuple[float, float]:
-        """When something is to be done next, and in how many seconds."""
+    @property
+    def works(self) -> bool:
+        """Whether it is doing something, and has called somebody meanwhile."""
+        ...
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether it does nothing at the moment, and does not say so."""
+        ...
+
+    def next_due(self, stream: MemoryStream) -> tuple[float, float]:
+        """When this stream is to wake it up, and in how many seconds; infinite for never."""
         ...
 
     def keep_time(self, due: float) -> None:
@@ -36,8 +47,8 @@ class Hub(Protocol):
 class MemoryStream(ByteStream):
     """Bytes to and from an engine. One task may receive while another one sends.
 
-    Whoever waits to receive also wakes up the engine when something is due: so that needs no task,
-    and a server can be started where there is no event loop yet.
+    One of those that wait to receive also wakes up the engine when something is due: so that needs
+    no task, and a server can be started where there is no event loop yet.
     """
 
     def __init__(self, hub: Hub, client: Client) -> None:
@@ -47,10 +58,25 @@ class MemoryStream(ByteStream):
         self.waits_for: float = -math.inf
         """The time of the engine at which it looks again; always, while it does not wait."""
         self._arrived: anyio.Event | None = None
+        self._stalled: anyio.Event | None = None
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        return {}
+        return {
+            InProcess.in_doubt: lambda: self.in_doubt,
+            InProcess.send_now: lambda: self.send_now,
+        }
+
+    async def in_doubt(self) -> None:
+        """Wait until the server stands still. Only one task may."""
+        while not self._hub.stands_still:
+            self._stalled = anyio.Event()
+            await self._stalled.wait()
+
+    def stall(self) -> None:
+        """The server stands still."""
+        if self._stalled is not None:
+            self._stalled.set()
 
     def wake(self) -> None:
         """There is something to be read, or the connection is over."""
@@ -64,15 +90,16 @@ class MemoryStream(ByteStream):
             EndOfStream: the server has closed the connection.
             ClosedResourceError: this side has.
         """
-        await checkpoint()
         output = self._client.output
+        if output:
+            await checkpoint()
         while not output:
             if self._closed:
                 raise anyio.ClosedResourceError
             if self._client.closed:
                 raise anyio.EndOfStream
             self._arrived = anyio.Event()
-            self.waits_for, seconds = self._hub.next_due()
+            self.waits_for, seconds = self._hub.next_due(self)
             with anyio.move_on_after(seconds) as scope:
                 await self._arrived.wait()
             due, self.waits_for = self.waits_for, -math.inf
@@ -95,6 +122,13 @@ class MemoryStream(ByteStream):
         if self._client.closed:
             raise anyio.BrokenResourceError
         self._hub.receive(self._client, bytes(item))
+
+    def send_now(self, data: bytes) -> int:
+        """Send bytes without waiting; gives how many have arrived, which is all of them or none."""
+        if self._closed or self._client.closed or self._hub.works:
+            return 0
+        self._hub.receive(self._client, data)
+        return len(data)
 
     async def send_eof(self) -> None:
         """A client that stops to speak goes, for a NATS server."""

@@ -94,9 +94,13 @@ class MemoryServer:
         self._begin = round(begin.timestamp() * SECOND)
         self._engine = Engine(settings, self._begin)
         self._streams: dict[Client, MemoryStream] = {}
+        self._timekeeper: MemoryStream | None = None
+        """The stream that wakes the engine up, or was the last one to do so."""
         self._held: list[Callable[[], None]] = []
         self._paused = self._stopped = False
         self._entered = False
+        self.works = False
+        """Whether it is doing something, and has called somebody meanwhile."""
         self._bound = False
         """Whether it belongs to the event loop that it was entered in."""
         self._token: object = None
@@ -156,6 +160,8 @@ class MemoryServer:
         self._advance()
         self._flush()
         self._paused = True
+        for stream in self._streams.values():
+            stream.stall()
 
     def resume(self) -> None:
         """Go on after `pause`: do what was due meanwhile, then read what was sent. Never blocks."""
@@ -308,8 +314,12 @@ class MemoryServer:
         if self._paused:
             self._held.append(call)
             return
-        self._advance()
-        call()
+        self.works = True
+        try:
+            self._advance()
+            call()
+        finally:
+            self.works = False
         self._flush()
 
     def _drop_client(self, client: Client) -> None:
@@ -341,21 +351,38 @@ class MemoryServer:
                 if client.closed:
                     del self._streams[client]
         due = self._engine.timers.next_due()
-        if due is not None:
-            for stream in self._streams.values():
-                if due < stream.waits_for:
-                    stream.wake()
+        if due is None or not self._streams:
+            return
+        keeper = self._timekeeper
+        if keeper is None or keeper not in self._streams.values():
+            keeper = self._timekeeper = next(iter(self._streams.values()))
+            keeper.wake()
+        elif due < keeper.waits_for:
+            keeper.wake()
 
-    def next_due(self) -> tuple[float, float]:
-        """When something is to be done next, and in how many seconds; called by a stream."""
+    @property
+    def stands_still(self) -> bool:
+        """Whether it is paused."""
+        return self._paused
+
+    def next_due(self, stream: MemoryStream) -> tuple[float, float]:
+        """When a stream is to wake it up, and in how many seconds; called by the stream.
+
+        All of them would be woken up for what concerns one.
+        """
         due = None if self._paused or self._stopped else self._engine.timers.next_due()
-        return (math.inf, math.inf) if due is None else (due, (due - self._now()) / SECOND)
+        if due is None:
+            return math.inf, math.inf
+        keeper = self._timekeeper
+        if keeper is not None and keeper is not stream and -math.inf < keeper.waits_for <= due:
+            return math.inf, math.inf
+        self._timekeeper = stream
+        return due, (due - self._now()) / SECOND
 
     def keep_time(self, due: float) -> None:
         """Do what is due; called by a stream that has waited for it."""
         if self._entered:
-            self._advance(int(due))
-            self._flush()
+            self._do(partial(self._advance, int(due)))
 
 
 def _check(seed: Any, server_version: Any, max_payload: Any, begin: Any) -> None:
