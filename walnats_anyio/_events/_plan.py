@@ -35,7 +35,7 @@ UNLIMITED: dict[str, Any] = {
 
 
 class PlanAction(enum.StrEnum):
-    """What `register` does about a stream or a consumer."""
+    """What `register` does about a stream, a consumer or a clock."""
 
     CREATE = "create"
     """It is not there."""
@@ -88,14 +88,15 @@ class FieldChange:
 class PlanEntry:
     """What `register` does about one stream or consumer, or would do."""
 
-    kind: Literal["stream", "consumer", "helper stream"]
+    kind: Literal["stream", "consumer", "helper stream", "clock"]
     """What it is. A helper stream is one of the library's own, such as that of dead letters."""
 
     name: str
-    """Its name on the server."""
+    """Its name on the server; of a clock the name that it is declared with."""
 
     stream: str
-    """The stream: of a consumer the one that it belongs to, else the same as `name`."""
+    """The stream: of a consumer the one that it belongs to, of a clock that of its event, else the
+    same as `name`."""
 
     declared_by: str | None
     """The name of the event or the actor. None for a helper stream."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from walnats_anyio._events._event import in_namespace
 from walnats_anyio._events._headers import header_block
@@ -13,6 +14,7 @@ from walnats_anyio._events._last_message import (
     LastMessages,
     NoStreamError,
 )
+from walnats_anyio._events._plan import FieldChange, PlanAction, PlanEntry
 from walnats_anyio._events._replica import STREAM as RECORDS
 from walnats_anyio._events._replica import subject_of
 from walnats_anyio._events._schedules import (
@@ -29,7 +31,14 @@ from walnats_anyio._events._schedules import (
     schedule_subject,
 )
 from walnats_anyio._events._server_ticks import HEADER_CLOCK, clock_header
-from walnats_anyio._link import STREAM_NOT_FOUND, Link, ServerError, api, parse_headers
+from walnats_anyio._link import (
+    STREAM_NOT_FOUND,
+    Link,
+    ServerError,
+    api,
+    parse_headers,
+    stream_config,
+)
 
 if TYPE_CHECKING:
     from walnats_anyio._events._clock import Clock
@@ -84,18 +93,56 @@ class ServerClock:
             raise
         return message.sequence > 0
 
+    async def plan(self) -> PlanEntry:
+        """What `register` would do. Sends nothing that changes anything.
+
+        Raises:
+            ServerError: the server does not answer, or this user may not look.
+            ConnectionLostError: the link is closed for good.
+        """
+        try:
+            payload, headers = self._message()
+            self._check_version()
+        except (ValueError, ServerError) as error:
+            return self._entry(PlanAction.FAIL, error=error)
+        event = self._event
+        if await stream_config(self._link, event.stream_name, replicas=event.replicas) is None:
+            why = f"there is no stream {event.stream_name!r}: register the event first"
+            missing = ServerError(f"{self._what}: {why}")
+            return self._entry(PlanAction.FAIL, error=missing)
+        try:
+            known = await self._messages.read(self._subject)
+        except NoStreamError:
+            known = LastMessage()
+        if not known.sequence:
+            return self._entry(PlanAction.CREATE)
+        before, after = _fields(known.data, _of_schedule(known)), _fields(payload, headers)
+        changes = tuple(
+            FieldChange(name, before.get(name), after.get(name), "what the clock emits, and when")
+            for name in {**before, **after}
+            if before.get(name) != after.get(name)
+        )
+        return self._entry(PlanAction.UPDATE if changes else PlanAction.KEEP, changes=changes)
+
+    def _entry(self, action: PlanAction, **about: Any) -> PlanEntry:
+        name, event = self._clock.name, self._event.stream_name
+        return PlanEntry("clock", name, event, self._clock.event.name, action, **about)
+
+    @property
+    def _what(self) -> str:
+        clock = self._clock
+        return f"clock {clock.name!r} of event {clock.event.name!r} cannot be kept by nats-server"
+
+    def _check_version(self) -> None:
+        if not self._may_keep():
+            raise ServerError(f"{self._what}: {TOO_OLD.format(self._link.info.version)}")
+
     async def register(self) -> None:
         """See `Clock.register`."""
         clock, link = self._clock, self._link
-        if clock.missed != "skip":
-            raise ValueError(
-                f"nats-server does not do missed={clock.missed!r}: emit the ticks with "
-                "clock.run(conn), or leave it out"
-            )
         payload, headers = self._message()
-        what = f"clock {clock.name!r} of event {clock.event.name!r} cannot be kept by nats-server"
-        if not self._may_keep():
-            raise ServerError(f"{what}: {TOO_OLD.format(link.info.version)}")
+        what = self._what
+        self._check_version()
         if not await has_schedules(link, clock.event):
             why = known_schedules(link, clock.event).why_not
             forget(link)  # so that what is put right counts at once
@@ -135,6 +182,11 @@ class ServerClock:
             ValueError: nats-server cannot express it.
         """
         clock = self._clock
+        if clock.missed != "skip":
+            raise ValueError(
+                f"nats-server does not do missed={clock.missed!r}: emit the ticks with "
+                "clock.run(conn), or leave it out"
+            )
         schedule = clock.schedule.on_server()
         block = header_block(None, None, clock.meta)
         headers = parse_headers(block) if block else {}
@@ -148,6 +200,11 @@ class ServerClock:
             HEADER_TARGET: due_subject(self._link.prefixes, self._event.stream_name),
             HEADER_TIME_ZONE: schedule.tz,
         }
+
+
+def _fields(payload: bytes, headers: Mapping[str, str]) -> dict[str, str]:
+    """What a schedule is, field by field; the one that has no name is the message."""
+    return {**headers, "message": payload.decode(errors="replace")}
 
 
 def _of_schedule(message: LastMessage) -> dict[str, str]:

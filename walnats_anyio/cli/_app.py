@@ -8,6 +8,7 @@ import typer
 
 from walnats_anyio import __version__
 from walnats_anyio.cli._cancel import cancel
+from walnats_anyio.cli._clock import clock
 from walnats_anyio.cli._dead import dead
 from walnats_anyio.cli._demo import demo
 from walnats_anyio.cli._emit import emit
@@ -55,6 +56,7 @@ app.command("demo")(grouped(demo))
 app.command("server")(grouped(server))
 app.command("run")(grouped(run, variables=True))
 app.command("register")(grouped(register))
+app.command("clock")(grouped(clock))
 app.command("emit")(grouped(emit))
 app.command("monitor")(grouped(monitor))
 app.command("cancel")(grouped(cancel))

@@ -101,6 +101,8 @@ def _change_as_json(change: FieldChange) -> dict[str, Any]:
 def _name_of(entry: PlanEntry) -> str:
     if entry.kind == "consumer":
         return f"actor {entry.declared_by}: consumer {entry.name} of stream {entry.stream}"
+    if entry.kind == "clock":
+        return f"clock {entry.name} of event {entry.declared_by}: kept by nats-server"
     if entry.kind == "stream":
         return f"event {entry.declared_by}: stream {entry.name}"
     return f"stream {entry.name} of the library's own"

@@ -1,4 +1,8 @@
-"""`walnats-anyio prune`: what is on the server and declared nowhere any more."""
+"""`walnats-anyio prune`: what is on the server and declared nowhere any more.
+
+A clock that nobody declares goes on for ever, where nats-server keeps it. But whoever names no
+clocks may never have heard of them, so then only those go whose event is declared nowhere.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,11 @@ from rich.text import Text
 
 from walnats_anyio._actors import Actor, Actors
 from walnats_anyio._actors.declare._fingerprint import FINGERPRINT
-from walnats_anyio._events import BaseEvent, Events
+from walnats_anyio._events import BaseEvent, Clock, Events
 from walnats_anyio._events._kept_schema import SCHEMA
+from walnats_anyio._events._known_clocks import KnownClock, forget_clock, known_clocks
 from walnats_anyio._link import Link, ServerError, api
+from walnats_anyio.cli._clock._target import clocks_in, is_clocks
 from walnats_anyio.cli._endings import ExitCode, Problem, code_of_signal, explained
 from walnats_anyio.cli._report import write_report
 from walnats_anyio.cli._screen import note
@@ -24,8 +30,8 @@ from walnats_anyio.cli._watch._options import Post
 from walnats_anyio.cli._watch._survey import ActorState, StreamState, Survey
 
 DECLARATIONS = Wanted(
-    "actors and events",
-    (Events, BaseEvent, Actors, Actor),
+    "actors, events and clocks",
+    (Events, BaseEvent, Actors, Actor, Clock),
     "shop:ACTORS for ACTORS in shop.py",
     "ACTORS = Actors(...)",
 )
@@ -39,21 +45,32 @@ class Declared:
     actors: frozenset[tuple[str, str]]
     """Event and actor."""
 
+    clocks: frozenset[tuple[str, str]] | None = None
+    """Event and clock; None: no clocks were named."""
+
     @classmethod
     def of(cls, targets: Iterable[str]) -> Declared:
         """Import what declares it.
 
         Raises:
-            TargetProblem: something cannot be imported, or is neither actors nor events.
+            TargetProblem: something cannot be imported, or is neither actors, events nor clocks.
         """
         events, actors = set[str](), set[tuple[str, str]]()
+        clocks: set[tuple[str, str]] | None = None
         for target in targets:
             found, shown = load(target, DECLARATIONS)
+            if is_clocks(found):
+                named = {(clock.event.name, clock.name) for clock in clocks_in(found, shown)}
+                events |= {event for event, _ in named}
+                clocks = named if clocks is None else clocks | named
+                continue
             for event, actor in _names(found, shown):
                 events.add(event)
                 if actor is not None:
                     actors.add((event, actor))
-        return cls(frozenset(events), frozenset(actors))
+        return cls(
+            frozenset(events), frozenset(actors), None if clocks is None else frozenset(clocks)
+        )
 
 
 def _names(found: object, shown: str) -> list[tuple[str, str | None]]:
@@ -67,8 +84,9 @@ def _names(found: object, shown: str) -> list[tuple[str, str | None]]:
     if isinstance(found, Events):
         return [(event.name, None) for event in found]
     raise TargetProblem(
-        f"{shown} holds no actors and no events, but {kind_of(found)}",
-        "name an Actors, an Actor, an Events, an Event, or a function that returns one",
+        f"{shown} holds no actors, no events and no clocks, but {kind_of(found)}",
+        "name an Actors, an Actor, an Events, an Event, a Clock, a list of clocks, or a function "
+        "that returns one",
     )
 
 
@@ -85,7 +103,7 @@ class Spare:
     """Something that no declaration names."""
 
     what: str
-    """"actor" or "event"."""
+    """"actor", "event" or "clock"."""
 
     name: str
     event: str
@@ -93,6 +111,8 @@ class Spare:
     consumer: str | None
     lost: int
     """Events that would be lost with it."""
+
+    clock: KnownClock | None = None
 
     def as_json(self) -> dict[str, Any]:
         """It, for a program."""
@@ -143,13 +163,31 @@ def spare_of(
     return found
 
 
+def spare_clocks(
+    declared: Declared,
+    streams: Iterable[StreamState],
+    clocks: Iterable[KnownClock],
+    prefix: str = "",
+) -> list[Spare]:
+    """Find the clocks that no declaration names; `prefix`: the namespace, as streams have it."""
+    events = {stream.name: stream.event for stream in streams}
+    events |= {f"{prefix}{event.replace('.', '-')}": event for event in declared.events}
+    found: list[Spare] = []
+    for clock in clocks:
+        event = events.get(clock.stream, clock.stream.removeprefix(prefix))
+        named = declared.clocks is None or (event, clock.name) in declared.clocks
+        if event not in declared.events or not named:
+            found.append(Spare("clock", clock.name, event, clock.stream, None, 0, clock))
+    return found
+
+
 def prune(
     targets: Annotated[
         list[str],
         typer.Argument(
             metavar="MODULE:NAME...",
             help="All that is declared: shop:ACTORS is ACTORS in shop.py of the current directory. "
-            "Actors and events of all programs that share the server.",
+            "Actors, events and clocks of all programs that share the server.",
         ),
     ],
     *,
@@ -167,10 +205,11 @@ def prune(
     ] = False,
     post: Post,
 ) -> None:
-    """Find actors and events on the server that no declaration names any more.
+    """Find actors, events and clocks on the server that no declaration names any more.
 
-    The consumer of such an actor keeps every event of its stream until it is deleted. Without
-    --delete nothing is changed. Only streams that keep one event, as `register` makes them, and in
+    The consumer of such an actor keeps every event of its stream until it is deleted. Where no
+    clock is named, only clocks whose event is not declared are found. Without --delete nothing is
+    changed. Only streams that keep one event, as `register` makes them, and in
     the namespace given, are looked at.
 
     Exit codes: 0 done; 1 something broke, or could not be deleted; 2 the command or a module is
@@ -186,6 +225,9 @@ def prune(
         async def look(link: Link) -> None:
             survey = Survey(link)
             streams, actors = await survey.streams(), await survey.actors()
+            # A clock goes before the stream that it would emit to.
+            clocks, prefix = await _clocks(link, declared), link.prefixes.stream("")
+            found.extend(spare_clocks(declared, streams, clocks, prefix))
             found.extend(spare_of(declared, streams, actors, everything=everything))
 
         async def remove(link: Link) -> None:
@@ -218,6 +260,17 @@ def _run(post: Post, body: Any) -> None:
         raise typer.Exit(code_of_signal(signal))
 
 
+async def _clocks(link: Link, declared: Declared) -> list[KnownClock]:
+    try:
+        return await known_clocks(link)
+    except ServerError as error:
+        if declared.clocks is not None:
+            raise
+        # Whoever may look after actors need not have the right to see clocks.
+        note(f"clocks are left out, as they cannot be seen: {error}")
+        return []
+
+
 def _show(found: list[Spare], post: Post) -> None:
     if not found:
         note("everything on the server is declared")
@@ -246,7 +299,9 @@ def _confirm(found: list[Spare], *, yes: bool) -> None:
 
 
 async def _delete(link: Link, spare: Spare) -> None:
-    if spare.consumer is None:
+    if spare.clock is not None:
+        await forget_clock(link, spare.clock)
+    elif spare.consumer is None:
         await api(link, f"STREAM.DELETE.{spare.stream}")
     else:
         await api(link, f"CONSUMER.DELETE.{spare.stream}.{spare.consumer}")
