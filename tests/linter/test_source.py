@@ -115,7 +115,10 @@ FOUND = [Finding(1, 1, code, "") for code in CODES]
         (Selection(), CODES.keys() - {"WNS033"}),
         (Selection(extend_select=("WNS033",)), CODES.keys()),
         (Selection(select=("WNS033",)), {"WNS033"}),
-        (Selection(select=("WNS03",), ignore=("WNS031", "WNS032")), {"WNS034", "WNS035", "WNS036"}),
+        (
+            Selection(select=("WNS03",), ignore=("WNS031", "WNS032", "WNS034")),
+            {"WNS035", "WNS036", "WNS037"},
+        ),
         (Selection(select=("WNS01", "WNS021")), {"WNS011", "WNS012", "WNS021"}),
         (Selection(ignore=("WNS",)), set()),
         (Selection(select=("WNS033",), ignore=("WNS03",)), set()),
