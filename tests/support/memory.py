@@ -29,6 +29,10 @@ NEEDS_MORE = {
     "test_monitor_stored.py": "the same",
     "test_a_thread_emits_one": "the event loop of another thread connects",
     "test_server_clock.py": "it does not know schedules",
+    "test_what_delays_and_expiry_need": "the same",
+    "test_what_failed_is_logged": "the same, and the log says so",
+    "test_requests_in_a_namespace_and_from_a_thread": "the event loop of another thread connects",
+    "test_refusals.py::test_an_update": "it has no disk that could be too small",
     "test_many_processes": "a process of its own connects",
     "test_what_was_refused_for_now_goes_out_once": "a server without JetStream is needed",
 } | {
