@@ -123,7 +123,14 @@ def test_the_clock_goes_round_some_times_within_ack_wait(ack_wait: float, period
 
 @pytest.mark.parametrize(
     ("poll_delay", "heartbeat", "silence"),
-    [(30, 5.0, 10.0), (10, 5.0, 10.0), (2, 1.0, 2.0), (1, 0.5, 1.0), (0.9, 0.0, 2.9)],
+    [
+        (30, 5.0, 10.0),
+        (11, 5.5, 11.0),
+        (10, 5.0, 10.0),
+        (2, 1.0, 2.0),
+        (1, 0.5, 1.0),
+        (0.9, 0.0, 2.9),
+    ],
 )
 def test_a_server_that_falls_silent_is_noticed_in_time(
     poll_delay: float, heartbeat: float, silence: float

@@ -12,7 +12,7 @@ import trio
 import walnats_anyio as walnats
 from walnats_anyio._link import _mock_loop, pub
 from walnats_anyio._link._sharing import link_of
-from walnats_anyio.testing import MemoryServer, mock_clock
+from walnats_anyio.testing import MemoryServer, jump_clock, mock_clock
 
 EVENT = walnats.Event("placed", int)
 EVENTS = walnats.Events(EVENT)
@@ -116,6 +116,30 @@ def test_the_first_event_after_a_long_time_is_prolonged_as_any_other(backend: st
 
     run(backend, main)
     assert deliveries == [1, 1, 1]
+
+
+def test_a_handler_that_blocks_after_a_long_time_shows(backend: str) -> None:
+    """The clock of `listen` slept, and looks soon after that event has come."""
+
+    def handle(number: int) -> None:
+        jump_clock(3)
+
+    async def main() -> None:
+        actors = walnats.Actors(walnats.Actor("a", EVENT, handle))
+        async with MemoryServer() as server, EVENTS.connect(server.url) as events:
+            await events.register()
+            async with actors.connect(server.url) as conn, anyio.create_task_group() as tasks:
+                await conn.register()
+                await tasks.start(conn.listen)
+                await anyio.sleep(60)
+                await events.emit(EVENT, 1, sync=True)
+                await anyio.sleep(4)
+                lags.append(conn.statistics().longest_loop_lag)
+                conn.shutdown()
+
+    lags: list[float] = []
+    run(backend, main)
+    assert lags == [pytest.approx(3, abs=0.1)]
 
 
 @pytest.mark.parametrize("pause", [0.0, 20.0, 61.0])

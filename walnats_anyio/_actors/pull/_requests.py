@@ -56,10 +56,13 @@ class Options:
 
     @property
     def heartbeat(self) -> float:
-        """Seconds between the heartbeats of an idle request; 0 for none (ADR-37: half at most)."""
+        """Seconds between the heartbeats of an idle request; 0 for none (ADR-37: half at most).
+
+        About 5, so that the last one comes with the end of the request, which says the same.
+        """
         if self.burst or self.poll_delay < 1 or not self.heartbeats:
             return 0.0
-        return min(5.0, self.poll_delay / 2)
+        return self.poll_delay / max(2, round(self.poll_delay / 5))
 
     @property
     def silence(self) -> float:
