@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -20,7 +21,7 @@ from tests.link._probe import keep
 from tests.support.mock_clocks import run_with_mock_clock
 from tests.support.sweep import sweep
 from tests.support.waiting import DEADLINE, until
-from walnats_anyio._events import EmitContext, EmitMiddleware, _replica
+from walnats_anyio._events import EmitContext, EmitMiddleware, _replica, _server_time
 from walnats_anyio._events._tick_records import Record
 from walnats_anyio._link import api
 from walnats_anyio.testing import MemoryServer, NatsServer
@@ -466,3 +467,46 @@ async def test_what_it_cannot_run_on(nats_server: NatsServer) -> None:
     for call in (clock.run, clock.register, clock.unregister):
         with pytest.raises(TypeError, match="conn must be of ConnectedEvents"):
             await call(nothing)
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)], ids=["on", "back"])
+def test_the_clock_of_the_server_is_set(
+    backend: str, step: timedelta, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Forward: it goes on there, and leaves out what is between. Back: it waits, and says so."""
+    monkeypatch.setattr(_server_time, "MEASURED_FOR", 0.2)
+    clock = walnats.Clock(TICKS, period=0.1)
+
+    async def main() -> list[datetime]:
+        async with MemoryServer(begin=BEGIN) as server, connected(server.url, TICKS, 2) as conns:
+            async with anyio.create_task_group() as tasks:
+                for conn in conns:
+                    await tasks.start(clock.run, conn)
+                await until_emitted(conns[0], 3)
+                by = step // timedelta(microseconds=1) * 1000
+                server._begin += by
+                server._engine.timers.now += by
+                if step > timedelta(0):
+                    await until_emitted(conns[0], 3, after=BEGIN + step)
+                else:
+                    await until(lambda: "the server's clock was set back" in caplog.text)
+                    await anyio.sleep(0.5)
+                tasks.cancel_scope.cancel()
+            return [datetime.fromisoformat(tick) for tick in await emitted(conns[0], TICKS)]
+
+    ticks = anyio.run(main, backend=backend)
+    assert ticks == sorted(set(ticks))
+    hops = [later - earlier for earlier, later in pairwise(ticks)]
+    if step > timedelta(0):
+        assert max(hops) > timedelta(minutes=59)
+    else:
+        assert ticks[-1] - BEGIN < timedelta(minutes=1)
+
+
+async def until_emitted(conn: ConnectedEvents, count: int, after: datetime = BEGIN) -> None:
+    with anyio.fail_after(DEADLINE):
+        while True:
+            ticks = [datetime.fromisoformat(tick) for tick in await emitted(conn, TICKS)]
+            if sum(tick > after for tick in ticks) >= count:
+                return
+            await anyio.sleep(0.05)
