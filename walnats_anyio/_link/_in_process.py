@@ -7,8 +7,9 @@ such a server lives on the clock of the event loop, so a mock clock rules both s
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from time import time
+from typing import Protocol
 
 from anyio import TypedAttributeSet, typed_attribute
 from anyio.abc import ByteStream
@@ -16,15 +17,27 @@ from anyio.abc import ByteStream
 SCHEME = "memory"
 
 
+class InProcessStream(Protocol):
+    """What a connection to such a server can do beside sending and receiving bytes."""
+
+    async def in_doubt(self) -> None:
+        """Wait until the server stands still.
+
+        Before that a PING would be answered, so none is sent: under a mock clock those of an hour
+        would take longer than all the rest.
+        """
+        ...
+
+    def send_now(self, data: bytes) -> int:
+        """Send what can be sent without waiting; gives the number of bytes."""
+        ...
+
+
 class InProcess(TypedAttributeSet):
-    """What a connection to such a server tells beside bytes."""
+    """How a byte stream tells that it is one of these."""
 
-    in_doubt: Callable[[], Awaitable[None]] = typed_attribute()
-    """Waits until the server stands still. Before that a PING would be answered, so none is sent:
-    under a mock clock those of an hour would take longer than all the rest."""
-
-    send_now: Callable[[bytes], int] = typed_attribute()
-    """Sends what it can without waiting, as `Transport.send_now`."""
+    stream: InProcessStream = typed_attribute()
+    """Itself."""
 
 
 _servers: dict[str, Callable[[], ByteStream]] = {}

@@ -67,25 +67,24 @@ class Transport(Protocol):
 class StreamTransport:
     """A transport over any byte stream, such as TLS or a websocket."""
 
-    __slots__ = ("_in_doubt", "_send_now", "_stream")
+    __slots__ = ("_in_process", "_stream")
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
-        self._in_doubt = stream.extra(InProcess.in_doubt, None)
-        self._send_now = stream.extra(InProcess.send_now, None)
+        self._in_process = stream.extra(InProcess.stream, None)
 
     async def receive(self) -> bytes:
         return await self._stream.receive(CHUNK)
 
     def send_now(self, data: bytes) -> int:
-        return 0 if self._send_now is None else self._send_now(data)
+        return 0 if self._in_process is None else self._in_process.send_now(data)
 
     async def send(self, data: bytes) -> None:
         await self._stream.send(data)
 
     async def in_doubt(self) -> None:
-        if self._in_doubt is not None:
-            await self._in_doubt()
+        if self._in_process is not None:
+            await self._in_process.in_doubt()
 
     async def close(self) -> None:
         await anyio.aclose_forcefully(self._stream)

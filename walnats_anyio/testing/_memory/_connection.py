@@ -62,10 +62,7 @@ class MemoryStream(ByteStream):
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        return {
-            InProcess.in_doubt: lambda: self.in_doubt,
-            InProcess.send_now: lambda: self.send_now,
-        }
+        return {InProcess.stream: lambda: self}
 
     async def in_doubt(self) -> None:
         """Wait until the server stands still. Only one task may."""
