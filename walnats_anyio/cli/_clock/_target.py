@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from walnats_anyio._events import Clock
 from walnats_anyio.cli._target import TargetProblem, Wanted, kind_of, load
@@ -63,7 +63,7 @@ def is_clocks(found: object) -> bool:
 def _listed(found: Any) -> list[Clock] | None:
     if not isinstance(found, list | tuple | set | frozenset):
         return None
-    members: list[Any] = list(found)
+    members = list(cast("Iterable[Any]", found))
     return members if members and all(isinstance(each, Clock) for each in members) else None
 
 
