@@ -92,8 +92,11 @@ class Consumer:
             case "all":
                 first = store.first
             case "last":
-                newest = [store.newest(each) for each in config.filters or (">",)]
+                newest = [store.newest(each) for each in config.filters]
                 first = max((stored.seq for stored in newest if stored), default=0)
+                if not config.filters:
+                    # Also where that message is gone: then the next one is the first.
+                    first = last
             case "by_start_sequence":
                 return max(config.opt_start_seq, store.first, 1)
             case "by_start_time":
