@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import walnats_anyio as walnats
 from tests.cli._command import started
+from tests.cli.conftest import once
 from walnats_anyio.cli._app import app
 from walnats_anyio.cli._clock._target import load_clocks
 from walnats_anyio.cli._target import TargetProblem
@@ -110,6 +111,7 @@ def actions(report: dict[str, Any]) -> list[tuple[str, str]]:
     return [(each["name"], each["action"]) for each in report["entries"]]
 
 
+@once("asyncio")
 def test_the_server_keeps_them(desk: Desk) -> None:
     dry = desk.report("clock", ":CLOCKS", "--register", "--dry-run")
     assert (dry["dry_run"], dry["changes"]) == (True, 2)
@@ -125,6 +127,7 @@ def test_the_server_keeps_them(desk: Desk) -> None:
     ]
 
 
+@once("trio")
 def test_what_was_declared_otherwise_is_changed(desk: Desk) -> None:
     desk.report("clock", ":DAILY", "--register")
     [entry] = desk.report("clock", ":EIGHT", "--register", "-n")["entries"]
@@ -137,6 +140,7 @@ def test_what_was_declared_otherwise_is_changed(desk: Desk) -> None:
     assert desk.listed() == [("report-due", "daily", "0 0 8 * * *")]
 
 
+@once("asyncio")
 def test_what_the_server_cannot_keep(desk: Desk) -> None:
     """The others are kept all the same."""
     for dry in (["--dry-run"], []):
@@ -154,6 +158,7 @@ def test_an_event_that_is_not_registered(nats_url: str, declared: str, tmp_path:
         assert "there is no stream 'report-due': register the event first" in shown
 
 
+@once("trio")
 def test_they_are_removed(desk: Desk) -> None:
     desk.report("clock", ":CLOCKS", "--register")
     shown = desk.clock(":CLOCKS", "--unregister", "--clock", "daily", "-n")
@@ -166,6 +171,7 @@ def test_they_are_removed(desk: Desk) -> None:
     assert shown == (0, "clock daily of event report-due: was not kept by nats-server\n")
 
 
+@once("trio")
 def test_it_runs_until_each_has_ticked(desk: Desk) -> None:
     told = desk.report("clock", ":OFTEN", "--burst")
     assert told["clocks"] == [{"event": "shop.time", "clock": "clock", "emitted": 1}]
@@ -227,6 +233,7 @@ def pruned(desk: Desk, *words: str) -> list[tuple[str, str, str]]:
     return [(each["what"], each["name"], each["event"]) for each in found]
 
 
+@once("asyncio")
 def test_a_clock_that_is_not_declared_any_more(desk: Desk) -> None:
     desk.report("clock", ":CLOCKS", "--register")
     assert pruned(desk, ":EVENTS") == []  # nobody has named clocks
@@ -237,6 +244,7 @@ def test_a_clock_that_is_not_declared_any_more(desk: Desk) -> None:
     assert desk.listed() == [DAILY]
 
 
+@once("trio")
 def test_a_clock_of_an_event_that_is_not_declared_any_more(desk: Desk) -> None:
     desk.report("clock", ":DAILY", "--register")
     desk.report("clock", ":OFTEN", "--burst")
@@ -246,6 +254,7 @@ def test_a_clock_of_an_event_that_is_not_declared_any_more(desk: Desk) -> None:
     assert [name for _, name, _ in desk.listed()] == ["clock"]
 
 
+@once("asyncio")
 def test_in_a_namespace(desk: Desk) -> None:
     anyio.run(partial(register, desk.url, namespace="north"))
     north = ("--namespace", "north")
