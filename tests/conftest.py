@@ -6,6 +6,7 @@ import signal
 import threading
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.memory import (
     add_option,
@@ -15,6 +16,12 @@ from tests.support.memory import (
 )
 
 __all__ = ["memory_server", "memory_url"]
+
+# How long an example takes to make or to run says how busy the machine is.
+settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any-machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
