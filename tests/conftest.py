@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 
 import pytest
@@ -44,3 +46,9 @@ if (
     and threading.current_thread() is threading.main_thread()
 ):
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Tests start hundreds of programs that import the library, and pytest rewrites the asserts of every
+# file in every worker. Without files of bytecode, which images of containers often switch off, each
+# of them compiles all of it again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
