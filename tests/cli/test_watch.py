@@ -383,7 +383,10 @@ def test_what_is_not_ours_stays(post: Post, declared: str) -> None:
 def test_what_declares_nothing(post: Post, declared: str) -> None:
     code, shown = post.run("prune", f"{declared}:NUMBER")
     assert code == 2
-    assert f"error: {declared}:NUMBER holds no actors and no events, but int\nhint: name" in shown
+    assert (
+        f"error: {declared}:NUMBER holds no actors, no events and no clocks, but int\nhint: name"
+        in shown
+    )
 
 
 # how it looks
