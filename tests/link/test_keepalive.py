@@ -72,3 +72,14 @@ def test_an_answer_after_a_long_time_makes_it_begin_anew() -> None:
     silence = [keepalive.look(Seen(pongs=2)) for _ in range(LOOKS * 3)]
     assert silence[-1] is Action.CUT
     assert silence.count(Action.PING) == 2
+
+
+def test_looks_that_would_find_nothing_are_left_out() -> None:
+    """Two in an interval are left: one that sends a PING, and one that finds the answer."""
+    keepalive = Keepalive(2)
+    pongs, waits = 0, list[int]()
+    for _ in range(7):
+        waits.append(keepalive.pause)
+        pongs += keepalive.look(Seen(pongs=pongs), waits[-1]) is Action.PING
+    assert waits == [LOOKS, 1, LOOKS - 1, 1, LOOKS - 1, 1, LOOKS - 1]
+    assert pongs == 4

@@ -8,9 +8,10 @@ from typing import Any
 import anyio
 import pytest
 import trio
+from anyio.abc import TaskStatus
 
 import walnats_anyio as walnats
-from walnats_anyio._link import _mock_loop, pub
+from walnats_anyio._link import _mock_loop, api, open_link, pub
 from walnats_anyio._link._sharing import link_of
 from walnats_anyio.testing import MemoryServer, jump_clock, mock_clock
 
@@ -238,5 +239,34 @@ def test_a_connection_may_send_while_it_is_told_of_a_message(backend: str) -> No
                 await events.emit(EVENT, 1, sync=True)
                 await anyio.sleep(1)
             assert heard == ["placed", "other"]
+
+    run(backend, main)
+
+
+def test_who_keeps_the_time_leaves_while_all_others_only_wait(backend: str) -> None:
+    """The end of a pull request comes, although nobody has sent anything since."""
+
+    async def keep_time(
+        url: str, leave: anyio.Event, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        async with open_link(url):
+            task_status.started()
+            await leave.wait()
+
+    async def main() -> None:
+        leave, over = anyio.Event(), anyio.Event()
+        async with MemoryServer() as server, anyio.create_task_group() as tasks:
+            await tasks.start(keep_time, server.url, leave)
+            async with open_link(server.url) as link:
+                await api(link, "STREAM.CREATE.s", {"name": "s", "subjects": ["s"]})
+                config = {"durable_name": "c", "ack_policy": "explicit"}
+                await api(link, "CONSUMER.CREATE.s.c", {"stream_name": "s", "config": config})
+                inbox = link.subscribe(lambda message: over.set()).subject
+                ask = b'{"batch": 1, "expires": 5000000000}'
+                link.post(pub("$JS.API.CONSUMER.MSG.NEXT.s.c", ask, inbox))
+                await anyio.sleep(3)
+                leave.set()
+                with anyio.fail_after(60):
+                    await over.wait()
 
     run(backend, main)
