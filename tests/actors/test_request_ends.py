@@ -217,9 +217,7 @@ async def test_a_clean_up_that_fails_is_no_attempt(url: str, event: Asked) -> No
         await on.until_done(Actor("price", event, fail))
 
 
-async def test_a_clean_up_that_fails_at_the_deadline_is_no_attempt(
-    url: str, event: Asked
-) -> None:
+async def test_a_clean_up_that_fails_at_the_deadline_is_no_attempt(url: str, event: Asked) -> None:
     """Nobody is there any more who would cancel it: its own deadline does."""
     slow = Slow()
 
