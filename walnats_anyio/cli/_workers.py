@@ -282,12 +282,16 @@ class Workers:
     async def _look_at_use(self) -> None:
         while True:
             await anyio.sleep(LOOK_EVERY)
+            # One that made room may have jobs for hours: never a third process for a place.
+            leaving = {each.number for each in self.retiring}
             for number, worker in sorted(self.running.items()):
                 if not worker.ready:
                     continue
                 self.memory[number] = memory_of(worker.pid)
                 reason = self._plan.recycling.reason(self._use_of(worker))
-                if reason is not None and anyio.current_time() >= self._recycle_after:
+                if number in leaving or reason is None:
+                    continue
+                if anyio.current_time() >= self._recycle_after:
                     # One at a time: there is room for one more process, perhaps not for all.
                     async with self._turn:
                         if self.running.get(number) is worker and worker.ready:
