@@ -142,7 +142,7 @@ async def test_a_burst_does_not_wait_for_what_is_paused(url: str, event: Event[i
         assert summary.ended is Ended.BURST
         assert (here.messages, there.messages) == ([], [2])
         await on.actors.resume("a")
-        await on.actors.listen(burst=True, poll_delay=DEADLINE)
+        await on.actors.listen(burst=True, poll_delay=0.1)
         assert here.messages == [1]
 
 
@@ -158,6 +158,15 @@ async def test_a_pause_in_a_burst_ends_it(url: str, event: Event[int], batch: Ba
         await on.actors.pause("a")
         gate.open()  # the group ends when the burst does
     assert of(on).handled == (1 if batch is None else 2)
+
+
+async def test_a_pause_of_a_burst_that_waits(url: str, event: Event[int]) -> None:
+    async with stage(url, Actor("a", event, Handled())) as on:
+        with anyio.fail_after(DEADLINE / 2):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(partial(on.actors.listen, burst=True, poll_delay=DEADLINE))
+                await until(lambda: bool(on.actors.statistics().actors) and of(on).requested > 0)
+                await on.actors.pause("a")
 
 
 async def test_another_number_of_jobs(url: str, event: Event[int]) -> None:
