@@ -92,7 +92,7 @@ async def test_what_is_answered(sent: bytes, status: int, body: bytes | None) ->
 async def test_another_method_is_told_which_there_are() -> None:
     async with served() as port:
         said = await told(await connected(port, b"PUT /livez HTTP/1.1\r\nHost: a\r\n\r\n"))
-        assert b"\r\nallow: GET, HEAD\r\n" in said.lower().replace(b"get, head", b"GET, HEAD")
+        assert b"\r\nallow: GET, HEAD\r\n" in said
 
 
 async def test_requests_that_never_end_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
