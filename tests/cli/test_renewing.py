@@ -214,6 +214,23 @@ def test_a_version_that_ends_every_worker_waits_for_a_change(
         assert stops(command, shop) == {"recycled": 0, "restarted": 1, "reloaded": 1}
 
 
+def test_a_version_that_hangs_while_it_loads_is_given_up_for_the_next(
+    shop: Shop, emit: Emit, nats_url: str, backend: str
+) -> None:
+    shop.let_go()
+    module = shop.directory / "module.py"
+    with run_one(shop, nats_url, backend, "--reload", "--hang-timeout=600") as command:
+        old = ready(command, shop)
+        module.write_text("import time\ntime.sleep(1000)\n")
+        command.says("module.py changed")
+        module.write_text(MODULE + "# mended\n")
+        until(lambda: running(shop) != old, lambda: command.output)
+        assert "cannot be used" not in command.output
+        emit(range(3))
+        until(lambda: len(shop.noted("done")) == 3)
+        assert stops(command, shop)["reloaded"] == 1
+
+
 def test_an_old_version_that_dies_while_the_new_one_loads(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:
