@@ -284,6 +284,36 @@ async def handle_badly(message: int) -> None:
     raise ValueError(message)
 
 
+@pytest.mark.parametrize("everywhere", [False, True])
+async def test_a_longer_pause_stays_when_jobs_fail(
+    url: str, event: Event[int], everywhere: bool
+) -> None:
+    gate = Gate()
+
+    async def fail(message: int) -> None:
+        await gate(message)
+        raise ValueError(message)
+
+    actor = Actor("a", event, fail, pause_on_failures=Ratio(jobs=2, pause=0.2))
+    async with running(url, actor) as on:
+        await on.emit(1, 2)
+        await gate.come(2)
+        await on.actors.pause("a", 600, everywhere=everywhere)
+        said = await on.overhear("$JS.API.CONSUMER.PAUSE.>")
+        gate.open()
+        await until(lambda: of(on).failed == 2)
+        if everywhere:
+            await until(lambda: of(on).paused)
+            await until(lambda: not of(on).paused)
+            info = await api(on.link, f"CONSUMER.INFO.{event.stream_name}.{actor.consumer_name}")
+            assert info["pause_remaining"] > 500e9
+            assert said == []
+        else:
+            await until(lambda: bool(said))  # in all processes it is for a moment
+            await anyio.sleep(0.3)
+            assert of(on).paused
+
+
 async def test_most_jobs_fail(
     url: str, event: Event[int], caplog: pytest.LogCaptureFixture
 ) -> None:

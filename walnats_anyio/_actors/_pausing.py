@@ -67,6 +67,23 @@ async def pause_consumer(
     return Pause(True, None if seconds is None else datetime.now(UTC) + lasts)
 
 
+async def prolong_pause(
+    link: Link, stream: str, consumer: str, seconds: float, *, replicas: int = 1
+) -> None:
+    """Pause a consumer for at least so long: where somebody has paused it for longer, that stays.
+
+    Raises:
+        ServerError: as of `pause_consumer`.
+    """
+    _check_version(link)
+    try:
+        info = await api(link, f"CONSUMER.INFO.{stream}.{consumer}", replicas=replicas)
+    except ServerError:
+        info = {}  # this user may pause, and not look
+    if not info.get("paused") or info.get("pause_remaining", 0) < seconds * 1e9:
+        await pause_consumer(link, stream, consumer, seconds, replicas=replicas)
+
+
 async def resume_consumer(link: Link, stream: str, consumer: str, *, replicas: int = 1) -> Pause:
     """End the pause of a consumer, within 50 ms and the time that a few requests take.
 
