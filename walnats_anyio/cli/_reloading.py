@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio
 import typer
@@ -91,7 +91,9 @@ class Reloading:
             )
 
 
-async def watch(directories: list[Path], changed: Callable[[list[Path]], Awaitable[None]]) -> None:
+async def watch(
+    directories: list[Path], changed: Callable[[list[Path]], Coroutine[Any, Any, None]]
+) -> None:
     """Call a function with the Python files that change below these directories, until cancelled.
 
     It is called for further changes also while it runs.

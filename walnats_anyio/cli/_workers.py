@@ -351,7 +351,7 @@ class Workers:
                 worker.retired = True
                 worker.stop()
         async with self._turn:
-            changed, self._changed = self._changed, set()
+            changed, self._changed = self._changed, set[Path]()
             if self._stopping or not changed:
                 return
             names = files_in_words(sorted(changed), self._plan.watched_directories)
