@@ -362,7 +362,7 @@ class Workers:
             if loaded:
                 self.reloaded += 1
                 await self._hand_over()
-            elif not self._stopping and not self._changed:
+            elif not (self._changed or self._stopping):
                 rest = "the old version goes on" if self.running else "waiting for a file to change"
                 logger.error("the new version cannot be used: %s", rest)
 
