@@ -150,6 +150,7 @@ class ActorRun:
             slots=self._slots * self._share,
             max_bytes=PENDING_BYTES // (len(others) + 1),
             put=self.workers.put,
+            start=host.start,
             changed=changed,
             failed=host.failed,
             look=host.look_now,

@@ -20,10 +20,11 @@ of the event takes it from there within milliseconds, as a new message. A copy s
 of schedules for a second more.
 
 Measured with nats-server 2.15.1: it looks for what is due at most four times a second, so where
-more than that is due, each is up to 0.25 s late. After a start it takes up to 10 seconds until
-streams source again. And a server that is killed (SIGKILL) sources once more what it has sourced
-in its last second: where all actors were done with that, they get it again, as a new message. One
-that is stopped does not.
+more than that is due, each is up to 0.25 s late. So the schedule of a delay is `LEAD` seconds
+early, and has the header `Walnats-Due`: whoever handles it waits for the rest. After a start it
+takes up to 10 seconds until streams source again. And a server that is killed (SIGKILL) sources
+once more what it has sourced in its last second: where all actors were done with that, they get it
+again, as a new message. One that is stopped does not.
 
 A later message on the subject of a schedule takes its place. The stream compares `Nats-Msg-Id` over
 all events, so that header must name the event as well.
@@ -98,6 +99,13 @@ LOOK_SOON_AFTER = 2.0
 """The same after a change: somebody who has read the stream before may write it after that."""
 
 ID_BYTES = 16
+
+LEAD: Final = 0.3
+"""Seconds before an event is due that the server puts it into its stream.
+
+It looks for what is due at most four times a second, and its stream takes some milliseconds to
+source it. So the actor's process gets it in time, and holds it until it is due.
+"""
 
 TRIES = 4
 """How often a stream is read and changed, where others change it at the same time."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._choices import Snooze
 from walnats_anyio._actors.pull._budget import RequestBudget, Share
 from walnats_anyio._actors.pull._doubts import Doubts
-from walnats_anyio._actors.pull._due import DueTimes
+from walnats_anyio._actors.pull._due import DueTimes, LeadTimes
+from walnats_anyio._actors.pull._early import EarlyDeliveries
 from walnats_anyio._actors.pull._intake import PENDING, Intake, Meaning, meaning_of
 from walnats_anyio._actors.pull._polls import Polls
 from walnats_anyio._actors.pull._requests import HEADERS, Options, pull_requests, within
@@ -25,7 +26,7 @@ from walnats_anyio._actors.settle import (
     Outcome,
 )
 from walnats_anyio._actors.settle import decide as _decide
-from walnats_anyio._events import HEADER_ACTOR, HEADER_DELAY
+from walnats_anyio._events import HEADER_ACTOR, HEADER_DELAY, HEADER_DUE
 from walnats_anyio._events._headers import HEADER_RETRY
 from walnats_anyio._link import (
     HeaderError,
@@ -42,6 +43,14 @@ from walnats_anyio._link.protocol._parser import MAX_MESSAGE
 PENDING_BYTES = PENDING.encode()
 PENDING_NUMBER = re.compile(r"[0-9]{1,18}")
 """A number of events in a header; a stranger may send anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Early:
+    """An event is due in so many seconds, and is to be held here until then."""
+
+    seconds: float
+
 
 PAUSE = 1.0
 """Seconds without requests when the server does not want any."""
@@ -67,6 +76,7 @@ class PullConsumer:
         slots: int,
         max_bytes: int,
         put: Callable[[Delivery], None],
+        start: Callable[[Callable[[], Awaitable[None]]], None],
         changed: Callable[[], None],
         failed: Callable[[Exception], None],
         look: Callable[[], None],
@@ -77,6 +87,8 @@ class PullConsumer:
         """Whether its burst is over."""
         self.doubts = Doubts(actor.name, actor.ack_wait)
         self._due = DueTimes(actor.name)
+        self._leads = LeadTimes()
+        self._early = EarlyDeliveries(start, self._on_due)
         self._usual_acks = usual_acks(actor.event.stream_name, actor.consumer_name)
         self._link = link
         self._options = options
@@ -145,6 +157,7 @@ class PullConsumer:
             self._link.end(self._subscription)
             self._earlier.append(self._subscription)
             self._lost()
+        self._hand_back_early(Outcome.STOPPED)
 
     def resume_from_pause(self) -> None:
         """Take events again."""
@@ -169,8 +182,8 @@ class PullConsumer:
 
     def resize(self, slots: int) -> None:
         """Hold so many events at most from now on; what is here already, or asked for, stays."""
-        grown = slots > self._intake.slots
-        self._intake.slots = slots
+        grown = slots + len(self._early) > self._intake.slots
+        self._intake.slots = slots + len(self._early)
         self._enough = self._intake.enough
         if grown and self._subscription is not None:
             self.request()
@@ -184,6 +197,7 @@ class PullConsumer:
         self._budget.withdraw(self._share)
         if self._subscription is not None:
             self._link.end(self._subscription)
+        self._hand_back_early(Outcome.STOPPED)
 
     def close(self) -> None:
         """Forget the subscription."""
@@ -195,6 +209,7 @@ class PullConsumer:
     def hold_up(self) -> None:
         """Take nothing for a while; what still comes is handed back."""
         self._held_up = True
+        self._hand_back_early(Outcome.REFUSED)
 
     def resume(self) -> None:
         """Take events again."""
@@ -310,8 +325,11 @@ class PullConsumer:
             return True
         return is_ack_subject(reply, self.actor.event.stream_name, self.actor.consumer_name)
 
-    def _on_special(self, message: Message, special: Ack | HandBack | Origin) -> None:
+    def _on_special(self, message: Message, special: Ack | HandBack | Origin | Early) -> None:
         deliveries = self._deliveries
+        if isinstance(special, Early):
+            self._hold_until_due(message, special.seconds)
+            return
         if not isinstance(special, Origin):
             self._intake.let_go()
             deliveries.turn_away(message, special)
@@ -326,13 +344,13 @@ class PullConsumer:
         deliveries.held[delivery] = None
         self._put(delivery)
 
-    def _look_at(self, message: Message) -> Ack | HandBack | Origin | None:
+    def _look_at(self, message: Message) -> Ack | HandBack | Origin | Early | None:
         """Whether an event is special.
 
         Returns:
             A verdict: it is not to be run now, as it is for another actor, has come without its
-            payload, or is not due yet. An origin: it is a copy that has waited for its retry. None:
-            an event like any other.
+            payload, or is not due yet. An origin: it is a copy that has waited for its retry. An
+            `Early`: it is due in a moment. None: an event like any other.
         """
         try:
             headers = message.headers
@@ -346,11 +364,65 @@ class PullConsumer:
             origin = Origin.of(headers[HEADER_RETRY])
             if origin is not None:
                 return origin  # it was due before it was tried
-        if HEADER_DELAY in headers:
-            left = self._due.seconds_left(headers[HEADER_DELAY], self._link.wall())
-            if left:
-                return _turned_away(Outcome.EARLY, Snooze(left))
+        if HEADER_DUE in headers or HEADER_DELAY in headers:
+            return self._wait_for(message, headers)
         return None
+
+    def _wait_for(self, message: Message, headers: dict[str, str]) -> HandBack | Early | None:
+        """Whether an event is not due yet; gives who is to hold it."""
+        link, left, in_process = self._link, 0.0, False
+        if HEADER_DUE in headers:
+            in_process = self._early.has_room(message) and not self._options.burst
+            left = self._leads.seconds_left(headers[HEADER_DUE], message, link.now(), link.wall())
+        elif HEADER_DELAY in headers:
+            left = self._due.seconds_left(headers[HEADER_DELAY], link.wall())
+        if not left:
+            return None
+        if in_process:
+            return Early(left)
+        verdict = _turned_away(Outcome.EARLY, Snooze(left))
+        assert isinstance(verdict, HandBack)
+        return verdict
+
+    def _hold_until_due(self, message: Message, seconds: float) -> None:
+        """Hold an event that is due in a moment; others may have its slot meanwhile."""
+        deliveries = self._deliveries
+        redelivered = not self._attempts.is_first(message.reply)
+        delivery = Delivery(deliveries, message, deliveries.tick, redelivered)
+        deliveries.held[delivery] = None
+        # It is counted as held, so one slot more leaves as many to others.
+        self._intake.slots += 1
+        self._early.hold(delivery, seconds)
+
+    def _on_due(self, delivery: Delivery, last: bool) -> bool:
+        """Have an event run that is due now; see `EarlyDeliveries`."""
+        is_full = self._intake.held >= self._intake.slots
+        if delivery.settled is None and is_full and not last:
+            return False
+        self._early_ends()
+        if delivery.settled is None:
+            if is_full:
+                # Another process may have a slot.
+                self._settle_early(delivery, Outcome.STOPPED)
+            else:
+                self._put(delivery)
+        return True
+
+    def _hand_back_early(self, outcome: Outcome) -> None:
+        for delivery in self._early.drain():
+            self._early_ends()
+            if delivery.settled is None:
+                self._settle_early(delivery, outcome)
+
+    def _settle_early(self, delivery: Delivery, outcome: Outcome) -> None:
+        verdict = _decide(Outcome.CANCELLED if delivery.ends is Outcome.CANCELLED else outcome)
+        delivery.settle(verdict)  # type: ignore[arg-type]  # no such outcome makes a letter
+
+    def _early_ends(self) -> None:
+        """An event is not held any more until it is due, so it counts like any other."""
+        self._intake.slots -= 1
+        self._share.held += 1
+        self._budget.held += 1
 
     def _released(self) -> None:
         """A delivery is settled. The hot path, like `_on_message`."""
