@@ -16,7 +16,6 @@ import math
 import re
 
 from walnats_anyio._events import MAX_DELAY
-from walnats_anyio._link import Message
 
 logger = logging.getLogger("walnats_anyio.actors")
 
@@ -91,18 +90,17 @@ class LeadTimes:
         """Seconds that the server's clock is behind ours, at most."""
         self._until = -math.inf
 
-    def seconds_left(self, moment: str, message: Message, now: float, wall: float) -> float:
+    def seconds_left(self, moment: str, stored: float, now: float, wall: float) -> float:
         """How long an event is to be held; 0 where it is to be handled.
 
         Args:
             moment: the value of its header.
-            message: the delivery.
+            stored: when its stream has stored it, in seconds since the epoch on the server's clock.
             now: seconds on a clock that nobody sets.
             wall: seconds since the epoch.
         """
         if MOMENT.fullmatch(moment) is None:
             return 0.0
-        stored = message.metadata.timestamp.timestamp()
         lead = min(float(moment) - stored, LONGEST_LEAD)
         if lead <= 0 or wall - stored > FRESH:
             return 0.0

@@ -9,7 +9,7 @@ what waits for a worker.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 import anyio
 
@@ -77,19 +77,31 @@ class EarlyDeliveries:
         self._sooner.set()
         return [delivery for *_, delivery in heap]
 
+    def take_out(self, delivery: Delivery) -> bool:
+        """Take out one of them; False: it is not there."""
+        for number, (*_, each) in enumerate(self._heap):
+            if each is delivery:
+                del self._heap[number]
+                heapify(self._heap)
+                self._bytes -= _size(delivery.message)
+                return True
+        return False
+
     async def _keep_time(self) -> None:
         while self._heap:
-            due, _, delivery = self._heap[0]
+            due, number, delivery = self._heap[0]
             late = anyio.current_time() - due
             if late < 0:
                 self._sooner = anyio.Event()
                 with anyio.move_on_after(max(-late, ROUND)):
                     await self._sooner.wait()
-            elif self._give(delivery, late >= WAIT_FOR_SLOT):
-                heappop(self._heap)
+                continue
+            heappop(self._heap)
+            if self._give(delivery, late >= WAIT_FOR_SLOT):
                 self._bytes -= _size(delivery.message)
-            else:
-                await anyio.sleep(ROUND)  # no slot is free
+            else:  # no slot is free
+                heappush(self._heap, (due, number, delivery))
+                await anyio.sleep(ROUND)
         self._runs = False
 
 

@@ -370,19 +370,25 @@ class PullConsumer:
 
     def _wait_for(self, message: Message, headers: dict[str, str]) -> HandBack | Early | None:
         """Whether an event is not due yet; gives who is to hold it."""
-        link, left, in_process = self._link, 0.0, False
-        if HEADER_DUE in headers:
-            in_process = self._early.has_room(message) and not self._options.burst
-            left = self._leads.seconds_left(headers[HEADER_DUE], message, link.now(), link.wall())
-        elif HEADER_DELAY in headers:
-            left = self._due.seconds_left(headers[HEADER_DELAY], link.wall())
+        if HEADER_DUE not in headers:
+            left = self._due.seconds_left(headers[HEADER_DELAY], self._link.wall())
+        else:
+            left = self._lead_of(message, headers[HEADER_DUE])
+            if left and self._early.has_room(message) and not self._options.burst:
+                return Early(left)
         if not left:
             return None
-        if in_process:
-            return Early(left)
         verdict = _turned_away(Outcome.EARLY, Snooze(left))
         assert isinstance(verdict, HandBack)
         return verdict
+
+    def _lead_of(self, message: Message, moment: str) -> float:
+        """Seconds until an event is due that its stream has got a moment before."""
+        try:
+            stored = message.metadata.timestamp.timestamp()
+        except (ValueError, OverflowError):
+            return 0.0  # of a stranger
+        return self._leads.seconds_left(moment, stored, self._link.now(), self._link.wall())
 
     def _hold_until_due(self, message: Message, seconds: float) -> None:
         """Hold an event that is due in a moment; others may have its slot meanwhile."""
@@ -397,26 +403,31 @@ class PullConsumer:
     def _on_due(self, delivery: Delivery, last: bool) -> bool:
         """Have an event run that is due now; see `EarlyDeliveries`."""
         is_full = self._intake.held >= self._intake.slots
-        if delivery.settled is None and is_full and not last:
+        if is_full and not last:
             return False
         self._early_ends()
-        if delivery.settled is None:
-            if is_full:
-                # Another process may have a slot.
-                self._settle_early(delivery, Outcome.STOPPED)
-            else:
-                self._put(delivery)
+        if is_full:
+            # Another process may have a slot.
+            self._settle_early(delivery, Outcome.STOPPED)
+        else:
+            self._put(delivery)
+        return True
+
+    def cancel_early(self, delivery: Delivery) -> bool:
+        """Cancel a delivery that is held until it is due; False: it is not."""
+        if not self._early.take_out(delivery):
+            return False
+        self._early_ends()
+        self._settle_early(delivery, Outcome.CANCELLED)
         return True
 
     def _hand_back_early(self, outcome: Outcome) -> None:
         for delivery in self._early.drain():
             self._early_ends()
-            if delivery.settled is None:
-                self._settle_early(delivery, outcome)
+            self._settle_early(delivery, outcome)
 
     def _settle_early(self, delivery: Delivery, outcome: Outcome) -> None:
-        verdict = _decide(Outcome.CANCELLED if delivery.ends is Outcome.CANCELLED else outcome)
-        delivery.settle(verdict)  # type: ignore[arg-type]  # no such outcome makes a letter
+        delivery.settle(_decide(outcome))  # type: ignore[arg-type]  # none of them makes a letter
 
     def _early_ends(self) -> None:
         """An event is not held any more until it is due, so it counts like any other."""
