@@ -29,6 +29,8 @@ from walnats_anyio._events._schedules import (
     has_source,
     keeps_schedules,
     new_config,
+    placed,
+    schedules_of,
     source_of,
 )
 from walnats_anyio._link import Link, ServerError, api, is_at_least, version_of
@@ -114,8 +116,9 @@ class Provisions:
     async def _waits(self, event: BaseEvent[Any]) -> bool:
         prefixes, stream = self._link.prefixes, event.stream_name
         name = prefixes.stream(STREAM)
-        scheduled = prefixes.subject(f"{SUBJECTS}.*.{stream}.>")
-        for subject in (scheduled, due_subject(prefixes, stream)):
+        kept = dict.fromkeys((SUBJECTS, schedules_of(placed(self._link).domain)))
+        scheduled = (prefixes.subject(f"{each}.*.{stream}.>") for each in kept)
+        for subject in (*scheduled, due_subject(prefixes, stream)):
             wanted = {"next_by_subj": subject, "seq": 1}
             try:
                 await api(self._link, f"STREAM.MSG.GET.{name}", wanted, optional=True)
@@ -142,4 +145,4 @@ async def plan_schedules(link: Link, events: Iterable[BaseEvent[Any]]) -> tuple[
         return ()
     replicas = max(event.replicas for event in delayed)
     window = max(event.dedup_window for event in delayed)
-    return (await plan_helper(link, new_config(replicas, window, link.prefixes)),)
+    return (await plan_helper(link, new_config(replicas, window, placed(link))),)

@@ -6,7 +6,8 @@ schedule that nobody consumes:
 | what | is |
 | --- | --- |
 | stream | `walnats-schedules`, retention `workqueue`, with `allow_msg_schedules`, `allow_msg_ttl` |
-| a schedule | `walnats.schedules.<kind>.<stream of the event>.<id...>` |
+| a schedule | `walnats.schedules.<kind>.<stream of the event>.<id...>`, in a JetStream domain
+  `walnats.schedules-<domain>.<kind>.<stream of the event>.<id...>` |
 | what is due | `walnats.due.<stream of the event>`, the target of its schedules |
 | stream of the event | sources `walnats-schedules`, from what is due to the event's subject |
 
@@ -38,7 +39,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final, Literal, TypeAlias
@@ -123,13 +124,30 @@ ALLOW_TTL: Final = "allow_msg_ttl"
 def schedule_subject(prefixes: Prefixes, kind: Kind, stream: str, *tokens: str) -> str:
     """The subject of a schedule.
 
+    Subjects know no JetStream domains: where a leafnode connection joins two of them, both have a
+    stream of schedules, and both would keep what is published under `walnats.schedules`. So where
+    the domain is known, the subject names it.
+
     Args:
-        prefixes: those of the connection.
+        prefixes: those of the connection, see `placed`.
         kind: what it is for.
         stream: the stream of the event, as the server has it.
         tokens: what identifies it; each a token of a subject.
     """
-    return prefixes.subject(".".join((SUBJECTS, kind, stream, *tokens)))
+    return prefixes.subject(".".join((schedules_of(prefixes.domain), kind, stream, *tokens)))
+
+
+def schedules_of(domain: str | None) -> str:
+    """What the subjects of schedules begin with in a domain; see `schedule_subject`."""
+    return SUBJECTS if domain is None else f"{SUBJECTS}-{domain}"
+
+
+def placed(link: Link) -> Prefixes:
+    """The prefixes of a link, with the domain of its server where none was said."""
+    prefixes, domain = link.prefixes, link.info.domain
+    if not domain or prefixes.elsewhere:
+        return prefixes
+    return replace(prefixes, domain=domain)
 
 
 def due_subject(prefixes: Prefixes, stream: str) -> str:
@@ -373,7 +391,7 @@ async def create_schedules(
         ServerError: the server refuses it, or does not answer, or this user may not ask.
         ConnectionLostError: the link is closed for good.
     """
-    wanted = new_config(replicas, dedup_window, link.prefixes)
+    wanted = new_config(replicas, dedup_window, placed(link))
     name = wanted["name"]
     actual = await _config_of(link, name, replicas) or await _create(link, wanted)
     if not all(actual.get(flag) == wanted[flag] for flag in NEEDED):
@@ -423,10 +441,15 @@ def _raised(actual: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
 
 def new_config(replicas: int, dedup_window: float, prefixes: Prefixes) -> dict[str, Any]:
     """The configuration of a stream of schedules that is not there yet."""
+    # Also without the domain: not every client knows it, such as one with a `js_prefix`.
+    kept = dict.fromkeys((SUBJECTS, schedules_of(prefixes.domain)))
     return {
         "name": prefixes.stream(STREAM),
         "description": "events that are not due yet",
-        "subjects": [prefixes.subject(f"{SUBJECTS}.>"), prefixes.subject(f"{DUE}.*")],
+        "subjects": [
+            *(prefixes.subject(f"{each}.>") for each in kept),
+            prefixes.subject(f"{DUE}.*"),
+        ],
         "retention": "workqueue",
         "storage": "file",
         "num_replicas": replicas,

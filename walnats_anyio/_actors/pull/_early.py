@@ -8,8 +8,9 @@ what waits for a worker.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from heapq import heapify, heappop, heappush
+from typing import Any
 
 import anyio
 
@@ -40,7 +41,7 @@ class EarlyDeliveries:
 
     def __init__(
         self,
-        start: Callable[[Callable[[], Awaitable[None]]], None],
+        start: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
         give: Callable[[Delivery, bool], bool],
     ) -> None:
         self._start = start

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,7 +76,7 @@ class PullConsumer:
         slots: int,
         max_bytes: int,
         put: Callable[[Delivery], None],
-        start: Callable[[Callable[[], Awaitable[None]]], None],
+        start: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
         changed: Callable[[], None],
         failed: Callable[[Exception], None],
         look: Callable[[], None],
