@@ -96,6 +96,8 @@ def _subject_problem(name: str) -> str | None:
     for subject in _OWN_SUBJECTS:
         if name.startswith(f"{subject}."):
             return f"is under {subject}.>, which this library keeps for itself: choose another name"
+    if tokens[0] == "walnats" and len(tokens) > 2 and tokens[1].startswith("schedules-"):
+        return "is where delayed events of a JetStream domain are kept: choose another name"
     stream = name.replace(".", "-")
     if stream in _OWN_STREAMS or stream.startswith(_OWN_STREAM_PREFIX):
         return f"means stream {stream!r}, which this library keeps for itself: choose another name"
