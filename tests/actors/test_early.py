@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.actors._stage import Stage, listening, running, stage
 from tests.support.waiting import until
-from walnats_anyio import Actor, Batch, Event, current_context
+from walnats_anyio import Actor, Batch, Event, Reject, Retry, current_context
 from walnats_anyio._actors.pull import _due, _early
 from walnats_anyio._actors.pull._due import FRESH, LONGEST_LEAD, LeadTimes
 from walnats_anyio.types import CancelResult
@@ -58,7 +58,7 @@ async def until_held(on: Stage, actor: Actor[int, None], count: int) -> None:
 
 async def test_it_runs_when_it_is_due_as_a_first_delivery(url: str, event: Event[int]) -> None:
     seen = Seen()
-    actor = Actor("a", event, seen, max_jobs=2, max_attempts=1)
+    actor = Actor("a", event, seen, max_jobs=20, max_attempts=1)
     async with running(url, actor) as on:
         due = await emit_early(on, *range(20), lead=0.3)
         await until(lambda: len(seen.times) == 20)
@@ -182,6 +182,32 @@ async def test_a_burst_leaves_it(url: str, event: Event[int]) -> None:
         await on.emit(2)
         summary = await on.actors.listen(burst=True, poll_delay=0)
     assert (summary.handled, list(seen.times)) == (1, [2])
+
+
+async def test_what_this_process_is_done_with_does_not_run_twice(
+    url: str, event: Event[int]
+) -> None:
+    """As after a kill of the server: a new event, with the same schedule."""
+    ran: list[int] = []
+
+    async def handle(message: int) -> None:
+        ran.append(message)
+        if message == 1 and ran.count(1) == 1:
+            raise Retry(delay=0.01)
+        if message == 2:
+            raise Reject("no")
+
+    actor = Actor("a", event, handle)
+    async with running(url, actor) as on:
+        for number in (0, 1, 2):
+            schedule = f"walnats.schedules.delay.{event.stream_name}.{number}"
+            block = f"NATS/1.0\r\nWalnats-Due: 1.0\r\nNats-Scheduler: {schedule}\r\n\r\n".encode()
+            for _ in range(2):
+                await on.link.request(event.subject_name, b"%d" % number, headers=block)
+                await on.until_done(actor)
+        done = on.actors.statistics().actors[0]
+    assert ran == [0, 1, 1, 2]
+    assert (done.handled, done.failed, done.dead_lettered) == (2, 1, 1)
 
 
 async def test_a_header_that_somebody_made_up(url: str, event: Event[int]) -> None:

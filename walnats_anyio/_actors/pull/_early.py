@@ -26,7 +26,7 @@ MOST_BYTES = 16 * 1024 * 1024
 ROUND = 0.005
 """Seconds at least between two looks at what is due; those of one look share a turn of the loop."""
 
-WAIT_FOR_SLOT = 0.1
+WAIT_FOR_SLOT = 0.25
 """Seconds that one which is due waits for a slot here; another process may have one."""
 
 

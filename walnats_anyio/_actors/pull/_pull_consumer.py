@@ -10,6 +10,11 @@ from typing import Any
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._choices import Snooze
 from walnats_anyio._actors.pull._budget import RequestBudget, Share
+from walnats_anyio._actors.pull._doubles import (
+    HEADER_SCHEDULER,
+    DelayedDelivery,
+    DoneSchedules,
+)
 from walnats_anyio._actors.pull._doubts import Doubts
 from walnats_anyio._actors.pull._due import DueTimes, LeadTimes
 from walnats_anyio._actors.pull._early import EarlyDeliveries
@@ -24,6 +29,7 @@ from walnats_anyio._actors.settle import (
     HandBack,
     Origin,
     Outcome,
+    Superseded,
 )
 from walnats_anyio._actors.settle import decide as _decide
 from walnats_anyio._events import HEADER_ACTOR, HEADER_DELAY, HEADER_DUE
@@ -46,10 +52,14 @@ PENDING_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
-class Early:
-    """An event is due in so many seconds, and is to be held here until then."""
+class Delayed:
+    """An event has waited in the server."""
 
     seconds: float
+    """How long it is to be held here, until it is due."""
+
+    schedule: str
+    """What identifies it; empty where somebody has made it up."""
 
 
 PAUSE = 1.0
@@ -89,6 +99,7 @@ class PullConsumer:
         self._due = DueTimes(actor.name)
         self._leads = LeadTimes()
         self._early = EarlyDeliveries(start, self._on_due)
+        self._done = DoneSchedules()
         self._usual_acks = usual_acks(actor.event.stream_name, actor.consumer_name)
         self._link = link
         self._options = options
@@ -325,32 +336,54 @@ class PullConsumer:
             return True
         return is_ack_subject(reply, self.actor.event.stream_name, self.actor.consumer_name)
 
-    def _on_special(self, message: Message, special: Ack | HandBack | Origin | Early) -> None:
+    def _on_special(
+        self, message: Message, special: Ack | HandBack | Superseded | Origin | Delayed
+    ) -> None:
         deliveries = self._deliveries
-        if isinstance(special, Early):
-            self._hold_until_due(message, special.seconds)
+        if isinstance(special, Delayed):
+            self._on_delayed(message, special)
             return
         if not isinstance(special, Origin):
             self._intake.let_go()
             deliveries.turn_away(message, special)
             return
-        # The same as for any event in `_on_message`; as a retry it is looked up before it is run.
-        self._share.held += 1
-        self._budget.held += 1
+        # As a retry it is looked up before it is run.
         delivery = Delivery(
             deliveries, message, deliveries.tick, redelivered=True, attempt=special.attempts + 1,
             deaths=special.deaths, origin=special,
         )  # fmt: skip
-        deliveries.held[delivery] = None
+        self._hold(delivery)
+
+    def _hold(self, delivery: Delivery) -> None:
+        """The same as for any event in `_on_message`."""
+        self._share.held += 1
+        self._budget.held += 1
+        self._deliveries.held[delivery] = None
         self._put(delivery)
 
-    def _look_at(self, message: Message) -> Ack | HandBack | Origin | Early | None:
+    def _on_delayed(self, message: Message, delayed: Delayed) -> None:
+        """Have an event run, perhaps in a moment; others may have its slot meanwhile."""
+        deliveries = self._deliveries
+        redelivered = not self._attempts.is_first(message.reply)
+        delivery = DelayedDelivery(
+            deliveries, message, deliveries.tick, redelivered, done=self._done,
+            schedule=delayed.schedule,
+        )  # fmt: skip
+        if not delayed.seconds:
+            self._hold(delivery)
+            return
+        deliveries.held[delivery] = None
+        # It is counted as held, so one slot more leaves as many to others.
+        self._intake.slots += 1
+        self._early.hold(delivery, delayed.seconds)
+
+    def _look_at(self, message: Message) -> Ack | HandBack | Superseded | Origin | Delayed | None:
         """Whether an event is special.
 
         Returns:
             A verdict: it is not to be run now, as it is for another actor, has come without its
-            payload, or is not due yet. An origin: it is a copy that has waited for its retry. An
-            `Early`: it is due in a moment. None: an event like any other.
+            payload, is not due yet, or has come before. An origin: it is a copy that has waited for
+            its retry. A `Delayed`: it has waited in the server. None: an event like any other.
         """
         try:
             headers = message.headers
@@ -364,23 +397,25 @@ class PullConsumer:
             origin = Origin.of(headers[HEADER_RETRY])
             if origin is not None:
                 return origin  # it was due before it was tried
-        if HEADER_DUE in headers or HEADER_DELAY in headers:
-            return self._wait_for(message, headers)
+        if HEADER_DUE in headers:
+            return self._look_at_delayed(message, headers)
+        if HEADER_DELAY in headers:
+            left = self._due.seconds_left(headers[HEADER_DELAY], self._link.wall())
+            if left:
+                return _turned_away(Outcome.EARLY, Snooze(left))
         return None
 
-    def _wait_for(self, message: Message, headers: dict[str, str]) -> HandBack | Early | None:
-        """Whether an event is not due yet; gives who is to hold it."""
-        if HEADER_DUE not in headers:
-            left = self._due.seconds_left(headers[HEADER_DELAY], self._link.wall())
-        else:
-            left = self._lead_of(message, headers[HEADER_DUE])
-            if left and self._early.has_room(message) and not self._options.burst:
-                return Early(left)
-        if not left:
-            return None
-        verdict = _turned_away(Outcome.EARLY, Snooze(left))
-        assert isinstance(verdict, HandBack)
-        return verdict
+    def _look_at_delayed(
+        self, message: Message, headers: dict[str, str]
+    ) -> Ack | HandBack | Superseded | Delayed:
+        """What becomes of an event that has waited in the server."""
+        schedule = headers.get(HEADER_SCHEDULER, "")
+        if schedule in self._done:
+            return _turned_away(Outcome.SUPERSEDED)
+        left = self._lead_of(message, headers[HEADER_DUE])
+        if left and (self._options.burst or not self._early.has_room(message)):
+            return _turned_away(Outcome.EARLY, Snooze(left))
+        return Delayed(left, schedule)
 
     def _lead_of(self, message: Message, moment: str) -> float:
         """Seconds until an event is due that its stream has got a moment before."""
@@ -389,16 +424,6 @@ class PullConsumer:
         except (ValueError, OverflowError):
             return 0.0  # of a stranger
         return self._leads.seconds_left(moment, stored, self._link.now(), self._link.wall())
-
-    def _hold_until_due(self, message: Message, seconds: float) -> None:
-        """Hold an event that is due in a moment; others may have its slot meanwhile."""
-        deliveries = self._deliveries
-        redelivered = not self._attempts.is_first(message.reply)
-        delivery = Delivery(deliveries, message, deliveries.tick, redelivered)
-        deliveries.held[delivery] = None
-        # It is counted as held, so one slot more leaves as many to others.
-        self._intake.slots += 1
-        self._early.hold(delivery, seconds)
 
     def _on_due(self, delivery: Delivery, last: bool) -> bool:
         """Have an event run that is due now; see `EarlyDeliveries`."""
@@ -524,8 +549,8 @@ class PullConsumer:
             self.request()
 
 
-def _turned_away(outcome: Outcome, error: Exception | None = None) -> Ack | HandBack:
+def _turned_away(outcome: Outcome, error: Exception | None = None) -> Ack | HandBack | Superseded:
     """What becomes of an event that is not to be run here, or not now."""
     verdict = _decide(outcome, error)
-    assert isinstance(verdict, Ack | HandBack)
+    assert isinstance(verdict, Ack | HandBack | Superseded)
     return verdict
