@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.actors._stage import Stage, listening, running, stage
+from tests.support.servers import server_binary
 from tests.support.waiting import until
 from walnats_anyio import Actor, Batch, Event, Reject, Retry, current_context
 from walnats_anyio._actors.pull import _due, _early
 from walnats_anyio._actors.pull._due import FRESH, LONGEST_LEAD, LeadTimes
+from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import CancelResult
 
 pytestmark = pytest.mark.anyio
@@ -184,10 +186,12 @@ async def test_a_burst_leaves_it(url: str, event: Event[int]) -> None:
     assert (summary.handled, list(seen.times)) == (1, [2])
 
 
-async def test_what_this_process_is_done_with_does_not_run_twice(
-    url: str, event: Event[int]
-) -> None:
-    """As after a kill of the server: a new event, with the same schedule."""
+async def test_what_this_process_is_done_with_does_not_run_twice() -> None:
+    """As after a kill of the server: a new event, with the same schedule.
+
+    Newer servers refuse this header, so nobody can make it up there.
+    """
+    event = Event("numbers", int)
     ran: list[int] = []
 
     async def handle(message: int) -> None:
@@ -198,7 +202,7 @@ async def test_what_this_process_is_done_with_does_not_run_twice(
             raise Reject("no")
 
     actor = Actor("a", event, handle)
-    async with running(url, actor) as on:
+    async with NatsServer(binary=server_binary("2.11.11")) as old, running(old.url, actor) as on:
         for number in (0, 1, 2):
             schedule = f"walnats.schedules.delay.{event.stream_name}.{number}"
             block = f"NATS/1.0\r\nWalnats-Due: 1.0\r\nNats-Scheduler: {schedule}\r\n\r\n".encode()
