@@ -415,8 +415,11 @@ async def create_schedules(
 async def _create(link: Link, wanted: dict[str, Any]) -> dict[str, Any]:
     """Create the stream of schedules; gives its configuration."""
     name, replicas = wanted["name"], wanted["num_replicas"]
+    # Somebody may have deleted one of that name. Streams that have sourced from it would ignore all
+    # of this one up to the same sequence, for ever (nats-server 2.14). So it counts on from there.
+    config = wanted | {"first_seq": int(link.wall() * 1e6)}
     try:
-        answer = await api(link, f"STREAM.CREATE.{name}", wanted, replicas=replicas, optional=True)
+        answer = await api(link, f"STREAM.CREATE.{name}", config, replicas=replicas, optional=True)
     except ServerError as error:
         if error.code != STREAM_NAME_IN_USE:
             raise
