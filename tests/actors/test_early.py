@@ -177,6 +177,19 @@ async def test_the_server_holds_what_is_too_many(
 
 
 @pytest.mark.usefixtures("long")
+async def test_the_server_holds_what_would_come_again_meanwhile(
+    url: str, event: Event[int]
+) -> None:
+    actor = Actor("a", event, Seen(), pulse=False, ack_wait=60)
+    async with running(url, actor) as on:
+        await emit_early(on, 1)
+        await until(lambda: on.actors.statistics().actors[0].parked == 1)
+        await emit_early(on, 2, lead=5)
+        await until_held(on, actor, 2)
+        assert on.actors.statistics().actors[0].parked == 1
+
+
+@pytest.mark.usefixtures("long")
 async def test_a_burst_leaves_it(url: str, event: Event[int]) -> None:
     seen = Seen()
     async with stage(url, Actor("a", event, seen)) as on:

@@ -413,9 +413,16 @@ class PullConsumer:
         if schedule in self._done:
             return _turned_away(Outcome.SUPERSEDED)
         left = self._lead_of(message, headers[HEADER_DUE])
-        if left and (self._options.burst or not self._early.has_room(message)):
+        if left and not self._may_hold(message, left):
             return _turned_away(Outcome.EARLY, Snooze(left))
         return Delayed(left, schedule)
+
+    def _may_hold(self, message: Message, seconds: float) -> bool:
+        """Whether an event can be held here until it is due; a burst is not to wait."""
+        if self._options.burst or not self._early.has_room(message):
+            return False
+        # Without a pulse it would come again meanwhile.
+        return self.actor.pulse or seconds <= self.actor.ack_wait / 4
 
     def _lead_of(self, message: Message, moment: str) -> float:
         """Seconds until an event is due that its stream has got a moment before."""
