@@ -93,11 +93,12 @@ def _subject_problem(name: str) -> str | None:
         return "starts with '$', which NATS keeps for itself: drop the '$'"
     if tokens[0] in _RESERVED_TOKENS:
         return f"starts with {tokens[0]!r}, where NATS sends replies: choose another first part"
-    for subject in _OWN_SUBJECTS:
+    own = _OWN_SUBJECTS
+    if name.startswith("walnats.schedules-"):  # those of a JetStream domain
+        own = (*own, ".".join(tokens[:2]))
+    for subject in own:
         if name.startswith(f"{subject}."):
             return f"is under {subject}.>, which this library keeps for itself: choose another name"
-    if tokens[0] == "walnats" and len(tokens) > 2 and tokens[1].startswith("schedules-"):
-        return "is where delayed events of a JetStream domain are kept: choose another name"
     stream = name.replace(".", "-")
     if stream in _OWN_STREAMS or stream.startswith(_OWN_STREAM_PREFIX):
         return f"means stream {stream!r}, which this library keeps for itself: choose another name"
