@@ -50,7 +50,6 @@ from walnats_anyio._events._schedules import (
     headers_at,
     known_schedules,
     known_ttl,
-    placed,
     schedule_subject,
     takes_ttl,
     token_of,
@@ -139,7 +138,7 @@ class Delays:
         elif known_schedules(self._link, event).there:
             if timing.counted:
                 due += known_schedules(self._link, event).ahead
-            sent, added = schedule(on_wire, named, due, timing.ttl, placed(self._link))
+            sent, added = schedule(on_wire, named, due, timing.ttl, self._link.prefixes)
             added_later = added_by_server(sent.subject, on_wire.subject, added[HEADER_TARGET])
         else:
             sent, added = on_wire, _held(named, due, timing.ttl, self._link.wall())
@@ -166,7 +165,7 @@ class Delays:
         async def cancel_one(event: BaseEvent[Any]) -> None:
             async with limiter:
                 subject = schedule_subject(
-                    placed(self._link), "delay", event.stream_name, token_of(uid), "*"
+                    self._link.prefixes, "delay", event.stream_name, token_of(uid), "*"
                 )
                 try:
                     found.append(await cancel_schedule(self._link, subject, event.replicas))

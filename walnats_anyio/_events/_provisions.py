@@ -29,7 +29,6 @@ from walnats_anyio._events._schedules import (
     has_source,
     keeps_schedules,
     new_config,
-    placed,
     schedules_of,
     source_of,
 )
@@ -116,7 +115,7 @@ class Provisions:
     async def _waits(self, event: BaseEvent[Any]) -> bool:
         prefixes, stream = self._link.prefixes, event.stream_name
         name = prefixes.stream(STREAM)
-        kept = dict.fromkeys((SUBJECTS, schedules_of(placed(self._link).domain)))
+        kept = dict.fromkeys((SUBJECTS, schedules_of(prefixes.known_domain)))
         scheduled = (prefixes.subject(f"{each}.*.{stream}.>") for each in kept)
         for subject in (*scheduled, due_subject(prefixes, stream)):
             wanted = {"next_by_subj": subject, "seq": 1}
@@ -145,4 +144,4 @@ async def plan_schedules(link: Link, events: Iterable[BaseEvent[Any]]) -> tuple[
         return ()
     replicas = max(event.replicas for event in delayed)
     window = max(event.dedup_window for event in delayed)
-    return (await plan_helper(link, new_config(replicas, window, placed(link))),)
+    return (await plan_helper(link, new_config(replicas, window, link.prefixes)),)

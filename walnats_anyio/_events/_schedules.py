@@ -39,7 +39,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final, Literal, TypeAlias
@@ -129,25 +129,17 @@ def schedule_subject(prefixes: Prefixes, kind: Kind, stream: str, *tokens: str) 
     the domain is known, the subject names it.
 
     Args:
-        prefixes: those of the connection, see `placed`.
+        prefixes: those of the connection.
         kind: what it is for.
         stream: the stream of the event, as the server has it.
         tokens: what identifies it; each a token of a subject.
     """
-    return prefixes.subject(".".join((schedules_of(prefixes.domain), kind, stream, *tokens)))
+    return prefixes.subject(".".join((schedules_of(prefixes.known_domain), kind, stream, *tokens)))
 
 
 def schedules_of(domain: str | None) -> str:
     """What the subjects of schedules begin with in a domain; see `schedule_subject`."""
     return SUBJECTS if domain is None else f"{SUBJECTS}-{domain}"
-
-
-def placed(link: Link) -> Prefixes:
-    """The prefixes of a link, with the domain of its server where none was said."""
-    prefixes, domain = link.prefixes, link.info.domain
-    if not domain or prefixes.elsewhere:
-        return prefixes
-    return replace(prefixes, domain=domain)
 
 
 def due_subject(prefixes: Prefixes, stream: str) -> str:
@@ -391,7 +383,7 @@ async def create_schedules(
         ServerError: the server refuses it, or does not answer, or this user may not ask.
         ConnectionLostError: the link is closed for good.
     """
-    wanted = new_config(replicas, dedup_window, placed(link))
+    wanted = new_config(replicas, dedup_window, link.prefixes)
     name = wanted["name"]
     actual = await _config_of(link, name, replicas) or await _create(link, wanted)
     if not all(actual.get(flag) == wanted[flag] for flag in NEEDED):
@@ -445,7 +437,7 @@ def _raised(actual: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
 def new_config(replicas: int, dedup_window: float, prefixes: Prefixes) -> dict[str, Any]:
     """The configuration of a stream of schedules that is not there yet."""
     # Also without the domain: not every client knows it, such as one with a `js_prefix`.
-    kept = dict.fromkeys((SUBJECTS, schedules_of(prefixes.domain)))
+    kept = dict.fromkeys((SUBJECTS, schedules_of(prefixes.known_domain)))
     return {
         "name": prefixes.stream(STREAM),
         "description": "events that are not due yet",

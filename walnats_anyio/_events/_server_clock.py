@@ -26,7 +26,6 @@ from walnats_anyio._events._schedules import (
     has_schedules,
     keeps_schedules,
     known_schedules,
-    placed,
     schedule_subject,
 )
 from walnats_anyio._events._server_ticks import HEADER_CLOCK, clock_header
@@ -62,7 +61,7 @@ class ServerClock:
         event = in_namespace(clock.event, link.prefixes)
         self._event = event
         self._records = subject_of(link, event, clock.name)
-        self._subject = schedule_subject(placed(link), "clock", event.stream_name, clock.name)
+        self._subject = schedule_subject(link.prefixes, "clock", event.stream_name, clock.name)
         self._messages = LastMessages(link, link.prefixes.stream(STREAM))
 
     async def is_kept(self) -> bool:

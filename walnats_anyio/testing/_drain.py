@@ -14,7 +14,7 @@ from walnats_anyio._actors.declare._actor import Actor, on_server
 from walnats_anyio._events import Events
 from walnats_anyio._events._arguments import check_seconds
 from walnats_anyio._events._schedules import STREAM as SCHEDULES
-from walnats_anyio._events._schedules import placed, schedule_subject
+from walnats_anyio._events._schedules import schedule_subject
 from walnats_anyio._link import Link, Message, Server, ServerError, api, failures_of, one_or_group
 from walnats_anyio._link._sharing import link_of
 
@@ -214,7 +214,7 @@ class _Drain:
             return 0
         prefixes = self._link.prefixes
         stream = actor.event.stream_name
-        wanted = schedule_subject(placed(self._link), "retry", stream, actor.consumer_name, ">")
+        wanted = schedule_subject(prefixes, "retry", stream, actor.consumer_name, ">")
         subject = f"STREAM.INFO.{prefixes.stream(SCHEDULES)}"
         answer = await api(self._link, subject, {"subjects_filter": wanted})
         return len(answer["state"].get("subjects") or ())

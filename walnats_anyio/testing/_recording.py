@@ -12,7 +12,7 @@ from anyio.lowlevel import checkpoint
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._events import HEADER_ID, BaseEvent, Events, decode_message
 from walnats_anyio._events._event import in_namespace
-from walnats_anyio._events._schedules import HEADER_SCHEDULE, placed, schedule_subject
+from walnats_anyio._events._schedules import HEADER_SCHEDULE, schedule_subject
 from walnats_anyio._link import Link, Message, Server, parse_headers, prefixes_for
 from walnats_anyio._link._sharing import link_of
 from walnats_anyio.dead_letters import DeadLetter, DeadLetters
@@ -178,7 +178,7 @@ async def record(
 
 def _delayed(events: Events, link: Link) -> dict[str, BaseEvent[Any]]:
     """The events by what they are published to when they are delayed."""
-    prefixes = placed(link)
+    prefixes = link.prefixes
     streams = {in_namespace(event, prefixes).stream_name: event for event in events}
     return {
         schedule_subject(prefixes, "delay", stream, ">"): event for stream, event in streams.items()

@@ -71,7 +71,6 @@ from walnats_anyio._events._schedules import (
     has_schedules,
     headers_at,
     known_schedules,
-    placed,
     schedule_subject,
 )
 from walnats_anyio._link import (
@@ -189,7 +188,7 @@ class Postponing:
         place, _ = place_of(delivery)
         prefixes, event = self._link.prefixes, self._actor.event
         subject = schedule_subject(
-            placed(self._link), "retry", event.stream_name, self._actor.consumer_name, place
+            prefixes, "retry", event.stream_name, self._actor.consumer_name, place
         )
         payload = delivery.message.data
         await publish(
