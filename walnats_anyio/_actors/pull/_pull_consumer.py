@@ -120,12 +120,9 @@ class PullConsumer:
         )
         self._subscription: Subscription | None = None
         self._enough = 1
-        self._silent = 0.0
+        self._silent = self._uncounted = 0.0
         self._silence = options.silence
-        self._uncounted = 0.0
-        """Seconds of `_silent` that prove nothing: something was heard or asked in that round."""
         self._heard_at = link.now()
-        """When the last status came."""
         self._max_bytes = max(link.max_payload + HEADERS, max_bytes)
         self._came_since_request = False
         self._received_any = False
@@ -501,7 +498,7 @@ class PullConsumer:
             return  # of a stranger
         if not code:
             return
-        self._heard_at = self._link.now()
+        self._heard_at = self._link.now()  # at least: events are not noted, see `may_sleep`
         meaning = meaning_of(code, description)
         self.doubts.status(meaning, code, description)
         self._intake.status(meaning, int(pending) if PENDING_NUMBER.fullmatch(pending) else None)
