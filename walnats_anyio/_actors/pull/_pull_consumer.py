@@ -72,6 +72,9 @@ class PullConsumer:
     Never waits: everything here is called by the reader of the link, by workers and by the clock.
     """
 
+    _at_next: Callable[[], None] | None = None
+    """What is called when the next event comes, once."""
+
     def __init__(
         self,
         actor: Actor[Any, Any],
@@ -378,6 +381,7 @@ class PullConsumer:
             self._hold(delivery)
             return
         deliveries.held[delivery] = None
+        self._first_came()  # it is prolonged as what runs
         # It is counted as held, so one slot more leaves as many to others.
         self._intake.slots += 1
         self._early.hold(delivery, delayed.seconds)
@@ -578,18 +582,24 @@ class PullConsumer:
 
     def call_at_next(self, call: Callable[[], None]) -> None:
         """Call it when the next event comes, once; it costs the others nothing."""
-        put = self._given_on
-
-        def call_first(delivery: Delivery) -> None:
-            self._put = put
-            call()
-            put(delivery)
-
-        self._put = call_first
+        self._at_next = call
+        self._put = self._put_first
 
     def call_no_more(self) -> None:
         """Take back `call_at_next`."""
+        self._at_next = None
         self._put = self._given_on
+
+    def _put_first(self, delivery: Delivery) -> None:
+        self._first_came()
+        self._put(delivery)
+
+    def _first_came(self) -> None:
+        """Something is held again."""
+        call = self._at_next
+        self.call_no_more()
+        if call is not None:
+            call()
 
 
 def _turned_away(outcome: Outcome, error: Exception | None = None) -> Ack | HandBack | Superseded:
