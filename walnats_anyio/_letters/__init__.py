@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from walnats_anyio._letters._failure import describe
+from walnats_anyio._letters._failure import describe, message_of
 from walnats_anyio._letters._letter import (
     STREAM,
     DeadLetter,
@@ -24,6 +24,7 @@ __all__ = [
     "filter_of",
     "from_wire",
     "is_letter",
+    "message_of",
     "new_config",
     "part_subject_of",
     "subject_of",

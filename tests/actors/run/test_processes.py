@@ -109,7 +109,7 @@ async def test_a_group_of_retries_is_one(url: str, event: Event[int]) -> None:
 
 async def test_an_exception_without_words(url: str, event: Event[int]) -> None:
     error = await raised_by(url, event, handlers.unspeakable)
-    assert str(error) == "(its message could not be made: RuntimeError)"
+    assert str(error) == "(its message could not be made)"
     assert "in unspeakable" in error.traceback
 
 
