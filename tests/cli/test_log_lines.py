@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ def record_of(message: str, *args: object, **extra: object) -> logging.LogRecord
 
 def test_standard_error_that_a_handler_has_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing can be told, and nothing else breaks."""
-    with open(os.devnull, "w") as closed:
+    with Path(os.devnull).open("w") as closed:
         handler = LineHandler(closed, None)
     monkeypatch.setattr(sys, "stderr", closed)
     handler.handle(record_of("stopping"))

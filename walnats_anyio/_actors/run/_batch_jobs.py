@@ -66,7 +66,7 @@ class BatchJobs(Jobs):
             begun = self._first_step(context.run, self._handler, messages)
         except BaseException as error:  # noqa: BLE001 - what is not the handler's is raised again
             return self._raised(error, scope, messages, context)
-        if self._generation != _forks.generation:
+        if self._forked:
             _forks.end_child()
         if begun is not None:
             return self._go_on(running, scope, messages, context, begun)

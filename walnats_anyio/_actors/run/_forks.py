@@ -15,11 +15,15 @@ from typing import NoReturn
 
 logger = logging.getLogger("walnats_anyio.actors")
 
-generation = 0
-"""How many forks there are between this process and the one that has imported this module first.
+_mark: list[bool] = []
 
-What was made in a process notes it, and finds another number in a child.
-"""
+
+def mark() -> list[bool]:
+    """Give what is false in this process, and true in a child forked from now on.
+
+    A list, as to ask it is all that a job which does not fork pays for this.
+    """
+    return _mark
 
 
 def end_child() -> NoReturn:
@@ -44,8 +48,9 @@ def end_child() -> NoReturn:
 
 
 def _forked() -> None:
-    global generation  # noqa: PLW0603 - it is a fact about the whole process
-    generation += 1
+    global _mark  # noqa: PLW0603 - it is a fact about the whole process
+    _mark.append(True)
+    _mark = []  # of what the child makes for itself
 
 
 os.register_at_fork(after_in_child=_forked)

@@ -109,7 +109,7 @@ class Jobs:
         first_step = _step_of_coroutine if of_coroutine else _first_step
         # The rest of the worker is not interrupted in the middle, but a handler is.
         self._first_step = backend.interrupted_in(first_step)
-        self._generation = _forks.generation
+        self._forked = _forks.mark()
 
     def begin(
         self, running: Running, delivery: Delivery, scope: anyio.CancelScope
@@ -162,7 +162,7 @@ class Jobs:
             begun = self._first_step(context.run, self._handler, message)
         except BaseException as error:  # noqa: BLE001 - what is not the handler's is raised again
             return self._raised(error, scope, message, context)
-        if self._generation != _forks.generation:
+        if self._forked:
             _forks.end_child()
         if begun is not None:
             return self._go_on(running, scope, message, context, begun)
@@ -209,7 +209,7 @@ class Jobs:
                 if self._around:
                     handler = partial(self._surrounded, delivery, scope, context, handler)
                 begun = self._first_step(context.run, handler, message)
-                if self._generation != _forks.generation:
+                if self._forked:
                     _forks.end_child()
                 if begun is not None:
                     await self._wait_for(begun, running, context)
@@ -270,7 +270,7 @@ class Jobs:
         self, error: BaseException, scope: anyio.CancelScope, message: Any, context: ContextVars
     ) -> JobResult:
         """The result of a handler that raised; what is not its own is raised again."""
-        if self._generation != _forks.generation:
+        if self._forked:
             _forks.end_child()
         if not isinstance(error, Exception):
             self._reraise(error, scope)

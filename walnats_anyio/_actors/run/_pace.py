@@ -50,7 +50,7 @@ class Pace:
         self._stopped = False
         self._new_spot = new_spot
         self._spot = new_spot()
-        self._generation = _forks.generation
+        self._forked = _forks.mark()
 
     # handlers that have waited
 
@@ -61,7 +61,7 @@ class Pace:
 
     def step_ended(self, took: float) -> None:
         """A step of a handler has ended, and took so many seconds."""
-        if self._generation != _forks.generation:
+        if self._forked:
             _forks.end_child()
         # One that takes much longer than those before was perhaps interrupted by another process.
         took = min(took, 4 * self._average + LIGHT)

@@ -101,7 +101,7 @@ class ThreadCall:
         self._lock = threading.Lock()
         self._running = False
         self._abandoned = False
-        self._generation = _forks.generation
+        self._forked = _forks.mark()
 
     def run(self) -> None:
         """Call the handler and keep what it raises. Does nothing once it is abandoned."""
@@ -112,10 +112,10 @@ class ThreadCall:
         try:
             call(self._handler, self._message)
         except BaseException as error:  # noqa: BLE001 - raised again, in the task that waits
-            if self._generation != _forks.generation:
+            if self._forked:
                 _forks.end_child()
             self._error = error
-        if self._generation != _forks.generation:
+        if self._forked:
             _forks.end_child()
         with self._lock:
             self._running = False
