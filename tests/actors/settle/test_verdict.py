@@ -165,10 +165,10 @@ def test_what_cannot_be_asked_for_a_wish_has_none() -> None:
 
 
 def test_a_wish_in_groups_that_are_nested_deeply() -> None:
-    error: Exception = Reject("no")
+    errors: list[Exception] = [Reject("no")]
     for _ in range(5_000):
-        error = ExceptionGroup("again", [error])
-    wish = wish_of(error)
+        errors = [ExceptionGroup("again", errors)]
+    wish = wish_of(errors[0])
     assert isinstance(wish, Reject)
     assert wish.reason == "no"
 
