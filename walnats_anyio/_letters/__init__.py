@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from walnats_anyio._letters._failure import describe
+from walnats_anyio._letters._fingerprint import fingerprint
 from walnats_anyio._letters._letter import (
     STREAM,
     DeadLetter,
@@ -22,6 +23,7 @@ __all__ = [
     "create_stream",
     "describe",
     "filter_of",
+    "fingerprint",
     "from_wire",
     "is_letter",
     "new_config",
