@@ -38,8 +38,10 @@ _VALUES = [
         (r" \(\d+ sub-exceptions?\)", ""),
         # In quotes; a message that was cut can end inside of them.
         (
-            r"""(?<!\w)b?(?P<quote>['"])(?:\\.|(?!(?P=quote))[^\\\n])*"""
-            rf"""(?:(?P=quote)(?!\w)|{re.escape(CUT)}\Z)""",
+            (
+                r"""(?<!\w)b?(?P<quote>['"])(?:\\.|(?!(?P=quote))[^\\\n])*"""
+                rf"""(?:(?P=quote)(?!\w)|{re.escape(CUT)}\Z)"""
+            ),
             "<text>",
         ),
         (r"\b[A-Za-z][A-Za-z0-9+.-]{0,20}://\S+", "<url>"),

@@ -15,15 +15,22 @@ logger = logging.getLogger("walnats_anyio.dead_letters")
 
 
 class _Stored:
-    """Everything under the subjects of a selection, up to what is the newest at the start."""
+    """Everything under the subjects of a selection, up to what is the newest at the start.
+
+    Args:
+        link: the connection.
+        subjects: the subjects.
+        after: the number behind which it begins.
+        last: the number at which it ends, if that is before the newest.
+    """
 
     __slots__ = ("_last", "_link", "_number", "_subjects")
 
-    def __init__(self, link: Link, subjects: str) -> None:
+    def __init__(self, link: Link, subjects: str, after: int = 0, last: int | None = None) -> None:
         self._link = link
         self._subjects = subjects
-        self._number = 0
-        self._last: int | None = None
+        self._number = after
+        self._last = last
 
     async def next(self) -> DeadLetter | UnreadableLetter | None:
         """The next one, the oldest first; None at the end."""
@@ -46,9 +53,11 @@ class Letters(AsyncIterator[DeadLetter]):
 
     __slots__ = ("_selection", "_stored")
 
-    def __init__(self, link: Link, selection: Selection) -> None:
+    def __init__(
+        self, link: Link, selection: Selection, after: int = 0, last: int | None = None
+    ) -> None:
         self._selection = selection
-        self._stored = _Stored(link, selection.subjects)
+        self._stored = _Stored(link, selection.subjects, after, last)
 
     async def __anext__(self) -> DeadLetter:
         while (letter := await self._stored.next()) is not None:
@@ -67,9 +76,11 @@ class StoredLetters(AsyncIterator[DeadLetter | UnreadableLetter]):
 
     __slots__ = ("_selection", "_stored")
 
-    def __init__(self, link: Link, selection: Selection) -> None:
+    def __init__(
+        self, link: Link, selection: Selection, after: int = 0, last: int | None = None
+    ) -> None:
         self._selection = selection
-        self._stored = _Stored(link, selection.subjects)
+        self._stored = _Stored(link, selection.subjects, after, last)
 
     async def __anext__(self) -> DeadLetter | UnreadableLetter:
         while (letter := await self._stored.next()) is not None:
