@@ -42,7 +42,7 @@ def test_letters_are_put_back_by_number(desk: Desk, tmp_path: Path) -> None:
 def test_all_are_put_back_that_can_be(desk: Desk, tmp_path: Path) -> None:
     desk.register(PACK)
     desk.write(a_letter(), a_letter(actor="send"), a_letter())
-    code, shown = desk.run("requeue", "--all", "--json", str(tmp_path / "report"))
+    code, shown = desk.run("requeue", "--all", "--yes", "--json", str(tmp_path / "report"))
     assert code == 1
     assert "error: dead letter 2 cannot be requeued and is kept: event 'shop.placed' has" in shown
     assert shown.splitlines()[-1] == "2 dead letters requeued, 1 not"

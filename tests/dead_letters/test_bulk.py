@@ -77,8 +77,9 @@ FILTERS: list[tuple[dict[str, Any], list[int]]] = [
     ({"fingerprint": a_letter(error="box 9 is lost").fingerprint}, [5]),
     ({"error_type": "ValueError", "reason": "exhausted"}, [4]),
     ({"since": START + timedelta(days=300), "reason": "exhausted"}, [5]),
-    ({"until": START + timedelta(days=300), "up_to": 2}, [1, 2]),
-    ({"up_to": 99}, [1, 2, 3, 4, 5, 6]),
+    ({"until": START + timedelta(days=300), "numbers": [5, 2, 1, 2]}, [1, 2]),
+    ({"actor": "pack", "numbers": range(1, 7)}, [1, 3, 4, 5, 6]),
+    ({}, [1, 2, 3, 4, 5, 6]),
 ]
 
 
@@ -96,13 +97,13 @@ async def test_filters_and_a_dry_run(nats_url: str) -> None:
         for filters, meant in FILTERS:
             told: list[LetterResult] = []
             found = await desk.dead.requeue_all(**filters, dry_run=True, progress=told.append)
-            assert sorted(one.letter.number for one in told) == meant
+            assert sorted(one.number for one in told) == meant
             assert (found.done, found.failed) == (len(set(meant) - {6}), len(set(meant) & {6}))
             assert await desk.dead.discard_all(**filters, dry_run=True) == result(len(meant))
-            listed = {name: value for name, value in filters.items() if name != "up_to"}
+            listed = {name: value for name, value in filters.items() if name != "numbers"}
             letters = [letter.number async for letter in desk.dead.letters(**listed)]
-            up_to = filters.get("up_to", 99)
-            assert [number for number in letters if number <= up_to] == sorted(set(meant) - {6})
+            numbers = filters.get("numbers", letters)
+            assert sorted(set(letters) & set(numbers)) == sorted(set(meant) - {6})
             assert await desk.dead.count(**listed) >= len(meant)
         assert await numbers_left(desk) == [1, 2, 3, 4, 5, 6]
         assert await desk.emitted(PLACED) == []
@@ -124,14 +125,14 @@ async def test_what_cannot_go_back_is_kept_and_told_and_the_others_go_on(nats_ur
         assert "has no actor 'nobody'" in problems[2]
         assert "it cannot be read" in problems[3]
         assert "there is no stream 'gone-event'" in problems[4]
-        assert {each.letter.number: each.outcome for each in told} == {
+        assert {each.number: each.outcome for each in told} == {
             1: LetterOutcome.DONE,
             2: LetterOutcome.FAILED,
             3: LetterOutcome.FAILED,
             4: LetterOutcome.FAILED,
             5: LetterOutcome.DONE,
         }
-        assert {each.letter.number: each.problem for each in told if each.problem} == problems
+        assert {each.number: each.problem for each in told if each.problem} == problems
         assert await numbers_left(desk) == [2, 3, 4]
 
 
@@ -174,7 +175,7 @@ async def test_letters_edited_on_the_way(nats_url: str) -> None:
         assert await numbers_left(desk) == [2, 3, 4]
         assert await emitted(desk) == [b"17", b"5"]
         # By its name nothing is known of an event.
-        found = await desk.dead.requeue_all(edit=edit, event="shop.placed", up_to=3)
+        found = await desk.dead.requeue_all(edit=edit, event="shop.placed", numbers=[3, 2])
         assert (found.done, found.skipped) == (1, 1)
 
 
@@ -233,8 +234,8 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"dry_run": 1}, TypeError, "dry_run must be a bool"),
     ({"edit": 1}, TypeError, "edit must be callable"),
     ({"progress": 1}, TypeError, "progress must be callable"),
-    ({"up_to": 0}, ValueError, "at least 1, not 0"),
-    ({"up_to": True}, TypeError, "must be an int, not True"),
+    ({"numbers": [1, 0]}, ValueError, "at least 1, not 0"),
+    ({"numbers": [True]}, TypeError, "must be an int, not True"),
     ({"error_type": 1}, TypeError, "error_type must be a str"),
     ({"error_type": ""}, ValueError, "error_type is empty"),
     ({"fingerprint": "XYZ"}, ValueError, "12 hexadecimal digits in lower case"),
@@ -336,7 +337,7 @@ async def test_all_are_discarded_also_what_cannot_be_read(nats_url: str) -> None
         assert await numbers_left(desk) == [51]
         assert any(isinstance(each.letter, UnreadableLetter) for each in told)
         assert await desk.dead.discard_all(error_type="none.Such") == result()
-        assert await desk.dead.discard_all(up_to=51) == result(1)
+        assert await desk.dead.discard_all(numbers=[51, 7, 51, 99]) == result(1, gone=2)
         assert await desk.dead.discard_all() == result()
 
 

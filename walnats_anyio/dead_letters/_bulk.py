@@ -29,6 +29,7 @@ from walnats_anyio.dead_letters._reading import (
     check_there,
     delete_letter,
     delete_unreadable,
+    gone,
 )
 from walnats_anyio.dead_letters._requeue import prepare, send
 from walnats_anyio.dead_letters._results import (
@@ -132,8 +133,8 @@ class Bulk:
         self._free = anyio.Semaphore(AT_ONCE)
         self._begun = False
 
-    async def run(self, letters: AsyncIterator[Stored]) -> BulkResult:
-        """Act on letters.
+    async def run(self, letters: AsyncIterator[Stored | LetterNotFoundError]) -> BulkResult:
+        """Act on letters; in the place of one that is not there is an error that says so.
 
         Raises:
             ServerError: the server does not answer, or this user may not act on letters.
@@ -142,6 +143,9 @@ class Bulk:
         try:
             async with anyio.create_task_group() as tasks:
                 async for letter in letters:
+                    if isinstance(letter, LetterNotFoundError):
+                        self._note_gone(letter.number, None, letter)
+                        continue
                     await self._pace.wait()
                     act = await self._plan(letter)
                     if act is None:
@@ -170,11 +174,22 @@ class Bulk:
             self._free.release()
 
     def _note(self, letter: Stored, outcome: LetterOutcome, problem: str | None = None) -> None:
-        self._counts[outcome] += 1
         if problem is not None and len(self._failures) < MAX_FAILURES:
             self._failures.append(BulkFailure(number=letter.number, problem=problem))
+        self._tell(letter.number, letter, outcome, problem)
+
+    def _note_gone(
+        self, number: int, letter: Stored | None, why: LetterNotFoundError | None = None
+    ) -> None:
+        self._tell(number, letter, LetterOutcome.GONE, gone(number) if why is None else str(why))
+
+    def _tell(
+        self, number: int, letter: Stored | None, outcome: LetterOutcome, problem: str | None
+    ) -> None:
+        self._counts[outcome] += 1
         if self._progress is not None:
-            self._progress(LetterResult(letter=letter, outcome=outcome, problem=problem))
+            told = LetterResult(number=number, letter=letter, outcome=outcome, problem=problem)
+            self._progress(told)
 
 
 class Requeueing(Bulk):
@@ -215,8 +230,8 @@ class Requeueing(Bulk):
         async def act() -> None:
             try:
                 await self._requeue(ready, turn)
-            except LetterNotFoundError:
-                self._note(ready, LetterOutcome.GONE)
+            except LetterNotFoundError as error:
+                self._note_gone(ready.number, ready, error)
             except RequeueError as error:
                 self._note(ready, LetterOutcome.FAILED, str(error))
             else:
@@ -284,8 +299,10 @@ class Discarding(Bulk):
 
         async def act() -> None:
             try:
-                deleted = await self._discard(letter)
-                self._note(letter, LetterOutcome.DONE if deleted else LetterOutcome.GONE)
+                if await self._discard(letter):
+                    self._note(letter, LetterOutcome.DONE)
+                else:
+                    self._note_gone(letter.number, letter)
             finally:
                 self._free.release()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -25,7 +25,12 @@ from walnats_anyio.dead_letters._errors import (
     UnreadableLetterError,
 )
 from walnats_anyio.dead_letters._groups import LetterGroup, group_letters
-from walnats_anyio.dead_letters._iteration import Letters, StoredLetters, UnreadableLetters
+from walnats_anyio.dead_letters._iteration import (
+    Letters,
+    NumberedLetters,
+    StoredLetters,
+    UnreadableLetters,
+)
 from walnats_anyio.dead_letters._reading import (
     check_there,
     count_subjects,
@@ -38,7 +43,7 @@ from walnats_anyio.dead_letters._reading import (
 from walnats_anyio.dead_letters._requeue import put_back
 from walnats_anyio.dead_letters._results import BulkResult, Progress
 from walnats_anyio.dead_letters._retention import check_limits, register_stream
-from walnats_anyio.dead_letters._selection import NamedActor, declared_event, select
+from walnats_anyio.dead_letters._selection import NamedActor, Selection, declared_event, select
 from walnats_anyio.dead_letters._unreadable import UnreadableLetter
 
 
@@ -327,7 +332,7 @@ class DeadLetters:
         until: datetime | None = None,
         error_type: str | None = None,
         fingerprint: str | None = None,
-        up_to: int | None = None,
+        numbers: Iterable[int] | None = None,
         rate: float | None = None,
         dry_run: bool = False,
         edit: Edit | None = None,
@@ -353,7 +358,8 @@ class DeadLetters:
             until: letters given up before this moment.
             error_type: letters whose exception was of this class only.
             fingerprint: letters of this error only.
-            up_to: letters of this number or a lower one only. None: up to the newest.
+            numbers: letters of these numbers only, in this order. One that is not there counts as
+                `gone`. None: all that there are.
             rate: letters a second, above 0. None: as fast as it goes.
             dry_run: check which letters would go back, and change nothing; `rate` is ignored.
             edit: called with each letter; gives it as it is to go back, with another payload or
@@ -373,7 +379,7 @@ class DeadLetters:
             self._link.prefixes, event, actor, reason, since, until, error_type, fingerprint
         )
         check_options(rate, dry_run, edit, progress)
-        letters = StoredLetters(self._link, selection, last=await self._last(up_to))
+        letters = await self._meant(selection, numbers)
         declared = declared_event(event, actor)
         requeueing = Requeueing(
             self._link, edit=edit, event=declared, rate=rate, dry_run=dry_run, progress=progress
@@ -390,7 +396,7 @@ class DeadLetters:
         until: datetime | None = None,
         error_type: str | None = None,
         fingerprint: str | None = None,
-        up_to: int | None = None,
+        numbers: Iterable[int] | None = None,
         rate: float | None = None,
         dry_run: bool = False,
         progress: Progress | None = None,
@@ -408,7 +414,8 @@ class DeadLetters:
             until: letters given up before this moment.
             error_type: letters whose exception was of this class only.
             fingerprint: letters of this error only.
-            up_to: letters of this number or a lower one only. None: up to the newest.
+            numbers: letters of these numbers only, in this order. One that is not there counts as
+                `gone`. None: all that there are.
             rate: letters a second, above 0. None: as fast as it goes.
             dry_run: see which letters would be deleted, and change nothing; `rate` is ignored.
             progress: called with a `LetterResult` for each letter. What it raises ends the call.
@@ -424,15 +431,19 @@ class DeadLetters:
             self._link.prefixes, event, actor, reason, since, until, error_type, fingerprint
         )
         check_options(rate, dry_run, None, progress)
-        letters = StoredLetters(self._link, selection, last=await self._last(up_to))
+        letters = await self._meant(selection, numbers)
         discarding = Discarding(self._link, rate=rate, dry_run=dry_run, progress=progress)
         return await discarding.run(letters)
 
-    async def _last(self, up_to: object) -> int:
-        if up_to is not None:
-            _check_number(up_to)
-        newest = await last_number(self._link)
-        return newest if not isinstance(up_to, int) else min(newest, up_to)
+    async def _meant(
+        self, selection: Selection, numbers: Iterable[int] | None
+    ) -> AsyncIterator[DeadLetter | UnreadableLetter | LetterNotFoundError]:
+        if numbers is None:
+            return StoredLetters(self._link, selection, last=await last_number(self._link))
+        wanted = list(dict.fromkeys(numbers))
+        for number in wanted:
+            _check_number(number)
+        return NumberedLetters(self._link, selection, wanted)
 
     async def discard(self, letter: DeadLetter | UnreadableLetter | int) -> None:
         """Delete a letter for good.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from walnats_anyio._letters import STREAM, DeadLetter
 from walnats_anyio._link import Link
-from walnats_anyio.dead_letters._reading import last_number, letter_in, next_message
+from walnats_anyio.dead_letters._errors import LetterNotFoundError, UnreadableLetterError
+from walnats_anyio.dead_letters._reading import get_letter, last_number, letter_in, next_message
 from walnats_anyio.dead_letters._selection import Selection
 from walnats_anyio.dead_letters._unreadable import UnreadableLetter
 
@@ -85,6 +86,31 @@ class StoredLetters(AsyncIterator[DeadLetter | UnreadableLetter]):
     async def __anext__(self) -> DeadLetter | UnreadableLetter:
         while (letter := await self._stored.next()) is not None:
             if self._selection.has(letter):
+                return letter
+        raise StopAsyncIteration
+
+
+class NumberedLetters(AsyncIterator[DeadLetter | UnreadableLetter | LetterNotFoundError]):
+    """Letters of numbers that a selection has, and an error for each that is not there."""
+
+    __slots__ = ("_link", "_numbers", "_selection")
+
+    def __init__(self, link: Link, selection: Selection, numbers: Iterable[int]) -> None:
+        self._link = link
+        self._selection = selection
+        self._numbers = iter(numbers)
+
+    async def __anext__(self) -> DeadLetter | UnreadableLetter | LetterNotFoundError:
+        for number in self._numbers:
+            letter: DeadLetter | UnreadableLetter
+            try:
+                letter = await get_letter(self._link, number)
+            except UnreadableLetterError as error:
+                letter = error.letter
+            except LetterNotFoundError as error:
+                error.number = number
+                return error
+            if self._selection.covers(letter, self._link.prefixes):
                 return letter
         raise StopAsyncIteration
 

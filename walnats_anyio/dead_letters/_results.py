@@ -31,14 +31,17 @@ class LetterOutcome(enum.StrEnum):
 class LetterResult:
     """What became of one letter of many."""
 
-    letter: DeadLetter | UnreadableLetter
-    """The letter as it was stored; for one that went back edited, as it went back."""
+    number: int
+    """Its number in the stream of dead letters."""
+
+    letter: DeadLetter | UnreadableLetter | None
+    """The letter, edited where it was. None: it is not there, and never was seen."""
 
     outcome: LetterOutcome
     """What became of it."""
 
     problem: str | None = None
-    """Why, where it failed."""
+    """Why, where it failed or is gone."""
 
 
 Progress: TypeAlias = Callable[[LetterResult], None]

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
 from walnats_anyio._events import BaseEvent
-from walnats_anyio._letters import DeadLetter, Reason, filter_of
+from walnats_anyio._letters import DeadLetter, Reason, filter_of, subject_of
 from walnats_anyio._link import Prefixes, check_name
 from walnats_anyio.dead_letters._unreadable import UnreadableLetter
 
@@ -58,6 +58,15 @@ class Selection:
         """Whether the server can tell which ones they are."""
         fields = (self.reason, self.since, self.until, self.error_type, self.fingerprint)
         return all(each is None for each in fields)
+
+    def covers(self, letter: DeadLetter | UnreadableLetter, prefixes: Prefixes) -> bool:
+        """Whether a letter under any subject is one of them."""
+        if isinstance(letter, UnreadableLetter):
+            own = letter.subject
+        else:
+            own = subject_of(letter, prefixes)
+        pairs = zip(self.subjects.split("."), own.split("."), strict=True)
+        return all(wanted in ("*", token) for wanted, token in pairs) and self.has(letter)
 
     def has(self, letter: DeadLetter | UnreadableLetter) -> bool:
         """Whether a letter under one of the subjects is one of them.
