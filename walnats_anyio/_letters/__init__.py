@@ -13,12 +13,19 @@ from walnats_anyio._letters._letter import (
     part_subject_of,
     subject_of,
 )
+from walnats_anyio._letters._notice import (
+    DEAD_LETTER_WRITTEN,
+    DeadLetterWritten,
+    write_and_tell,
+)
 from walnats_anyio._letters._stream import create_stream, new_config, write_letter
 from walnats_anyio._letters._wire import from_wire
 
 __all__ = [
+    "DEAD_LETTER_WRITTEN",
     "STREAM",
     "DeadLetter",
+    "DeadLetterWritten",
     "Reason",
     "create_stream",
     "describe",
@@ -29,5 +36,6 @@ __all__ = [
     "new_config",
     "part_subject_of",
     "subject_of",
+    "write_and_tell",
     "write_letter",
 ]

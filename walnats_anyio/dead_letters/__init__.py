@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from walnats_anyio._letters import DeadLetter, Reason, fingerprint
+from walnats_anyio._letters import (
+    DEAD_LETTER_WRITTEN,
+    DeadLetter,
+    DeadLetterWritten,
+    Reason,
+    fingerprint,
+)
 from walnats_anyio.dead_letters._connection import DeadLetters
 from walnats_anyio.dead_letters._errors import (
     LetterNotFoundError,
@@ -19,9 +25,11 @@ from walnats_anyio.dead_letters._results import (
 from walnats_anyio.dead_letters._unreadable import UnreadableLetter
 
 __all__ = [
+    "DEAD_LETTER_WRITTEN",
     "BulkFailure",
     "BulkResult",
     "DeadLetter",
+    "DeadLetterWritten",
     "DeadLetters",
     "LetterGroup",
     "LetterNotFoundError",
