@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -72,6 +73,14 @@ class Desk:
             return len(await office.emitted(PLACED))
 
         return self._do(count)
+
+    def payloads(self) -> list[bytes]:
+        """The payloads of the events that were put back."""
+
+        async def read(office: Office) -> list[bytes]:
+            return [b64decode(each["data"]) for each in await office.emitted(PLACED)]
+
+        return self._do(read)
 
     def register(self, *actors: walnats.Actor[Any, Any]) -> None:
         anyio.run(partial(register, self.url, *actors))

@@ -42,7 +42,7 @@ from walnats_anyio.dead_letters._reading import (
 )
 from walnats_anyio.dead_letters._requeue import put_back
 from walnats_anyio.dead_letters._results import BulkResult, Progress
-from walnats_anyio.dead_letters._retention import check_limits, register_stream
+from walnats_anyio.dead_letters._retention import check_limits, register_stream, stream_limits
 from walnats_anyio.dead_letters._selection import NamedActor, Selection, declared_event, select
 from walnats_anyio.dead_letters._unreadable import UnreadableLetter
 
@@ -476,11 +476,21 @@ class DeadLetters:
         except UnreadableLetterError as error:
             return error.letter
 
+    async def limits(self) -> Limits:
+        """How long and how many letters are kept: `age`, `messages` and `bytes`; None is no limit.
+
+        Raises:
+            ServerError: the server does not answer within 5 seconds.
+            ConnectionLostError: the connection is closed for good.
+        """
+        return await stream_limits(self._link)
+
     async def register(self, *, limits: Limits | None = None, replicas: int | None = None) -> None:
         """Create the stream of the dead letters, or set how long and how many it keeps.
 
-        Registering or running actors creates it as well, without limits. At a limit the oldest
-        letters go.
+        Registering or running actors creates it as well, without limits, and leaves those of one
+        that is there as they are. At a limit the oldest letters go, and a process that writes one
+        says so once in its log. A limit that is lower than before makes letters go at once.
 
         Args:
             limits: `age`, `messages` and `bytes`; `Limits()` takes all limits away. None: leave

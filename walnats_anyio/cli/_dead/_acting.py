@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from signal import Signals
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from walnats_anyio.cli._dead._options import Filters
 from walnats_anyio.cli._dead._view import in_words, visible
-from walnats_anyio.cli._endings import ExitCode, Problem, worst
-from walnats_anyio.cli._screen import fail
+from walnats_anyio.cli._endings import ExitCode, Problem, code_of_signal, worst
+from walnats_anyio.cli._screen import fail, note
 from walnats_anyio.dead_letters import LetterOutcome, LetterResult, UnreadableLetter
 
 MANY = 20
@@ -131,6 +134,31 @@ class Outcome:
 
 def _they(many: list[int]) -> str:
     return "it is" if len(many) == 1 else "they are"
+
+
+def ask(question: str, would: str, refused: str) -> None:
+    """Ask whether to go on.
+
+    Args:
+        question: the question.
+        would: what would happen, for whom nobody is there to ask.
+        refused: what to say when it is not to go on.
+
+    Raises:
+        typer.Exit: not to go on.
+        Problem: there is nobody to ask.
+    """
+    try:
+        if typer.confirm(question, err=True):
+            return
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise typer.Exit(code_of_signal(Signals.SIGINT)) from None
+        raise Problem(
+            f"{would}, and there is nobody to ask", hint="add --yes", code=ExitCode.USAGE
+        ) from None
+    note(refused)
+    raise typer.Exit(ExitCode.BROKEN)
 
 
 def check_choice(numbers: list[int], everything: bool, filters: Filters) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable
-from signal import Signals
 from typing import Annotated, Any
 
 import typer
 
-from walnats_anyio.cli._dead._acting import Outcome, check_choice
+from walnats_anyio.cli._dead._acting import Outcome, ask, check_choice
 from walnats_anyio.cli._dead._editing import Editing
 from walnats_anyio.cli._dead._options import Bulk, Desk, Filters
 from walnats_anyio.cli._dead._unreadable import raw_json, show_raw
 from walnats_anyio.cli._dead._view import as_json, in_words, show_letter, show_table
-from walnats_anyio.cli._endings import ExitCode, Problem, code_of_signal, explained
+from walnats_anyio.cli._endings import ExitCode, Problem, explained
 from walnats_anyio.cli._groups import grouped
 from walnats_anyio.cli._report import write_report
 from walnats_anyio.cli._screen import note
@@ -230,7 +228,10 @@ class _Task:
             Problem: there is nobody to ask.
         """
         if count > 1:
-            _ask(question, count, self._verb)
+            words = in_words(count)
+            ask(
+                question.format(words), f"{words} would be {self._verb}", f"nothing is {self._verb}"
+            )
 
     def outcome(self) -> Outcome:
         """Where to keep what became of the letters."""
@@ -253,22 +254,6 @@ class _Task:
             "dry_run": self._bulk.dry_run,
             "progress": outcome.tell,
         }
-
-
-def _ask(question: str, count: int, done: str) -> None:
-    try:
-        if typer.confirm(question.format(in_words(count)), err=True):
-            return
-    except typer.Abort:
-        if sys.stdin.isatty():
-            raise typer.Exit(code_of_signal(Signals.SIGINT)) from None
-        raise Problem(
-            f"{in_words(count)} would be {done}, and there is nobody to ask",
-            hint="add --yes",
-            code=ExitCode.USAGE,
-        ) from None
-    note(f"nothing is {done}")
-    raise typer.Exit(ExitCode.BROKEN)
 
 
 def _finish(
