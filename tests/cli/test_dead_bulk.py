@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -16,6 +17,9 @@ from tests.cli._desk import Desk
 from tests.dead_letters._office import PLACED, a_letter
 
 PACK = walnats.Actor("pack", PLACED, print)
+
+NOWHERE = Desk("nats://127.0.0.1:1", "asyncio")
+"""Where no server is, as what is wrong is told before anything is done."""
 
 
 @pytest.fixture
@@ -64,12 +68,12 @@ def test_a_dry_run_changes_nothing(desk: Desk, tmp_path: Path) -> None:
     assert (len(desk.left()), desk.emitted()) == (3, 0)
 
 
-@pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf", "x"])
-@pytest.mark.parametrize("verb", ["requeue", "discard"])
-def test_a_rate_that_is_none(verb: str, rate: str) -> None:
-    code, shown = Desk("nats://127.0.0.1:1", "asyncio").run(verb, "--all", "--rate", rate)
-    assert code == 2
-    assert "Invalid value for '--rate'" in shown
+def test_a_rate_that_is_none() -> None:
+    for verb, rate in zip(
+        itertools.cycle(("requeue", "discard")), ("0", "-1", "nan", "inf", "x"), strict=False
+    ):
+        code, shown = NOWHERE.run(verb, "--all", "--rate", rate)
+        assert (code, "Invalid value for '--rate'" in shown) == (2, True), shown
 
 
 def test_errors_choose_letters(desk: Desk, tmp_path: Path) -> None:
@@ -95,7 +99,8 @@ def test_errors_choose_letters(desk: Desk, tmp_path: Path) -> None:
     assert (code, "--error-type chooses among all letters" in shown) == (2, True)
 
 
-def test_in_a_terminal(desk: Desk, tmp_path: Path) -> None:
+def test_in_a_terminal(nats_url: str, tmp_path: Path) -> None:
+    desk = Desk(nats_url, "asyncio")
     desk.register(PACK)
     letters = [a_letter(error="\x1b[2Jwiped 'it'", event="shop.placed") for _ in range(25)]
     desk.write(*letters, a_letter(event="e" * 40, actor="a" * 40))
@@ -182,40 +187,43 @@ def test_payloads_are_edited_one_after_the_other(
     assert list(tmp_path.glob("dead-letter-*")) == []
 
 
-@pytest.mark.parametrize(
-    ("line", "code", "told"),
-    [
-        (': > "$1"', 1, "the file is empty, so nothing more is requeued"),
-        ("exit 3", 1, "ended with 3, so nothing more is requeued"),
-        ('rm "$1"', 1, "what was saved cannot be read"),
-        ('printf "\\\\377" > "$1"', 1, "what was saved cannot be read"),
-        ("true", 0, "no dead letters requeued, 1 left as it is"),
-        ('grep -v "^#" "$1" > x; mv x "$1"', 0, "no dead letters requeued, 1 left as it is"),
-        ('echo "{" > "$1"', 1, "what was saved cannot go back, so nothing more is requeued"),
-        ('echo NaN > "$1"', 1, "JSON has no NaN"),
-        ('echo "\\"x\\"" > "$1"', 1, "event 'shop.placed' takes"),
-    ],
-)
+NO_EDITS = [
+    (': > "$1"', 1, "the file is empty, so nothing more is requeued"),
+    ("exit 3", 1, "ended with 3, so nothing more is requeued"),
+    ('rm "$1"', 1, "what was saved cannot be read"),
+    ('printf "\\377" > "$1"', 1, "what was saved cannot be read"),
+    ("true", 0, "no dead letters requeued, 1 left as it is"),
+    ('grep -v "^#" "$1" > x; mv x "$1"', 0, "no dead letters requeued, 1 left as it is"),
+    ('echo "{" > "$1"', 1, "what was saved cannot go back, so nothing more is requeued"),
+    ('echo NaN > "$1"', 1, "JSON has no NaN"),
+    ('echo "\\"x\\"" > "$1"', 1, "event 'shop.placed' takes"),
+]
+
+
 def test_an_editor_that_does_not_edit(
-    desk: Desk, editor: Editor, monkeypatch: pytest.MonkeyPatch, line: str, code: int, told: str,
-    tmp_path: Path,
-) -> None:  # fmt: skip
+    nats_url: str, editor: Editor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "shop.py").write_text(
         'import walnats_anyio\nPLACED = walnats_anyio.Event("shop.placed", int)\n'
     )
+    desk = Desk(nats_url, "asyncio")
     desk.register(PACK)
     desk.write(a_letter())
-    monkeypatch.setenv("VISUAL", editor.does(line)["VISUAL"])
-    ended, shown = desk.run("requeue", "1", "--edit", "--events", "shop:PLACED")
-    assert (ended, told in shown) == (code, True), shown
+    for line, code, told in NO_EDITS:
+        monkeypatch.setenv("VISUAL", editor.does(line)["VISUAL"])
+        ended, shown = desk.run("requeue", "1", "--edit", "--events", "shop:PLACED")
+        assert (ended, told in shown) == (code, True), shown
+        kept = list(tmp_path.glob("dead-letter-*"))
+        assert len(kept) == ("hint: what was saved is in" in shown)
+        for file in kept:
+            file.unlink()
     assert (len(desk.left()), desk.emitted()) == (1, 0)
-    kept = list(tmp_path.glob("dead-letter-*"))
-    assert len(kept) == ("hint: what was saved is in" in shown)
 
 
 def test_what_is_wrong_is_opened_again_with_the_error(
-    desk: Desk, editor: Editor, monkeypatch: pytest.MonkeyPatch
+    nats_url: str, editor: Editor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    desk = Desk(nats_url, "asyncio")
     desk.register(PACK)
     desk.write(a_letter())
     line = 'if grep -q "cannot go back" "$1"; then echo 17 > "$1"; else echo "{" >> "$1"; fi'
@@ -229,18 +237,17 @@ def test_what_is_wrong_is_opened_again_with_the_error(
 def test_options_of_editing_that_do_not_fit(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    nowhere = Desk("nats://127.0.0.1:1", "asyncio")
     for words, told in (
         (["--edit", "--dry-run"], "--dry-run changes nothing"),
         (["--events", "shop:EVENTS"], "add --edit"),
         (["--edit", "--events", "nowhere:EVENTS"], "nowhere"),
     ):
-        code, shown = nowhere.run("requeue", "1", *words)
+        code, shown = NOWHERE.run("requeue", "1", *words)
         assert (code, told in shown) == (2, True), shown
     for name in ("no-such-editor", "'unfinished", " "):
         monkeypatch.setenv("VISUAL", name)
         monkeypatch.setenv("PATH", str(tmp_path))
-        code, shown = nowhere.run("requeue", "1", "--edit")
+        code, shown = NOWHERE.run("requeue", "1", "--edit")
         assert (code, "there is no editor" in shown) == (2, True), shown
     assert os.environ["VISUAL"]
 
@@ -268,12 +275,11 @@ def test_limits(desk: Desk, tmp_path: Path) -> None:
     assert desk.run("limits", "--messages", "2", "--yes")[0] == 0
     assert [letter.number for letter in desk.left()] == [2, 3]
     code, shown = desk.run("limits", "--messages", "none")
-    assert (code, "messages  no limit" in shown, "5184000" in shown) == (0, True, True)
+    assert (code, "messages  no limit" in shown, "60 days" in shown) == (0, True, True)
 
 
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
+def test_limits_that_are_none() -> None:
+    for words, told in (
         (["--age", "soon"], "--age 'soon' is no limit"),
         (["--age", "0s"], "--age '0s' is no limit"),
         (["--age", "9999999999999w"], "is no limit"),
@@ -281,8 +287,6 @@ def test_limits(desk: Desk, tmp_path: Path) -> None:
         (["--messages", "0"], "--messages '0' is no limit"),
         (["--messages", "-1"], "--messages '-1' is no limit"),
         (["--bytes", "much"], "--bytes 'much' is no limit"),
-    ],
-)
-def test_limits_that_are_none(words: list[str], told: str) -> None:
-    code, shown = Desk("nats://127.0.0.1:1", "asyncio").run("limits", *words)
-    assert (code, told in shown) == (2, True), shown
+    ):
+        code, shown = NOWHERE.run("limits", *words)
+        assert (code, told in shown) == (2, True), shown

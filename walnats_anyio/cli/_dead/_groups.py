@@ -44,11 +44,11 @@ def _cells(group: LetterGroup) -> list[str]:
 
 
 def _what_happened(group: LetterGroup) -> str:
-    when = local(group.last_at)
-    if group.count > 1:
-        when = f"{local(group.first_at)} to {when}"
-    error = ": ".join(filter(None, (group.error_type, " ".join(group.error.split()))))
-    return visible(", ".join(filter(None, (when, error))))
+    # To the minute, so that there is room for the error in a terminal.
+    first, last = (local(moment)[:-3] for moment in (group.first_at, group.last_at))
+    when = last if first == last else f"{first} to {last}"
+    error = (group.error_type, " ".join(group.error.split()))
+    return visible(": ".join(filter(None, (when, *error))))
 
 
 def _as_json(group: LetterGroup) -> dict[str, Any]:

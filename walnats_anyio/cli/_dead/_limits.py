@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -113,7 +114,7 @@ def _is_lower(before: Limits, after: Limits) -> bool:
 
 def _in_words(limits: Limits) -> list[tuple[str, str]]:
     return [
-        ("age", "no limit" if limits.age is None else f"{limits.age:g} s"),
+        ("age", "no limit" if limits.age is None else str(timedelta(seconds=limits.age))),
         ("messages", "no limit" if limits.messages is None else str(limits.messages)),
         ("bytes", "no limit" if limits.bytes is None else str(limits.bytes)),
     ]
