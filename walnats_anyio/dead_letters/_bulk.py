@@ -266,13 +266,7 @@ class Requeueing(Bulk):
         edited = await given if inspect.isawaitable(given) else given
         if edited is None:
             return None
-        # Annotations are not all that callers go by.
-        found: object = edited
-        if not isinstance(found, DeadLetter) or not isinstance(found.payload, bytes):
-            raise TypeError(
-                "edit must give a DeadLetter with a payload of bytes, or None to leave the letter, "
-                f"not {edited!r}"
-            )
+        _check_edited(edited, getattr(edited, "payload", None))
         kept = f"dead letter {letter.number} cannot be requeued and is kept: "
         prefixes = self._link.prefixes
         if subject_of(edited, prefixes) != subject_of(letter, prefixes):
@@ -312,6 +306,14 @@ class Discarding(Bulk):
         if isinstance(letter, UnreadableLetter):
             return await delete_unreadable(self._link, letter)
         return await delete_letter(self._link, letter)
+
+
+def _check_edited(edited: object, payload: object) -> None:
+    if not isinstance(edited, DeadLetter) or not isinstance(payload, bytes):
+        raise TypeError(
+            "edit must give a DeadLetter with a payload of bytes, or None to leave the letter, "
+            f"not {edited!r}"
+        )
 
 
 def check_options(rate: object, dry_run: object, edit: object, progress: object) -> None:

@@ -140,12 +140,13 @@ def select(
     )
 
 
-def declared_event(event: object, actor: object) -> BaseEvent[Any] | None:
+def declared_event(
+    event: BaseEvent[Any] | str | None, actor: NamedActor | str | None
+) -> BaseEvent[Any] | None:
     """The event whose declaration is at hand: the one given, or that of the actor; else None."""
     if isinstance(event, BaseEvent):
-        found: BaseEvent[Any] = event
-        return found
-    return actor.event if isinstance(actor, NamedActor) else None
+        return event
+    return None if actor is None or isinstance(actor, str) else actor.event
 
 
 def _event_name(event: object) -> str | None:
