@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,16 @@ def test_errors_choose_letters(desk: Desk, tmp_path: Path) -> None:
     assert (code, "--error-type chooses among all letters" in shown) == (2, True)
 
 
+def test_a_moment_at_the_end_of_time(nats_url: str) -> None:
+    desk = Desk(nats_url, "asyncio")
+    first = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=23)))
+    last = datetime(9999, 12, 31, 23, 59, tzinfo=timezone(timedelta(hours=-23)))
+    desk.write(a_letter(died_at=first), a_letter(died_at=last), a_letter())
+    for words in (["list"], ["groups"], ["show", "1"], ["show", "2"]):
+        code, shown = desk.run(*words)
+        assert (code, "9999-12-31 23:59" in shown or "1-01-01 00:00" in shown) == (0, True), shown
+
+
 def test_in_a_terminal(nats_url: str, tmp_path: Path) -> None:
     desk = Desk(nats_url, "asyncio")
     desk.register(PACK)
@@ -161,7 +172,7 @@ def test_payloads_are_edited_one_after_the_other(
         a_letter(payload=b'{"id":1,"price":1.10}', error="no\x1b[2J box"),
         a_letter(payload=b'{"id": 2}'),
         a_letter(payload=b"\x00\xff"),
-        a_letter(payload=b"{"),
+        a_letter(payload=b'"\\ud800"'),
         a_letter(payload=b'{"id": 5, "price": 100000000000000000000000001}'),
     )
     env = editor.does('sed -i "s/: 1,/: 17,/; s/: 5,/: 18,/" "$1"')

@@ -167,8 +167,7 @@ class _Editor:
         Raises:
             ValueError: that is no JSON, or does not fit the event.
         """
-        _check_json(saved)
-        edited = replace(letter, payload=msgspec.json.format(saved.encode(), indent=-1))
+        edited = replace(letter, payload=_formatted(saved, indent=-1).encode())
         event = self._events.get(letter.event)
         if event is not None:
             try:
@@ -183,7 +182,7 @@ class _StillWrongError(Exception):
 
 
 def _indented(letter: DeadLetter) -> str:
-    """The payload as people edit it; numbers and strings stay as they are written.
+    """The payload as people edit it.
 
     Raises:
         RequeueError: it is no JSON.
@@ -192,25 +191,26 @@ def _indented(letter: DeadLetter) -> str:
     try:
         if text is None:
             raise ValueError("it is no text")
-        _check_json(text)
+        return _formatted(text, indent=2)
     except ValueError as error:
         raise RequeueError(
             f"dead letter {letter.number} cannot be edited and is kept: its payload is no JSON: "
             f"{error}"
         ) from error
-    return msgspec.json.format(text, indent=2)
 
 
-def _check_json(text: str) -> None:
-    """Refuse what is no JSON.
+def _formatted(text: str, *, indent: int) -> str:
+    """JSON, indented or, below 0, without spaces; numbers and strings stay as they are written.
 
     Raises:
-        ValueError: it is not, and why.
+        ValueError: it is none, and why.
     """
     try:
+        # The one says where it is wrong, the other finds what is no Unicode.
         json.loads(text, parse_constant=_no_constant, parse_int=str, parse_float=str)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    return msgspec.json.format(text, indent=indent)
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -210,4 +210,8 @@ def _error_of(letter: DeadLetter) -> str:
 
 def local(moment: datetime) -> str:
     """A moment by the clock of whoever reads it."""
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    try:
+        return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, ValueError):
+        # Somebody has written it: within a day of the first or the last that there is.
+        return moment.strftime("%Y-%m-%d %H:%M:%S")
