@@ -49,6 +49,7 @@ async def discard(desk: Office) -> None:
 
 async def requeue(desk: Office) -> None:
     await desk.dead.requeue(await desk.dead.get(1))
+    assert (await desk.dead.requeue_all()).done == 1
 
 
 def config(rights: list[str]) -> dict[str, object]:

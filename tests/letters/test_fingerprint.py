@@ -48,7 +48,7 @@ paths = st.lists(st.from_regex(r"[\w.-]{1,8}", fullmatch=True), min_size=1, max_
 
 @pytest.mark.parametrize("kind", [values, quoted, paths], ids=["values", "quoted", "paths"])
 def test_what_changes_does_not_count(kind: st.SearchStrategy[str]) -> None:
-    @settings(max_examples=30)
+    @settings(max_examples=30, deadline=None)
     @given(kind, kind, kind, kind)
     def check(one: str, two: str, other: str, another: str) -> None:
         first = f"order {one} was refused (box={two}): try later"
@@ -59,6 +59,7 @@ def test_what_changes_does_not_count(kind: st.SearchStrategy[str]) -> None:
     check()
 
 
+@settings(deadline=None)
 @given(st.text(), st.text(), st.text())
 def test_any_text_has_a_fingerprint_which_is_short_hex(kind: str, error: str, trace: str) -> None:
     found = fingerprint(kind, error, trace)
@@ -101,7 +102,7 @@ def test_the_end_of_a_long_message_does_not_count() -> None:
     assert normalised(f"{words}end") == normalised(f"{words}other")
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(
     st.sampled_from(
         ["'", '"', "'\"", "'a", "a", "1", "a1", "1.", "a.", "/", "/a", "a/", "a@", "@", "-", "+1",
