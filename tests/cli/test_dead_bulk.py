@@ -15,6 +15,7 @@ import pytest
 import walnats_anyio as walnats
 from tests.cli._command import started
 from tests.cli._desk import Desk
+from tests.cli.conftest import on_one_loop
 from tests.dead_letters._office import PLACED, a_letter
 
 PACK = walnats.Actor("pack", PLACED, print)
@@ -36,6 +37,7 @@ def report_of(file: Path) -> dict[str, object]:
 # How many, and how fast
 
 
+@on_one_loop("asyncio")
 def test_a_question_before_all_there_are_go_back(desk: Desk) -> None:
     desk.register(PACK)
     desk.write(a_letter(), a_letter())
@@ -53,6 +55,7 @@ def test_a_question_before_all_there_are_go_back(desk: Desk) -> None:
     assert desk.run("requeue", "--all")[0] == 0
 
 
+@on_one_loop("asyncio")
 def test_a_dry_run_changes_nothing(desk: Desk, tmp_path: Path) -> None:
     desk.register(PACK)
     desk.write(a_letter(), a_letter(actor="send"), a_letter())
@@ -77,6 +80,7 @@ def test_a_rate_that_is_none() -> None:
         assert (code, "Invalid value for '--rate'" in shown) == (2, True), shown
 
 
+@on_one_loop("asyncio")
 def test_errors_choose_letters(desk: Desk, tmp_path: Path) -> None:
     desk.write(*(a_letter(error=f"box {number} is lost") for number in range(3)), a_letter())
     code, shown = desk.run("groups", "--json", str(tmp_path / "report"))
@@ -164,6 +168,7 @@ def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Editor:
 ORDER = walnats.Event("shop.placed", dict[str, int])
 
 
+@on_one_loop("asyncio")
 def test_payloads_are_edited_one_after_the_other(
     desk: Desk, editor: Editor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -266,6 +271,7 @@ def test_options_of_editing_that_do_not_fit(
 # limits
 
 
+@on_one_loop("asyncio")
 def test_limits(desk: Desk, tmp_path: Path) -> None:
     code, shown = desk.run("limits")
     assert (code, shown.count("no limit")) == (0, 3)

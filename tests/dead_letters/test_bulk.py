@@ -60,13 +60,13 @@ async def test_letters_go_back_in_their_order(nats_url: str) -> None:
     async with office(nats_url) as desk:
         letters = [
             a_letter(payload=b"%d" % number, actor="send" if number % 3 == 0 else "pack")
-            for number in range(100)
+            for number in range(40)
         ]
         await desk.write(*letters)
-        assert await desk.dead.requeue_all() == result(100)
+        assert await desk.dead.requeue_all() == result(40)
         assert await desk.dead.count() == 0
         back = [int(payload) for payload in await emitted(desk)]
-        assert sorted(back) == list(range(100))
+        assert sorted(back) == list(range(40))
         packed = [number for number in back if number % 3]
         assert packed == sorted(packed)
         assert await desk.dead.requeue_all() == result()
@@ -324,7 +324,7 @@ async def test_a_letter_that_is_refused_for_now_is_not_overtaken(nats_url: str) 
 async def test_the_server_dies_in_the_middle(nats_server: NatsServer) -> None:
     await register(nats_server.url, PACK)
     async with office(nats_server.url) as desk:
-        await desk.write(*(a_letter(payload=b"%d" % number) for number in range(60)))
+        await desk.write(*(a_letter(payload=b"%d" % number) for number in range(40)))
         told: list[LetterResult] = []
 
         def progress(one: LetterResult) -> None:
@@ -338,9 +338,9 @@ async def test_the_server_dies_in_the_middle(nats_server: NatsServer) -> None:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(revive)
-            assert await desk.dead.requeue_all(progress=progress) == result(60)
+            assert await desk.dead.requeue_all(progress=progress) == result(40)
         assert await desk.dead.count() == 0
-        assert sorted(map(int, await emitted(desk))) == list(range(60))
+        assert sorted(map(int, await emitted(desk))) == list(range(40))
 
 
 async def test_without_the_right_to_delete_one_goes_back_and_it_ends() -> None:
