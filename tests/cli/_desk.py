@@ -22,6 +22,9 @@ T = TypeVar("T")
 
 NOW = datetime.now(UTC)
 
+COLUMNS = 100
+"""How wide a terminal would be."""
+
 
 def some_letters() -> list[DeadLetter]:
     return [
@@ -44,7 +47,7 @@ class Desk:
             app,
             ["dead", *words, "--server", self.url, "--backend", self._backend],
             input=keys,
-            env={"COLUMNS": "100", "TERM": "dumb"},
+            env={"COLUMNS": str(COLUMNS), "TERM": "dumb"},
         )
         return result.exit_code, result.output
 
