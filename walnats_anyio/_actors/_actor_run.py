@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from walnats_anyio._actors._statistics import ActorStatistics
 from walnats_anyio._actors.declare._actor import Actor, on_server
@@ -150,6 +150,7 @@ class ActorRun:
             slots=self._slots * self._share,
             max_bytes=PENDING_BYTES // (len(others) + 1),
             put=self.workers.put,
+            start=host.start,
             changed=changed,
             failed=host.failed,
             look=host.look_now,
@@ -191,6 +192,12 @@ class ActorRun:
         """Take events again."""
         self.paused = self.workers.paused = False
         self.consumer.resume_from_pause()
+
+    def cancel(self, delivery: Delivery) -> Literal["waiting", "running"]:
+        """Cancel a delivery that is held; see `Workers.cancel`."""
+        if self.consumer.cancel_early(delivery):
+            return "waiting"
+        return self.workers.cancel(delivery)
 
     def limit_to(self, max_jobs: int | None) -> None:
         """Have so many jobs run at once; None: what the declaration says."""

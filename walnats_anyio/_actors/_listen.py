@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 import anyio
@@ -225,6 +225,10 @@ class Listening:
         """Start a worker."""
         run = self.link.backend.uninterrupted(worker.run)
         self._workers.start_soon(run, name="walnats/worker")
+
+    def start(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start a task that ends with the workers."""
+        self._workers.start_soon(self.link.backend.uninterrupted(task), name="walnats/due")
 
     def changed(self) -> None:
         """A reason to end may be there."""

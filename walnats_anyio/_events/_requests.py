@@ -33,6 +33,7 @@ from walnats_anyio._events._headers import (
     NO_TIMEOUT,
     add_headers,
 )
+from walnats_anyio._events._schedules import LEAD
 from walnats_anyio._link import (
     ActorError,
     ConnectionLostError,
@@ -210,12 +211,13 @@ class Asking:
 
         Args:
             headers: the block of them.
-            delay: seconds until its stream stores it, where it waits in the server until then.
+            delay: seconds until it is due, where it waits in the server until then.
 
         Raises:
             ValueError: its `meta` has one of these headers.
         """
-        left = self._seconds_left() - (delay or 0.0)
+        # Its stream stores it a moment before it is due.
+        left = self._seconds_left() - (0.0 if delay is None else max(0.0, delay - LEAD))
         own = {
             HEADER_REPLY: self.reply.decode(),
             HEADER_TIMEOUT: NO_TIMEOUT if left == math.inf else f"{max(0.0, left):.6f}",
