@@ -37,7 +37,7 @@ from walnats_anyio._actors.settle._verdict import (
     Verdict,
     decide,
 )
-from walnats_anyio._letters import DeadLetter, Reason, write_letter
+from walnats_anyio._letters import DeadLetter, Reason, write_and_tell
 from walnats_anyio._letters import describe as describe_error
 from walnats_anyio._link import HeaderError, Link, WalnatsError
 
@@ -77,7 +77,7 @@ class Conclusion:
         callers: Callers | None = None,
         postponing: Postponing | None = None,
         failed: Callable[[], None] | None = None,
-        write: Callable[[Link, DeadLetter], Awaitable[None]] = write_letter,
+        write: Callable[[Link, DeadLetter], Awaitable[None]] = write_and_tell,
     ) -> None:
         self._actor = actor
         self._link = link
