@@ -147,7 +147,7 @@ class Cancels:
             actor = each.control.actor
             if delivery.settled is not None or actor not in ("", run.actor.name):
                 continue
-            was = run.workers.cancel(delivery)
+            was = run.cancel(delivery)
             if each.reply:
                 sequence = delivery.message.metadata.sequence.stream
                 held = Held(run.actor.name, was, sequence, False, self._process)

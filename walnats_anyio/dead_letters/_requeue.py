@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 
-from walnats_anyio._events import HEADER_ACTOR, HEADER_DELAY
+from walnats_anyio._events import HEADER_ACTOR, HEADER_DELAY, HEADER_DUE
 from walnats_anyio._events._headers import header_block
 from walnats_anyio._events._publication import publish
 from walnats_anyio._letters import DeadLetter, subject_of
@@ -32,7 +32,7 @@ EXPECTED_STREAM = "Nats-Expected-Stream"
 SERVER_HEADERS = "nats-"
 """What headers begin with that tell the server what to do, in lower case."""
 
-LEFT_OUT = {HEADER_ACTOR.lower(), HEADER_DELAY.lower(), "walnats-reply"}
+LEFT_OUT = {HEADER_ACTOR.lower(), HEADER_DELAY.lower(), HEADER_DUE.lower(), "walnats-reply"}
 """Further headers that are not put back, in lower case.
 
 The first is set anew. The second is over, unless somebody has forged it. The last says where
