@@ -74,7 +74,8 @@ class PydanticSerializer(Serializer[T]):
     def __post_init__(self) -> None:
         try:
             object.__setattr__(self, "_adapter", _adapter_of(self.schema))
-        except (pydantic.PydanticUserError, NameError, TypeError) as error:
+        except Exception as error:
+            # Of what is no type at all it says so in various ways.
             first = str(error).partition("\n")[0]
             raise TypeError(
                 f"no serializer for the schema {describe(self.schema)}: {first};"
