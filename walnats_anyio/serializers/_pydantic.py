@@ -54,7 +54,8 @@ class PydanticSerializer(Serializer[T]):
     type, all the way down: each message is decoded again and compared, so that it takes several
     times as long as encoding alone. A message that would change is refused: fields that only a
     subclass has, private attributes with other values than a new model has, `SecretStr`, fields
-    with `exclude=True` that are not at their default, NaN.
+    with `exclude=True` that are not at their default, fields that a pydantic dataclass with
+    `extra="allow"` does not declare, NaN.
 
     Fields go out under their serialization alias; both that and the name are read, where the
     validation alias is the same. Computed fields are left out, as they are computed again.
