@@ -69,6 +69,11 @@ def test_what_json_has_no_word_for_does_not_cost_the_line() -> None:
         assert line_of(record_of("said", value=value))["message"] == "said"
 
 
+def test_arguments_that_do_not_fit_do_not_cost_the_line() -> None:
+    said = line_of(record_of("event %d of %s", "seven"))["message"]
+    assert said == "'event %d of %s' % ('seven',) (cannot be formatted: TypeError)"
+
+
 def test_a_field_with_a_name_of_the_line_is_kept_beside_it() -> None:
     fields = line_of(record_of("said", level="high", logger="mine"))
     assert (fields["level"], fields["level_"], fields["logger_"]) == ("WARNING", "high", "mine")

@@ -185,6 +185,7 @@ class ActorRun:
             self.consumer.pause()
             self.workers.hand_back_waiting(Outcome.STOPPED)
             self.workers.scheduler.withdraw(self.workers)
+            self._changed()  # of a burst, this may have been the last actor with something to do
 
     def resume(self) -> None:
         """Take events again."""
@@ -270,7 +271,8 @@ class ActorRun:
 
     def _changed_in_batch(self) -> None:
         """A burst has no more events for the last batch, or a reason to end may be there."""
-        if self.consumer.finished and isinstance(self.workers, BatchWorkers):
+        over = self.consumer.finished and not self.paused
+        if over and isinstance(self.workers, BatchWorkers):
             self.workers.finish()
         self._changed()
 

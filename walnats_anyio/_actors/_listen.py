@@ -14,7 +14,7 @@ from walnats_anyio._actors._cancels import Cancels
 from walnats_anyio._actors._consumers import check_again
 from walnats_anyio._actors._controls import Controls
 from walnats_anyio._actors._lifespan import LifespanRun
-from walnats_anyio._actors._pausing import pause_consumer
+from walnats_anyio._actors._pausing import prolong_pause
 from walnats_anyio._actors._statistics import ListenStatistics
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.pull import Options, Polls, RequestBudget
@@ -252,7 +252,7 @@ class Listening:
             run.actor.name, ratio.jobs, ratio.within, ratio.failed * 100, ratio.pause,
             extra={"actor": run.actor.name, "event": run.actor.event.name},
         )  # fmt: skip
-        self._controls.pause([run.actor], anyio.current_time() + ratio.pause)
+        self._controls.prolong(run.actor, anyio.current_time() + ratio.pause)
         self._tripped.append(run)
         self.controlled()
 
@@ -308,7 +308,7 @@ class Listening:
         assert ratio is not None
         event = actor.event
         try:
-            await pause_consumer(
+            await prolong_pause(
                 self.link,
                 event.stream_name,
                 actor.consumer_name,

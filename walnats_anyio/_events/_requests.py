@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import anyio
 import msgspec
 
+from walnats_anyio._events._arguments import check_number
 from walnats_anyio._events._control import Control, encode_control, subject_of
 from walnats_anyio._events._event_with_response import EventWithResponse
 from walnats_anyio._events._headers import (
@@ -458,7 +459,7 @@ def check_request(event: object, timeout: float | None) -> None:
     """Refuse what cannot be requested.
 
     Raises:
-        TypeError: the event has no response.
+        TypeError: the event has no response, or `timeout` is no number.
         ValueError: `timeout` is no time.
     """
     if not isinstance(event, EventWithResponse):
@@ -466,6 +467,7 @@ def check_request(event: object, timeout: float | None) -> None:
             f"request takes an event with a response, not {event!r}: make one with "
             "Event(...).with_response(schema)"
         )
+    check_number("timeout", timeout)
     if timeout is not None and not timeout > 0:
         raise ValueError(f"timeout must be None or seconds over 0, not {timeout!r}")
 

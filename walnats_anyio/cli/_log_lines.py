@@ -102,7 +102,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "process": record.process,
-            "message": record.getMessage(),
+            "message": _message_of(record),
         }
         if record.exc_info and record.exc_info[0] is not None:
             fields["exception"] = self.formatException(record.exc_info)
@@ -114,6 +114,17 @@ class JsonFormatter(logging.Formatter):
             if name not in OF_EVERY_RECORD:
                 fields[f"{name}_" if name in fields else name] = value
         return in_one_line(fields)
+
+
+def _message_of(record: logging.LogRecord) -> str:
+    """The message; what was logged, where its arguments do not fit: a line is never lost."""
+    try:
+        return record.getMessage()
+    except Exception as error:  # noqa: BLE001 - whatever `%` does with a `__str__` of the user's
+        return (
+            f"{_shown(record.msg)} % {_shown(record.args)} (cannot be formatted: "
+            f"{type(error).__name__})"
+        )
 
 
 def in_one_line(fields: dict[str, Any]) -> str:

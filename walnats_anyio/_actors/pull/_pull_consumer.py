@@ -136,10 +136,14 @@ class PullConsumer:
         self.apply_terms()
 
     def pause(self) -> None:
-        """Take no events until `resume_from_pause`; the server gives them to other processes."""
+        """Take no events until `resume_from_pause`; the server gives them to other processes.
+
+        There is nothing for a burst then.
+        """
         if self._paused:
             return
         self._paused = True
+        self.finished = self._options.burst
         if self._subscription is not None and not self.stopped:
             # Without anybody to hear an answer the server drops the requests that wait there.
             self._link.end(self._subscription)
@@ -150,7 +154,7 @@ class PullConsumer:
         """Take events again."""
         if not self._paused:
             return
-        self._paused = False
+        self._paused = self.finished = False
         if self._subscription is not None and not self.stopped:
             self._subscribe()
             self.request()

@@ -102,7 +102,10 @@ class BatchJobs(Jobs):
         self, error: BaseException, scope: anyio.CancelScope, message: Any, context: ContextVars
     ) -> JobResult:
         if isinstance(error, BatchError):
-            error = _checked(error, len(message))
+            # The handler may have emptied the list.
+            job = context[current_job]
+            count = len(job.members) if isinstance(job, DeliveryBatch) else 1
+            error = _checked(error, count)
         return super()._raised(error, scope, message, context)
 
 

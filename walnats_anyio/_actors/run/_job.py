@@ -208,6 +208,9 @@ class Jobs:
                     await self._wait_for(begun, running, context)
         except BaseException as error:  # noqa: BLE001 - what is not the handler's is raised again
             result = self._raised(error, scope, message, context)
+            if delivery.ends is Outcome.OVERDUE and scope.cancel_called:
+                # Its caller waits no more: what its clean-up raised is no attempt.
+                result.outcome = Outcome.OVERDUE
             result.duration = _since(running)
             return result
         response = None if answering is None else answering.response
