@@ -15,7 +15,7 @@ import pytest
 BACKENDS = ["asyncio", "trio"]
 PHASES = ["connect", "emit", "listen", "shutdown"]
 
-RUNS = int(os.environ.get("WALNATS_INTERRUPTS", "24"))
+RUNS = int(os.environ.get("WALNATS_INTERRUPTS", "40"))
 """Programs that are interrupted, over both backends and all phases; 400 in `nox -s faults`."""
 
 HANGS_AFTER = 30.0
