@@ -43,6 +43,11 @@ class LineHandler(logging.StreamHandler[TextIO]):
         with _locked(self._shared):
             super().emit(record)
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - `logging` calls it so
+        """Say that a record cannot be written, if there is somebody to tell."""
+        with suppress(ValueError):  # an actor's program has closed the standard error as well
+            super().handleError(record)
+
 
 def make_lock() -> int | None:
     """The descriptor of an empty file without a name, to share with other processes.
