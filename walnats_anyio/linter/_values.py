@@ -30,7 +30,7 @@ CHECKED = frozenset(
         "Reject",
         "Retry",
         "Snooze",
-    }  # fmt: skip
+    }
 )
 """What the checks look for, of what `from walnats_anyio import *` binds. The tests compare it."""
 
