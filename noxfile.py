@@ -21,6 +21,7 @@ LOWEST_TESTS = [
     "tests/cli/test_app.py",
     "tests/cli/test_health_http.py",
     "tests/cli/test_reloading.py",
+    "tests/cli/test_variables.py",
     "tests/events/test_emit.py",
     "tests/interop",
     "tests/link/test_borrowed_client.py",

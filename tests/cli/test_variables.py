@@ -70,7 +70,9 @@ def test_an_option_has_a_variable_that_counts(
 ) -> None:
     said, wanted = example(option, tmp_path)
     monkeypatch.setenv(name_of(option), said)
-    assert value_of(option) == wanted
+    value = value_of(option)
+    # Several values are a tuple before typer 0.29.
+    assert (list(value) if isinstance(value, tuple) else value) == wanted
 
 
 def test_the_command_line_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
