@@ -595,11 +595,7 @@ class ConnectedEvents(Connected):
         for batch in self._emitter.on_their_way():
             await batch.acknowledged()
         chosen = [one for one in self._on_server if event is None or one.name == event.name]
-        if uid is not None:
-            delayed = await self._delays.cancel(chosen, uid)
-            if delayed is not CancelResult.NOT_FOUND:
-                return delayed
-        return await cancel_event(self._link, chosen, uid, sequence)
+        return await cancel_event(self._link, chosen, uid, sequence, delayed=True)
 
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until every event emitted so far is acknowledged.
