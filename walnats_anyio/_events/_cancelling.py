@@ -26,8 +26,8 @@ from walnats_anyio._events._delays import CancelResult, cancel_delayed
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._retries import (
     NO_MESSAGE,
-    cancel_retries,
-    cancel_retries_of,
+    Retries,
+    first_place_in,
     headers_in,
     is_wanted,
 )
@@ -62,6 +62,9 @@ ARRIVES_WITHIN = 1.5
 
 LOOK_AGAIN_AFTER = 0.03
 """Seconds between two looks for what is on its way."""
+
+ROUNDS = 20
+"""Times that copies of copies are looked for, at most."""
 
 AT_ONCE = 16
 """Parts of a stream that are looked through at the same time."""
@@ -113,14 +116,16 @@ class _Holders:
         self._told_at = self._link.now()
         self._link.post(pub(self._subject, encode_control(control), self._inbox.subject))
 
-    async def hear(self, within: float = HEARD_WITHIN) -> bool:
+    async def hear(self, within: float, more_than: int = 0) -> bool:
         """Wait until somebody says that he holds it, or nobody can; gives whether one has.
 
         Args:
             within: seconds since all were told.
+            more_than: so many have said so before.
         """
-        while not (self.held or self._nobody) and await self._wait(self._told_at + within):
-            pass
+        while len(self.held) <= more_than and not self._nobody:
+            if not await self._wait(self._told_at + within):
+                break
         return bool(self.held)
 
     async def settled(self) -> None:
@@ -199,18 +204,22 @@ class _Search:
         self._event = event
         self._uid = uid
         self._sequence = sequence
+        self._wanted = Control(uid=uid or "", sequence=sequence or 0)
+        self._retries = Retries(link, event, uid, sequence)
+        self._places: set[str] = set()
+        """Those of what was found in the stream, as it was emitted."""
 
     async def run(self, *, delayed: bool) -> None:
         """Cancel it wherever it is."""
-        wanted = Control(uid=self._uid or "", sequence=self._sequence or 0)
         with _Holders(self._link, self._event.stream_name) as holders:
-            holders.tell(wanted)
+            holders.tell(self._wanted)
             try:
                 was_delayed = delayed and await self._cancel_delayed()
-                if await holders.hear(OTHERS_WITHIN if was_delayed else HEARD_SOON):
-                    await self._end(holders)
-                elif not was_delayed:
-                    await self._seek(holders, wanted)
+                if not await holders.hear(OTHERS_WITHIN if was_delayed else HEARD_SOON):
+                    if was_delayed:
+                        return
+                    await self._seek(holders)
+                await self._finish(holders)
             except (ServerError, ConnectionLostError) as error:
                 self.error = error
             for each in holders.held.values():
@@ -229,29 +238,36 @@ class _Search:
             self.found.add(CancelResult.DELAYED)
         return removed
 
-    async def _end(self, holders: _Holders) -> None:
-        """Wait until what is held is settled, and see that it does not come again."""
+    async def _finish(self, holders: _Holders) -> None:
+        """Wait until what is held is settled, and see that nothing of it comes again."""
         async with anyio.create_task_group() as tasks:
             for number in holders.numbers:
                 tasks.start_soon(self._delete_held, number)
             await holders.settled()
-        # For other actors it may wait in other messages; or for this one, as it was failing.
-        for place in holders.places:
-            for number in await cancel_retries_of(self._link, self._event, place):
+        for _ in range(ROUNDS):
+            # Other actors may have tried it before; and this one, if it was failing just then.
+            for place in holders.places | self._places:
+                await self._retries.follow(place)
+            new = self._retries.taken - holders.numbers
+            self._retries.taken.clear()
+            if not new:
+                return
+            for number in new:
                 await self._delete_held(number)
-        await holders.settled()
+            holders.tell(self._wanted)
+            await holders.hear(HEARD_WITHIN, more_than=len(holders.held))
+            await holders.settled()
 
-    async def _seek(self, holders: _Holders, wanted: Control) -> None:
+    async def _seek(self, holders: _Holders) -> None:
         """Look for what nobody says to hold."""
         give_up_at = self._link.now() + ARRIVES_WITHIN
+        retries = self._retries
         while True:
-            retries = await cancel_retries(self._link, self._event, self._uid, self._sequence)
+            await retries.look()
+            deleted = await self._delete_all(holders)
             if retries.delayed:
                 self.found.add(CancelResult.DELAYED)
-            if retries.cancelled:
-                self.found.add(CancelResult.WAITING)
-            deleted = await self._delete_all(holders, retries.possible)
-            if deleted:
+            if retries.cancelled or deleted:
                 self.found.add(CancelResult.WAITING)
             # They may have been delivered meanwhile.
             for number in deleted:
@@ -259,22 +275,23 @@ class _Search:
             # Whoever holds it may be so busy that his answer takes long.
             patience = HEARD_WITHIN if self.found else HEARD_LATE_WITHIN
             if await holders.hear(LOOK_AGAIN_AFTER if retries.under_way else patience):
-                await self._end(holders)
                 return
             if self.found or not retries.under_way or self._link.now() > give_up_at:
                 return
-            holders.tell(wanted)
+            holders.tell(self._wanted)
 
-    async def _delete_all(self, holders: _Holders, with_copies: bool) -> list[int]:
+    async def _delete_all(self, holders: _Holders) -> list[int]:
         """Delete what waits in the stream of the event; gives the numbers."""
-        numbers: set[int] = set() if self._sequence is None else {self._sequence}
-        if self._sequence is None or with_copies:
-            numbers |= await _find(self._link, self._event, self._uid, self._sequence)
-        return [
-            number
-            for number in sorted(numbers)
-            if await _delete(self._link, self._event, number, bool(holders.held))
-        ]
+        link, event, retries = self._link, self._event, self._retries
+        numbers, held = retries.taken.copy(), bool(holders.held)
+        retries.taken.clear()
+        if self._sequence is not None:
+            numbers.add(self._sequence)
+        if self._sequence is None or retries.possible:
+            found = await _find(link, event, self._uid, self._sequence)
+            self._places.update(found.values())
+            numbers.update(found)
+        return [number for number in sorted(numbers) if await _delete(link, event, number, held)]
 
     async def _delete_held(self, number: int) -> None:
         try:
@@ -299,16 +316,20 @@ async def _delete(link: Link, event: BaseEvent[Any], number: int, held: bool) ->
 
 async def _find(
     link: Link, event: BaseEvent[Any], uid: str | None, sequence: int | None
-) -> set[int]:
-    """Look through a stream for the event of a `uid`, and for copies of it or of a number."""
+) -> dict[int, str]:
+    """Look through a stream for an event, and for copies of it.
+
+    Returns:
+        The places under which they were emitted, by their numbers.
+    """
     try:
         info = await api(link, f"STREAM.INFO.{event.stream_name}", replicas=event.replicas)
     except ServerError as error:
         if error.code in NO_MESSAGE:
-            return set()
+            return {}
         raise
     first, last = info["state"]["first_seq"], info["state"]["last_seq"]
-    found: set[int] = set()
+    found: dict[int, str] = {}
     errors: list[WalnatsError] = []
 
     async def look_through(part: range) -> None:
@@ -333,7 +354,7 @@ async def _look_through(
     uid: str | None,
     sequence: int | None,
     part: range,
-    found: set[int],
+    found: dict[int, str],
 ) -> None:
     number = part.start
     while number < part.stop:
@@ -346,6 +367,8 @@ async def _look_through(
             raise
         message = answer["message"]
         number = message["seq"]
-        if number < part.stop and is_wanted(headers_in(message), uid, sequence):
-            found.add(number)
+        if number < part.stop and (
+            number == sequence or is_wanted(headers_in(message), uid, sequence)
+        ):
+            found[number] = first_place_in(message)
         number += 1

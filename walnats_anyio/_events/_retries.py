@@ -4,12 +4,13 @@ A copy is written by whoever handles the event (`_actors/settle/_postponing`). I
 by the actor, the place of the event and, so that it can be found here, by the number that the event
 was emitted under and a hash of its `uid`.
 
-Theory of operation. The note of an event says whether a copy takes its place, and which message
-that copy has become. To cancel a retry is to write there that no message is the copy: a
-compare-and-set, so that either this comes first, and whatever comes of the event later is dropped,
-or the copy has come first, and is looked for among what is held and what waits. After that the
-schedule is removed. A copy that is due is on its way for a moment: it is no schedule any more, and
-not in the stream of its event yet. Such a one is found under the subject of what is due.
+Theory of operation. The note of a message says whether a copy takes its place, and which message
+that copy has become. To cancel a retry is to write there that no message is the copy. That is a
+compare-and-set, so either it comes first, and whatever comes of the event later is dropped; or the
+copy has come first, and the same is done with the note of that. After that the schedule is removed.
+
+A copy that is due is on its way for a moment: it is no schedule any more, and it is not in the
+stream of its event yet. Such a copy is found under the subject of what is due.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -82,11 +82,17 @@ EXPECTED = b"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: %d\r\n\r\n"
 NUMBER = "Nats-Sequence"
 """The header with the number of a message that was asked for (ADR-31)."""
 
-_GAVE_WAY = re.compile(rb"\d+ \d+ \d+ [1-9]\d* [0-9a-f]{16}( \d+-\d+)?")
-"""A note of an event whose place a copy takes; the last part is the place of the copy."""
+_NOTE = re.compile(rb"(\d+ \d+ \d+)(?: ([1-9]\d* [0-9a-f]{16})(?: (\d+-\d+))?)?")
+"""A note: its counts; when a copy is due, and its token; the place of the copy."""
 
-_ORIGIN = re.compile(r"(\d{1,20})-\d{1,20} \d+ \d+ \d+ (\d{1,20}-\d{1,20}) [0-9a-f]{16}", re.ASCII)
-"""The number of the event in a copy's `HEADER_RETRY`, and the place of what it is a copy of."""
+NO_COPY = b"1 0000000000000000"
+"""The second part where there is no copy, and never will be."""
+
+_ORIGIN = re.compile(
+    r"((\d{1,20})-\d{1,20}) \d+ \d+ \d+ (\d{1,20}-\d{1,20}) [0-9a-f]{16}", re.ASCII
+)
+"""A copy's `HEADER_RETRY`: the place of the event that was emitted, its number, and the place of
+what it is a copy of."""
 
 
 def retry_subject(
@@ -149,30 +155,8 @@ def _has_headers(message: Message) -> bool:
     return bool(message.header)
 
 
-@dataclass
 class Retries:
-    """What was found of the retries of one event."""
-
-    possible: bool = False
-    """Whether the server keeps any."""
-
-    cancelled: bool = False
-    """Whether one that waited, or was on its way, will not come."""
-
-    delayed: bool = False
-    """Whether the event itself was due, and its stream has not taken it for long: it is removed."""
-
-    copy: str = ""
-    """The place of the message that the last of them has become; `NOBODY`: it was cancelled."""
-
-    under_way: bool = False
-    """Whether something is to appear in the stream of the event at any moment, or has done so."""
-
-
-async def cancel_retries(
-    link: Link, event: BaseEvent[Any], uid: str | None, sequence: int | None
-) -> Retries:
-    """Cancel the retries of an event that wait as copies in the server, for all its actors.
+    """Finds the retries of one event, for all its actors, and cancels them.
 
     What the user may not do is left out: without the notes, what is removed may come once more.
 
@@ -181,135 +165,133 @@ async def cancel_retries(
         event: with the names that it has on the server.
         uid: what it was emitted with.
         sequence: its number, in place of that.
-
-    Raises:
-        ConnectionLostError: the link is closed for good.
     """
-    found = Retries()
-    try:
-        now = await _cancel_waiting(link, event, uid, sequence, found)
-        await _cancel_due(link, event, uid, sequence, found, now)
-    except ServerError:
-        return found  # there are no schedules, or this user may not look
-    return found
 
+    def __init__(
+        self, link: Link, event: BaseEvent[Any], uid: str | None, sequence: int | None
+    ) -> None:
+        self.possible = False
+        """Whether the server keeps any."""
+        self.cancelled = False
+        """Whether one that waited, or was on its way, will not come."""
+        self.delayed = False
+        """Whether the event itself was due, and is removed, as its stream did not take it."""
+        self.under_way = False
+        """Whether something is to appear in the stream of the event, or has done so just now."""
+        self.taken: set[int] = set()
+        """The numbers of copies that processes have, or had just now: what they leave behind is no
+        retry any more, but they themselves are to be cancelled."""
+        self._link = link
+        self._event = event
+        self._uid = uid
+        self._sequence = sequence
 
-async def _cancel_waiting(
-    link: Link, event: BaseEvent[Any], uid: str | None, sequence: int | None, found: Retries
-) -> datetime:
-    """Cancel those that are schedules; gives the time of the server."""
-    prefixes, number = link.prefixes, "*" if sequence is None else str(sequence)
-    any_uid = "*" if uid is None else uid
-    wanted = retry_subject(prefixes, event.stream_name, "*", "*", number, any_uid)
-    answer = await api(
-        link,
-        f"STREAM.INFO.{prefixes.stream(STREAM)}",
-        {"subjects_filter": wanted},
-        replicas=event.replicas,
-        optional=True,
-    )
-    found.possible = True
-    for subject in answer["state"].get("subjects") or ():
-        consumer, place = subject.split(".")[-4:-2]
-        won = await _forbid(link, event, consumer, place, found)
-        removed = await cancel_schedule(link, subject, event.replicas)
-        found.cancelled |= won or (won is None and removed)
-    return datetime.fromisoformat(answer["ts"])
+    async def look(self) -> None:
+        """Cancel those that wait as schedules, or are due and on their way.
 
+        Raises:
+            ConnectionLostError: the link is closed for good.
+        """
+        self.under_way = False
+        try:
+            now = await self._look_at_schedules()
+            await self._look_at_what_is_due(now)
+        except ServerError:
+            return  # there are no schedules, or this user may not look
 
-async def _forbid(
-    link: Link, event: BaseEvent[Any], consumer: str, place: str, found: Retries
-) -> bool | None:
-    """Have no message be the copy; False: one is already. None: there is nothing that says so."""
-    subjects = link.prefixes.subject(NOTE_SUBJECTS)
-    subject = f"{subjects}.{event.stream_name}.{consumer}.{place}"
-    try:
+    async def follow(self, place: str) -> None:
+        """Cancel those of an event of which the place is known: that under which it was emitted.
+
+        Raises:
+            ConnectionLostError: the link is closed for good.
+        """
+        wanted = {"subjects_filter": self._note("*", place)}
+        subject = f"STREAM.INFO.{self._link.prefixes.stream(NOTES)}"
+        try:
+            answer = await api(self._link, subject, wanted, optional=True)
+            for note in answer["state"].get("subjects") or ():
+                await self._follow(note.split(".")[-2], place)
+        except ServerError:
+            return  # there are no notes, or this user may not look
+
+    async def _look_at_schedules(self) -> datetime:
+        """Cancel those that are schedules; gives the time of the server."""
+        event, prefixes = self._event, self._link.prefixes
+        number = "*" if self._sequence is None else str(self._sequence)
+        uid = "*" if self._uid is None else self._uid
+        wanted = {
+            "subjects_filter": retry_subject(prefixes, event.stream_name, "*", "*", number, uid)
+        }
+        subject = f"STREAM.INFO.{prefixes.stream(STREAM)}"
+        answer = await api(self._link, subject, wanted, replicas=event.replicas, optional=True)
+        self.possible = True
+        for schedule in answer["state"].get("subjects") or ():
+            consumer, place = schedule.split(".")[-4:-2]
+            await self._follow(consumer, place)
+            # Without a note nothing else says that it is cancelled.
+            self.cancelled |= await cancel_schedule(self._link, schedule, event.replicas)
+        return datetime.fromisoformat(answer["ts"])
+
+    async def _look_at_what_is_due(self, now: datetime) -> None:
+        """Look at what is due, and perhaps on its way to the stream of the event."""
+        async for number, stored, headers in _what_is_due(self._link, self._event):
+            if not is_wanted(headers, self._uid, self._sequence):
+                continue
+            origin = _ORIGIN.fullmatch(headers.get(HEADER_RETRY, ""))
+            if origin is not None:
+                consumer = _consumer_in(headers, self._event)
+                if consumer is None or not await self._follow(consumer, origin[3]):
+                    self.under_way = True
+            elif (now - stored).total_seconds() < STALE_AFTER:
+                self.under_way = True
+            else:
+                self.delayed |= await _remove_due(self._link, self._event, number)
+
+    async def _follow(self, consumer: str, place: str) -> bool:
+        """Go from a message to its copy, and to the copy of that; the last one has none any more.
+
+        Returns:
+            Whether that is certain: the notes could be read and written.
+        """
+        found: str | None = place
+        try:
+            for _ in range(LONGEST_CHAIN):
+                found = await self._forbid(consumer, place, is_copy=found is not place)
+                if found is None:
+                    return True
+                place = found
+        except ServerError:
+            return False  # this user may not, or the stream of the notes is gone
+        return False
+
+    async def _forbid(self, consumer: str, place: str, *, is_copy: bool) -> str | None:
+        """Have no message be the copy of another one; gives the place of the one that is."""
+        link, event, subject = self._link, self._event, self._note(consumer, place)
         for _ in range(TRIES):
             note, number = await read_note(link, subject)
-            gave_way = None if note is None else _GAVE_WAY.fullmatch(note)
-            if note is None or gave_way is None:
-                return None
-            if gave_way[1] is not None:
-                found.copy = gave_way[1].decode().strip()
-                found.under_way |= found.copy not in (NOBODY, place)
-                return False
-            if await swap_note(link, subject, note + b" " + NOBODY.encode(), number):
-                return True
-    except ServerError:
-        return None  # this user may not, or the stream of the notes is gone
-    return None
-
-
-async def cancel_retries_of(link: Link, event: BaseEvent[Any], place: str) -> set[int]:
-    """Cancel the retries of an event of which the place is known, for all its actors.
-
-    What the user may not do is left out.
-
-    Args:
-        link: the connection.
-        event: with the names that it has on the server.
-        place: that of the event that was emitted.
-
-    Returns:
-        The numbers of the messages in the stream of the event that copies have become.
-
-    Raises:
-        ConnectionLostError: the link is closed for good.
-    """
-    subjects, stream = link.prefixes.subject(NOTE_SUBJECTS), event.stream_name
-    wanted = {"subjects_filter": f"{subjects}.{stream}.*.{place}"}
-    numbers: set[int] = set()
-    try:
-        answer = await api(
-            link, f"STREAM.INFO.{link.prefixes.stream(NOTES)}", wanted, optional=True
-        )
-        for subject in answer["state"].get("subjects") or ():
-            await _follow(link, event, subject.split(".")[-2], place, numbers)
-    except ServerError:
-        return numbers
-    return numbers
-
-
-async def _follow(
-    link: Link, event: BaseEvent[Any], consumer: str, place: str, numbers: set[int]
-) -> None:
-    """Go from an event to its copy, and to the copy of that, as far as there are any."""
-    for _ in range(LONGEST_CHAIN):
-        found = Retries()
-        won = await _forbid(link, event, consumer, place, found)
-        if won is not False:
-            if won:
+            match = None if note is None else _NOTE.fullmatch(note)
+            counts, due, taken_by = (b"1 0 0", None, None) if match is None else match.groups()
+            if taken_by is not None:
+                copy = str(taken_by.decode())
+                return None if copy in (NOBODY, place) else copy
+            if due is None and not is_copy:
+                return None  # it comes again by itself, or has ended
+            told = b"%b %b %b" % (counts, due or NO_COPY, NOBODY.encode())
+            if not await swap_note(link, subject, told, number):
+                continue
+            if due is None:
+                # A process has it, or had it: what it gives back is not to become a copy.
+                self.taken.add(int(place.partition("-")[0]))
+            else:
+                self.cancelled = True
                 wanted = retry_subject(link.prefixes, event.stream_name, consumer, place, "*", "*")
                 await cancel_schedule(link, wanted, event.replicas)
-            return
-        if found.copy in (NOBODY, place):
-            return
-        place = found.copy
-        numbers.add(int(place.partition("-")[0]))
+            return None
+        raise ServerError(f"the note of {place} changes all the time")
 
-
-async def _cancel_due(
-    link: Link,
-    event: BaseEvent[Any],
-    uid: str | None,
-    sequence: int | None,
-    found: Retries,
-    now: datetime,
-) -> None:
-    """Look at what is due, and perhaps on its way to the stream of the event."""
-    async for number, stored, headers in _what_is_due(link, event):
-        if not is_wanted(headers, uid, sequence):
-            continue
-        origin = _ORIGIN.fullmatch(headers.get(HEADER_RETRY, ""))
-        if origin is not None:
-            consumer = _consumer_in(headers, event)
-            won = consumer and await _forbid(link, event, consumer, origin[2], found)
-            found.cancelled |= won is True
-            found.under_way |= won is None
-        elif (now - stored).total_seconds() < STALE_AFTER:
-            found.under_way = True
-        else:
-            found.delayed |= await _remove_due(link, event, number)
+    def _note(self, consumer: str, place: str) -> str:
+        subjects = self._link.prefixes.subject(NOTE_SUBJECTS)
+        return f"{subjects}.{self._event.stream_name}.{consumer}.{place}"
 
 
 def is_wanted(headers: Mapping[str, str], uid: str | None, sequence: int | None) -> bool:
@@ -317,7 +299,7 @@ def is_wanted(headers: Mapping[str, str], uid: str | None, sequence: int | None)
     if uid is not None:
         return uid_in(headers) == uid
     origin = _ORIGIN.fullmatch(headers.get(HEADER_RETRY, ""))
-    return origin is not None and int(origin[1]) == sequence
+    return origin is not None and int(origin[2]) == sequence
 
 
 def _consumer_in(headers: Mapping[str, str], event: BaseEvent[Any]) -> str | None:
@@ -370,3 +352,16 @@ def headers_in(message: Mapping[str, Any]) -> Mapping[str, str]:
         return parse_headers(base64.b64decode(block))
     except (ValueError, HeaderError):
         return {}
+
+
+def place_in(message: Mapping[str, Any]) -> str:
+    """The place of a message that was asked for: its number and the moment in nanoseconds."""
+    whole, _, fraction = message["time"].rstrip("Z").partition(".")
+    seconds = round(datetime.fromisoformat(f"{whole}+00:00").timestamp())
+    return f"{message['seq']}-{seconds}{fraction:0<9}"
+
+
+def first_place_in(message: Mapping[str, Any]) -> str:
+    """The same of the event that was emitted, also where the message is a copy of it."""
+    origin = _ORIGIN.fullmatch(headers_in(message).get(HEADER_RETRY, ""))
+    return place_in(message) if origin is None else origin[1]
