@@ -25,10 +25,10 @@ from walnats_anyio._events._control import Control, Held, encode_control, read_h
 from walnats_anyio._events._delays import CancelResult, cancel_delayed
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._retries import (
-    NO_MESSAGE,
     Retries,
     first_place_in,
     headers_in,
+    is_gone,
     is_wanted,
 )
 from walnats_anyio._link import (
@@ -98,9 +98,15 @@ class _Holders:
         return {each.sequence for each in self.held.values()}
 
     @property
-    def places(self) -> set[str]:
-        """The places of these events, or of what they are copies of."""
-        return {each.place for each in self.held.values() if each.place}
+    def ended(self) -> dict[str, set[str]]:
+        """The places of these events as they were emitted, and actors that are done with them."""
+        found: dict[str, set[str]] = {}
+        for each in self.held.values():
+            if each.place:
+                actors = found.setdefault(each.place, set())
+                if each.settled:
+                    actors.add(each.actor)
+        return found
 
     def _heard(self, message: Message) -> None:
         """Called by the reader of the link."""
@@ -206,8 +212,6 @@ class _Search:
         self._sequence = sequence
         self._wanted = Control(uid=uid or "", sequence=sequence or 0)
         self._retries = Retries(link, event, uid, sequence)
-        self._places: set[str] = set()
-        """Those of what was found in the stream, as it was emitted."""
 
     async def run(self, *, delayed: bool) -> None:
         """Cancel it wherever it is."""
@@ -242,19 +246,21 @@ class _Search:
         """Wait until what is held is settled, and see that nothing of it comes again."""
         async with anyio.create_task_group() as tasks:
             for number in holders.numbers:
-                tasks.start_soon(self._delete_held, number)
+                tasks.start_soon(self._delete_held, number, holders)
             await holders.settled()
+        await holders.settled()
         for _ in range(ROUNDS):
             # Other actors may have tried it before; and this one, if it was failing just then.
-            for place in holders.places | self._places:
-                await self._retries.follow(place)
+            ended = {place: set[str]() for place in self._retries.places} | holders.ended
+            for place, actors in ended.items():
+                consumers = {self._event.durable_name(actor) for actor in actors}
+                await self._retries.follow(place, consumers)
             new = self._retries.taken - holders.numbers
             self._retries.taken.clear()
             if not new:
                 return
             for number in new:
-                await self._delete_held(number)
-            holders.tell(self._wanted)
+                await self._delete_held(number, holders)
             await holders.hear(HEARD_WITHIN, more_than=len(holders.held))
             await holders.settled()
 
@@ -283,19 +289,24 @@ class _Search:
     async def _delete_all(self, holders: _Holders) -> list[int]:
         """Delete what waits in the stream of the event; gives the numbers."""
         link, event, retries = self._link, self._event, self._retries
-        numbers, held = retries.taken.copy(), bool(holders.held)
+        known = retries.taken | ({self._sequence} if self._sequence is not None else set())
         retries.taken.clear()
-        if self._sequence is not None:
-            numbers.add(self._sequence)
+        deleted = await self._delete_each(known, holders)
         if self._sequence is None or retries.possible:
             found = await _find(link, event, self._uid, self._sequence)
-            self._places.update(found.values())
-            numbers.update(found)
+            retries.places.update(found.values())
+            deleted += await self._delete_each(found, holders)
+        return deleted
+
+    async def _delete_each(self, numbers: Iterable[int], holders: _Holders) -> list[int]:
+        link, event, held = self._link, self._event, bool(holders.held)
         return [number for number in sorted(numbers) if await _delete(link, event, number, held)]
 
-    async def _delete_held(self, number: int) -> None:
+    async def _delete_held(self, number: int, holders: _Holders) -> None:
+        """Delete what somebody holds; others may have got it since all were told."""
         try:
             await _delete(self._link, self._event, number, held=True)
+            holders.tell(Control(sequence=number))
         except ConnectionLostError as error:
             self.error = error
 
@@ -308,7 +319,7 @@ async def _delete(link: Link, event: BaseEvent[Any], number: int, held: bool) ->
         await api(link, subject, body, replicas=event.replicas, optional=held)
     except ServerError as error:
         # Who held it has cancelled it already, whatever this user may do.
-        if error.code in NO_MESSAGE or held:
+        if held or is_gone(error):
             return False
         raise
     return True
@@ -325,7 +336,7 @@ async def _find(
     try:
         info = await api(link, f"STREAM.INFO.{event.stream_name}", replicas=event.replicas)
     except ServerError as error:
-        if error.code in NO_MESSAGE:
+        if is_gone(error):
             return {}
         raise
     first, last = info["state"]["first_seq"], info["state"]["last_seq"]
@@ -362,7 +373,7 @@ async def _look_through(
         try:
             answer = await api(link, f"STREAM.MSG.GET.{event.stream_name}", body)
         except ServerError as error:
-            if error.code in NO_MESSAGE:
+            if is_gone(error):
                 return
             raise
         message = answer["message"]

@@ -1,8 +1,8 @@
 """Retries that wait in the server as copies of their events: how they are named, and cancelled.
 
 A copy is written by whoever handles the event (`_actors/settle/_postponing`). Its schedule is named
-by the actor, the place of the event and, so that it can be found here, by the number that the event
-was emitted under and a hash of its `uid`.
+by the actor, the place of what is copied and, so that it can be found here, the place of the event
+that was emitted, and a hash of its `uid`.
 
 Theory of operation. The note of a message says whether a copy takes its place, and which message
 that copy has become. To cancel a retry is to write there that no message is the copy. That is a
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Set
 from datetime import datetime
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from walnats_anyio._events._schedules import (
     STREAM,
     cancel_schedule,
     due_subject,
+    keeps_schedules,
     schedule_subject,
     token_of,
 )
@@ -56,7 +57,10 @@ NO_UID: Final = "0"
 """What stands for the `uid` of an event that has none."""
 
 NO_MESSAGE = frozenset({10037, 10043, STREAM_NOT_FOUND})
-"""JetStream's error codes that say that there is no such event any more."""
+"""JetStream's error codes that say that there is no such message any more."""
+
+CANNOT_DELETE = 10057
+"""The one that says this only in its text, if the message was there a moment ago."""
 
 TRIES = 5
 """Times that a note is read again, as somebody else has changed it since."""
@@ -96,7 +100,7 @@ what it is a copy of."""
 
 
 def retry_subject(
-    prefixes: Prefixes, stream: str, consumer: str, place: str, number: str, uid: str | None
+    prefixes: Prefixes, stream: str, consumer: str, place: str, first: str, uid: str | None
 ) -> str:
     """The subject of the schedule of a copy.
 
@@ -105,11 +109,12 @@ def retry_subject(
         stream: the stream of the event, as the server has it.
         consumer: the same of the actor; `*`: all of them.
         place: that of the message which is copied; `*`: any.
-        number: that of the event which was emitted, in its stream; `*`: any.
+        first: that of the event which was emitted; `*-*`: any, `7-*`: any with this number.
         uid: what that was emitted with; `*`: anything.
     """
     token = NO_UID if uid is None else uid if uid == "*" else token_of(uid)
-    return schedule_subject(prefixes, "retry", stream, consumer, place, number, token)
+    number, _, stored = first.partition("-")
+    return schedule_subject(prefixes, "retry", stream, consumer, place, number, stored, token)
 
 
 async def read_note(link: Link, subject: str) -> tuple[bytes | None, int]:
@@ -178,6 +183,8 @@ class Retries:
         """Whether the event itself was due, and is removed, as its stream did not take it."""
         self.under_way = False
         """Whether something is to appear in the stream of the event, or has done so just now."""
+        self.places: set[str] = set()
+        """Those of the events that were emitted of which there were any."""
         self.taken: set[int] = set()
         """The numbers of copies that processes have, or had just now: what they leave behind is no
         retry any more, but they themselves are to be cancelled."""
@@ -199,34 +206,54 @@ class Retries:
         except ServerError:
             return  # there are no schedules, or this user may not look
 
-    async def follow(self, place: str) -> None:
-        """Cancel those of an event of which the place is known: that under which it was emitted.
+    async def follow(self, place: str, ended: Set[str] = frozenset()) -> None:
+        """Cancel those of an event of which the place is known, and have none be written.
+
+        Args:
+            place: that under which it was emitted.
+            ended: consumers of actors whose jobs have ended, so that they write nothing any more.
 
         Raises:
             ConnectionLostError: the link is closed for good.
         """
-        wanted = {"subjects_filter": self._note("*", place)}
-        subject = f"STREAM.INFO.{self._link.prefixes.stream(NOTES)}"
+        if not keeps_schedules(self._link.info.version) and not self._link.prefixes.elsewhere:
+            return
         try:
-            answer = await api(self._link, subject, wanted, optional=True)
-            for note in answer["state"].get("subjects") or ():
-                await self._follow(note.split(".")[-2], place)
+            consumers = await self._consumers() | ended
         except ServerError:
-            return  # there are no notes, or this user may not look
+            consumers = set(ended)  # this user may not list them
+        for consumer in sorted(consumers):
+            await self._follow(consumer, place, is_open=consumer not in ended)
+
+    async def _consumers(self) -> set[str]:
+        names: set[str] = set()
+        while True:
+            answer = await api(
+                self._link,
+                f"CONSUMER.NAMES.{self._event.stream_name}",
+                {"offset": len(names)},
+                replicas=self._event.replicas,
+                optional=True,
+            )
+            found: list[str] = answer.get("consumers") or []
+            names.update(found)
+            if not found or len(names) >= answer.get("total", 0):
+                return names
 
     async def _look_at_schedules(self) -> datetime:
         """Cancel those that are schedules; gives the time of the server."""
         event, prefixes = self._event, self._link.prefixes
-        number = "*" if self._sequence is None else str(self._sequence)
+        first = "*-*" if self._sequence is None else f"{self._sequence}-*"
         uid = "*" if self._uid is None else self._uid
         wanted = {
-            "subjects_filter": retry_subject(prefixes, event.stream_name, "*", "*", number, uid)
+            "subjects_filter": retry_subject(prefixes, event.stream_name, "*", "*", first, uid)
         }
         subject = f"STREAM.INFO.{prefixes.stream(STREAM)}"
         answer = await api(self._link, subject, wanted, replicas=event.replicas, optional=True)
         self.possible = True
         for schedule in answer["state"].get("subjects") or ():
-            consumer, place = schedule.split(".")[-4:-2]
+            consumer, place, number, stored, _ = schedule.split(".")[-5:]
+            self.places.add(f"{number}-{stored}")
             await self._follow(consumer, place)
             # Without a note nothing else says that it is cancelled.
             self.cancelled |= await cancel_schedule(self._link, schedule, event.replicas)
@@ -239,6 +266,7 @@ class Retries:
                 continue
             origin = _ORIGIN.fullmatch(headers.get(HEADER_RETRY, ""))
             if origin is not None:
+                self.places.add(origin[1])
                 consumer = _consumer_in(headers, self._event)
                 if consumer is None or not await self._follow(consumer, origin[3]):
                     self.under_way = True
@@ -247,24 +275,28 @@ class Retries:
             else:
                 self.delayed |= await _remove_due(self._link, self._event, number)
 
-    async def _follow(self, consumer: str, place: str) -> bool:
+    async def _follow(self, consumer: str, place: str, *, is_open: bool = False) -> bool:
         """Go from a message to its copy, and to the copy of that; the last one has none any more.
+
+        Args:
+            consumer: that of the actor.
+            place: that of the message.
+            is_open: whether a process may have it, and be about to write a copy.
 
         Returns:
             Whether that is certain: the notes could be read and written.
         """
-        found: str | None = place
         try:
             for _ in range(LONGEST_CHAIN):
-                found = await self._forbid(consumer, place, is_copy=found is not place)
+                found = await self._forbid(consumer, place, is_open=is_open)
                 if found is None:
                     return True
-                place = found
+                place, is_open = found, True
         except ServerError:
             return False  # this user may not, or the stream of the notes is gone
         return False
 
-    async def _forbid(self, consumer: str, place: str, *, is_copy: bool) -> str | None:
+    async def _forbid(self, consumer: str, place: str, *, is_open: bool) -> str | None:
         """Have no message be the copy of another one; gives the place of the one that is."""
         link, event, subject = self._link, self._event, self._note(consumer, place)
         for _ in range(TRIES):
@@ -274,8 +306,8 @@ class Retries:
             if taken_by is not None:
                 copy = str(taken_by.decode())
                 return None if copy in (NOBODY, place) else copy
-            if due is None and not is_copy:
-                return None  # it comes again by itself, or has ended
+            if due is None and not is_open:
+                return None
             told = b"%b %b %b" % (counts, due or NO_COPY, NOBODY.encode())
             if not await swap_note(link, subject, told, number):
                 continue
@@ -284,7 +316,9 @@ class Retries:
                 self.taken.add(int(place.partition("-")[0]))
             else:
                 self.cancelled = True
-                wanted = retry_subject(link.prefixes, event.stream_name, consumer, place, "*", "*")
+                wanted = retry_subject(
+                    link.prefixes, event.stream_name, consumer, place, "*-*", "*"
+                )
                 await cancel_schedule(link, wanted, event.replicas)
             return None
         raise ServerError(f"the note of {place} changes all the time")
@@ -322,7 +356,7 @@ async def _what_is_due(
         try:
             answer = await api(link, f"STREAM.MSG.GET.{stream}", body, optional=True)
         except ServerError as error:
-            if error.code in NO_MESSAGE:
+            if is_gone(error):
                 return
             raise
         message = answer["message"]
@@ -338,6 +372,14 @@ async def _remove_due(link: Link, event: BaseEvent[Any], number: int) -> bool:
     except ServerError:
         return False
     return True
+
+
+def is_gone(error: ServerError) -> bool:
+    """Whether an error says that there is no such message any more."""
+    text = str(error)
+    return error.code in NO_MESSAGE or (
+        error.code == CANNOT_DELETE and ("no message" in text or "deleted message" in text)
+    )
 
 
 def headers_in(message: Mapping[str, Any]) -> Mapping[str, str]:

@@ -196,7 +196,7 @@ class Postponing:
             uid = None
         subject = retry_subject(
             prefixes, event.stream_name, self._actor.consumer_name, place,
-            first_place(delivery).partition("-")[0], uid,
+            first_place(delivery), uid,
         )  # fmt: skip
         payload = delivery.message.data
         await publish(
