@@ -289,14 +289,18 @@ class _Search:
     async def _delete_all(self, holders: _Holders) -> list[int]:
         """Delete what waits in the stream of the event; gives the numbers."""
         link, event, retries = self._link, self._event, self._retries
-        known = retries.taken | ({self._sequence} if self._sequence is not None else set())
+        deleted = await self._delete_each(retries.taken, holders)
         retries.taken.clear()
-        deleted = await self._delete_each(known, holders)
-        if self._sequence is None or retries.possible:
-            found = await _find(link, event, self._uid, self._sequence)
-            retries.places.update(found.values())
-            deleted += await self._delete_each(found, holders)
-        return deleted
+        if self._sequence is not None:
+            found = await _read(link, event, self._sequence)
+            if not found and retries.possible and not retries.places:
+                # There may be copies of it that are in the stream again.
+                found = await _find(link, event, None, self._sequence)
+            found.setdefault(self._sequence, "")
+        else:
+            found = await _find(link, event, self._uid, None)
+        retries.places.update(filter(None, found.values()))
+        return deleted + await self._delete_each(found, holders)
 
     async def _delete_each(self, numbers: Iterable[int], holders: _Holders) -> list[int]:
         link, event, held = self._link, self._event, bool(holders.held)
@@ -323,6 +327,16 @@ async def _delete(link: Link, event: BaseEvent[Any], number: int, held: bool) ->
             return False
         raise
     return True
+
+
+async def _read(link: Link, event: BaseEvent[Any], number: int) -> dict[int, str]:
+    """The place of an event in its stream, by its number; nothing if it is not there."""
+    body = {"seq": number}
+    try:
+        answer = await api(link, f"STREAM.MSG.GET.{event.stream_name}", body, optional=True)
+    except ServerError:
+        return {}  # who may not read it may perhaps delete it
+    return {number: first_place_in(answer["message"])}
 
 
 async def _find(
