@@ -54,7 +54,10 @@ def workers(url: str, notes: Path, port: int, backend: str) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        assert process.wait(60) == 0
+        try:
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
 
 
 @asynccontextmanager

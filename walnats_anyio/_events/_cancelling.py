@@ -42,11 +42,12 @@ from walnats_anyio._link import (
     pub,
 )
 
-HEARD_SOON = 0.01
-"""Seconds until an event is looked for that no process says to hold; most answer within one."""
-
 HEARD_WITHIN = 0.25
-"""Seconds in which a process says that it holds an event; it takes less than a millisecond."""
+"""Seconds in which a process says that it holds an event; it takes less than a millisecond.
+
+To look for an event that some process holds after all costs the server a request for each event of
+its stream, so this is not shorter.
+"""
 
 HEARD_LATE_WITHIN = 1.0
 """The same before an event counts as one that is not there."""
@@ -82,6 +83,7 @@ class _Holders:
         self._link = link
         self._subject = subject_of(stream, link.prefixes)
         self._nobody = False
+        self._hurried = False
         self._told_at = 0.0
         self._news = anyio.Event()
 
@@ -129,10 +131,15 @@ class _Holders:
             within: seconds since all were told.
             more_than: so many have said so before.
         """
-        while len(self.held) <= more_than and not self._nobody:
+        while len(self.held) <= more_than and not (self._nobody or self._hurried):
             if not await self._wait(self._told_at + within):
                 break
         return bool(self.held)
+
+    def wait_no_longer(self) -> None:
+        """Have `hear` return: the event is somewhere else."""
+        self._hurried = True
+        self._news.set()
 
     async def settled(self) -> None:
         """Wait until all who have said that they hold it have settled it, and others may have."""
@@ -218,29 +225,27 @@ class _Search:
         with _Holders(self._link, self._event.stream_name) as holders:
             holders.tell(self._wanted)
             try:
-                was_delayed = delayed and await self._cancel_delayed()
-                if not await holders.hear(OTHERS_WITHIN if was_delayed else HEARD_SOON):
-                    if was_delayed:
-                        return
-                    await self._seek(holders)
-                await self._finish(holders)
+                async with anyio.create_task_group() as tasks:
+                    if delayed and self._uid is not None:
+                        tasks.start_soon(self._cancel_delayed, holders, self._uid)
+                    heard = await holders.hear(HEARD_WITHIN)
+                if heard or not self.found:
+                    if not heard:
+                        await self._seek(holders)
+                    await self._finish(holders)
             except (ServerError, ConnectionLostError) as error:
                 self.error = error
             for each in holders.held.values():
                 running = each.was == "running"
                 self.found.add(CancelResult.RUNNING if running else CancelResult.WAITING)
 
-    async def _cancel_delayed(self) -> bool:
-        if self._uid is None:
-            return False
+    async def _cancel_delayed(self, holders: _Holders, uid: str) -> None:
         try:
-            removed = await cancel_delayed(self._link, self._event, self._uid)
-        except ServerError as error:
+            if await cancel_delayed(self._link, self._event, uid):
+                self.found.add(CancelResult.DELAYED)
+                holders.wait_no_longer()
+        except (ServerError, ConnectionLostError) as error:
             self.error = error  # it may be somewhere else all the same
-            return False
-        if removed:
-            self.found.add(CancelResult.DELAYED)
-        return removed
 
     async def _finish(self, holders: _Holders) -> None:
         """Wait until what is held is settled, and see that nothing of it comes again."""
