@@ -24,7 +24,15 @@ import anyio
 import msgspec
 
 from walnats_anyio._actors._actor_run import ActorRun
-from walnats_anyio._actors.settle import Callers, Delivery, first_place, place_of
+from walnats_anyio._actors.settle import (
+    Callers,
+    Delivery,
+    HandBack,
+    Nak,
+    Postponed,
+    first_place,
+    place_of,
+)
 from walnats_anyio._events import Control, Held, read_control, subject_of, uid_in
 from walnats_anyio._link import HeaderError, Link, Message, Subscription, pub
 
@@ -36,6 +44,9 @@ One that ends as cancelled is looked at once; it may also return, or be a dead l
 
 FEW = 16
 """So many `uid`s are searched for in headers that are not read."""
+
+AGAIN = (HandBack, Nak, Postponed)
+"""Verdicts after which an event comes again, as it had failed before it was cancelled."""
 
 ANSWER_WITHIN = 60.0
 """Seconds after which nobody waits for that any more."""
@@ -159,7 +170,7 @@ class Cancels:
             if each.reply:
                 _, number = _numbers_of(delivery)
                 held = Held(
-                    run.actor.name, was, number, False, self._process, first_place(delivery)
+                    run.actor.name, was, number, False, self._process, place=first_place(delivery)
                 )
                 self._link.post(pub(each.reply, msgspec.json.encode(held)))
                 give_up_at = self._link.now() + ANSWER_WITHIN
@@ -167,9 +178,11 @@ class Cancels:
 
     def _tell(self, each: _Cancelled) -> bool:
         """Answer whoever waits for the end of an event; False if that is still to come."""
-        if each.delivery.settled is None:
+        verdict = each.delivery.settled
+        if verdict is None:
             return self._link.now() > each.give_up_at
-        held = msgspec.structs.replace(each.held, settled=True)
+        over = not isinstance(verdict, AGAIN)
+        held = msgspec.structs.replace(each.held, settled=True, over=over)
         self._link.post(pub(each.reply, msgspec.json.encode(held)))
         return True
 

@@ -101,7 +101,7 @@ class _Holders:
 
     @property
     def ended(self) -> dict[str, set[str]]:
-        """The places of these events as they were emitted, and actors that are done with them."""
+        """The places of these events as they were emitted, and actors whose jobs have ended."""
         found: dict[str, set[str]] = {}
         for each in self.held.values():
             if each.place:
@@ -256,10 +256,16 @@ class _Search:
         await holders.settled()
         for _ in range(ROUNDS):
             # Other actors may have tried it before; and this one, if it was failing just then.
+            open_ = {each.actor for each in holders.held.values() if not each.over}
+            over = {
+                self._event.durable_name(each.actor)
+                for each in holders.held.values()
+                if each.actor not in open_
+            }
             ended = {place: set[str]() for place in self._retries.places} | holders.ended
             for place, actors in ended.items():
                 consumers = {self._event.durable_name(actor) for actor in actors}
-                await self._retries.follow(place, consumers)
+                await self._retries.follow(place, consumers, over)
             new = self._retries.taken - holders.numbers
             self._retries.taken.clear()
             if not new:

@@ -20,6 +20,7 @@ import re
 from collections.abc import AsyncIterator, Mapping, Set
 from datetime import datetime
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._headers import HEADER_ACTOR, HEADER_RETRY, uid_in
@@ -71,6 +72,9 @@ STALE_AFTER = 3.0
 What was taken is removed within a second.
 """
 
+LISTED_FOR = 1.0
+"""Seconds that a list of consumers is relied on, where many events are cancelled."""
+
 LONGEST_CHAIN = 1000
 """Copies of copies that are followed; anybody may have written the notes."""
 
@@ -97,6 +101,10 @@ _ORIGIN = re.compile(
 )
 """A copy's `HEADER_RETRY`: the place of the event that was emitted, its number, and the place of
 what it is a copy of."""
+
+
+_consumers: WeakKeyDictionary[Link, dict[str, tuple[set[str], float]]] = WeakKeyDictionary()
+"""The consumers of each stream, and when that was asked."""
 
 
 def retry_subject(
@@ -206,12 +214,13 @@ class Retries:
         except ServerError:
             return  # there are no schedules, or this user may not look
 
-    async def follow(self, place: str, ended: Set[str] = frozenset()) -> None:
+    async def follow(self, place: str, ended: Set[str], over: Set[str]) -> None:
         """Cancel those of an event of which the place is known, and have none be written.
 
         Args:
             place: that under which it was emitted.
             ended: consumers of actors whose jobs have ended, so that they write nothing any more.
+            over: those of them that have left nothing behind.
 
         Raises:
             ConnectionLostError: the link is closed for good.
@@ -222,10 +231,20 @@ class Retries:
             consumers = await self._consumers() | ended
         except ServerError:
             consumers = set(ended)  # this user may not list them
-        for consumer in sorted(consumers):
+        for consumer in sorted(consumers - over):
             await self._follow(consumer, place, is_open=consumer not in ended)
 
     async def _consumers(self) -> set[str]:
+        stream, now = self._event.stream_name, self._link.now()
+        known = _consumers.setdefault(self._link, {})
+        names, asked = known.get(stream, (set[str](), -LISTED_FOR))
+        if now < asked + LISTED_FOR:
+            return names
+        names = await self._list_consumers()
+        known[stream] = names, now
+        return names
+
+    async def _list_consumers(self) -> set[str]:
         names: set[str] = set()
         while True:
             answer = await api(
