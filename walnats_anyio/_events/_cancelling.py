@@ -42,6 +42,9 @@ from walnats_anyio._link import (
     pub,
 )
 
+HEARD_SOON = 0.02
+"""Seconds until retries are looked for of an event that no process says to hold."""
+
 HEARD_WITHIN = 0.25
 """Seconds in which a process says that it holds an event; it takes less than a millisecond.
 
@@ -228,7 +231,7 @@ class _Search:
                 async with anyio.create_task_group() as tasks:
                     if delayed and self._uid is not None:
                         tasks.start_soon(self._cancel_delayed, holders, self._uid)
-                    heard = await holders.hear(HEARD_WITHIN)
+                    heard = await holders.hear(HEARD_SOON)
                 if heard or not self.found:
                     if not heard:
                         await self._seek(holders)
@@ -281,6 +284,8 @@ class _Search:
         retries = self._retries
         while True:
             await retries.look()
+            if await holders.hear(HEARD_WITHIN):
+                return
             deleted = await self._delete_all(holders)
             if retries.delayed:
                 self.found.add(CancelResult.DELAYED)

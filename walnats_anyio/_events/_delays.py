@@ -68,7 +68,10 @@ class CancelResult(enum.Enum):
     """It was not due yet, and never will be: it was removed from the server."""
 
     WAITING = "waiting"
-    """It waited in its stream, for a retry, or in a process that had not started it."""
+    """It waited in its stream, for a retry, or in a process that had not started it.
+
+    So does a retry that waits as a copy in the server.
+    """
 
     RUNNING = "running"
     """Its handler was running. That was cancelled, and has ended with its clean-up."""
