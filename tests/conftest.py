@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.memory import (
     add_option,
@@ -15,6 +18,12 @@ from tests.support.memory import (
 )
 
 __all__ = ["memory_server", "memory_url"]
+
+# How long an example takes to make or to run says how busy the machine is.
+settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any-machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,3 +46,9 @@ if (
     and threading.current_thread() is threading.main_thread()
 ):
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Tests start hundreds of programs that import the library, and pytest rewrites the asserts of every
+# file in every worker. Without files of bytecode, which images of containers often switch off, each
+# of them compiles all of it again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

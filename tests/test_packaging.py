@@ -99,8 +99,16 @@ def test_importing_the_package_needs_no_extra() -> None:
 
 def test_a_start_imports_nothing_that_takes_long_and_is_rarely_used() -> None:
     """Every start of the command line pays for what is imported, 10 to 40 ms each of these."""
-    costly = {"importlib.metadata", "http.client", "urllib.request"}
-    code = f"import sys, walnats_anyio.cli._app; print(*sorted({costly!r} & sys.modules.keys()))"
+    costly = {
+        "importlib.metadata",
+        "http.client",
+        "urllib.request",
+        "walnats_anyio.cli._demo",
+        "walnats_anyio.linter",
+        "walnats_anyio.testing",
+    }
+    start = "import sys, walnats_anyio.cli._app, walnats_anyio.cli._run"
+    code = f"{start}; print(*sorted({costly!r} & sys.modules.keys()))"
     shown = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
     )

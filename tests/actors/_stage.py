@@ -71,6 +71,21 @@ class Stage:
     async def consumer(self, actor: walnats.Actor[Any, Any]) -> Consumer:
         return await consumer_of(self.link, actor)
 
+    async def until_known(self, count: int, *actors: walnats.Actor[Any, Any]) -> None:
+        """Wait until the consumers of the actors have so many events to give.
+
+        They hear of an event a moment after the stream has acknowledged it. A burst that asks
+        before is told that there is nothing.
+        """
+        for actor in actors:
+            name = f"{actor.event.stream_name}.{actor.consumer_name}"
+
+            async def known(name: str = name) -> bool:
+                info = await api(self.link, f"CONSUMER.INFO.{name}")
+                return bool(info["num_pending"] == count)
+
+            await until(known)
+
     async def until_left(self, actor: walnats.Actor[Any, Any], count: int) -> None:
         """Wait until the server knows that the actor is done with all events but so many."""
 

@@ -10,6 +10,7 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any, assert_type
@@ -452,23 +453,23 @@ async def test_elsewhere(
 
 
 async def test_one_transaction_for_each_batch(url: str, event: Event[int]) -> None:
-    database = sqlite3.connect(":memory:", isolation_level=None)
-    database.execute("create table numbers (number integer, key text unique)")
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
+        database.execute("create table numbers (number integer, key text unique)")
 
-    def store(messages: list[int]) -> None:
-        keys = [each.idempotency_key for each in current_context().batch]
-        with database:
-            database.execute("begin")
-            rows = zip(messages, keys, strict=True)
-            database.executemany("insert or ignore into numbers values (?, ?)", rows)
-            if 3 in messages and len(messages) > 1:
-                raise OSError("the disk is full")
+        def store(messages: list[int]) -> None:
+            keys = [each.idempotency_key for each in current_context().batch]
+            with database:
+                database.execute("begin")
+                rows = zip(messages, keys, strict=True)
+                database.executemany("insert or ignore into numbers values (?, ?)", rows)
+                if 3 in messages and len(messages) > 1:
+                    raise OSError("the disk is full")
 
-    actor = Actor("a", event, store, batch=Batch(4, LONG), max_jobs=1)
-    async with running(url, actor) as on:
-        await on.emit(*range(8))
-        await on.until_done(actor)
-    assert sorted(database.execute("select number from numbers")) == [(n,) for n in range(8)]
+        actor = Actor("a", event, store, batch=Batch(4, LONG), max_jobs=1)
+        async with running(url, actor) as on:
+            await on.emit(*range(8))
+            await on.until_done(actor)
+        assert sorted(database.execute("select number from numbers")) == [(n,) for n in range(8)]
 
 
 async def test_a_job_without_a_server(event: Event[int]) -> None:

@@ -41,6 +41,7 @@ async def test_more_than_there_are_slots(
     actor = Actor("a", event, handled, max_jobs=4)
     async with stage(url, actor) as on:
         await on.emit(*range(50))
+        await on.until_known(50, actor)
         with anyio.fail_after(DEADLINE):
             await on.actors.listen(burst=True, poll_delay=poll_delay, batch=batch)
         assert sorted(handled.messages) == list(range(50))
@@ -58,6 +59,7 @@ async def test_jobs_that_wait(url: str, event: Event[int]) -> None:
     actor = Actor("a", event, handle, max_jobs=4)
     async with stage(url, actor) as on:
         await on.emit(*range(20))
+        await on.until_known(20, actor)
         await on.actors.listen(burst=True, poll_delay=0.1)
     assert sorted(finished) == list(range(20))
 
@@ -81,6 +83,7 @@ async def test_with_turns_at_asking(url: str, event: Event[int], max_polls: int)
     actors = [Actor(f"a{number}", event, handler) for number, handler in enumerate(handled)]
     async with stage(url, *actors) as on:
         await on.emit(*range(20))
+        await on.until_known(20, *actors)
         with anyio.fail_after(DEADLINE):
             await on.actors.listen(burst=True, poll_delay=0.2, max_polls=max_polls)
     assert [sorted(handler.messages) for handler in handled] == [list(range(20))] * 4
@@ -148,6 +151,7 @@ async def test_handlers_that_always_fail(url: str, event: Event[int]) -> None:
     actor = Actor("a", event, handle, retry_delay=())
     async with stage(url, actor) as on:
         await on.emit(*range(5))
+        await on.until_known(5, actor)
         with anyio.fail_after(DEADLINE):
             await on.actors.listen(burst=True, poll_delay=0.2)
         await on.until_left(actor, 5)
@@ -184,6 +188,7 @@ async def test_a_failure_with_a_delay_is_for_the_next_burst(url: str, event: Eve
     actor = Actor("a", event, handle, max_jobs=1)
     async with stage(url, actor) as on:
         await on.emit(1, 2)
+        await on.until_known(2, actor)
         await on.actors.listen(burst=True, poll_delay=0)
         await on.until_left(actor, 1)
         await on.actors.listen(burst=True, poll_delay=DEADLINE)
@@ -246,6 +251,7 @@ async def test_one_that_fails_among_many(url: str, event: Event[int]) -> None:
     actor = Actor("a", event, handle, retry_delay=(), max_jobs=2)
     async with stage(url, actor) as on:
         await on.emit(*range(40))
+        await on.until_known(40, actor)
         with anyio.fail_after(DEADLINE):
             await on.actors.listen(burst=True, poll_delay=0.2)
     assert sorted(handled.messages) == list(range(1, 40))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -123,6 +124,16 @@ def once(cheap: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         "backend", [cheap, pytest.param(other, marks=skipped)], ids=[cheap, other]
     )
+
+
+def on_one_loop(cheap: str) -> pytest.MarkDecorator:
+    """Run a test on one event loop on Python 3.11, on both on later versions.
+
+    For what starts several processes and depends little on the event loop. `.ci/run` has 3.12 run
+    what is on trio and 3.13 what is on asyncio, so together they run it on both.
+    """
+    loops = [cheap] if sys.version_info < (3, 12) else ["asyncio", "trio"]
+    return pytest.mark.parametrize("backend", loops)
 
 
 async def _emit(url: str, numbers: range) -> None:

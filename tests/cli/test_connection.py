@@ -12,7 +12,7 @@ import trustme
 from typer.testing import CliRunner
 
 from tests.cli._command import marked, started
-from tests.cli.conftest import Shop
+from tests.cli.conftest import Shop, on_one_loop
 from tests.link.test_credentials import Realm, make_key
 from walnats_anyio.cli._app import app
 from walnats_anyio.cli._connection import Connection
@@ -180,6 +180,7 @@ def test_tls(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+@on_one_loop("trio")
 def test_a_password_is_on_no_other_command_line(shop: Shop, backend: str, workers: int) -> None:
     words = ("run", "shop:ACTORS", f"--workers={workers}", "--backend", backend)
     with NatsServer(config=USERS) as server:

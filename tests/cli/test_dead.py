@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from tests.cli._command import started, until
 from tests.cli._desk import NOW, Desk, some_letters
+from tests.cli.conftest import on_one_loop
 from tests.dead_letters._office import a_letter
 from walnats_anyio.cli._app import app
 from walnats_anyio.cli._dead._view import payload_in_words, visible
@@ -40,6 +41,7 @@ def test_a_table_of_letters(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("columns", [60, 80, 100, 200])
+@on_one_loop("asyncio")
 def test_what_a_person_needs_is_seen_in_a_terminal(
     desk: Desk, tmp_path: Path, columns: int
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 import walnats_anyio as walnats
 from tests.cli._command import started
 from tests.cli._desk import Desk, some_letters
+from tests.cli.conftest import on_one_loop
 from tests.dead_letters._office import PLACED, a_letter
 
 PACK = walnats.Actor("pack", PLACED, print)
@@ -130,6 +131,7 @@ def test_which_letters_must_be_clear(desk: Desk, verb: str, words: list[str], to
     assert len(desk.left()) == 1
 
 
+@on_one_loop("trio")
 def test_in_a_process_of_its_own(desk: Desk, tmp_path: Path, backend: str) -> None:
     desk.write(*some_letters())
     options = ("--backend", backend)

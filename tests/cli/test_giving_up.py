@@ -7,10 +7,11 @@ import signal
 
 from tests.cli._command import report_in
 from tests.cli._supervised import all_ready, replaced, run_two, stops
-from tests.cli.conftest import Shop
+from tests.cli.conftest import Shop, on_one_loop
 from walnats_anyio.testing import NatsServer
 
 
+@on_one_loop("asyncio")
 def test_workers_that_never_become_ready(shop: Shop, nats_url: str, backend: str) -> None:
     for number in (1, 2):
         (shop.directory / f"broken-{number}").touch()
@@ -35,6 +36,7 @@ def test_a_worker_that_never_becomes_ready_beside_one_that_is(shop: Shop, nats_u
         stops(command)
 
 
+@on_one_loop("trio")
 def test_a_worker_with_a_wrong_declaration_is_not_tried_again(
     shop: Shop, nats_url: str, backend: str
 ) -> None:

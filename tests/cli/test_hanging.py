@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from tests.cli._command import report_in, until
 from tests.cli._supervised import all_ready, replaced, run_two, stops
-from tests.cli.conftest import Shop
+from tests.cli.conftest import Shop, on_one_loop
 
 Emit = Callable[[range], None]
 
@@ -28,6 +28,7 @@ def test_a_stopped_process_is_replaced(shop: Shop, nats_url: str, backend: str) 
     assert report["restarts"][0]["reason"] == "sent no heartbeat for 3 s and was killed"
 
 
+@on_one_loop("asyncio")
 def test_a_blocked_event_loop_is_shown_and_its_event_is_handled_in_the_end(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:
@@ -55,6 +56,7 @@ def test_a_worker_that_hangs_as_it_starts_is_replaced(shop: Shop, nats_url: str)
         stops(command)
 
 
+@on_one_loop("trio")
 def test_a_worker_that_hangs_while_it_stops_is_killed(
     shop: Shop, nats_url: str, backend: str
 ) -> None:
@@ -68,6 +70,7 @@ def test_a_worker_that_hangs_while_it_stops_is_killed(
         assert command.left_behind() == []
 
 
+@on_one_loop("asyncio")
 def test_a_blocked_worker_does_not_outlive_its_supervisor(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli._command import report_in, started
 from tests.cli._supervised import all_ready, run_two
-from tests.cli.conftest import Shop
+from tests.cli.conftest import Shop, on_one_loop
 
 CONFIG = {
     "version": 1,
@@ -86,6 +86,7 @@ def test_the_configuration_on_the_page_is_one(shop: Shop, nats_url: str) -> None
     assert re.search(r" \d+ INFO walnats_anyio.run: ready", said)
 
 
+@on_one_loop("trio")
 def test_the_supervisor_and_its_workers_log_by_the_same_configuration(
     shop: Shop, nats_url: str, backend: str
 ) -> None:

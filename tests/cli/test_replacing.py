@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli._command import until
 from tests.cli._supervised import all_ready, parent_of, replaced, run_two, runs, stops
-from tests.cli.conftest import Shop
+from tests.cli.conftest import Shop, on_one_loop
 from walnats_anyio.testing import NatsServer
 
 Emit = Callable[[range], None]
@@ -73,6 +73,7 @@ def test_a_killed_worker_is_replaced(shop: Shop, emit: Emit, nats_url: str, back
     assert report["restarted"] == 1
 
 
+@on_one_loop("trio")
 def test_the_counts_of_a_worker_that_was_told_to_stop_are_not_lost(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:
@@ -91,6 +92,7 @@ def test_the_counts_of_a_worker_that_was_told_to_stop_are_not_lost(
     assert "2 workers replaced" in command.output
 
 
+@on_one_loop("asyncio")
 def test_handlers_in_processes_go_with_their_worker(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:
@@ -120,6 +122,7 @@ def test_a_burst_goes_on_in_a_new_worker(shop: Shop, emit: Emit, nats_url: str) 
     assert sorted(shop.noted("done")) == [0, 1, 2]
 
 
+@on_one_loop("trio")
 def test_a_worker_that_does_not_reach_nats_is_tried_until_it_does(
     shop: Shop, nats_server: NatsServer, backend: str
 ) -> None:
@@ -162,6 +165,7 @@ def test_a_stop_while_a_worker_waits_to_be_replaced(shop: Shop, nats_url: str) -
     assert report["workers"][0]["exit_code"] == 7
 
 
+@on_one_loop("asyncio")
 def test_a_stop_while_a_replacement_starts(shop: Shop, nats_url: str, backend: str) -> None:
     with run_two(shop, nats_url, backend, target="fragile:ACTORS") as command:
         first, _ = all_ready(command)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli._command import report_in, started, until
-from tests.cli.conftest import Shop
+from tests.cli.conftest import Shop, on_one_loop
 from walnats_anyio.cli._signals import LAST_RESORT
 from walnats_anyio.testing import NatsServer
 
@@ -69,6 +69,7 @@ def test_a_second_signal_stops_at_once_and_loses_nothing(
         assert "left in NATS: nothing" in command.output
 
 
+@on_one_loop("asyncio")
 def test_the_shutdown_timeout_ends_jobs_that_take_too_long(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:
@@ -83,6 +84,7 @@ def test_the_shutdown_timeout_ends_jobs_that_take_too_long(
         assert "left in NATS: pack 2" in command.output
 
 
+@on_one_loop("trio")
 def test_a_handler_in_a_thread_does_not_hold_up_a_second_signal(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:
@@ -124,6 +126,7 @@ def pending(pid: int, number: signal.Signals) -> bool:
     return bool(int(mask, 16) & 1 << number - 1)
 
 
+@on_one_loop("asyncio")
 def test_a_burst_handles_what_is_there_and_ends(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.cli._command import DEADLINE, report_in, started, until
 from tests.cli._supervised import all_ready, run_two
-from tests.cli.conftest import Shop
+from tests.cli.conftest import Shop, on_one_loop
 from walnats_anyio.cli._leaving import UNLIMITED
 from walnats_anyio.cli._signals import LAST_RESORT
 
@@ -153,6 +153,7 @@ def test_what_a_handler_has_left_running_is_named_and_left(
         assert "leaves.py:" in command.output or target == "PROCESS"
 
 
+@on_one_loop("asyncio")
 def test_without_a_limit_what_is_left_has_some_seconds(
     leaves: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:
@@ -217,6 +218,7 @@ def test_a_signal_to_a_forked_child_is_the_childs(
         assert "SIGTERM: taking no more events" in command.output
 
 
+@on_one_loop("asyncio")
 def test_an_idle_stop_without_time_cancels_no_jobs(shop: Shop, nats_url: str, backend: str) -> None:
     words = ("run", "shop:ACTORS", "--shutdown-timeout=0", "--backend", backend)
     with started(shop.directory, *words, NATS_SERVER=nats_url) as command:
@@ -242,6 +244,7 @@ def sighup_as_in_a_terminal() -> Iterator[None]:
         signal.signal(signal.SIGHUP, before)
 
 
+@on_one_loop("trio")
 def test_sighup_stops_gracefully_however_often_it_comes(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from tests.cli._command import report_in, started, until
 from tests.cli._supervised import all_ready, run_two, runs
-from tests.cli.conftest import Shop
+from tests.cli.conftest import Shop, on_one_loop
 
 Emit = Callable[[range], None]
 
@@ -55,6 +55,7 @@ def test_a_second_signal_stops_all_at_once(
         assert command.left_behind() == []
 
 
+@on_one_loop("trio")
 def test_workers_stop_when_the_supervisor_is_killed(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:
@@ -70,6 +71,7 @@ def test_workers_stop_when_the_supervisor_is_killed(
         assert sorted(shop.noted("done")) == [0, 1, 2, 3]
 
 
+@on_one_loop("asyncio")
 def test_workers_finish_their_jobs_even_if_nobody_reads_what_they_say(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:
@@ -94,6 +96,7 @@ def test_workers_finish_their_jobs_even_if_nobody_reads_what_they_say(
     until(lambda: not any(map(runs, shop.pids())))
 
 
+@on_one_loop("trio")
 def test_a_worker_that_hangs_is_killed_after_the_second_signal(
     shop: Shop, nats_url: str, backend: str
 ) -> None:
@@ -107,6 +110,7 @@ def test_a_worker_that_hangs_is_killed_after_the_second_signal(
         assert command.left_behind() == []
 
 
+@on_one_loop("asyncio")
 def test_the_shutdown_timeout_of_workers(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:
@@ -133,6 +137,7 @@ def test_a_burst_of_two(shop: Shop, emit: Emit, nats_url: str) -> None:
         assert "burst done" in command.output
 
 
+@on_one_loop("trio")
 def test_a_signal_before_the_workers_are_up(shop: Shop, nats_url: str, backend: str) -> None:
     with run_two(shop, nats_url, backend) as command:
         report_in(shop.directory / "report.json", "running")
@@ -141,6 +146,7 @@ def test_a_signal_before_the_workers_are_up(shop: Shop, nats_url: str, backend: 
         assert command.left_behind() == []
 
 
+@on_one_loop("asyncio")
 def test_ctrl_c_in_a_terminal_does_not_reach_handlers_in_processes(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:
@@ -158,6 +164,7 @@ def test_ctrl_c_in_a_terminal_does_not_reach_handlers_in_processes(
         assert command.left_behind() == []
 
 
+@on_one_loop("trio")
 def test_ctrl_c_in_a_terminal_stops_workers_once(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:

@@ -21,6 +21,7 @@ import pytest
 import walnats_anyio as walnats
 from tests.link._probe import js
 from tests.support.answering import answering
+from walnats_anyio._link import ensure_stream
 from walnats_anyio.testing import NatsCluster, NatsServer
 
 pytestmark = pytest.mark.anyio
@@ -137,6 +138,43 @@ async def test_a_name_in_use_whose_stream_cannot_be_looked_at_yet(nats_server: N
         (entry,) = await conn.register()
     assert entry.action == "keep"
     assert (len(asked), len(created)) == (4, 3)
+
+
+@pytest.mark.parametrize("asked_for", ["an event", "a stream of the library"])
+async def test_subjects_that_the_same_stream_of_another_process_has(
+    nats_server: NatsServer, asked_for: str
+) -> None:
+    """Two who create it at the same moment: one hears that the subjects are taken, from 2.9."""
+    event = walnats.Event("new", int)
+    config = event.stream_config() | {"metadata": event.schema_metadata}
+    there = {"type": ANSWER, "config": config, "state": EMPTY}
+    taken = {"error": {"err_code": 10065, "code": 400, "description": "subjects overlap"}}
+
+    def answer(body: dict[str, Any]) -> bytes:
+        return json.dumps({"type": ANSWER} | body).encode()
+
+    missing = {"error": {"err_code": 10059, "code": 404}}
+    api, url = "elsewhere.STREAM", nats_server.url
+    # The first time, the stream is there at the second look; the other time, it never is.
+    looks = [missing, there, missing, missing]
+    async with (
+        answering(url, f"{api}.INFO.walnats-schedules", lambda _: answer(missing)),
+        answering(url, f"{api}.NAMES", lambda _: answer({"streams": []})),
+        answering(url, f"{api}.INFO.new", lambda number: answer(looks[number - 1])) as asked,
+        answering(url, f"{api}.CREATE.new", lambda _: answer(taken)) as created,
+        walnats.Events(event).connect(url, js_prefix="elsewhere") as conn,
+    ):
+
+        async def make() -> None:
+            if asked_for == "an event":
+                await conn.register()
+            else:
+                assert (await ensure_stream(conn._link, event.stream_config()))["name"] == "new"
+
+        await make()
+        with pytest.raises(walnats.WalnatsError, match="overlap"):
+            await make()
+    assert (len(asked), len(created)) == (4, 2)
 
 
 HERD = pytest.mark.skipif(not os.environ.get("WALNATS_HERD"), reason="WALNATS_HERD is not set")

@@ -40,13 +40,15 @@ async def delays(site: Site) -> Outcome:
     event = site.event(int)
     actor = walnats.Actor("pack", event, seen)
     async with running(site.url, actor) as on:
-        begin = monotonic()
-        await on.events.emit(event, 1, delay=0.5, sync=True)
+        # One that stays long enough to be looked at, and one that comes.
+        await on.events.emit(event, 2, delay=3600, sync=True)
         scheduled = f"walnats.schedules.*.{event.stream_name}.>"
         body = {"subjects_filter": scheduled}
         info = None
         if await stream_info(on.link, "walnats-schedules") is not None:
             info = await api(on.link, "STREAM.INFO.walnats-schedules", body)
+        begin = monotonic()
+        await on.events.emit(event, 1, delay=0.5, sync=True)
         await until(lambda: seen.messages == [1])
         assert monotonic() - begin >= 0.4
     return WORKS if info is not None and info["state"].get("subjects") else FALLS_BACK

@@ -11,13 +11,10 @@ from dataclasses import dataclass
 
 from walnats_anyio._events._plan import FieldChange
 from walnats_anyio._events._rules import show
-from walnats_anyio._link import ServerError
+from walnats_anyio._link import SUBJECT_TAKEN, ServerError
 
 NOT_CLUSTERED = 10074
 """JetStream's error code for several replicas on a server that is in no cluster."""
-
-SUBJECT_TAKEN = 10065
-"""JetStream's error code that says that another stream has the subject."""
 
 INVALID = 10052
 """JetStream's error code for every configuration that contradicts itself, or the stream's own."""

@@ -18,7 +18,7 @@ from walnats_anyio._events._atomic import NEEDED
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._plan import FieldChange, PlanAction, PlanEntry, plan_each
 from walnats_anyio._events._provisions import Provisions, plan_schedules
-from walnats_anyio._events._refusals import NOT_CLUSTERED, SUBJECT_TAKEN, explain_refusal
+from walnats_anyio._events._refusals import NOT_CLUSTERED, explain_refusal
 from walnats_anyio._events._rules import Difference
 from walnats_anyio._events._schedules import ALLOW_TTL, STREAM
 from walnats_anyio._events._schemas import SchemaKeeper, schema_warnings, warn_of_schema
@@ -34,6 +34,7 @@ from walnats_anyio._events._stream_rules import (
 from walnats_anyio._link import (
     ELECTED_WITHIN,
     STREAM_NAME_IN_USE,
+    SUBJECT_TAKEN,
     Link,
     ServerError,
     StreamConfigError,
@@ -208,15 +209,17 @@ async def _create(
             await _request(link, "CREATE", event, step)
             return step
         except StreamConfigError as error:
-            cause = error.__cause__
-            in_use = isinstance(cause, ServerError) and cause.code == STREAM_NAME_IN_USE
-            if not in_use or link.now() > give_up_at:
+            code = error.__cause__.code if isinstance(error.__cause__, ServerError) else None
+            if code not in (STREAM_NAME_IN_USE, SUBJECT_TAKEN) or link.now() > give_up_at:
                 raise
+            refused = error
         # The other one wants another configuration. In a cluster, a name is in use for a moment
         # before its stream can be looked at.
         step = await _step_of(link, event, extras, options)
         if step.entry.action is not PlanAction.CREATE:
             return step
+        if code == SUBJECT_TAKEN:
+            raise refused
         await anyio.sleep(CREATE_AGAIN_AFTER)
 
 

@@ -7,6 +7,7 @@ import math
 import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
@@ -50,19 +51,58 @@ class AsyncioReadable:
     tenth of a round trip.
     """
 
-    __slots__ = ("_fileno", "_loop", "_spot")
+    __slots__ = ("_failure", "_fileno", "_loop", "_spot", "_step")
 
     def __init__(self, sock: socket.socket) -> None:
         self._fileno = sock.fileno()
         self._loop = asyncio.get_running_loop()
         self._spot = AsyncioSpot()
-        self._loop.add_reader(self._fileno, self._spot.wake)
+        self._step: Callable[[], bool] | None = None
+        self._failure: BaseException | None = None
+        _in_anyio(self._loop.add_reader, self._fileno, self._on_readable)
 
     async def wait(self) -> None:
         await self._spot.wait()
 
+    async def watch(self, step: Callable[[], bool]) -> None:
+        # The event loop calls it: to wake this task for it is a turn of the loop more, a seventh of
+        # a round trip.
+        self._step = step
+        try:
+            await self._spot.wait()
+            if self._failure is not None:
+                raise self._failure
+        finally:
+            self._step = self._failure = None
+
+    def _on_readable(self) -> None:
+        if self._step is not None:
+            try:
+                self._step()
+            except BaseException as error:  # noqa: BLE001 - `watch` raises it
+                self._step, self._failure = None, error
+            else:
+                return
+        self._spot.wake()
+
     def close(self) -> None:
         self._loop.remove_reader(self._fileno)
+
+
+def _in_anyio(register: Callable[..., object], *args: Any) -> None:
+    """Register a callback in which anyio knows its backend, as it does in a task.
+
+    Where sniffio is installed, anyio asks it, and in a callback it can only tell from its variable,
+    which nobody has set if the program was started by `asyncio.run`.
+    """
+    context = copy_context()
+    try:
+        from sniffio import current_async_library_cvar
+    except ImportError:
+        pass
+    else:
+        context.run(current_async_library_cvar.set, "asyncio")
+    context.run(register, *args)
 
 
 class AsyncioBackend:

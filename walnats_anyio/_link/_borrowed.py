@@ -130,6 +130,10 @@ class BorrowedTransport:
         self._arrived = anyio.Event()
         return received
 
+    async def feed(self, take: Callable[[bytes], None]) -> None:
+        while True:
+            take(await self.receive())
+
     def _put(self, data: bytes) -> None:
         self._received.append(data)
         self._arrived.set()

@@ -108,12 +108,11 @@ class Connection:
         self.end("")
 
     async def _read(self) -> None:
-        parser, receive = self._parser, self._transport.receive
+        parse, handle = self._parser.receive, self._handle
         events, self._first_events = self._first_events, []
         try:
-            while True:
-                self._handle(events)
-                events = parser.receive(await receive())
+            handle(events)
+            await self._transport.feed(lambda data: handle(parse(data)))
         except LOST as exc:
             self.end(_why(exc))
         except ProtocolError as exc:

@@ -16,6 +16,12 @@ STREAM_NOT_FOUND = 10059
 CONSUMER_NOT_FOUND = 10014
 STREAM_NAME_IN_USE = 10058
 
+SUBJECT_TAKEN = 10065
+"""Another stream has the subject.
+
+nats-server 2.9 also says so to one of two who create the same stream at the same moment.
+"""
+
 ANSWER_WITHIN = 5.0
 """Seconds in which a server answers."""
 
@@ -185,16 +191,21 @@ async def ensure_stream(link: Link, config: dict[str, Any]) -> dict[str, Any]:
     """
     name, replicas = config["name"], config["num_replicas"]
     give_up_at = link.now() + ELECTED_WITHIN
+    refused: ServerError | None = None
     while True:
         actual = await stream_config(link, name, replicas=replicas)
         if actual is not None:
             return actual
+        if refused is not None and refused.code == SUBJECT_TAKEN:
+            raise refused
         try:
             answer = await api(link, f"STREAM.CREATE.{name}", config, replicas=replicas)
         except ServerError as exc:
-            if exc.code != STREAM_NAME_IN_USE or link.now() > give_up_at:
+            if exc.code not in (STREAM_NAME_IN_USE, SUBJECT_TAKEN) or link.now() > give_up_at:
                 raise
-            # Another process was faster by a moment, and wants another configuration. In a cluster,
+            refused = exc
+            # Another process was faster by a moment, and wants another configuration (or the same,
+            # on nats-server 2.9, which then takes the stream for another one). In a cluster,
             # the name is in use before the stream can be looked at.
             await anyio.sleep(LOOK_AGAIN_AFTER)
         else:

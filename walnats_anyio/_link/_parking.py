@@ -52,6 +52,13 @@ class Readable(Protocol):
         """Wait until there is something to read."""
         ...
 
+    async def watch(self, step: Callable[[], bool]) -> None:
+        """Call `step` whenever there is something to read, until it raises.
+
+        It tells whether there is probably more. Between two steps others run.
+        """
+        ...
+
     def close(self) -> None:
         """Forget the socket, before it is closed."""
         ...

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from collections.abc import Callable
 from typing import Protocol
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute, SocketStream
-from anyio.lowlevel import checkpoint
 
 from walnats_anyio._link._parking import current_backend
 
@@ -46,6 +46,13 @@ class Transport(Protocol):
         """Wait for bytes."""
         ...
 
+    async def feed(self, take: Callable[[bytes], None]) -> None:
+        """Give all that comes to `take`, until the stream is lost or `take` raises.
+
+        `take` never blocks. It may be called by a callback of the event loop: it runs in no task.
+        """
+        ...
+
     def send_now(self, data: bytes) -> int:
         """Send what can be sent without waiting; gives the number of bytes."""
         ...
@@ -69,6 +76,10 @@ class StreamTransport:
 
     async def receive(self) -> bytes:
         return await self._stream.receive(CHUNK)
+
+    async def feed(self, take: Callable[[bytes], None]) -> None:
+        while True:
+            take(await self._stream.receive(CHUNK))
 
     def send_now(self, data: bytes) -> int:
         return 0
@@ -100,27 +111,30 @@ class SocketTransport(StreamTransport):
         """Whether there is probably something to be read."""
 
     async def receive(self) -> bytes:
-        read = self._socket.recv
-        data = b""
-        # After a small piece there is nothing: to find that out takes 4 us of a round trip.
-        if self._more:
-            try:
-                data = read(CHUNK)
-            except BlockingIOError:
-                pass
-            else:
-                # A server that sends faster than it is read must not keep others from running.
-                await checkpoint()
-                if not data:
-                    raise anyio.EndOfStream
-        while not data:
+        while not (data := self._read()):
             await self._readable.wait()
-            try:
-                data = read(FIRST)
-            except BlockingIOError:
-                continue  # somebody else's wake-up
-            if not data:
-                raise anyio.EndOfStream
+        return data
+
+    async def feed(self, take: Callable[[bytes], None]) -> None:
+        read = self._read
+
+        def step() -> bool:
+            if data := read():
+                take(data)
+            return self._more
+
+        await self._readable.watch(step)
+
+    def _read(self) -> bytes:
+        """Read what is there; b"" if nothing is."""
+        try:
+            data = self._socket.recv(CHUNK if self._more else FIRST)
+        except BlockingIOError:
+            self._more = False
+            return b""
+        if not data:
+            raise anyio.EndOfStream
+        # After a small piece there is nothing: to find that out takes 4 us of a round trip.
         self._more = len(data) >= SMALL
         return data
 

@@ -62,6 +62,14 @@ class TrioReadable:
     async def wait(self) -> None:
         await trio.lowlevel.wait_readable(self._socket)
 
+    async def watch(self, step: Callable[[], bool]) -> None:
+        while True:
+            if step():
+                # A server that sends faster than it is read must not keep others from running.
+                await trio.lowlevel.checkpoint()
+            else:
+                await self.wait()
+
     def close(self) -> None:
         trio.lowlevel.notify_closing(self._socket)
 

@@ -1,29 +1,89 @@
-"""The commands, one line for each."""
+"""The commands, one line for each, and the module that is imported for it when it is asked for."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
 from walnats_anyio import __version__
-from walnats_anyio.cli._cancel import cancel
-from walnats_anyio.cli._dead import dead
-from walnats_anyio.cli._demo import demo
-from walnats_anyio.cli._emit import emit
 from walnats_anyio.cli._groups import grouped
-from walnats_anyio.cli._lint import lint
-from walnats_anyio.cli._monitor import monitor
-from walnats_anyio.cli._pause import pause, resume
-from walnats_anyio.cli._register import register
-from walnats_anyio.cli._run import run
-from walnats_anyio.cli._server import server
-from walnats_anyio.cli._spec import spec
-from walnats_anyio.cli._tune import tune
-from walnats_anyio.cli._watch import prune, status, top
+
+_MODULES = {
+    "demo": "_demo",
+    "server": "_server",
+    "run": "_run",
+    "register": "_register",
+    "emit": "_emit",
+    "monitor": "_monitor",
+    "cancel": "_cancel",
+    "pause": "_pause",
+    "resume": "_pause",
+    "status": "_watch",
+    "top": "_watch",
+    "prune": "_watch",
+    "tune": "_tune",
+    "spec": "_spec",
+    "lint": "_lint",
+    "dead": "_dead",
+}
+"""Where each command is: in a module beside this one, under its own name."""
+
+_WITH_VARIABLES = {"run"}
+"""Commands whose every option can be an environment variable."""
+
+
+class _Commands(Mapping[str, Any]):
+    """The commands by their names, each imported and built when it is looked up.
+
+    Importing and building all of them takes a third of the start of the command line, and each
+    worker process of `run` is such a start.
+    """
+
+    def __init__(self) -> None:
+        self._built: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._built:
+            self._built[name] = _build(name, _MODULES[name])
+        return self._built[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in _MODULES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
+
+
+def _build(name: str, module: str) -> Any:
+    """Import a command, or a group of them, and have typer build it."""
+    found = getattr(import_module(f"{__package__}.{module}"), name)
+    alone = typer.Typer(rich_markup_mode=None)
+    if isinstance(found, typer.Typer):
+        alone.add_typer(found, name=name)
+    else:
+        alone.command(name)(grouped(found, variables=name in _WITH_VARIABLES))
+    return get_group(alone).commands[name]
+
+
+class _Group(TyperGroup):
+    """The command line itself."""
+
+    def __init__(self, **attributes: Any) -> None:
+        attributes["commands"] = _Commands()
+        super().__init__(**attributes)
+
 
 app = typer.Typer(
     name="walnats-anyio",
+    cls=_Group,
     help="Event-driven background jobs on NATS JetStream, on asyncio and on trio.",
     epilog="New here? Start with: walnats-anyio demo",
     no_args_is_help=True,
@@ -49,21 +109,3 @@ def _options(
     ] = False,
 ) -> None:
     """Options before the command."""
-
-
-app.command("demo")(grouped(demo))
-app.command("server")(grouped(server))
-app.command("run")(grouped(run, variables=True))
-app.command("register")(grouped(register))
-app.command("emit")(grouped(emit))
-app.command("monitor")(grouped(monitor))
-app.command("cancel")(grouped(cancel))
-app.command("pause")(grouped(pause))
-app.command("resume")(grouped(resume))
-app.command("status")(grouped(status))
-app.command("top")(grouped(top))
-app.command("prune")(grouped(prune))
-app.command("tune")(grouped(tune))
-app.command("spec")(grouped(spec))
-app.command("lint")(grouped(lint))
-app.add_typer(dead, name="dead")

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ from pathlib import Path
 from walnats_anyio.testing import NatsServer
 
 HERE = Path(__file__).parent
-DEADLINE = 10.0
+DEADLINE = 30.0
 """Seconds for an answer that takes a millisecond."""
 
 CONFIG: dict[str, object] = {
@@ -136,14 +137,26 @@ def statuses(server: NatsServer) -> Talk:
     pull = "$JS.API.CONSUMER.MSG.NEXT.S.C"
     talk.ask(pull, {"batch": 1, "no_wait": True})
     talk.ask("s", "hello")
-    talk.ask(pull, {"batch": 1, "no_wait": True})
+    # Not `no_wait`: a consumer hears of a message a moment after it is acknowledged.
+    talk.ask(pull, {"batch": 1, "expires": 30_000_000_000}, until=b"MSG s ")
     # The number of heartbeats before the end depends on how busy the machine is.
     beating = {"batch": 1, "expires": 1_500_000_000, "idle_heartbeat": 500_000_000}
     talk.ask(pull, beating, until=b"NATS/1.0 408")
     talk.ask(pull, {"batch": 1, "expires": 1_000_000_000, "idle_heartbeat": 1_000_000_000})
     talk.ask(pull, {"batch": 1, "expires": 30_000_000_000}, 0)
+    until_one_waits(server)
     talk.ask("$JS.API.CONSUMER.DELETE.S.C", None, 2)
     return talk
+
+
+def until_one_waits(server: NatsServer) -> None:
+    """Wait until a request waits at the consumer, which takes it a moment after it was sent."""
+    with closing(Talk(server)) as other:
+        other.say(b"SUB answers 1\r\nPING\r\n", b"PONG\r\n")
+        give_up_at = time.monotonic() + DEADLINE
+        while b'"num_waiting":1' not in other.ask("$JS.API.CONSUMER.INFO.S.C", None):
+            if time.monotonic() > give_up_at:
+                raise TimeoutError("no request waits at the consumer")
 
 
 def refusals(server: NatsServer) -> Talk:
