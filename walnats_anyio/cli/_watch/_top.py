@@ -14,9 +14,10 @@ from rich.text import Text
 from walnats_anyio._link import Link
 from walnats_anyio.cli._endings import code_of_signal, explained
 from walnats_anyio.cli._report import write_report
+from walnats_anyio.cli._watch._layout import in_short
 from walnats_anyio.cli._watch._options import ActorsOption, Post
 from walnats_anyio.cli._watch._survey import ActorState, Survey
-from walnats_anyio.cli._watch._view import as_json, table_of
+from walnats_anyio.cli._watch._view import as_json, most_urgent_first, show, table_of
 
 Key = tuple[str, str]
 
@@ -98,11 +99,15 @@ def _show(
 ) -> None:
     waiting, held = sum(each.waiting for each in found), sum(each.held for each in found)
     rate = sum(rates.values())
-    words = f"{len(found)} actors, {waiting:,} waiting, {held:,} held, {rate:,.0f} jobs/s"
-    total = Text(words, "dim")
-    table = table_of(found, screen.width, rates)
+    words = (
+        f"{len(found):,} actors, {in_short(waiting)} waiting, {in_short(held)} held, "
+        f"{rate:,.0f} jobs/s"
+    )
+    total = Text(words, "dim", no_wrap=True, overflow="ellipsis")
     if live is None:
-        screen.print(total)
-        screen.print(table)
+        show([total, *table_of(found, screen, rates)], screen)
     else:
-        live.update(Group(total, table), refresh=True)
+        # One line is left to the cursor, or the terminal scrolls.
+        rows = screen.height - 2
+        table = table_of(most_urgent_first(found), screen, rates, rows)
+        live.update(Group(total, *table), refresh=True)
