@@ -245,7 +245,7 @@ def test_looks_one_after_the_other(post: Post, tmp_path: Path) -> None:
     code, shown = post.run("top", "--looks", "2", "--interval", "0.2", "--json", str(report))
     assert code == 0
     lines = [line for line in shown.splitlines() if line]
-    assert lines[0] == "1 actors, 0 waiting, 0 held, 0 jobs/s"
+    assert lines[0] == "1 actor, 0 waiting, 0 held, 0 jobs/s"
     columns = ["actor", "event", "waiting", "held", "jobs/s", "oldest", "dead"]
     assert lines[1].split() == lines[4].split() == columns
     assert lines[2].split() == ["pack", "shop.placed", "0", "0", "-", "0"]

@@ -100,7 +100,7 @@ def _show(
     waiting, held = sum(each.waiting for each in found), sum(each.held for each in found)
     rate = sum(rates.values())
     words = (
-        f"{len(found):,} actors, {in_short(waiting)} waiting, {in_short(held)} held, "
+        f"{len(found):,} actor{'s' * (len(found) != 1)}, {in_short(waiting)} waiting, {in_short(held)} held, "
         f"{rate:,.0f} jobs/s"
     )
     total = Text(words, "dim", no_wrap=True, overflow="ellipsis")
