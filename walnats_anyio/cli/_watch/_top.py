@@ -99,10 +99,8 @@ def _show(
 ) -> None:
     waiting, held = sum(each.waiting for each in found), sum(each.held for each in found)
     rate = sum(rates.values())
-    words = (
-        f"{len(found):,} actor{'s' * (len(found) != 1)}, {in_short(waiting)} waiting, {in_short(held)} held, "
-        f"{rate:,.0f} jobs/s"
-    )
+    count = "1 actor" if len(found) == 1 else f"{len(found):,} actors"
+    words = f"{count}, {in_short(waiting)} waiting, {in_short(held)} held, {rate:,.0f} jobs/s"
     total = Text(words, "dim", no_wrap=True, overflow="ellipsis")
     if live is None:
         show([total, *table_of(found, screen, rates)], screen)
