@@ -28,7 +28,10 @@ class Column:
     title: str
     cells: Sequence[str]
     is_name: bool = False
-    """Whether it is text, which may be cut; else a number."""
+    """Whether it is a name, which may be cut."""
+
+    is_note: bool = False
+    """Whether it is text that is not cut; else a number."""
 
     rank: int = 0
     """Numbers of a higher rank are left out first; 0: never."""
@@ -147,7 +150,7 @@ def _line(
         space = " " * max(0, wide - cell_len(text))
         if number:
             line.append(" " * GAP)
-        if column.is_name:
+        if column.is_name or column.is_note:
             line.append(text, style)
             line.append(space)
         else:

@@ -55,7 +55,9 @@ def table_of(
         *([] if rates is None else [Column("jobs/s", _rates(actors, rates), rank=1)]),
         Column("oldest", ["" if a.oldest is None else in_units(a.oldest) for a in actors], rank=2),
         Column("dead", [in_short(actor.dead) for actor in actors]),
-        Column("", [words for words, _ in notes], True, style=[style for _, style in notes]),
+        Column(
+            "", [words for words, _ in notes], is_note=True, style=[style for _, style in notes]
+        ),
     ]
     width = screen.width if screen.is_terminal else None
     return [*lines_of(columns, width, ELLIPSES[screen.options.ascii_only]), *more]
