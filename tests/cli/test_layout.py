@@ -62,7 +62,8 @@ def test_numbers_that_matter_less_are_left_out_first(width: int) -> None:
     assert ("redelivered" in titles) == (width == 120)
 
 
-def test_without_a_terminal_nothing_is_cut() -> None:
+def test_without_a_terminal_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     screen = screen_of(80, terminal=False)
     show(table_of([actor(LONG)], screen), screen)
     assert isinstance(screen.file, io.StringIO)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -29,7 +30,7 @@ def table_of(
 ) -> list[Text]:
     """Make a table with a row for each actor, as wide as the screen.
 
-    Where nobody looks at a terminal, it is as wide as it needs to be.
+    Where nobody looks at a terminal, and COLUMNS does not say it, it is as wide as it needs to be.
 
     Args:
         actors: what is shown.
@@ -59,7 +60,7 @@ def table_of(
             "", [words for words, _ in notes], is_note=True, style=[style for _, style in notes]
         ),
     ]
-    width = screen.width if screen.is_terminal else None
+    width = screen.width if screen.is_terminal or "COLUMNS" in os.environ else None
     return [*lines_of(columns, width, ELLIPSES[screen.options.ascii_only]), *more]
 
 
