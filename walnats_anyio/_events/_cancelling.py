@@ -227,6 +227,7 @@ class _Search:
         """Cancel it wherever it is."""
         with _Holders(self._link, self._event.stream_name) as holders:
             holders.tell(self._wanted)
+            heard = False
             try:
                 async with anyio.create_task_group() as tasks:
                     if delayed and self._uid is not None:

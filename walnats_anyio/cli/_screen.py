@@ -41,9 +41,10 @@ def out(*, for_program: bool = False) -> Console:
     """Where results go: standard output, as it is now, unless that is a program's to read."""
     if for_program:
         return StandardError()
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+    stream = sys.stdout
+    if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
         # What a terminal without Unicode cannot show is no reason to fail.
-        sys.stdout.reconfigure(errors="backslashreplace")
+        stream.reconfigure(errors="backslashreplace")
     return Console(highlight=False)
 
 

@@ -53,6 +53,7 @@ async def test_a_dependency_that_slows_down_and_recovers(anyio_backend_name: str
         )
         for number, dependency in enumerate(dependencies)
     ]
+    parts: list[list[int]] = []
     events = walnats.Events(*(actor.event for actor in actors))
     with NatsServer() as server:
         async with (
@@ -71,7 +72,6 @@ async def test_a_dependency_that_slows_down_and_recovers(anyio_backend_name: str
 
                 await tasks.start(listen)
                 await anyio.sleep(BEFORE)
-                parts: list[list[int]] = []
                 for slower in (1.0, SLOWER, 1.0):
                     for dependency in dependencies:
                         dependency.takes = TAKES * slower

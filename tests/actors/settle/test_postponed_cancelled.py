@@ -198,8 +198,8 @@ async def test_one_that_is_failing_while_it_is_cancelled(url: str, event: Event[
     async with running(url, actor) as on:
         await emit(on, 1)
         await in_hook.wait()
+        results: list[CancelResult] = []
         async with anyio.create_task_group() as tasks:
-            results: list[CancelResult] = []
 
             async def cancel() -> None:
                 results.append(await on.events.cancel("number-1"))

@@ -101,7 +101,7 @@ def _widths(columns: Sequence[Column], width: int | None) -> list[int]:
 def _cut_names(names: Sequence[str], width: int, ellipsis: str) -> list[str]:
     """Cut names so that those that differ are shown differently, if that is possible."""
     shown: dict[str, str] = {}
-    left = list(dict.fromkeys(names))
+    left: list[str] = list(dict.fromkeys(names))
     for cut in (_in_the_middle, _at_the_beginning, _at_the_end):
         made = {name: cut(name, width, ellipsis) for name in left}
         counts = Counter([*made.values(), *shown.values()])
