@@ -233,6 +233,27 @@ async def test_what_is_raised_for_all_is_asked_of_each(
     assert together.sizes == [10] + [1] * 10
 
 
+async def test_a_handler_that_empties_its_list(url: str, event: Event[int]) -> None:
+    """The places that it names are those of the messages that it got."""
+    done: list[int] = []
+
+    async def handle(messages: list[int]) -> None:
+        errors: dict[int, Exception] = {}
+        for place in range(len(messages)):
+            if (message := messages.pop(0)) % 2:
+                errors[place] = walnats.Reject("odd")
+            else:
+                done.append(message)
+        raise BatchError(errors)
+
+    actor = Actor("a", event, handle, batch=Batch(4, LONG), max_jobs=1)
+    async with running(url, actor) as on:
+        await on.emit(*range(4))
+        await on.until_done(actor)
+        assert len(await letters_of(url, event)) == 2
+    assert done == [0, 2]
+
+
 async def test_a_batch_that_takes_too_long(url: str, event: Event[int]) -> None:
     sizes: list[int] = []
 

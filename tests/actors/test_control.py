@@ -6,6 +6,8 @@ import dataclasses
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta, tzinfo
+from functools import partial
 from typing import Any
 
 import anyio
@@ -14,11 +16,22 @@ import pytest
 from tests.actors._stage import Stage, listening, running, stage
 from tests.support.recorders import Gate, Handled
 from tests.support.servers import DEBIAN, server_binary
-from tests.support.waiting import until
-from walnats_anyio import Actor, Actors, Event, Priority, Ratio, Reject, ServerError, Snooze
+from tests.support.waiting import DEADLINE, until
+from walnats_anyio import (
+    Actor,
+    Actors,
+    Batch,
+    Event,
+    Priority,
+    Ratio,
+    Reject,
+    ServerError,
+    Snooze,
+)
+from walnats_anyio._actors import _pausing
 from walnats_anyio._link import api
 from walnats_anyio.testing import NatsServer
-from walnats_anyio.types import ActorStatistics, ConnectedActors
+from walnats_anyio.types import ActorStatistics, ConnectedActors, Ended
 
 pytestmark = pytest.mark.anyio
 
@@ -117,6 +130,45 @@ async def test_from_one_run_to_the_next(url: str, event: Event[int]) -> None:
             await on.until_done(actor)
 
 
+async def test_a_burst_does_not_wait_for_what_is_paused(url: str, event: Event[int]) -> None:
+    other: Event[int] = dataclasses.replace(event, name=f"{event.name}-other")
+    actors = Actor("a", event, here := Handled()), Actor("b", other, there := Handled())
+    async with stage(url, *actors) as on:
+        await on.emit(1)
+        await on.emit(2, event=other)
+        await on.actors.pause("a")
+        with anyio.fail_after(DEADLINE):
+            summary = await on.actors.listen(burst=True, poll_delay=0.1)
+        assert summary.ended is Ended.BURST
+        assert (here.messages, there.messages) == ([], [2])
+        await on.actors.resume("a")
+        await on.actors.listen(burst=True, poll_delay=0.1)
+        assert here.messages == [1]
+
+
+@pytest.mark.parametrize("batch", [None, Batch(2, 60)])
+async def test_a_pause_in_a_burst_ends_it(url: str, event: Event[int], batch: Batch | None) -> None:
+    """What has not begun goes back, and with nothing else to do the burst is over."""
+    gate = Gate()
+    actor: Actor[Any, Any] = Actor("a", event, gate, max_jobs=1, batch=batch)
+    async with stage(url, actor) as on, anyio.create_task_group() as tasks:
+        await on.emit(*range(4))
+        tasks.start_soon(partial(on.actors.listen, burst=True, poll_delay=DEADLINE))
+        await gate.come(1)
+        await on.actors.pause("a")
+        gate.open()  # the group ends when the burst does
+    assert of(on).handled == (1 if batch is None else 2)
+
+
+async def test_a_pause_of_a_burst_that_waits(url: str, event: Event[int]) -> None:
+    async with stage(url, Actor("a", event, Handled())) as on:
+        with anyio.fail_after(DEADLINE / 2):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(partial(on.actors.listen, burst=True, poll_delay=DEADLINE))
+                await until(lambda: bool(on.actors.statistics().actors) and of(on).requested > 0)
+                await on.actors.pause("a")
+
+
 async def test_another_number_of_jobs(url: str, event: Event[int]) -> None:
     actor = Actor("a", event, gate := Gate(), max_jobs="auto")
     async with running(url, actor, max_jobs=8) as on:
@@ -167,6 +219,31 @@ async def test_everywhere(url: str, event: Event[int]) -> None:
     assert sorted(handled.messages) == [1, 2, 3]
 
 
+@pytest.mark.parametrize("ahead", [-0.3, -3600, 3600])
+async def test_everywhere_with_another_clock_than_the_server(
+    url: str, event: Event[int], monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    """Or far from it: then too the moment has passed that the server is told at first."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Clock:
+            return super().now(tz) + timedelta(seconds=ahead)
+
+    monkeypatch.setattr(_pausing, "datetime", Clock)
+    actor = Actor("a", event, handled := Handled())
+    async with running(url, actor) as on:
+        await on.actors.pause("a", 60, everywhere=True)
+        info = await api(on.link, f"CONSUMER.INFO.{event.stream_name}.{actor.consumer_name}")
+        assert 50e9 < info["pause_remaining"] <= 61e9
+        await on.emit(1)
+        began = anyio.current_time()
+        await on.actors.resume("a", everywhere=True)
+        await handled.come(1)
+        # A request that is not woken waits at the server for four seconds at least.
+        assert anyio.current_time() - began < 3
+
+
 async def test_everywhere_for_some_time(url: str, event: Event[int]) -> None:
     actor = Actor("a", event, handled := Handled())
     async with running(url, actor) as on:
@@ -205,6 +282,36 @@ async def older(server: NatsServer, actor: Actor[Any, Any]) -> AsyncIterator[Sta
 
 async def handle_badly(message: int) -> None:
     raise ValueError(message)
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+async def test_a_longer_pause_stays_when_jobs_fail(
+    url: str, event: Event[int], everywhere: bool
+) -> None:
+    gate = Gate()
+
+    async def fail(message: int) -> None:
+        await gate(message)
+        raise ValueError(message)
+
+    actor = Actor("a", event, fail, pause_on_failures=Ratio(jobs=2, pause=0.2))
+    async with running(url, actor) as on:
+        await on.emit(1, 2)
+        await gate.come(2)
+        await on.actors.pause("a", 600, everywhere=everywhere)
+        said = await on.overhear("$JS.API.CONSUMER.PAUSE.>")
+        gate.open()
+        await until(lambda: of(on).failed == 2)
+        if everywhere:
+            await until(lambda: of(on).paused)
+            await until(lambda: not of(on).paused)
+            info = await api(on.link, f"CONSUMER.INFO.{event.stream_name}.{actor.consumer_name}")
+            assert info["pause_remaining"] > 500e9
+            assert said == []
+        else:
+            await until(lambda: bool(said))  # in all processes it is for a moment
+            await anyio.sleep(0.3)
+            assert of(on).paused
 
 
 async def test_most_jobs_fail(

@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 
 from tests.actors._stage import listening, stage
 from tests.support.waiting import DEADLINE, until
-from walnats_anyio import Actor, Event
+from walnats_anyio import Actor, Event, Retry
 
 pytestmark = [
     # Some of these handlers make Python itself complain, about what they have left behind.
@@ -183,6 +183,32 @@ async def cancels_its_task_when_it_is_over(_: int) -> None:
         asyncio.get_running_loop().call_later(0.001, task.cancel)
 
 
+async def asyncio_timeout_left_open(_: int) -> None:
+    if not trio.lowlevel.in_trio_run():
+        await asyncio.timeout(0.01).__aenter__()
+        await anyio.sleep(0.1)
+    raise ValueError
+
+
+async def asyncio_tasks_left_open(_: int) -> None:
+    if not trio.lowlevel.in_trio_run():
+        tasks = asyncio.TaskGroup()
+        await tasks.__aenter__()
+        KEPT.append(tasks)
+        tasks.create_task(asyncio.wait_for(asyncio.Event().wait(), 0.01))
+        await anyio.sleep(0.1)
+    raise ValueError
+
+
+async def has_its_own_task_cancelled(_: int) -> None:
+    if not trio.lowlevel.in_trio_run():
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().call_soon(task.cancel)
+        await anyio.sleep(0.1)
+    raise ValueError
+
+
 def a_generator(_: int) -> Any:
     return (each for each in range(3))
 
@@ -204,6 +230,46 @@ class Unprintable(Exception):
 
 async def cannot_be_printed(_: int) -> None:
     raise Unprintable
+
+
+class Exits(Exception):
+    def __str__(self) -> str:
+        raise SystemExit("no words")
+
+
+class CancelsWords(Exception):
+    def __str__(self) -> str:
+        raise asyncio.CancelledError
+
+
+def panic_when_asked(_: object) -> Any:
+    raise Panic
+
+
+IsNothing = type("IsNothing", (Exception,), {"__class__": property(panic_when_asked)})
+
+RetryWithoutDelay = type(
+    "RetryWithoutDelay",
+    (Retry,),
+    {"delay": property(panic_when_asked, lambda *_: None)},
+)
+
+
+def exits_when_it_is_printed(_: int) -> None:
+    raise Exits
+
+
+async def panics_when_it_is_looked_at(_: int) -> None:
+    await checkpoint()
+    raise IsNothing
+
+
+def cancels_when_it_is_printed(_: int) -> None:
+    raise CancelsWords
+
+
+def panics_when_it_is_asked_for_a_delay(_: int) -> None:
+    raise RetryWithoutDelay
 
 
 async def loops(_: int) -> None:
@@ -249,6 +315,13 @@ BAD: list[Handler] = [
     an_async_generator,
     a_context_manager,
     cannot_be_printed,
+    exits_when_it_is_printed,
+    panics_when_it_is_looked_at,
+    cancels_when_it_is_printed,
+    panics_when_it_is_asked_for_a_delay,
+    asyncio_timeout_left_open,
+    asyncio_tasks_left_open,
+    has_its_own_task_cancelled,
     loops,
     awaits_a_cancelled_future,
 ]
@@ -294,7 +367,29 @@ async def _beside_a_healthy_one(url: str, event: Event[int], bad: Handler) -> No
             await staged.until_done(actor, other)
         assert healthy.runs == dict.fromkeys(range(20), 1)
         assert set(tries) == set(range(20))
-        assert max(tries.values()) <= 2 or "cancels" in bad.__name__
+        assert max(tries.values()) <= 2 or bad in LATE
+
+
+LATE = [cancels_its_own_task_and_returns, cancels_its_task_when_it_is_over]
+"""Handlers that cancel another job of the same actor: that is no attempt."""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("leaf", [Panic, ValueError])
+async def test_a_group_that_is_nested_deeply(
+    url: str, event: Event[int], leaf: type[BaseException]
+) -> None:
+    """Neither what looks into it nor what logs it may give up."""
+
+    async def nest(_: int) -> None:
+        error = leaf()
+        for _ in range(2000):
+            error = BaseExceptionGroup("again", [error])
+        raise error
+
+    async with stage(url, Actor("a", event, nest, max_attempts=1)) as on:
+        await on.emit(1)
+        assert (await on.actors.listen(burst=True)).dead_lettered == 1
 
 
 def test_an_innocent_job_of_the_same_actor(

@@ -217,6 +217,25 @@ async def test_a_clean_up_that_fails_is_no_attempt(url: str, event: Asked) -> No
         await on.until_done(Actor("price", event, fail))
 
 
+async def test_a_clean_up_that_fails_at_the_deadline_is_no_attempt(url: str, event: Asked) -> None:
+    """Nobody is there any more who would cancel it: its own deadline does."""
+    slow = Slow()
+
+    async def fail(message: int) -> str:
+        try:
+            return await slow(message)
+        finally:
+            raise ValueError("cannot clean up")
+
+    async with answering(url, event, fail, max_attempts=1) as on:
+        headers = b"NATS/1.0\r\nWalnats-Reply: _INBOX.of-the-test\r\nWalnats-Timeout: 0.3\r\n\r\n"
+        on.link.post(pub(event.subject_name, b"7", b"", headers))
+        await until(lambda: slow.started == [7])
+        await on.until_done(Actor("price", event, fail))
+        await until(lambda: handled(on).cancelled == 1)
+        assert (handled(on).failed, handled(on).dead_lettered) == (0, 0)
+
+
 async def test_what_waits_for_a_worker_is_not_run(url: str, event: Asked) -> None:
     slow = Slow()
     async with answering(url, event, slow, max_jobs=1, ack_wait=2) as on:

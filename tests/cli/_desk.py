@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,6 +21,9 @@ from walnats_anyio.dead_letters import DeadLetter
 T = TypeVar("T")
 
 NOW = datetime.now(UTC)
+
+COLUMNS = 100
+"""How wide a terminal would be."""
 
 
 def some_letters() -> list[DeadLetter]:
@@ -43,7 +47,7 @@ class Desk:
             app,
             ["dead", *words, "--server", self.url, "--backend", self._backend],
             input=keys,
-            env={"COLUMNS": "100", "TERM": "dumb"},
+            env={"COLUMNS": str(COLUMNS), "TERM": "dumb"},
         )
         return result.exit_code, result.output
 
@@ -72,6 +76,14 @@ class Desk:
             return len(await office.emitted(PLACED))
 
         return self._do(count)
+
+    def payloads(self) -> list[bytes]:
+        """The payloads of the events that were put back."""
+
+        async def read(office: Office) -> list[bytes]:
+            return [b64decode(each["data"]) for each in await office.emitted(PLACED)]
+
+        return self._do(read)
 
     def register(self, *actors: walnats.Actor[Any, Any]) -> None:
         anyio.run(partial(register, self.url, *actors))

@@ -43,7 +43,7 @@ def test_letters_are_put_back_by_number(desk: Desk, tmp_path: Path) -> None:
 def test_all_are_put_back_that_can_be(desk: Desk, tmp_path: Path) -> None:
     desk.register(PACK)
     desk.write(a_letter(), a_letter(actor="send"), a_letter())
-    code, shown = desk.run("requeue", "--all", "--json", str(tmp_path / "report"))
+    code, shown = desk.run("requeue", "--all", "--yes", "--json", str(tmp_path / "report"))
     assert code == 1
     assert "error: dead letter 2 cannot be requeued and is kept: event 'shop.placed' has" in shown
     assert shown.splitlines()[-1] == "2 dead letters requeued, 1 not"
@@ -77,26 +77,24 @@ def test_one_is_discarded_without_a_question(desk: Desk) -> None:
     assert [letter.number for letter in desk.left()] == [1, 3]
 
 
+ANSWERS = [
+    ("n\n", 1, "nothing is discarded", [1, 2, 3]),
+    ("\n", 1, "nothing is discarded", [1, 2, 3]),
+    ("", 2, "hint: add --yes", [1, 2, 3]),
+    ("y\n", 0, "2 dead letters discarded", [2]),
+]
+"""What is typed, and what is said and left then."""
+
+
 @pytest.mark.parametrize("words", [["1", "3"], ["--all", "--actor", "pack"]])
-@pytest.mark.parametrize(
-    ("keys", "code", "said", "left"),
-    [
-        ("y\n", 0, "2 dead letters discarded", [2]),
-        ("n\n", 1, "nothing is discarded", [1, 2, 3]),
-        ("\n", 1, "nothing is discarded", [1, 2, 3]),
-        ("", 2, "hint: add --yes", [1, 2, 3]),
-    ],
-    ids=["yes", "no", "return", "nobody"],
-)
-def test_several_are_discarded_after_a_question(
-    desk: Desk, words: list[str], keys: str, code: int, said: str, left: list[int]
-) -> None:
+def test_several_are_discarded_after_a_question(desk: Desk, words: list[str]) -> None:
     desk.write(*some_letters())
-    ended, shown = desk.run("discard", *words, keys=keys)
-    assert ended == code
-    assert "Discard 2 dead letters for good?" in shown
-    assert said in shown
-    assert [letter.number for letter in desk.left()] == left
+    for keys, code, said, left in ANSWERS:
+        ended, shown = desk.run("discard", *words, keys=keys)
+        assert ended == code
+        assert "Discard 2 dead letters for good?" in shown
+        assert said in shown
+        assert [letter.number for letter in desk.left()] == left
 
 
 def test_all_are_discarded_with_yes(desk: Desk) -> None:
@@ -111,23 +109,23 @@ def test_all_are_discarded_with_yes(desk: Desk) -> None:
 # Which ones
 
 
+UNCLEAR = [
+    ([], "it is not said which dead letters are meant"),
+    (["1", "--all"], "numbers and --all are given"),
+    (["--event", "paid"], "--event chooses among all letters"),
+    (["1", "--reason", "died"], "--reason chooses among all letters"),
+    (["0"], "Invalid value for 'NUMBER'"),
+    (["--all", "--since", "soon"], "--since 'soon' is no time"),
+]
+
+
 @pytest.mark.parametrize("verb", ["requeue", "discard"])
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        ([], "it is not said which dead letters are meant"),
-        (["1", "--all"], "numbers and --all are given"),
-        (["--event", "paid"], "--event chooses among all letters"),
-        (["1", "--reason", "died"], "--reason chooses among all letters"),
-        (["0"], "Invalid value for 'NUMBER'"),
-        (["--all", "--since", "soon"], "--since 'soon' is no time"),
-    ],
-)
-def test_which_letters_must_be_clear(desk: Desk, verb: str, words: list[str], told: str) -> None:
+def test_which_letters_must_be_clear(desk: Desk, verb: str) -> None:
     desk.write(a_letter())
-    code, shown = desk.run(verb, *words)
-    assert code == 2
-    assert told in shown
+    for words, told in UNCLEAR:
+        code, shown = desk.run(verb, *words)
+        assert code == 2
+        assert told in shown
     assert len(desk.left()) == 1
 
 

@@ -114,7 +114,7 @@ def test_it_is_discarded_with_all(desk: Desk, tmp_path: Path) -> None:
     assert listed(desk, tmp_path)["count"] == 0
 
 
-@pytest.mark.parametrize("words", [["1", "2", "3"], ["--all"]])
+@pytest.mark.parametrize("words", [["1", "2", "3"], ["--all", "--yes"]])
 def test_it_is_not_put_back_and_the_others_are(
     desk: Desk, tmp_path: Path, words: list[str]
 ) -> None:

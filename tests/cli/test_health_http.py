@@ -89,6 +89,12 @@ async def test_what_is_answered(sent: bytes, status: int, body: bytes | None) ->
         assert body is None or said == body
 
 
+async def test_another_method_is_told_which_there_are() -> None:
+    async with served() as port:
+        said = await told(await connected(port, b"PUT /livez HTTP/1.1\r\nHost: a\r\n\r\n"))
+        assert b"\r\nallow: GET, HEAD\r\n" in said
+
+
 async def test_requests_that_never_end_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_http, "REQUEST_WITHIN", 2 * DEADLINE)
     async with served() as port:

@@ -10,14 +10,17 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cli.test_app import invoke
 from walnats_anyio.cli import _log_lines
 from walnats_anyio.cli._log_lines import JsonFormatter, LineHandler, in_one_line, make_lock
+from walnats_anyio.cli._screen import fail
 
 
 def line_of(record: logging.LogRecord) -> dict[str, Any]:
@@ -32,6 +35,15 @@ def record_of(message: str, *args: object, **extra: object) -> logging.LogRecord
     return logging.getLogger("shop").makeRecord(
         "shop", logging.WARNING, "shop.py", 1, message, args, None, extra=extra
     )
+
+
+def test_standard_error_that_a_handler_has_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing can be told, and nothing else breaks."""
+    with Path(os.devnull).open("w") as closed:
+        handler = LineHandler(closed, None)
+    monkeypatch.setattr(sys, "stderr", closed)
+    handler.handle(record_of("stopping"))
+    fail("no server", "start one", ValueError("no server"))
 
 
 def test_a_record_is_one_line_with_its_fields() -> None:
@@ -67,6 +79,11 @@ def test_what_json_has_no_word_for_does_not_cost_the_line() -> None:
     loop.append(loop)
     for value in (float("nan"), {1, 2}, loop, {("a", 1): 2}, _Unshown(), object(), b"\xff"):
         assert line_of(record_of("said", value=value))["message"] == "said"
+
+
+def test_arguments_that_do_not_fit_do_not_cost_the_line() -> None:
+    said = line_of(record_of("event %d of %s", "seven"))["message"]
+    assert said == "'event %d of %s' % ('seven',) (cannot be formatted: TypeError)"
 
 
 def test_a_field_with_a_name_of_the_line_is_kept_beside_it() -> None:

@@ -123,6 +123,23 @@ def test_what_is_not_there(switch: Switch, words: list[str]) -> None:
     assert "on the server\nhint: the name is that of the declaration" in shown
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([""], "actor name '' is empty"),
+        (["a b"], "actor name 'a b' contains ' '"),
+        (["a.>"], "actor name 'a.>' contains '>'"),
+        (["pack", "--event", "a b"], "event name 'a b' contains ' '"),
+    ],
+)
+def test_no_name(switch: Switch, words: list[str], said: str) -> None:
+    """What would break the protocol is not sent."""
+    for command in ("pause", "resume"):
+        code, shown = switch.run(command, *words)
+        assert code == 2
+        assert shown.startswith(f"error: {said}")
+
+
 @pytest.mark.parametrize("time", ["10", "m", "0s", "-1m", "99999999999w", "ten minutes"])
 def test_no_time(switch: Switch, time: str) -> None:
     code, shown = switch.run("pause", "pack", "--for", time)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
@@ -22,7 +23,7 @@ Emit = Callable[[range], None]
 
 MODULE = """
 import os, time
-import shop
+import anyio, shop
 from shop import HERE, walnats
 
 if (HERE / "broken").exists():
@@ -35,6 +36,8 @@ KEPT = []
 async def pack(number):
     if (HERE / "leak").exists():
         KEPT.append(os.urandom(2**20) * 8)
+    while number == 99 and not (HERE / "free").exists():
+        await anyio.sleep(0.02)
     await shop.pack(number)
 
 ACTORS = walnats.Actors(walnats.Actor("pack", shop.PLACED, pack, ack_wait=3))
@@ -90,6 +93,26 @@ def test_one_whose_successor_does_not_start_goes_on(
         (shop.directory / "broken").unlink()
         until(lambda: running(shop) != old, lambda: command.output)
         assert stops(command, shop) == {"recycled": 1, "restarted": 0, "reloaded": 0}
+
+
+def test_one_that_takes_long_to_make_room(
+    shop: Shop, emit: Emit, nats_url: str, backend: str
+) -> None:
+    """Its successor is not recycled meanwhile, or there were more and more of them."""
+    shop.let_go()
+    with run_one(shop, nats_url, backend, *RECYCLED) as command:
+        old = ready(command, shop)
+        emit(range(99, 100))
+        emit(range(3))
+        until(lambda: running(shop) != old, lambda: command.output)
+        new = running(shop)
+        emit(range(3, 9))
+        until(lambda: len(shop.noted("done")) == 9)
+        time.sleep(3.0)  # three looks at what it has done
+        assert running(shop) == new
+        (shop.directory / "free").touch()
+        until(lambda: running(shop) != new, lambda: command.output)
+        assert stops(command, shop) == {"recycled": 2, "restarted": 0, "reloaded": 0}
 
 
 def test_one_that_dies_while_its_successor_starts(
@@ -189,6 +212,23 @@ def test_a_version_that_ends_every_worker_waits_for_a_change(
         emit(range(1))
         until(lambda: shop.noted("done") == [0])
         assert stops(command, shop) == {"recycled": 0, "restarted": 1, "reloaded": 1}
+
+
+def test_a_version_that_hangs_while_it_loads_is_given_up_for_the_next(
+    shop: Shop, emit: Emit, nats_url: str, backend: str
+) -> None:
+    shop.let_go()
+    module = shop.directory / "module.py"
+    with run_one(shop, nats_url, backend, "--reload", "--hang-timeout=600") as command:
+        old = ready(command, shop)
+        module.write_text("import time\ntime.sleep(1000)\n")
+        command.says("module.py changed")
+        module.write_text(MODULE + "# mended\n")
+        until(lambda: running(shop) != old, lambda: command.output)
+        assert "cannot be used" not in command.output
+        emit(range(3))
+        until(lambda: len(shop.noted("done")) == 3)
+        assert stops(command, shop)["reloaded"] == 1
 
 
 def test_an_old_version_that_dies_while_the_new_one_loads(

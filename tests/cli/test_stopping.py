@@ -150,6 +150,7 @@ def test_what_a_handler_has_left_running_is_named_and_left(
         assert "stopped gracefully" in command.output
         assert "after its last job: it ends as it is and leaves behind" in command.output
         assert left in command.output
+        assert "leaves behind 1 running job of actor" in command.output
         assert "leaves.py:" in command.output or target == "PROCESS"
 
 
@@ -199,6 +200,7 @@ def test_a_job_that_cannot_be_cancelled_does_not_outlive_the_limit(
         assert command.ends() == 1
         assert 0.5 + LAST_RESORT <= time.monotonic() - begun < 30
         assert "something does not let go" in command.output
+        assert "leaves behind 1 running job of actor" in command.output
         assert "leaves.py:" in command.output
 
 

@@ -36,15 +36,20 @@ async def look(desk: Office) -> None:
     assert [await desk.dead.get(letter.number) for letter in letters] == letters
     assert [one.number async for one in desk.dead.unreadable()] == [3]
     assert await desk.dead.count() == 3
+    assert sum(group.count for group in await desk.dead.groups()) == 2
+    assert await desk.dead.limits() == walnats.Limits()
+    assert (await desk.dead.discard_all(dry_run=True)).done == 3
 
 
 async def discard(desk: Office) -> None:
     for number in (1, 3):
         await desk.dead.discard(number)
+    assert (await desk.dead.discard_all()).done == 1
 
 
 async def requeue(desk: Office) -> None:
     await desk.dead.requeue(await desk.dead.get(1))
+    assert (await desk.dead.requeue_all()).done == 1
 
 
 def config(rights: list[str]) -> dict[str, object]:

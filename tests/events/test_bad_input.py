@@ -6,6 +6,7 @@ import enum
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, TypedDict
 
 import msgspec
@@ -169,8 +170,16 @@ async def test_many_of_what_is_not_iterable(conn: ConnectedEvents, messages: Any
 
 async def test_many_with_a_uid_that_is_no_function(conn: ConnectedEvents) -> None:
     wrong: Any = "uid"
-    with pytest.raises(TypeError):
-        await conn.emit_many(USER, [User(1, "Kim")], uid=wrong)
+    for atomic in (False, True):
+        with pytest.raises(TypeError, match=r"must be a function .*, not 'uid'"):
+            await conn.emit_many(USER, [User(1, "Kim")], uid=wrong, atomic=atomic)
+
+
+async def test_a_time_that_is_no_number(conn: ConnectedEvents) -> None:
+    wrong: Any = "4"
+    for call in (conn.flush, partial(conn.request, USER.with_response(int), User(1, "Kim"))):
+        with pytest.raises(TypeError, match=r"timeout must be None or a number .*, not str: '4'"):
+            await call(timeout=wrong)
 
 
 # A registry that cannot be

@@ -298,6 +298,7 @@ def test_any_other_payload_is_left_alone(content_type: str) -> None:
         ({"data_base64": "AP8="}, b"\x00\xff"),
         ({"data_base64": "e30=", "datacontenttype": "application/json"}, b"{}"),
         ({"data": 1, "subject": None, "other": None}, b"1"),
+        ({"data": 1, "data_base64": None}, b"1"),
     ],
 )
 def test_the_data_of_what_others_send(members: dict[str, Any], data: bytes) -> None:

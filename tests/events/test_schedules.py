@@ -52,7 +52,13 @@ def test_the_names_in_a_namespace() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["walnats.schedules.x", "walnats.due.x", "walnats.schedules", "walnats-schedules"],
+    [
+        "walnats.schedules.x",
+        "walnats.schedules-edge.x",
+        "walnats.due.x",
+        "walnats.schedules",
+        "walnats-schedules",
+    ],
 )
 def test_events_keep_off_the_names(name: str) -> None:
     with pytest.raises(ValueError, match="this library keeps for itself"):

@@ -193,7 +193,7 @@ async def test_nats_is_told_of_a_failure_after_the_hooks(
 class Raising(Middleware):
     """Every hook raises."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: BaseException) -> None:
         self.error = error
 
     def on_start(self, ctx: Context, /) -> None:
@@ -209,13 +209,20 @@ class Raising(Middleware):
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("from a hook"), Reject("from a hook"), TimeoutError()]
+    "error",
+    [
+        ValueError("from a hook"),
+        Reject("from a hook"),
+        TimeoutError(),
+        SystemExit("from a hook"),
+        BaseException("a panic of an extension"),
+    ],
 )
 async def test_what_a_hook_raises_changes_nothing(
     url: str,
     event: Event[int],
     journal: Calls,
-    error: Exception,
+    error: BaseException,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def handle(message: int) -> None:

@@ -270,7 +270,7 @@ async def test_an_exception_that_cannot_be_shown_stays_the_failure(
     await do(url, actor, middleware)
     assert [type(error) for error in recorder.errors] == [Unspeakable]
     status = spans.one(f"process {event.name}").status
-    assert status.description == "(its message cannot be shown)"
+    assert status.description == "(its message could not be made)"
 
 
 async def test_what_cannot_be_decoded_is_an_error(

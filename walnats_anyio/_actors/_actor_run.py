@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from walnats_anyio._actors._statistics import ActorStatistics
 from walnats_anyio._actors.declare._actor import Actor, on_server
@@ -150,6 +150,7 @@ class ActorRun:
             slots=self._slots * self._share,
             max_bytes=PENDING_BYTES // (len(others) + 1),
             put=self.workers.put,
+            start=host.start,
             changed=changed,
             failed=host.failed,
             look=host.look_now,
@@ -185,11 +186,18 @@ class ActorRun:
             self.consumer.pause()
             self.workers.hand_back_waiting(Outcome.STOPPED)
             self.workers.scheduler.withdraw(self.workers)
+            self._changed()  # of a burst, this may have been the last actor with something to do
 
     def resume(self) -> None:
         """Take events again."""
         self.paused = self.workers.paused = False
         self.consumer.resume_from_pause()
+
+    def cancel(self, delivery: Delivery) -> Literal["waiting", "running"]:
+        """Cancel a delivery that is held; see `Workers.cancel`."""
+        if self.consumer.cancel_early(delivery):
+            return "waiting"
+        return self.workers.cancel(delivery)
 
     def limit_to(self, max_jobs: int | None) -> None:
         """Have so many jobs run at once; None: what the declaration says."""
@@ -270,7 +278,8 @@ class ActorRun:
 
     def _changed_in_batch(self) -> None:
         """A burst has no more events for the last batch, or a reason to end may be there."""
-        if self.consumer.finished and isinstance(self.workers, BatchWorkers):
+        over = self.consumer.finished and not self.paused
+        if over and isinstance(self.workers, BatchWorkers):
             self.workers.finish()
         self._changed()
 

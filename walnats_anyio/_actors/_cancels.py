@@ -166,7 +166,7 @@ class Cancels:
             actor = each.control.actor
             if delivery.settled is not None or actor not in ("", run.actor.name):
                 continue
-            was = run.workers.cancel(delivery)
+            was = run.cancel(delivery)
             if each.reply:
                 _, number = _numbers_of(delivery)
                 held = Held(

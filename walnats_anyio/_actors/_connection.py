@@ -179,7 +179,8 @@ class ConnectedActors(Connected):
         Args:
             burst: handle what is there and return. It waits up to `poll_delay` for the first event
                 and goes on until the server has no more. An event that fails comes again after a
-                second at the earliest, so that it does not keep the burst from ending.
+                second at the earliest, so that it does not keep the burst from ending. An actor
+                that is paused has nothing to do.
             max_polls: how many actors may have a pull request outstanding at once; they take
                 turns, of `poll_delay` each where no events come. None: all of them.
             poll_delay: seconds that a pull request waits at the server. None: 2 with `burst`,

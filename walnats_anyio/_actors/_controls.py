@@ -34,6 +34,11 @@ class Controls:
         for actor in actors:
             self._pauses[key_of(actor)] = until
 
+    def prolong(self, actor: Actor[Any, Any], until: float) -> None:
+        """Pause an actor at least until then: what a program has asked for may be longer."""
+        key = key_of(actor)
+        self._pauses[key] = max(until, self._pauses.get(key, until))
+
     def resume(self, actors: Iterable[Actor[Any, Any]]) -> None:
         """End their pauses."""
         for actor in actors:

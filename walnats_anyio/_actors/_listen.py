@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 import anyio
@@ -14,7 +14,7 @@ from walnats_anyio._actors._cancels import Cancels
 from walnats_anyio._actors._consumers import check_again
 from walnats_anyio._actors._controls import Controls
 from walnats_anyio._actors._lifespan import LifespanRun
-from walnats_anyio._actors._pausing import pause_consumer
+from walnats_anyio._actors._pausing import prolong_pause
 from walnats_anyio._actors._statistics import ListenStatistics
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.pull import Options, Polls, RequestBudget
@@ -226,6 +226,10 @@ class Listening:
         run = self.link.backend.uninterrupted(worker.run)
         self._workers.start_soon(run, name="walnats/worker")
 
+    def start(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start a task that ends with the workers."""
+        self._workers.start_soon(self.link.backend.uninterrupted(task), name="walnats/due")
+
     def changed(self) -> None:
         """A reason to end may be there."""
         self._changed.set()
@@ -252,7 +256,7 @@ class Listening:
             run.actor.name, ratio.jobs, ratio.within, ratio.failed * 100, ratio.pause,
             extra={"actor": run.actor.name, "event": run.actor.event.name},
         )  # fmt: skip
-        self._controls.pause([run.actor], anyio.current_time() + ratio.pause)
+        self._controls.prolong(run.actor, anyio.current_time() + ratio.pause)
         self._tripped.append(run)
         self.controlled()
 
@@ -308,7 +312,7 @@ class Listening:
         assert ratio is not None
         event = actor.event
         try:
-            await pause_consumer(
+            await prolong_pause(
                 self.link,
                 event.stream_name,
                 actor.consumer_name,

@@ -20,6 +20,7 @@ from walnats_anyio._events._event_with_response import EventWithResponse, as_ans
 from walnats_anyio._events._headers import (
     HEADER_ACTOR,
     HEADER_DELAY,
+    HEADER_DUE,
     HEADER_ERROR,
     HEADER_ID,
     HEADER_REPLY,
@@ -57,6 +58,7 @@ from walnats_anyio._events._timing import Timing, timing_of
 __all__ = [
     "HEADER_ACTOR",
     "HEADER_DELAY",
+    "HEADER_DUE",
     "HEADER_ERROR",
     "HEADER_ID",
     "HEADER_REPLY",

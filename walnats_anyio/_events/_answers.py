@@ -27,6 +27,7 @@ class Answer(msgspec.Struct):
     """What came back; without both when it is no stream's answer."""
 
     stream: str = ""
+    seq: int = 0
     domain: str = ""
     error: Refusal | None = None
 

@@ -22,6 +22,31 @@ def check_seconds(what: str, value: object, least: float = 0.001) -> None:
         raise ValueError(f"{what} must be {least:g} to {MAX_SECONDS} seconds, not {value!r}")
 
 
+def check_number(what: str, value: object) -> None:
+    """Refuse what is neither a number of seconds nor None.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise TypeError(
+            f"{what} must be None or a number of seconds, not {type(value).__name__}: {value!r}"
+        )
+
+
+def check_uid_of(uid: object) -> None:
+    """Refuse what does not give the `uid` of each of many messages.
+
+    Raises:
+        TypeError: it does not.
+    """
+    if uid is not None and not callable(uid):
+        raise TypeError(
+            "uid of many messages must be a function that gives the one of each message, such as "
+            f"uid=lambda order: order.id, not {uid!r}"
+        )
+
+
 def check_count(
     what: str, value: object, most: int | None = None, *, optional: bool = False
 ) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from anyio.lowlevel import checkpoint
 
+from walnats_anyio._events._arguments import check_number, check_uid_of
 from walnats_anyio._events._atomic import (
     ROOM,
     EncodedMessage,
@@ -334,9 +335,10 @@ class ConnectedEvents(Connected):
                 batches.
             ValueError: with `atomic`: there are more than 1,000 messages, two with one `uid`, or a
                 `delay`, `at` or `ttl` is given.
-            TypeError: `meta` is a `CloudEvent`, which is of one message.
+            TypeError: `meta` is a `CloudEvent`, which is of one message, or `uid` is no function.
             Exception: what `emit` raises, and what the iterable or `uid` does.
         """
+        check_uid_of(uid)
         if atomic:
             refuse_times(delay, at, ttl)
             await self._emit_atomically(event, messages, uid, trace_id, meta)
@@ -523,7 +525,8 @@ class ConnectedEvents(Connected):
             TimeoutError: no answer came within `timeout`; it says what is known.
             EmitError: the stream did not take the event, or has one with the same `uid`.
             DecodeError: the answer does not fit the schema of the response. It is a `ValueError`.
-            TypeError: the message is not of the event's schema, or the event has no response.
+            TypeError: the message is not of the event's schema, the event has no response, or
+                `timeout` is no number.
             ValueError: the event is not in the registry, a header cannot be sent, or `timeout` is
                 not over 0.
             MessageTooLargeError: the encoded message is larger than the server takes.
@@ -611,6 +614,7 @@ class ConnectedEvents(Connected):
         Raises:
             EmitError: an event was not accepted since the last `flush`.
             TimeoutError: some of them are still on their way after `timeout` seconds; they stay so.
+            TypeError: `timeout` is no number.
             ValueError: `timeout` is negative.
         """
         check_timeout(timeout)
@@ -789,8 +793,10 @@ def check_timeout(timeout: float | None) -> None:
     """Refuse a time that `flush` cannot wait.
 
     Raises:
-        ValueError: it is negative, or not a number.
+        TypeError: it is no number.
+        ValueError: it is negative, or NaN.
     """
+    check_number("timeout", timeout)
     if timeout is not None and not timeout >= 0:
         raise ValueError(f"timeout must be None or seconds of at least 0, not {timeout!r}")
 

@@ -28,6 +28,7 @@ from walnats_anyio._events._emitter import Emitter, EventOnWire
 from walnats_anyio._events._event import BaseEvent
 from walnats_anyio._events._headers import (
     HEADER_DELAY,
+    HEADER_DUE,
     HEADER_ID,
     HEADER_TTL,
     HEADER_UID,
@@ -36,6 +37,7 @@ from walnats_anyio._events._headers import (
 from walnats_anyio._events._publication import begins
 from walnats_anyio._events._schedules import (
     HEADER_TARGET,
+    LEAD,
     STREAM,
     cancel_schedule,
     due_subject,
@@ -207,7 +209,10 @@ def schedule(
     # Ids are compared over all events. Without a uid it is one that nobody else has, so that what
     # is sent again after a lost connection is stored once.
     headers[HEADER_ID] = f"delay {event.stream} {uid or nonce}"
-    headers |= headers_at(datetime.fromtimestamp(due, UTC), target, ttl)
+    headers[HEADER_DUE] = f"{due:.6f}"
+    # Its time to live counts whole seconds from when it is in its stream.
+    lives = None if ttl is None else ttl + math.ceil(LEAD)
+    headers |= headers_at(datetime.fromtimestamp(due - LEAD, UTC), target, lives)
     sent = replace(
         event,
         subject=schedule_subject(prefixes, "delay", event.stream, *tokens).encode(),

@@ -53,6 +53,12 @@ HEADER_KEPT_ID: Final = "Walnats-Kept-Nats-Msg-Id"
 HEADER_DELAY: Final = "Walnats-Delay"
 """Until when actors hold an event, in seconds since the epoch (UTC), as walnats sends it."""
 
+HEADER_DUE: Final = "Walnats-Due"
+"""When an event is due that waited in the server, in seconds since the epoch, on its clock.
+
+The server puts it into its stream a moment before, and the actor's process holds it until then.
+"""
+
 HEADER_TTL: Final = "Nats-TTL"
 """After how long the server removes a message (ADR-43)."""
 

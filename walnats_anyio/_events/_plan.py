@@ -20,7 +20,7 @@ AT_ONCE = 16
 HELPER_EFFECT = "somebody has changed it; the library works with what is there"
 
 
-NOT_COMPARED = {"name", "metadata", "duplicate_window", "num_replicas", "subjects"}
+NOT_COMPARED = {"name", "metadata", "duplicate_window", "num_replicas", "subjects", "first_seq"}
 """Fields of a helper stream that a server sets by itself, or that are compared on their own."""
 
 UNLIMITED: dict[str, Any] = {

@@ -29,6 +29,7 @@ from walnats_anyio._events._schedules import (
     has_source,
     keeps_schedules,
     new_config,
+    schedules_of,
     source_of,
 )
 from walnats_anyio._link import Link, ServerError, api, is_at_least, version_of
@@ -114,8 +115,9 @@ class Provisions:
     async def _waits(self, event: BaseEvent[Any]) -> bool:
         prefixes, stream = self._link.prefixes, event.stream_name
         name = prefixes.stream(STREAM)
-        scheduled = prefixes.subject(f"{SUBJECTS}.*.{stream}.>")
-        for subject in (scheduled, due_subject(prefixes, stream)):
+        kept = dict.fromkeys((SUBJECTS, schedules_of(prefixes.known_domain)))
+        scheduled = (prefixes.subject(f"{each}.*.{stream}.>") for each in kept)
+        for subject in (*scheduled, due_subject(prefixes, stream)):
             wanted = {"next_by_subj": subject, "seq": 1}
             try:
                 await api(self._link, f"STREAM.MSG.GET.{name}", wanted, optional=True)

@@ -98,6 +98,11 @@ class _Awaited(Publication):
     _give_up_at: float
     _done: anyio.Event = msgspec.field(default_factory=anyio.Event)
     _error: Exception | None = None
+    _answer: bytes = b""
+
+    def answered(self, message: Message) -> None:
+        self._answer = message.data
+        super().answered(message)
 
     def finish(self, reason: str | None, code: int | None = None) -> None:
         self._end(None if reason is None else ServerError(reason, code))
@@ -111,16 +116,19 @@ class _Awaited(Publication):
     def failed(self, reason: Exception) -> None:
         passing = isinstance(reason, PermissionError | PayloadTooLargeError)
         kind = ServerError if passing else ConnectionLostError
-        self._end(kind(str(reason)))
+        error = kind(str(reason))
+        error.__cause__ = reason
+        self._end(error)
 
     def _end(self, error: Exception | None) -> None:
         self._error = error
         self._done.set()
 
-    async def wait(self) -> None:
+    async def wait(self) -> int:
         await self._done.wait()
         if self._error is not None:
             raise self._error
+        return read_answer(self._answer).seq
 
 
 def begins(stream: str, domain: str | None) -> bytes:
@@ -134,8 +142,11 @@ def begins(stream: str, domain: str | None) -> bytes:
     return start if domain is None else b'%b"domain":"%b",' % (start, domain.encode())
 
 
-async def publish(link: Link, stream: str, subject: str, payload: bytes, headers: bytes) -> None:
+async def publish(link: Link, stream: str, subject: str, payload: bytes, headers: bytes) -> int:
     """Publish, and wait until the stream has the message.
+
+    Returns:
+        Its number in the stream.
 
     Raises:
         ServerError: there is no such stream, it refuses the message, the user may not publish
@@ -148,8 +159,8 @@ async def publish(link: Link, stream: str, subject: str, payload: bytes, headers
     link.publish(publication, subject.encode(), payload, headers)
     try:
         with anyio.fail_after(ACKNOWLEDGED_WITHIN):
-            await publication.wait()
-    except TimeoutError:
-        raise ServerError(f"no acknowledgement within {ACKNOWLEDGED_WITHIN} s") from None
+            return await publication.wait()
+    except TimeoutError as error:
+        raise ServerError(f"no acknowledgement within {ACKNOWLEDGED_WITHIN} s") from error
     finally:
         link.drop(publication)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import anyio
 import msgspec
 
+from walnats_anyio._events._arguments import check_number
 from walnats_anyio._events._control import Control, encode_control, subject_of
 from walnats_anyio._events._event_with_response import EventWithResponse
 from walnats_anyio._events._headers import (
@@ -32,6 +33,7 @@ from walnats_anyio._events._headers import (
     NO_TIMEOUT,
     add_headers,
 )
+from walnats_anyio._events._schedules import LEAD
 from walnats_anyio._link import (
     ActorError,
     ConnectionLostError,
@@ -209,12 +211,13 @@ class Asking:
 
         Args:
             headers: the block of them.
-            delay: seconds until its stream stores it, where it waits in the server until then.
+            delay: seconds until it is due, where it waits in the server until then.
 
         Raises:
             ValueError: its `meta` has one of these headers.
         """
-        left = self._seconds_left() - (delay or 0.0)
+        # Its stream stores it a moment before it is due.
+        left = self._seconds_left() - (0.0 if delay is None else max(0.0, delay - LEAD))
         own = {
             HEADER_REPLY: self.reply.decode(),
             HEADER_TIMEOUT: NO_TIMEOUT if left == math.inf else f"{max(0.0, left):.6f}",
@@ -458,7 +461,7 @@ def check_request(event: object, timeout: float | None) -> None:
     """Refuse what cannot be requested.
 
     Raises:
-        TypeError: the event has no response.
+        TypeError: the event has no response, or `timeout` is no number.
         ValueError: `timeout` is no time.
     """
     if not isinstance(event, EventWithResponse):
@@ -466,6 +469,7 @@ def check_request(event: object, timeout: float | None) -> None:
             f"request takes an event with a response, not {event!r}: make one with "
             "Event(...).with_response(schema)"
         )
+    check_number("timeout", timeout)
     if timeout is not None and not timeout > 0:
         raise ValueError(f"timeout must be None or seconds over 0, not {timeout!r}")
 

@@ -6,7 +6,8 @@ schedule that nobody consumes:
 | what | is |
 | --- | --- |
 | stream | `walnats-schedules`, retention `workqueue`, with `allow_msg_schedules`, `allow_msg_ttl` |
-| a schedule | `walnats.schedules.<kind>.<stream of the event>.<id...>` |
+| a schedule | `walnats.schedules.<kind>.<stream of the event>.<id...>`, in a JetStream domain
+  `walnats.schedules-<domain>.<kind>.<stream of the event>.<id...>` |
 | what is due | `walnats.due.<stream of the event>`, the target of its schedules |
 | stream of the event | sources `walnats-schedules`, from what is due to the event's subject |
 
@@ -20,10 +21,11 @@ of the event takes it from there within milliseconds, as a new message. A copy s
 of schedules for a second more.
 
 Measured with nats-server 2.15.1: it looks for what is due at most four times a second, so where
-more than that is due, each is up to 0.25 s late. After a start it takes up to 10 seconds until
-streams source again. And a server that is killed (SIGKILL) sources once more what it has sourced
-in its last second: where all actors were done with that, they get it again, as a new message. One
-that is stopped does not.
+more than that is due, each is up to 0.25 s late. So the schedule of a delay is `LEAD` seconds
+early, and has the header `Walnats-Due`: whoever handles it waits for the rest. After a start it
+takes up to 10 seconds until streams source again. And a server that is killed (SIGKILL) sources
+once more what it has sourced in its last second: where all actors were done with that, they get it
+again, as a new message. One that is stopped does not.
 
 A later message on the subject of a schedule takes its place. The stream compares `Nats-Msg-Id` over
 all events, so that header must name the event as well.
@@ -99,6 +101,13 @@ LOOK_SOON_AFTER = 2.0
 
 ID_BYTES = 16
 
+LEAD: Final = 0.3
+"""Seconds before an event is due that the server puts it into its stream.
+
+It looks for what is due at most four times a second, and its stream takes some milliseconds to
+source it. So the actor's process gets it in time, and holds it until it is due.
+"""
+
 TRIES = 4
 """How often a stream is read and changed, where others change it at the same time."""
 
@@ -115,13 +124,22 @@ ALLOW_TTL: Final = "allow_msg_ttl"
 def schedule_subject(prefixes: Prefixes, kind: Kind, stream: str, *tokens: str) -> str:
     """The subject of a schedule.
 
+    Subjects know no JetStream domains: where a leafnode connection joins two of them, both have a
+    stream of schedules, and both would keep what is published under `walnats.schedules`. So where
+    the domain is known, the subject names it.
+
     Args:
         prefixes: those of the connection.
         kind: what it is for.
         stream: the stream of the event, as the server has it.
         tokens: what identifies it; each a token of a subject.
     """
-    return prefixes.subject(".".join((SUBJECTS, kind, stream, *tokens)))
+    return prefixes.subject(".".join((schedules_of(prefixes.known_domain), kind, stream, *tokens)))
+
+
+def schedules_of(domain: str | None) -> str:
+    """What the subjects of schedules begin with in a domain; see `schedule_subject`."""
+    return SUBJECTS if domain is None else f"{SUBJECTS}-{domain}"
 
 
 def due_subject(prefixes: Prefixes, stream: str) -> str:
@@ -389,8 +407,11 @@ async def create_schedules(
 async def _create(link: Link, wanted: dict[str, Any]) -> dict[str, Any]:
     """Create the stream of schedules; gives its configuration."""
     name, replicas = wanted["name"], wanted["num_replicas"]
+    # Somebody may have deleted one of that name. Streams that have sourced from it would ignore all
+    # of this one up to the same sequence, for ever (nats-server 2.14). So it counts on from there.
+    config = wanted | {"first_seq": int(link.wall() * 1e6)}
     try:
-        answer = await api(link, f"STREAM.CREATE.{name}", wanted, replicas=replicas, optional=True)
+        answer = await api(link, f"STREAM.CREATE.{name}", config, replicas=replicas, optional=True)
     except ServerError as error:
         if error.code != STREAM_NAME_IN_USE:
             raise
@@ -415,10 +436,15 @@ def _raised(actual: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
 
 def new_config(replicas: int, dedup_window: float, prefixes: Prefixes) -> dict[str, Any]:
     """The configuration of a stream of schedules that is not there yet."""
+    # Also without the domain: not every client knows it, such as one with a `js_prefix`.
+    kept = dict.fromkeys((SUBJECTS, schedules_of(prefixes.known_domain)))
     return {
         "name": prefixes.stream(STREAM),
         "description": "events that are not due yet",
-        "subjects": [prefixes.subject(f"{SUBJECTS}.>"), prefixes.subject(f"{DUE}.*")],
+        "subjects": [
+            *(prefixes.subject(f"{each}.>") for each in kept),
+            prefixes.subject(f"{DUE}.*"),
+        ],
         "retention": "workqueue",
         "storage": "file",
         "num_replicas": replicas,

@@ -130,7 +130,9 @@ STREAM_RULES: tuple[Rule, ...] = (
     Rule("allow_direct", Action.KEEP, "how messages are looked up"),
     Rule("mirror_direct", Action.KEEP, "how messages are looked up"),
     Rule(
-        "allow_msg_ttl", Action.KEEP, "events may carry a time to live; set where they do, for good"
+        "allow_msg_ttl",
+        Action.KEEP,
+        "events may carry a time to live; set for good where they or retries do",
     ),
     Rule("allow_atomic", Action.KEEP, "set where the server can: `emit_many(atomic=True)`"),
     Rule("allow_batched", Action.KEEP, "how others may publish"),

@@ -36,6 +36,8 @@ _BEHIND_VERSION: Final = len("NATS/1.0")
 # The binding says that the payload is JSON where the type is this, with nothing behind it.
 _TYPES: Final = frozenset({"application/cloudevents", STRUCTURED})
 
+NULL: Final = msgspec.Raw(b"null")
+
 _decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encoder = msgspec.json.Encoder()
 
@@ -128,6 +130,8 @@ def _read(payload: bytes) -> tuple[CloudEvent, bytes]:
     try:
         members = _decoder.decode(payload)
         raw, encoded = members.pop("data", None), members.pop("data_base64", None)
+        if encoded == NULL:
+            encoded = None  # as some writers say that it is not there
         attributes = {name: msgspec.json.decode(value) for name, value in members.items()}
         event = replace(CloudEvent.from_dict(attributes), mode="structured")
         if encoded is not None and raw is not None:

@@ -28,6 +28,7 @@ import anyio
 from anyio.from_thread import BlockingPortal
 from anyio.lowlevel import checkpoint
 
+from walnats_anyio._events._arguments import check_uid_of
 from walnats_anyio._events._atomic import EncodedMessage, collect_now, refuse_times
 from walnats_anyio._events._connection import (
     LEAVE_WITHIN,
@@ -601,10 +602,11 @@ class SyncEvents:
                 holds the failures in `errors`. With `atomic`: none was accepted, or that is not
                 known in time, or the server takes no atomic batches.
             ValueError: with `atomic`: there are more than 1,000 messages, or two with one `uid`.
-            TypeError: `meta` is a `CloudEvent`, which is of one message.
+            TypeError: `meta` is a `CloudEvent`, which is of one message, or `uid` is no function.
             Exception: what `emit` raises, and what the iterable or `uid` does.
         """
         check_shared(meta)
+        check_uid_of(uid)
         connected = self._usable()
         if atomic:
             refuse_times(delay, at, ttl)

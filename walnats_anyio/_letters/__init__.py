@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from walnats_anyio._letters._failure import describe
+from walnats_anyio._letters._failure import describe, message_of
+from walnats_anyio._letters._fingerprint import fingerprint
 from walnats_anyio._letters._letter import (
     STREAM,
     DeadLetter,
@@ -12,20 +13,30 @@ from walnats_anyio._letters._letter import (
     part_subject_of,
     subject_of,
 )
+from walnats_anyio._letters._notice import (
+    DEAD_LETTER_WRITTEN,
+    DeadLetterWritten,
+    write_and_tell,
+)
 from walnats_anyio._letters._stream import create_stream, new_config, write_letter
 from walnats_anyio._letters._wire import from_wire
 
 __all__ = [
+    "DEAD_LETTER_WRITTEN",
     "STREAM",
     "DeadLetter",
+    "DeadLetterWritten",
     "Reason",
     "create_stream",
     "describe",
     "filter_of",
+    "fingerprint",
     "from_wire",
     "is_letter",
+    "message_of",
     "new_config",
     "part_subject_of",
     "subject_of",
+    "write_and_tell",
     "write_letter",
 ]

@@ -34,7 +34,7 @@ def describe(error: BaseException | None) -> tuple[str | None, str, str]:
     if error is None:
         return None, "", ""
     name = _text("name", lambda: _type_name(type(error)))
-    message = _text("message", lambda: str(error))
+    message = message_of(error)
     traceback = _text("traceback", lambda: "".join(tracebacks.format_exception(error)))
     if traceback == _no_text("traceback"):
         frames = _text("traceback", lambda: "".join(tracebacks.format_tb(_frames_of(error))))
@@ -47,6 +47,14 @@ def describe(error: BaseException | None) -> tuple[str | None, str, str]:
         keep_start(message, MAX_ERROR),
         keep_end(traceback, MAX_TRACEBACK),
     )
+
+
+def message_of(error: BaseException) -> str:
+    """What an exception says, whatever its `__str__` does.
+
+    Raises nothing but a `KeyboardInterrupt`, which may be a real one.
+    """
+    return _text("message", lambda: str(error))
 
 
 def keep_start(text: str, most: int) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
+from walnats_anyio._letters._fingerprint import fingerprint
 from walnats_anyio._link import Prefixes
 
 STREAM = "walnats-dead-letters"
@@ -98,6 +100,16 @@ class DeadLetter:
 
     It is where a payload leaves no room for the rest in one message.
     """
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What letters of the same error have in common: 12 hexadecimal digits.
+
+        It is made of `error_type`, `error` without the values in it, and the innermost functions of
+        `traceback`; see `dead_letters.fingerprint`. Where `cut` has one of them, it is made of what
+        is left.
+        """
+        return fingerprint(self.error_type, self.error, self.traceback)
 
 
 def subject_of(letter: DeadLetter, prefixes: Prefixes) -> str:

@@ -48,11 +48,14 @@ def new_config(replicas: int, prefixes: Prefixes) -> dict[str, Any]:
     }
 
 
-async def write_letter(link: Link, letter: DeadLetter) -> None:
+async def write_letter(link: Link, letter: DeadLetter) -> int:
     """Store a letter, and wait until the stream has acknowledged it.
 
     What has no room is cut, and `cut` of the stored letter says so; the payload is always whole.
     Written twice, the second letter takes the place of the first.
+
+    Returns:
+        The number of the letter.
 
     Raises:
         ServerError: there is no stream for it, the stream refuses it, or does not acknowledge it
@@ -66,7 +69,7 @@ async def write_letter(link: Link, letter: DeadLetter) -> None:
         # The letter comes last, so that one that is seen is whole.
         for number, part in enumerate(wire.parts, 1):
             await publish(link, stream, part_subject_of(letter, number, prefixes), part, b"")
-        await publish(link, stream, subject_of(letter, prefixes), wire.payload, wire.headers)
+        return await publish(link, stream, subject_of(letter, prefixes), wire.payload, wire.headers)
     except (ServerError, ValueError) as exc:
         raise ServerError(
             f"the dead letter of event {letter.event!r} and actor {letter.actor!r} was not stored: "

@@ -20,6 +20,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from time import monotonic, time
 from typing import Any, Protocol
@@ -411,6 +412,7 @@ class Link:
 
     def _on_connect(self, established: Established) -> None:
         self.info = established.info
+        self.prefixes = replace(self.prefixes, server_domain=self.info.domain)
         self._uptime.connected(established.server.shown)
         self._pending.refusal = None
         self._moving = False

@@ -93,7 +93,10 @@ def _subject_problem(name: str) -> str | None:
         return "starts with '$', which NATS keeps for itself: drop the '$'"
     if tokens[0] in _RESERVED_TOKENS:
         return f"starts with {tokens[0]!r}, where NATS sends replies: choose another first part"
-    for subject in _OWN_SUBJECTS:
+    own: tuple[str, ...] = _OWN_SUBJECTS
+    if name.startswith("walnats.schedules-"):  # those of a JetStream domain
+        own = (*own, ".".join(tokens[:2]))
+    for subject in own:
         if name.startswith(f"{subject}."):
             return f"is under {subject}.>, which this library keeps for itself: choose another name"
     stream = name.replace(".", "-")

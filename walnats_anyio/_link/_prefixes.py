@@ -6,7 +6,7 @@ the `Prefixes` of its link, so that each of them is spelled here and nowhere els
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from walnats_anyio._link._names import check_namespace, check_prefix
 
@@ -25,6 +25,9 @@ class Prefixes:
 
     namespace: str = ""
     """What goes before every subject, and with `-` for `.` before every stream and durable."""
+
+    server_domain: str | None = field(default=None, compare=False)
+    """The JetStream domain of the server that the client is connected to, as that says."""
 
     @classmethod
     def of(cls, domain: object, js_prefix: object, namespace: object) -> Prefixes:
@@ -56,6 +59,11 @@ class Prefixes:
     def elsewhere(self) -> bool:
         """Whether the API is not where a server of its own has it."""
         return self.api != DEFAULT_API
+
+    @property
+    def known_domain(self) -> str | None:
+        """The JetStream domain of the streams, as far as it is known."""
+        return self.domain or (None if self.elsewhere else self.server_domain)
 
     def api_subject(self, request: str) -> str:
         """The subject of a request to the API, such as `STREAM.INFO.orders`."""

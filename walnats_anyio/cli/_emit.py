@@ -109,7 +109,8 @@ class Headers:
                 for name, value in (("delay", self.delay), ("at", self.at), ("ttl", self.ttl))
                 if value is not None
             )
-            _refuse(f"{options}: {error}", "give a time such as 2030-01-02T03:04:05+01:00")
+            times = "--delay and --ttl take seconds, --at a time such as 2030-01-02T03:04:05+01:00"
+            _refuse(f"{options}: {error}", times)
         return at
 
 

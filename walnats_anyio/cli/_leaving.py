@@ -15,7 +15,7 @@ import sys
 import sysconfig
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -61,12 +61,15 @@ def leave_within(seconds: float, exit_code: int, prefix: str) -> None:
     _end_after(seconds, exit_code, what, _LastWords())
 
 
-def end_after(seconds: float, exit_code: int, what: str) -> threading.Timer:
+def end_after(
+    seconds: float, exit_code: int, what: str, left: Callable[[], Iterable[str]]
+) -> threading.Timer:
     """End this process after so many seconds, unless the timer is cancelled.
 
-    It also names daemon threads: those of jobs are daemons on trio, and may not let go.
+    It also names what `left` gives, called in a thread, and daemon threads: those of jobs are
+    daemons on trio, and may not let go.
     """
-    return _end_after(seconds, exit_code, what, _LastWords(with_daemons=True))
+    return _end_after(seconds, exit_code, what, _LastWords(with_daemons=True, left=left))
 
 
 def _end_after(
@@ -86,11 +89,14 @@ class _LastWords:
     thread waits for the others at its end.
     """
 
-    def __init__(self, *, with_daemons: bool = False) -> None:
+    def __init__(
+        self, *, with_daemons: bool = False, left: Callable[[], Iterable[str]] = tuple
+    ) -> None:
         # A `SimpleQueue` may be used in a signal handler.
         self._words: SimpleQueue[str] = SimpleQueue()
         self._said: SimpleQueue[None] = SimpleQueue()
         self._with_daemons = with_daemons
+        self._left = left
         threading.Thread(target=self._say, name="last words", daemon=True).start()
 
     def end(self, exit_code: int, what: str) -> None:
@@ -103,14 +109,13 @@ class _LastWords:
     def _say(self) -> None:
         what = self._words.get()
         try:
-            _say(what, self._with_daemons)
+            _say(what, [*self._left(), *_left_running(self._with_daemons)])
         finally:
             self._said.put(None)
 
 
-def _say(what: str, with_daemons: bool) -> None:
-    left = ", ".join(_left_running(with_daemons))
-    logger.warning("%s%s", what, f" and leaves behind {left}" if left else "")
+def _say(what: str, left: list[str]) -> None:
+    logger.warning("%s%s", what, f" and leaves behind {', '.join(left)}" if left else "")
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # nobody reads it any more
             stream.flush()

@@ -84,6 +84,7 @@ class Listening:
     async def _listen(self, connected: ConnectedActors, stop: Stop) -> None:
         if self._pipe is not None and self._plan.watched:
             stop.tasks.start_soon(self._tell_statistics, self._pipe, connected)
+        stop.jobs = lambda: _jobs_of(connected)
         ready = _Ready(self._ready)
         self._tally.uncounted = 1  # until it is known what was done
         summary = await connected.listen(**self._plan.listen_options(), task_status=ready)
@@ -145,6 +146,15 @@ class Listening:
     async def _stop_with_supervisor(self, pipe: HeartbeatPipe, stop: Stop) -> None:
         await pipe.until_supervisor_is_gone()
         stop.ask()
+
+
+def _jobs_of(connected: ConnectedActors) -> list[str]:
+    """The jobs that run, in words."""
+    return [
+        f"{each.running} running job{'s' if each.running > 1 else ''} of actor {each.actor!r}"
+        for each in connected.statistics().actors
+        if each.running
+    ]
 
 
 class _Ready:

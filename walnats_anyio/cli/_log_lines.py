@@ -43,6 +43,11 @@ class LineHandler(logging.StreamHandler[TextIO]):
         with _locked(self._shared):
             super().emit(record)
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - `logging` calls it so
+        """Say that a record cannot be written, if there is somebody to tell."""
+        with suppress(ValueError):  # an actor's program has closed the standard error as well
+            super().handleError(record)
+
 
 def make_lock() -> int | None:
     """The descriptor of an empty file without a name, to share with other processes.
@@ -102,7 +107,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "process": record.process,
-            "message": record.getMessage(),
+            "message": _message_of(record),
         }
         if record.exc_info and record.exc_info[0] is not None:
             fields["exception"] = self.formatException(record.exc_info)
@@ -114,6 +119,17 @@ class JsonFormatter(logging.Formatter):
             if name not in OF_EVERY_RECORD:
                 fields[f"{name}_" if name in fields else name] = value
         return in_one_line(fields)
+
+
+def _message_of(record: logging.LogRecord) -> str:
+    """The message; what was logged, where its arguments do not fit: a line is never lost."""
+    try:
+        return record.getMessage()
+    except Exception as error:  # noqa: BLE001 - whatever `%` does with a `__str__` of the user's
+        return (
+            f"{_shown(record.msg)} % {_shown(record.args)} (cannot be formatted: "
+            f"{type(error).__name__})"
+        )
 
 
 def in_one_line(fields: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ import typer
 
 from walnats_anyio._actors._pausing import Pause, pause_consumer, resume_consumer
 from walnats_anyio._link import Link, consumer_config, stream_names
+from walnats_anyio._link._names import check_name
 from walnats_anyio.cli._choices import (
     Backend,
     BackendOption,
@@ -60,6 +61,7 @@ class Switch:
             typer.Exit: a signal ended it.
         """
         check_backend(self.backend)
+        _check_names(actor, self.event)
 
         async def connected(stop: Stop) -> None:
             async with self.connection.open_link("walnats-anyio pause") as link:
@@ -171,6 +173,20 @@ async def find_stream(link: Link, actor: str, event: str | None) -> str:
             code=ExitCode.USAGE,
         )
     return found[0]
+
+
+def _check_names(actor: str, event: str | None) -> None:
+    """Refuse what no actor or event can be called, and what would break the protocol.
+
+    Raises:
+        Problem: it is such a name.
+    """
+    try:
+        check_name("actor", actor)
+        if event is not None:
+            check_name("event", event)
+    except ValueError as error:
+        raise Problem(str(error), code=ExitCode.USAGE) from error
 
 
 def _seconds(text: str) -> float:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio
 import typer
@@ -91,10 +91,12 @@ class Reloading:
             )
 
 
-async def watch(directories: list[Path], changed: Callable[[list[Path]], Awaitable[None]]) -> None:
+async def watch(
+    directories: list[Path], changed: Callable[[list[Path]], Coroutine[Any, Any, None]]
+) -> None:
     """Call a function with the Python files that change below these directories, until cancelled.
 
-    What changes while it runs comes with the next call.
+    It is called for further changes also while it runs.
     """
     from watchfiles import PythonFilter, awatch  # an extra
 
@@ -103,7 +105,7 @@ async def watch(directories: list[Path], changed: Callable[[list[Path]], Awaitab
         tasks.start_soon(_set_when_cancelled, stopped)
         changes = awatch(*directories, watch_filter=PythonFilter(), stop_event=stopped)
         async for each in changes:
-            await changed(sorted({Path(path) for _, path in each}))
+            tasks.start_soon(changed, sorted({Path(path) for _, path in each}))
 
 
 async def _set_when_cancelled(event: anyio.Event) -> None:

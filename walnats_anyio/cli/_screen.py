@@ -72,9 +72,9 @@ def fail(text: str, hint: str | None = None, shown: BaseException | None = None)
     if _tell is not None:
         _tell(text, hint, shown)
         return
-    if shown is not None:
-        traceback.print_exception(shown)
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # closed, also by an actor's program
+        if shown is not None:
+            traceback.print_exception(shown)
         console = StandardError()
         console.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
         if hint is not None:

@@ -19,7 +19,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from signal import Signals
 from types import FrameType
@@ -73,6 +73,8 @@ class Stop:
         """Called at the first signal. May be replaced as the command goes on."""
         self.at_once = cancel
         """Called at the second signal. May be replaced as the command goes on."""
+        self.jobs: Callable[[], Iterable[str]] = tuple
+        """Names the jobs that run, from any thread. May be replaced as the command goes on."""
         self.first: Signals | None = None
         """The first signal that came."""
         self.second: Signals | None = None
@@ -96,14 +98,17 @@ class Stop:
             self.limit_time()
         if self._came == 2:
             what = f"{number.name}: something does not let go: the process ends as it is"
-            end_after(self._last_resort, code_of_signal(number), what)
+            end_after(self._last_resort, code_of_signal(number), what, self._left)
 
     def limit_time(self) -> None:
         """End the process when a graceful stop has taken too long, come what may."""
         if self._time_limit is not None and self._timer is None:
             seconds = self._time_limit + self._last_resort
             what = f"{seconds:g} s after it was to stop something does not let go: the process ends"
-            self._timer = end_after(seconds, ExitCode.BROKEN, what)
+            self._timer = end_after(seconds, ExitCode.BROKEN, what, self._left)
+
+    def _left(self) -> Iterable[str]:
+        return self.jobs()
 
     def over(self) -> None:
         """Forget the time limit: the stop has come to its end."""

@@ -11,7 +11,8 @@ Recycling (`_recycling.py`) waits until the new one receives events, and only th
 stop: there is never one worker less. One place at a time is treated so.
 
 Reloading (`_reloading.py`) has the new ones wait when they have loaded the program. When that
-failed, the old ones go on. Else these are stopped, and each new one goes on when the old one in its
+failed, the old ones go on. When a file changes meanwhile, the new ones are stopped, and the program
+is loaded once more. Else the old ones are stopped, and each new one goes on when the old one in its
 place has ended: of one place, never two versions of the program run at once.
 """
 
@@ -70,6 +71,10 @@ class Workers:
         self._change = anyio.Event()
         self._turn = anyio.Lock()
         self._tasks: TaskGroup
+        self._changed = set[Path]()
+        """Files that have changed since the program was last loaded."""
+        self._loading = False
+        """Whether the processes in `coming` load the program anew."""
         self._recycle_after = 0.0
         self._recycling_fails = Backoff()
         self.env: dict[str, str] = {}
@@ -282,12 +287,16 @@ class Workers:
     async def _look_at_use(self) -> None:
         while True:
             await anyio.sleep(LOOK_EVERY)
+            # One that made room may have jobs for hours: never a third process for a place.
+            leaving = {each.number for each in self.retiring}
             for number, worker in sorted(self.running.items()):
                 if not worker.ready:
                     continue
                 self.memory[number] = memory_of(worker.pid)
                 reason = self._plan.recycling.reason(self._use_of(worker))
-                if reason is not None and anyio.current_time() >= self._recycle_after:
+                if number in leaving or reason is None:
+                    continue
+                if anyio.current_time() >= self._recycle_after:
                     # One at a time: there is room for one more process, perhaps not for all.
                     async with self._turn:
                         if self.running.get(number) is worker and worker.ready:
@@ -335,15 +344,25 @@ class Workers:
 
     async def _reload(self, files: list[Path]) -> None:
         """Load the program anew, and have it take the place of the old one if that worked."""
+        self._changed.update(files)
+        if self._loading:
+            # What they load is outdated, and it may hang.
+            for worker in self.coming.values():
+                worker.retired = True
+                worker.stop()
         async with self._turn:
-            if self._stopping:
+            changed, self._changed = self._changed, set[Path]()
+            if self._stopping or not changed:
                 return
-            names = files_in_words(files, self._plan.watched_directories)
+            names = files_in_words(sorted(changed), self._plan.watched_directories)
             logger.info("%s changed: loading the program anew", names)
-            if await self._load():
+            self._loading = True
+            loaded = await self._load()
+            self._loading = False
+            if loaded:
                 self.reloaded += 1
                 await self._hand_over()
-            elif not self._stopping:
+            elif not (self._changed or self._stopping):
                 rest = "the old version goes on" if self.running else "waiting for a file to change"
                 logger.error("the new version cannot be used: %s", rest)
 
@@ -375,7 +394,7 @@ class Workers:
                     break
             loading = [self.coming.get(number) for number in numbers]
             done = [worker is not None and await _has_loaded(worker) for worker in loading]
-            if not all(done) or self._stopping:
+            if not all(done) or self._stopping or self._changed:
                 await self._give_up_loading()
                 return False
         return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -18,12 +18,19 @@ from walnats_anyio._link import (
     prefixes_for,
 )
 from walnats_anyio._link._again import refuse_again
+from walnats_anyio.dead_letters._bulk import Discarding, Edit, Requeueing, check_options
 from walnats_anyio.dead_letters._errors import (
     LetterNotFoundError,
     RequeueError,
     UnreadableLetterError,
 )
-from walnats_anyio.dead_letters._iteration import Letters, StoredLetters, UnreadableLetters
+from walnats_anyio.dead_letters._groups import LetterGroup, group_letters
+from walnats_anyio.dead_letters._iteration import (
+    Letters,
+    NumberedLetters,
+    StoredLetters,
+    UnreadableLetters,
+)
 from walnats_anyio.dead_letters._reading import (
     check_there,
     count_subjects,
@@ -31,10 +38,12 @@ from walnats_anyio.dead_letters._reading import (
     delete_unreadable,
     get_letter,
     gone,
+    last_number,
 )
 from walnats_anyio.dead_letters._requeue import put_back
-from walnats_anyio.dead_letters._retention import check_limits, register_stream
-from walnats_anyio.dead_letters._selection import NamedActor, select
+from walnats_anyio.dead_letters._results import BulkResult, Progress
+from walnats_anyio.dead_letters._retention import check_limits, register_stream, stream_limits
+from walnats_anyio.dead_letters._selection import NamedActor, Selection, declared_event, select
 from walnats_anyio.dead_letters._unreadable import UnreadableLetter
 
 
@@ -110,6 +119,8 @@ class DeadLetters:
         reason: Reason | str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        error_type: str | None = None,
+        fingerprint: str | None = None,
     ) -> AsyncIterator[DeadLetter]:
         """Iterate over letters, the oldest first.
 
@@ -129,14 +140,21 @@ class DeadLetters:
             reason: letters given up for this reason only; a `Reason` or its value.
             since: letters given up at this moment or later.
             until: letters given up before this moment.
+            error_type: letters whose exception was of this class only, as `DeadLetter.error_type`
+                names it.
+            fingerprint: letters of this error only; see `DeadLetter.fingerprint` and `groups`.
 
         Raises:
             TypeError: an argument is of a wrong type.
-            ValueError: a name that is none, an unknown reason, or a moment without a time zone.
+            ValueError: a name that is none, an unknown reason, a moment without a time zone, or a
+                fingerprint that is none.
             ServerError: while iterating: the server does not answer within 5 seconds.
             ConnectionLostError: while iterating: the connection is closed for good.
         """
-        return Letters(self._link, select(self._link.prefixes, event, actor, reason, since, until))
+        selection = select(
+            self._link.prefixes, event, actor, reason, since, until, error_type, fingerprint
+        )
+        return Letters(self._link, selection)
 
     def unreadable(
         self,
@@ -171,12 +189,14 @@ class DeadLetters:
         reason: Reason | str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        error_type: str | None = None,
+        fingerprint: str | None = None,
     ) -> AsyncIterator[DeadLetter | UnreadableLetter]:
         """Iterate over letters as `letters` does, and over what cannot be read among them.
 
-        The arguments are those of `letters`. What cannot be read has neither a reason nor a moment
-        of death: with `reason` it is left out, and `since` and `until` are compared with its
-        `stored_at`. Its event and actor are those of its subject.
+        The arguments are those of `letters`. What cannot be read has neither a reason, an error nor
+        a moment of death: with `reason`, `error_type` or `fingerprint` it is left out, and `since`
+        and `until` are compared with its `stored_at`. Its event and actor are those of its subject.
 
         Raises:
             TypeError: an argument is of a wrong type.
@@ -184,9 +204,10 @@ class DeadLetters:
             ServerError: while iterating: the server does not answer within 5 seconds.
             ConnectionLostError: while iterating: the connection is closed for good.
         """
-        return StoredLetters(
-            self._link, select(self._link.prefixes, event, actor, reason, since, until)
+        selection = select(
+            self._link.prefixes, event, actor, reason, since, until, error_type, fingerprint
         )
+        return StoredLetters(self._link, selection)
 
     async def count(
         self,
@@ -196,6 +217,8 @@ class DeadLetters:
         reason: Reason | str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        error_type: str | None = None,
+        fingerprint: str | None = None,
     ) -> int:
         """Count letters, those that cannot be read included, as `stored` gives them.
 
@@ -208,13 +231,44 @@ class DeadLetters:
             ServerError: the server does not answer within 5 seconds.
             ConnectionLostError: the connection is closed for good.
         """
-        selection = select(self._link.prefixes, event, actor, reason, since, until)
+        selection = select(
+            self._link.prefixes, event, actor, reason, since, until, error_type, fingerprint
+        )
         if selection.by_subject_only:
             return await count_subjects(self._link, selection.subjects)
         found = 0
         async for _ in StoredLetters(self._link, selection):
             found += 1
         return found
+
+    async def groups(
+        self,
+        *,
+        event: BaseEvent[Any] | str | None = None,
+        actor: NamedActor | str | None = None,
+        reason: Reason | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        error_type: str | None = None,
+        fingerprint: str | None = None,
+    ) -> list[LetterGroup]:
+        """Group letters by event, actor, reason and error; the largest groups first.
+
+        The arguments are those of `letters`. Letters are of the same error when their `fingerprint`
+        is the same. All letters of the event and actor are read, several at a time, and none is
+        kept, so memory grows with the number of groups only. What cannot be read is left out with a
+        warning in the log.
+
+        Raises:
+            TypeError: an argument is of a wrong type.
+            ValueError: an argument is of no use, as for `letters`.
+            ServerError: the server does not answer within 5 seconds.
+            ConnectionLostError: the connection is closed for good.
+        """
+        selection = select(
+            self._link.prefixes, event, actor, reason, since, until, error_type, fingerprint
+        )
+        return await group_letters(self._link, selection)
 
     async def get(self, number: int) -> DeadLetter:
         """The letter of a number, which is its `number`.
@@ -268,6 +322,129 @@ class DeadLetters:
         await put_back(self._link, letter)
         await delete_letter(self._link, letter)
 
+    async def requeue_all(
+        self,
+        *,
+        event: BaseEvent[Any] | str | None = None,
+        actor: NamedActor | str | None = None,
+        reason: Reason | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        error_type: str | None = None,
+        fingerprint: str | None = None,
+        numbers: Iterable[int] | None = None,
+        rate: float | None = None,
+        dry_run: bool = False,
+        edit: Edit | None = None,
+        progress: Progress | None = None,
+    ) -> BulkResult:
+        """Requeue many letters, the oldest first, each as `requeue` does.
+
+        Those are meant that are there when it begins: what is put back and fails again meanwhile is
+        not put back a second time. Requests for different letters overlap; the events of one event
+        and actor go back in the order of their letters, each when the stream has acknowledged the
+        one before. One that cannot go back is kept, and the others go on.
+
+        It may be ended at any moment, and called again to go on. Cancelled, it first finishes the
+        letters whose events are being sent, in at most 10 seconds. A process that dies in the
+        middle leaves letters whose events have gone back: requeueing them again within the
+        event's `dedup_window` does no harm, and later it puts them back twice.
+
+        Args:
+            event: letters of this event only, as for `letters`; so are the next six.
+            actor: letters of this actor only.
+            reason: letters given up for this reason only.
+            since: letters given up at this moment or later.
+            until: letters given up before this moment.
+            error_type: letters whose exception was of this class only.
+            fingerprint: letters of this error only.
+            numbers: letters of these numbers only, in this order. One that is not there counts as
+                `gone`. None: all that there are.
+            rate: letters a second, above 0. None: as fast as it goes.
+            dry_run: check which letters would go back, and change nothing; `rate` is ignored.
+            edit: called with each letter; gives it as it is to go back, with another payload or
+                other headers, or None to leave it. May be a coroutine function. What it raises ends
+                the call. Where `event` or `actor` is a declaration and no name, a payload that was
+                changed must fit the event.
+            progress: called with a `LetterResult` for each letter. What it raises ends the call.
+
+        Raises:
+            TypeError: an argument is of a wrong type, or `edit` gives what is no letter.
+            ValueError: an argument is of no use.
+            ServerError: the server does not answer within 5 seconds, or this user may not read or
+                delete letters.
+            ConnectionLostError: the connection is closed for good.
+        """
+        selection = select(
+            self._link.prefixes, event, actor, reason, since, until, error_type, fingerprint
+        )
+        check_options(rate, dry_run, edit, progress)
+        letters = await self._meant(selection, numbers)
+        declared = declared_event(event, actor)
+        requeueing = Requeueing(
+            self._link, edit=edit, event=declared, rate=rate, dry_run=dry_run, progress=progress
+        )
+        return await requeueing.run(letters)
+
+    async def discard_all(
+        self,
+        *,
+        event: BaseEvent[Any] | str | None = None,
+        actor: NamedActor | str | None = None,
+        reason: Reason | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        error_type: str | None = None,
+        fingerprint: str | None = None,
+        numbers: Iterable[int] | None = None,
+        rate: float | None = None,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> BulkResult:
+        """Delete many letters for good, the oldest first, those that cannot be read included.
+
+        Those are meant that `stored` gives with the same arguments, up to the newest when it
+        begins. It may be ended at any moment, and called again to go on.
+
+        Args:
+            event: letters of this event only, as for `letters`; so are the next six.
+            actor: letters of this actor only.
+            reason: letters given up for this reason only.
+            since: letters given up at this moment or later.
+            until: letters given up before this moment.
+            error_type: letters whose exception was of this class only.
+            fingerprint: letters of this error only.
+            numbers: letters of these numbers only, in this order. One that is not there counts as
+                `gone`. None: all that there are.
+            rate: letters a second, above 0. None: as fast as it goes.
+            dry_run: see which letters would be deleted, and change nothing; `rate` is ignored.
+            progress: called with a `LetterResult` for each letter. What it raises ends the call.
+
+        Raises:
+            TypeError: an argument is of a wrong type.
+            ValueError: an argument is of no use.
+            ServerError: the server does not answer within 5 seconds, or this user may not read or
+                delete letters.
+            ConnectionLostError: the connection is closed for good.
+        """
+        selection = select(
+            self._link.prefixes, event, actor, reason, since, until, error_type, fingerprint
+        )
+        check_options(rate, dry_run, None, progress)
+        letters = await self._meant(selection, numbers)
+        discarding = Discarding(self._link, rate=rate, dry_run=dry_run, progress=progress)
+        return await discarding.run(letters)
+
+    async def _meant(
+        self, selection: Selection, numbers: Iterable[int] | None
+    ) -> AsyncIterator[DeadLetter | UnreadableLetter | LetterNotFoundError]:
+        if numbers is None:
+            return StoredLetters(self._link, selection, last=await last_number(self._link))
+        wanted = list(dict.fromkeys(numbers))
+        for number in wanted:
+            _check_number(number)
+        return NumberedLetters(self._link, selection, wanted)
+
     async def discard(self, letter: DeadLetter | UnreadableLetter | int) -> None:
         """Delete a letter for good.
 
@@ -299,11 +476,21 @@ class DeadLetters:
         except UnreadableLetterError as error:
             return error.letter
 
+    async def limits(self) -> Limits:
+        """How long and how many letters are kept: `age`, `messages` and `bytes`; None is no limit.
+
+        Raises:
+            ServerError: the server does not answer within 5 seconds.
+            ConnectionLostError: the connection is closed for good.
+        """
+        return await stream_limits(self._link)
+
     async def register(self, *, limits: Limits | None = None, replicas: int | None = None) -> None:
         """Create the stream of the dead letters, or set how long and how many it keeps.
 
-        Registering or running actors creates it as well, without limits. At a limit the oldest
-        letters go.
+        Registering or running actors creates it as well, without limits, and leaves those of one
+        that is there as they are. At a limit the oldest letters go, and a process that writes one
+        says so once in its log. A limit that is lower than before makes letters go at once.
 
         Args:
             limits: `age`, `messages` and `bytes`; `Limits()` takes all limits away. None: leave

@@ -10,6 +10,9 @@ from walnats_anyio.dead_letters._unreadable import UnreadableLetter
 class LetterNotFoundError(WalnatsError):
     """There is no such dead letter: it was requeued or discarded, or a limit made it go."""
 
+    number: int = 0
+    """The number that was asked for, where it was one of many; else 0."""
+
 
 class UnreadableLetterError(LetterNotFoundError):
     """There is a message of that number, but no dead letter that can be read.

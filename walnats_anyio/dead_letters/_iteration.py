@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from walnats_anyio._letters import STREAM, DeadLetter
 from walnats_anyio._link import Link
-from walnats_anyio.dead_letters._reading import last_number, letter_in, next_message
+from walnats_anyio.dead_letters._errors import LetterNotFoundError, UnreadableLetterError
+from walnats_anyio.dead_letters._reading import get_letter, last_number, letter_in, next_message
 from walnats_anyio.dead_letters._selection import Selection
 from walnats_anyio.dead_letters._unreadable import UnreadableLetter
 
@@ -15,15 +16,22 @@ logger = logging.getLogger("walnats_anyio.dead_letters")
 
 
 class _Stored:
-    """Everything under the subjects of a selection, up to what is the newest at the start."""
+    """Everything under the subjects of a selection, up to what is the newest at the start.
+
+    Args:
+        link: the connection.
+        subjects: the subjects.
+        after: the number behind which it begins.
+        last: the number at which it ends, if that is before the newest.
+    """
 
     __slots__ = ("_last", "_link", "_number", "_subjects")
 
-    def __init__(self, link: Link, subjects: str) -> None:
+    def __init__(self, link: Link, subjects: str, after: int = 0, last: int | None = None) -> None:
         self._link = link
         self._subjects = subjects
-        self._number = 0
-        self._last: int | None = None
+        self._number = after
+        self._last = last
 
     async def next(self) -> DeadLetter | UnreadableLetter | None:
         """The next one, the oldest first; None at the end."""
@@ -46,9 +54,11 @@ class Letters(AsyncIterator[DeadLetter]):
 
     __slots__ = ("_selection", "_stored")
 
-    def __init__(self, link: Link, selection: Selection) -> None:
+    def __init__(
+        self, link: Link, selection: Selection, after: int = 0, last: int | None = None
+    ) -> None:
         self._selection = selection
-        self._stored = _Stored(link, selection.subjects)
+        self._stored = _Stored(link, selection.subjects, after, last)
 
     async def __anext__(self) -> DeadLetter:
         while (letter := await self._stored.next()) is not None:
@@ -67,13 +77,40 @@ class StoredLetters(AsyncIterator[DeadLetter | UnreadableLetter]):
 
     __slots__ = ("_selection", "_stored")
 
-    def __init__(self, link: Link, selection: Selection) -> None:
+    def __init__(
+        self, link: Link, selection: Selection, after: int = 0, last: int | None = None
+    ) -> None:
         self._selection = selection
-        self._stored = _Stored(link, selection.subjects)
+        self._stored = _Stored(link, selection.subjects, after, last)
 
     async def __anext__(self) -> DeadLetter | UnreadableLetter:
         while (letter := await self._stored.next()) is not None:
             if self._selection.has(letter):
+                return letter
+        raise StopAsyncIteration
+
+
+class NumberedLetters(AsyncIterator[DeadLetter | UnreadableLetter | LetterNotFoundError]):
+    """Letters of numbers that a selection has, and an error for each that is not there."""
+
+    __slots__ = ("_link", "_numbers", "_selection")
+
+    def __init__(self, link: Link, selection: Selection, numbers: Iterable[int]) -> None:
+        self._link = link
+        self._selection = selection
+        self._numbers = iter(numbers)
+
+    async def __anext__(self) -> DeadLetter | UnreadableLetter | LetterNotFoundError:
+        for number in self._numbers:
+            letter: DeadLetter | UnreadableLetter
+            try:
+                letter = await get_letter(self._link, number)
+            except UnreadableLetterError as error:
+                letter = error.letter
+            except LetterNotFoundError as error:
+                error.number = number
+                return error
+            if self._selection.covers(letter, self._link.prefixes):
                 return letter
         raise StopAsyncIteration
 

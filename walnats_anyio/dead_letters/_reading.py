@@ -44,6 +44,13 @@ async def last_number(link: Link) -> int:
     return 0 if answer is None else int(answer["state"]["last_seq"])
 
 
+async def numbers(link: Link) -> tuple[int, int]:
+    """The number of the oldest message that is there and of the newest that there has been."""
+    answer = await _ask(link, "INFO")
+    state = {"first_seq": 1, "last_seq": 0} if answer is None else answer["state"]
+    return int(state["first_seq"]), int(state["last_seq"])
+
+
 async def count_subjects(link: Link, subjects: str) -> int:
     """How many letters there are under these subjects: each one has its own."""
     wanted = {"subjects_filter": subjects, "offset": PAST_ALL}

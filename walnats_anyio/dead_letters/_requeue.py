@@ -9,8 +9,9 @@ event, be there and have that subject; and the headers are checked as at an emit
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
-from walnats_anyio._events import HEADER_ACTOR, HEADER_DELAY
+from walnats_anyio._events import HEADER_ACTOR, HEADER_DELAY, HEADER_DUE
 from walnats_anyio._events._headers import header_block
 from walnats_anyio._events._publication import publish
 from walnats_anyio._letters import DeadLetter, subject_of
@@ -32,7 +33,7 @@ EXPECTED_STREAM = "Nats-Expected-Stream"
 SERVER_HEADERS = "nats-"
 """What headers begin with that tell the server what to do, in lower case."""
 
-LEFT_OUT = {HEADER_ACTOR.lower(), HEADER_DELAY.lower(), "walnats-reply"}
+LEFT_OUT = {HEADER_ACTOR.lower(), HEADER_DELAY.lower(), HEADER_DUE.lower(), "walnats-reply"}
 """Further headers that are not put back, in lower case.
 
 The first is set anew. The second is over, unless somebody has forged it. The last says where
@@ -41,8 +42,28 @@ to.
 """
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A letter whose event can be put back, as far as is known before."""
+
+    letter: DeadLetter
+    headers: bytes
+    """The header block that goes with it."""
+
+
 async def put_back(link: Link, letter: DeadLetter) -> None:
     """Emit the event of a letter once more, for its actor alone; the letter stays.
+
+    Raises:
+        RequeueError: the letter is not to be trusted, or the actor would not get the event.
+        ServerError: the server does not answer.
+        ConnectionLostError: the link is closed for good.
+    """
+    await send(link, await prepare(link, letter))
+
+
+async def prepare(link: Link, letter: DeadLetter) -> Ready:
+    """See whether an event can be put back. Sends no request that changes anything.
 
     Raises:
         RequeueError: the letter is not to be trusted, or the actor would not get the event.
@@ -61,14 +82,25 @@ async def put_back(link: Link, letter: DeadLetter) -> None:
             f"it is {size} bytes with its headers, and the server takes at most "
             f"{link.max_payload}: raise its max_payload",
         )
+    return Ready(letter, headers)
+
+
+async def send(link: Link, ready: Ready) -> None:
+    """Emit the event.
+
+    Raises:
+        RequeueError: the stream does not take it, or does not acknowledge it.
+        ConnectionLostError: the link is closed for good.
+    """
+    letter = ready.letter
     if "headers" in letter.cut:
         logger.warning(
             "dead letter %d, event %r: it is put back without some of its headers, as the letter "
             "had no room for them", letter.number, letter.event,
         )  # fmt: skip
     try:
-        subject = prefixes.subject(letter.event)
-        await publish(link, letter.stream, subject, letter.payload, headers)
+        subject = link.prefixes.subject(letter.event)
+        await publish(link, letter.stream, subject, letter.payload, ready.headers)
     except ServerError as exc:
         raise _refused(letter, f"stream {letter.stream!r} did not take it: {exc}") from exc
 

@@ -12,6 +12,7 @@ from walnats_anyio._link import (
     StreamConfigError,
     differences,
     ensure_helper_stream,
+    stream_config,
     update_stream,
 )
 
@@ -63,6 +64,18 @@ async def register_stream(link: Link, limits: Limits | None, replicas: int | Non
         raise StreamConfigError(
             f"the server refuses stream {link.prefixes.stream(STREAM)!r} for dead letters: {exc}"
         ) from exc
+
+
+async def stream_limits(link: Link) -> Limits:
+    """What `DeadLetters.limits` documents."""
+    config = await stream_config(link, link.prefixes.stream(STREAM)) or {}
+    age = config.get("max_age", 0) / 10**9
+    messages, size = config.get("max_msgs", -1), config.get("max_bytes", -1)
+    return Limits(
+        age=age if age > 0 else None,
+        messages=messages if messages > 0 else None,
+        bytes=size if size > 0 else None,
+    )
 
 
 def _settings(limits: Limits | None, replicas: int | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from walnats_anyio._actors import HandlerError
 from walnats_anyio._actors.declare import Actor, BaseContext, Context, ErrorContext, Snooze
 from walnats_anyio._actors.settle import wish_of
 from walnats_anyio._events import uid_in
+from walnats_anyio._letters import message_of
 
 CLOCK_RESOLUTION = 0.001
 """Seconds by which an event loop may be early."""
@@ -59,10 +60,7 @@ def error_type(error: BaseException) -> str:
 
 def error_text(error: BaseException) -> str:
     """What an error says."""
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - an exception of the user's, with a `__str__` of its own
-        return "(its message cannot be shown)"
+    return message_of(error)
 
 
 class JobClock:

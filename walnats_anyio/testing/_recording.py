@@ -151,10 +151,6 @@ async def record(
     """
     prefixes = prefixes_for(server, domain, js_prefix, namespace)
     subjects = {in_namespace(event, prefixes).subject_name: event for event in events}
-    delayed = {
-        schedule_subject(prefixes, "delay", in_namespace(event, prefixes).stream_name, ">"): event
-        for event in events
-    }
     memory = server_at(server)
     if memory is not None:
         recording = Recording(events, checkpoint)
@@ -170,7 +166,7 @@ async def record(
         recording = Recording(events, partial(_flush, link, link.statistics().reconnects))
         subscriptions = [
             link.subscribe_to(subject, partial(_received, recording, event))
-            for subject, event in (subjects | delayed).items()
+            for subject, event in (subjects | _delayed(events, link)).items()
         ]
         try:
             await link.flush()
@@ -178,6 +174,15 @@ async def record(
         finally:
             for subscription in subscriptions:  # the connection may be shared
                 link.forget(subscription)
+
+
+def _delayed(events: Events, link: Link) -> dict[str, BaseEvent[Any]]:
+    """The events by what they are published to when they are delayed."""
+    prefixes = link.prefixes
+    streams = {in_namespace(event, prefixes).stream_name: event for event in events}
+    return {
+        schedule_subject(prefixes, "delay", stream, ">"): event for stream, event in streams.items()
+    }
 
 
 async def _flush(link: Link, reconnects: int) -> None:

@@ -107,3 +107,12 @@ def test_those_that_came_long_ago_are_taken_out() -> None:
         queue.append(delivery(tick, tick=tick))
     assert [numbers_of(each) for each in queue.drain(1)] == [[0], [1]]
     assert len(queue) == 2
+
+
+def test_those_that_came_long_ago_and_stand_behind_others() -> None:
+    queue = BatchQueue(10, 60, Clock(), lambda: None)
+    for number, tick in enumerate([5, 1, 5, 2]):
+        queue.append(delivery(number, tick=tick))
+    queue.alone.extend([delivery(4, tick=5), delivery(5, tick=2)])
+    assert [numbers_of(each) for each in queue.drain(2)] == [[5], [1], [3]]
+    assert (len(queue), queue.due) == (3, 60)

@@ -27,6 +27,7 @@ from walnats_anyio import (
     WorkerProcessError,
 )
 from walnats_anyio._actors.run._channel import END_WITHIN
+from walnats_anyio._actors.run._processes import ending_of
 from walnats_anyio.dead_letters import DeadLetter, DeadLetters
 from walnats_anyio.middlewares import ErrorContext, Middleware
 
@@ -109,7 +110,7 @@ async def test_a_group_of_retries_is_one(url: str, event: Event[int]) -> None:
 
 async def test_an_exception_without_words(url: str, event: Event[int]) -> None:
     error = await raised_by(url, event, handlers.unspeakable)
-    assert str(error) == "(its message could not be made: RuntimeError)"
+    assert str(error) == "(its message could not be made)"
     assert "in unspeakable" in error.traceback
 
 
@@ -166,6 +167,19 @@ async def test_a_process_that_dies_fails_its_job_only(
     for error in failures.errors:
         assert isinstance(error, WorkerProcessError)
         assert words in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (3, "ended with exit code 3"),
+        (-9, "was killed by SIGKILL"),
+        (-40, "was killed by signal 40"),
+        (None, "closed its pipes"),
+    ],
+)
+def test_how_a_process_ended(code: int | None, words: str) -> None:
+    assert ending_of(code) == words
 
 
 async def test_a_death_is_noticed_although_a_child_lives_on(url: str, event: Event[int]) -> None:

@@ -146,12 +146,15 @@ def test_a_copy_looks_like_the_event() -> None:
     [("60", 60), ("1s", 1), ("1m30s", 90), ("1.5h", 5400), ("500ms", 0.5), ("never", None)],
 )
 def test_when_an_event_expires(ttl: str, seconds: float | None) -> None:
-    expiry = expiry_of(message(block({"Nats-TTL": ttl})))
-    assert expiry == (None if seconds is None else pytest.approx(1_700_000_000.123456 + seconds))
-    assert expiry_of(message()) is None
+    stored = 1_700_000_000.123456
+    for max_age in (0, 8):
+        expiry = expiry_of(message(block({"Nats-TTL": ttl})), max_age)
+        assert expiry == (None if seconds is None else pytest.approx(stored + seconds))
+    assert expiry_of(message(), 0) is None
+    assert expiry_of(message(), 8) == pytest.approx(stored + 8)
 
 
 @pytest.mark.parametrize("ttl", ["", "soon", "-1", "1s soon", "1e5", "9" * 30])
 def test_a_time_to_live_that_is_none(ttl: str) -> None:
     with pytest.raises(ValueError, match="is no time to live"):
-        expiry_of(message(block({"Nats-TTL": ttl})))
+        expiry_of(message(block({"Nats-TTL": ttl})), 8)

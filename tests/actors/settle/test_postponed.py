@@ -334,6 +334,29 @@ async def test_the_time_to_live_of_an_event(
     assert [context.headers for context in attempts.seen] == [{"Nats-TTL": ttl}] * 2
 
 
+async def test_the_age_of_an_event(server_url: str, event: Event[int], short: None) -> None:
+    """A copy is a new message for its stream, and yet the event is no longer kept than declared."""
+    aged = dataclasses.replace(event, limits=Limits(age=2.5))
+    began = anyio.current_time()
+    attempts = Attempts(lambda: Retry(0.7), failures=100)
+    # Another actor of the event has a retry that would be too late.
+    late = Attempts(lambda: Retry(60), failures=100)
+    actors = Actor("a", aged, attempts), Actor("b", aged, late)
+    async with running(server_url, *actors) as on:
+        await on.emit(1)
+        await attempts.come(2)
+        await late.come(1)
+
+        async def is_gone() -> bool:
+            state = (await api(on.link, f"STREAM.INFO.{event.stream_name}"))["state"]
+            return state["messages"] == 0 and not await schedules_of(on, event)
+
+        await until(is_gone)
+        assert of(on).postponed > 0
+        assert of(on, 1).postponed == 0
+    assert anyio.current_time() - began < 5
+
+
 def hpub(subject: str, header: bytes, payload: bytes) -> bytes:
     """A message with headers, as anybody may publish it."""
     sizes = f"{len(header)} {len(header) + len(payload)}"

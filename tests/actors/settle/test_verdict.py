@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -149,6 +150,27 @@ def test_a_group_counts_as_what_all_of_it_is(errors: list[Exception], verdict: V
     nested = ExceptionGroup("outer", [ExceptionGroup("inner", errors)])
     assert decide(Outcome.RAISED, group, 2, Policy(DELAYS, 3)) == verdict
     assert decide(Outcome.RAISED, nested, 2, Policy(DELAYS, 3)) == verdict
+
+
+class Mute(Retry):
+    """Cannot be asked for its delay."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise SystemExit(name)
+
+
+def test_what_cannot_be_asked_for_a_wish_has_none() -> None:
+    assert wish_of(Mute()) is None
+    assert wish_of(ExceptionGroup("one", [Mute()])) is None
+
+
+def test_a_wish_in_groups_that_are_nested_deeply() -> None:
+    errors: list[Exception] = [Reject("no")]
+    for _ in range(5_000):
+        errors = [ExceptionGroup("again", errors)]
+    wish = wish_of(errors[0])
+    assert isinstance(wish, Reject)
+    assert wish.reason == "no"
 
 
 def test_a_group_of_rejections_has_every_reason() -> None:

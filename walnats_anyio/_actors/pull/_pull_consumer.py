@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
 from typing import Any
 
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._choices import Snooze
 from walnats_anyio._actors.pull._budget import RequestBudget, Share
+from walnats_anyio._actors.pull._doubles import (
+    HEADER_SCHEDULER,
+    DelayedDelivery,
+    DoneSchedules,
+)
 from walnats_anyio._actors.pull._doubts import Doubts
-from walnats_anyio._actors.pull._due import DueTimes
+from walnats_anyio._actors.pull._due import DueTimes, LeadTimes
+from walnats_anyio._actors.pull._early import EarlyDeliveries
 from walnats_anyio._actors.pull._intake import PENDING, Intake, Meaning, meaning_of
 from walnats_anyio._actors.pull._polls import Polls
 from walnats_anyio._actors.pull._requests import HEADERS, Options, pull_requests, within
@@ -23,9 +29,10 @@ from walnats_anyio._actors.settle import (
     HandBack,
     Origin,
     Outcome,
+    Superseded,
 )
 from walnats_anyio._actors.settle import decide as _decide
-from walnats_anyio._events import HEADER_ACTOR, HEADER_DELAY
+from walnats_anyio._events import HEADER_ACTOR, HEADER_DELAY, HEADER_DUE
 from walnats_anyio._events._headers import HEADER_RETRY
 from walnats_anyio._link import (
     HeaderError,
@@ -42,6 +49,18 @@ from walnats_anyio._link.protocol._parser import MAX_MESSAGE
 PENDING_BYTES = PENDING.encode()
 PENDING_NUMBER = re.compile(r"[0-9]{1,18}")
 """A number of events in a header; a stranger may send anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delayed:
+    """An event has waited in the server."""
+
+    seconds: float
+    """How long it is to be held here, until it is due."""
+
+    schedule: str
+    """What identifies it; empty where somebody has made it up."""
+
 
 PAUSE = 1.0
 """Seconds without requests when the server does not want any."""
@@ -67,6 +86,7 @@ class PullConsumer:
         slots: int,
         max_bytes: int,
         put: Callable[[Delivery], None],
+        start: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
         changed: Callable[[], None],
         failed: Callable[[Exception], None],
         look: Callable[[], None],
@@ -77,6 +97,9 @@ class PullConsumer:
         """Whether its burst is over."""
         self.doubts = Doubts(actor.name, actor.ack_wait)
         self._due = DueTimes(actor.name)
+        self._leads = LeadTimes()
+        self._early = EarlyDeliveries(start, self._on_due)
+        self._done = DoneSchedules()
         self._usual_acks = usual_acks(actor.event.stream_name, actor.consumer_name)
         self._link = link
         self._options = options
@@ -136,21 +159,26 @@ class PullConsumer:
         self.apply_terms()
 
     def pause(self) -> None:
-        """Take no events until `resume_from_pause`; the server gives them to other processes."""
+        """Take no events until `resume_from_pause`; the server gives them to other processes.
+
+        There is nothing for a burst then.
+        """
         if self._paused:
             return
         self._paused = True
+        self.finished = self._options.burst
         if self._subscription is not None and not self.stopped:
             # Without anybody to hear an answer the server drops the requests that wait there.
             self._link.end(self._subscription)
             self._earlier.append(self._subscription)
             self._lost()
+        self._hand_back_early(Outcome.STOPPED)
 
     def resume_from_pause(self) -> None:
         """Take events again."""
         if not self._paused:
             return
-        self._paused = False
+        self._paused = self.finished = False
         if self._subscription is not None and not self.stopped:
             self._subscribe()
             self.request()
@@ -169,8 +197,8 @@ class PullConsumer:
 
     def resize(self, slots: int) -> None:
         """Hold so many events at most from now on; what is here already, or asked for, stays."""
-        grown = slots > self._intake.slots
-        self._intake.slots = slots
+        grown = slots + len(self._early) > self._intake.slots
+        self._intake.slots = slots + len(self._early)
         self._enough = self._intake.enough
         if grown and self._subscription is not None:
             self.request()
@@ -184,6 +212,7 @@ class PullConsumer:
         self._budget.withdraw(self._share)
         if self._subscription is not None:
             self._link.end(self._subscription)
+        self._hand_back_early(Outcome.STOPPED)
 
     def close(self) -> None:
         """Forget the subscription."""
@@ -195,6 +224,7 @@ class PullConsumer:
     def hold_up(self) -> None:
         """Take nothing for a while; what still comes is handed back."""
         self._held_up = True
+        self._hand_back_early(Outcome.REFUSED)
 
     def resume(self) -> None:
         """Take events again."""
@@ -310,29 +340,54 @@ class PullConsumer:
             return True
         return is_ack_subject(reply, self.actor.event.stream_name, self.actor.consumer_name)
 
-    def _on_special(self, message: Message, special: Ack | HandBack | Origin) -> None:
+    def _on_special(
+        self, message: Message, special: Ack | HandBack | Superseded | Origin | Delayed
+    ) -> None:
         deliveries = self._deliveries
+        if isinstance(special, Delayed):
+            self._on_delayed(message, special)
+            return
         if not isinstance(special, Origin):
             self._intake.let_go()
             deliveries.turn_away(message, special)
             return
-        # The same as for any event in `_on_message`; as a retry it is looked up before it is run.
-        self._share.held += 1
-        self._budget.held += 1
+        # As a retry it is looked up before it is run.
         delivery = Delivery(
             deliveries, message, deliveries.tick, redelivered=True, attempt=special.attempts + 1,
             deaths=special.deaths, origin=special,
         )  # fmt: skip
-        deliveries.held[delivery] = None
+        self._hold(delivery)
+
+    def _hold(self, delivery: Delivery) -> None:
+        """The same as for any event in `_on_message`."""
+        self._share.held += 1
+        self._budget.held += 1
+        self._deliveries.held[delivery] = None
         self._put(delivery)
 
-    def _look_at(self, message: Message) -> Ack | HandBack | Origin | None:
+    def _on_delayed(self, message: Message, delayed: Delayed) -> None:
+        """Have an event run, perhaps in a moment; others may have its slot meanwhile."""
+        deliveries = self._deliveries
+        redelivered = not self._attempts.is_first(message.reply)
+        delivery = DelayedDelivery(
+            deliveries, message, deliveries.tick, redelivered, done=self._done,
+            schedule=delayed.schedule,
+        )  # fmt: skip
+        if not delayed.seconds:
+            self._hold(delivery)
+            return
+        deliveries.held[delivery] = None
+        # It is counted as held, so one slot more leaves as many to others.
+        self._intake.slots += 1
+        self._early.hold(delivery, delayed.seconds)
+
+    def _look_at(self, message: Message) -> Ack | HandBack | Superseded | Origin | Delayed | None:
         """Whether an event is special.
 
         Returns:
             A verdict: it is not to be run now, as it is for another actor, has come without its
-            payload, or is not due yet. An origin: it is a copy that has waited for its retry. None:
-            an event like any other.
+            payload, is not due yet, or has come before. An origin: it is a copy that has waited for
+            its retry. A `Delayed`: it has waited in the server. None: an event like any other.
         """
         try:
             headers = message.headers
@@ -346,11 +401,75 @@ class PullConsumer:
             origin = Origin.of(headers[HEADER_RETRY])
             if origin is not None:
                 return origin  # it was due before it was tried
+        if HEADER_DUE in headers:
+            return self._look_at_delayed(message, headers)
         if HEADER_DELAY in headers:
             left = self._due.seconds_left(headers[HEADER_DELAY], self._link.wall())
             if left:
                 return _turned_away(Outcome.EARLY, Snooze(left))
         return None
+
+    def _look_at_delayed(
+        self, message: Message, headers: dict[str, str]
+    ) -> Ack | HandBack | Superseded | Delayed:
+        """What becomes of an event that has waited in the server."""
+        schedule = headers.get(HEADER_SCHEDULER, "")
+        if schedule in self._done:
+            return _turned_away(Outcome.SUPERSEDED)
+        left = self._lead_of(message, headers[HEADER_DUE])
+        if left and not self._may_hold(message, left):
+            return _turned_away(Outcome.EARLY, Snooze(left))
+        return Delayed(left, schedule)
+
+    def _may_hold(self, message: Message, seconds: float) -> bool:
+        """Whether an event can be held here until it is due; a burst is not to wait."""
+        if self._options.burst or not self._early.has_room(message):
+            return False
+        # Without a pulse it would come again meanwhile.
+        return self.actor.pulse or seconds <= self.actor.ack_wait / 4
+
+    def _lead_of(self, message: Message, moment: str) -> float:
+        """Seconds until an event is due that its stream has got a moment before."""
+        try:
+            stored = message.metadata.timestamp.timestamp()
+        except (ValueError, OverflowError):
+            return 0.0  # of a stranger
+        return self._leads.seconds_left(moment, stored, self._link.now(), self._link.wall())
+
+    def _on_due(self, delivery: Delivery, last: bool) -> bool:
+        """Have an event run that is due now; see `EarlyDeliveries`."""
+        is_full = self._intake.held >= self._intake.slots
+        if is_full and not last:
+            return False
+        self._early_ends()
+        if is_full:
+            # Another process may have a slot.
+            self._settle_early(delivery, Outcome.STOPPED)
+        else:
+            self._put(delivery)
+        return True
+
+    def cancel_early(self, delivery: Delivery) -> bool:
+        """Cancel a delivery that is held until it is due; False: it is not."""
+        if not self._early.take_out(delivery):
+            return False
+        self._early_ends()
+        self._settle_early(delivery, Outcome.CANCELLED)
+        return True
+
+    def _hand_back_early(self, outcome: Outcome) -> None:
+        for delivery in self._early.drain():
+            self._early_ends()
+            self._settle_early(delivery, outcome)
+
+    def _settle_early(self, delivery: Delivery, outcome: Outcome) -> None:
+        delivery.settle(_decide(outcome))  # type: ignore[arg-type]  # none of them makes a letter
+
+    def _early_ends(self) -> None:
+        """An event is not held any more until it is due, so it counts like any other."""
+        self._intake.slots -= 1
+        self._share.held += 1
+        self._budget.held += 1
 
     def _released(self) -> None:
         """A delivery is settled. The hot path, like `_on_message`."""
@@ -441,8 +560,8 @@ class PullConsumer:
             self.request()
 
 
-def _turned_away(outcome: Outcome, error: Exception | None = None) -> Ack | HandBack:
+def _turned_away(outcome: Outcome, error: Exception | None = None) -> Ack | HandBack | Superseded:
     """What becomes of an event that is not to be run here, or not now."""
     verdict = _decide(outcome, error)
-    assert isinstance(verdict, Ack | HandBack)
+    assert isinstance(verdict, Ack | HandBack | Superseded)
     return verdict

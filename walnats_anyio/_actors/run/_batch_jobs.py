@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 
 from walnats_anyio._actors.declare._choices import BatchError
+from walnats_anyio._actors.run import _forks
 from walnats_anyio._actors.run._job import Jobs, Running
 from walnats_anyio._actors.settle import MOVED, Delivery, DeliveryBatch, JobResult, Outcome
 from walnats_anyio._events import current_job, data_of, fill_in_tick
@@ -65,6 +66,8 @@ class BatchJobs(Jobs):
             begun = self._first_step(context.run, self._handler, messages)
         except BaseException as error:  # noqa: BLE001 - what is not the handler's is raised again
             return self._raised(error, scope, messages, context)
+        if self._forked:
+            _forks.end_child()
         if begun is not None:
             return self._go_on(running, scope, messages, context, begun)
         if delivery.emits or _member_emits(delivery):
@@ -102,7 +105,10 @@ class BatchJobs(Jobs):
         self, error: BaseException, scope: anyio.CancelScope, message: Any, context: ContextVars
     ) -> JobResult:
         if isinstance(error, BatchError):
-            error = _checked(error, len(message))
+            # The handler may have emptied the list.
+            job = context[current_job]
+            count = len(job.members) if isinstance(job, DeliveryBatch) else 1
+            error = _checked(error, count)
         return super()._raised(error, scope, message, context)
 
 

@@ -87,9 +87,10 @@ class BatchQueue:
         return members[0] if len(members) == 1 else DeliveryBatch.of(members)
 
     def drain(self, tick: float = float("inf")) -> Iterator[Delivery]:
-        """Take those that came in a round of the clock, or before; all of them by default."""
-        while self.alone and self.alone[0].tick <= tick:
-            yield self.alone.popleft()
-        while self._together and self._together[0].tick <= tick:
-            self._came.popleft()
-            yield self._together.popleft()
+        """Take those that came in a round of the clock, or before; all of them by default.
+
+        They are not in the order in which they came: some have waited in the other line first.
+        """
+        for delivery in [each for each in (*self.alone, *self._together) if each.tick <= tick]:
+            self.remove(delivery)
+            yield delivery

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from walnats_anyio._actors.declare._choices import BatchError, Reject, Retry, Snooze
 from walnats_anyio._actors.settle._verdict import SNOOZE_DELAY, wish_of
+from walnats_anyio._letters import message_of
 from walnats_anyio._link import WalnatsError
 
 MAX_TEXT = 50_000
@@ -68,7 +69,7 @@ class Failure:
             kind=kind,
             module="__main__" if module in MAIN_NAMES else module,
             qualname=type(error).__qualname__,
-            text=_text_of(error)[:MAX_TEXT],
+            text=message_of(error)[:MAX_TEXT],
             traceback=_traceback_of(error, since)[-MAX_TEXT:],
             delay=delay,
             reason=reason,
@@ -189,15 +190,10 @@ def _errors_of(error: BaseException) -> list[tuple[int, dict[str, Any]]] | None:
     return [(at, asdict(Failure.of(each, each.__traceback__))) for at, each in each_of]
 
 
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as failure:  # noqa: BLE001 - an exception of a user's, with its own `__str__`
-        return f"(its message could not be made: {type(failure).__name__})"
-
-
 def _traceback_of(error: BaseException, since: TracebackType | None) -> str:
     try:
         return "".join(tracebacks.format_exception(type(error), error, since))
-    except Exception as failure:  # noqa: BLE001 - as above; notes and causes are a user's as well
+    except KeyboardInterrupt:
+        raise
+    except BaseException as failure:  # noqa: BLE001 - notes and causes of a user's raise anything
         return f"(its traceback could not be made: {type(failure).__name__})"

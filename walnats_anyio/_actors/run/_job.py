@@ -12,7 +12,7 @@ from functools import partial
 from inspect import CO_COROUTINE
 from time import monotonic
 from types import CoroutineType, FunctionType
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias
 
 import anyio
 
@@ -20,12 +20,14 @@ from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._choices import ExecuteIn
 from walnats_anyio._actors.declare._handler import check_result
 from walnats_anyio._actors.declare._middleware import Middleware
+from walnats_anyio._actors.run import _forks
 from walnats_anyio._actors.run._answering import Answering
 from walnats_anyio._actors.run._executors import Executors
 from walnats_anyio._actors.run._pace import Pace
 from walnats_anyio._actors.settle import Callers, Delivery, Hooks, JobResult, Outcome
 from walnats_anyio._actors.settle._reports import report_late
 from walnats_anyio._actors.settle._steps import BLOCKING, Steps
+from walnats_anyio._actors.settle._verdict import leaves_of
 from walnats_anyio._events import (
     as_answered,
     current_job,
@@ -107,6 +109,7 @@ class Jobs:
         first_step = _step_of_coroutine if of_coroutine else _first_step
         # The rest of the worker is not interrupted in the middle, but a handler is.
         self._first_step = backend.interrupted_in(first_step)
+        self._forked = _forks.mark()
 
     def begin(
         self, running: Running, delivery: Delivery, scope: anyio.CancelScope
@@ -159,6 +162,8 @@ class Jobs:
             begun = self._first_step(context.run, self._handler, message)
         except BaseException as error:  # noqa: BLE001 - what is not the handler's is raised again
             return self._raised(error, scope, message, context)
+        if self._forked:
+            _forks.end_child()
         if begun is not None:
             return self._go_on(running, scope, message, context, begun)
         # What it has emitted is to be sent first.
@@ -204,10 +209,15 @@ class Jobs:
                 if self._around:
                     handler = partial(self._surrounded, delivery, scope, context, handler)
                 begun = self._first_step(context.run, handler, message)
+                if self._forked:
+                    _forks.end_child()
                 if begun is not None:
                     await self._wait_for(begun, running, context)
         except BaseException as error:  # noqa: BLE001 - what is not the handler's is raised again
             result = self._raised(error, scope, message, context)
+            if delivery.ends is Outcome.OVERDUE and scope.cancel_called:
+                # Its caller waits no more: what its clean-up raised is no attempt.
+                result.outcome = Outcome.OVERDUE
             result.duration = _since(running)
             return result
         response = None if answering is None else answering.response
@@ -263,6 +273,8 @@ class Jobs:
         self, error: BaseException, scope: anyio.CancelScope, message: Any, context: ContextVars
     ) -> JobResult:
         """The result of a handler that raised; what is not its own is raised again."""
+        if self._forked:
+            _forks.end_child()
         if not isinstance(error, Exception):
             self._reraise(error, scope)
             # It came out of the handler by itself: a future that somebody cancelled, a
@@ -327,24 +339,18 @@ class Jobs:
         """
         if isinstance(error, KeyboardInterrupt | GeneratorExit):
             raise error
-        cancelled = error
-        group: BaseExceptionGroup[BaseException] | None = None
-        if isinstance(error, BaseExceptionGroup):
-            group = cast("BaseExceptionGroup[BaseException]", error)
-            if group.subgroup(KeyboardInterrupt) is not None:
-                raise KeyboardInterrupt from group
-            found = group.subgroup(self._cancelled)
-            if found is None:
-                return
-            cancelled = found.exceptions[0]
-        elif not isinstance(error, self._cancelled):
+        leaves = list(leaves_of(error))
+        if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
+            raise KeyboardInterrupt from error
+        cancelled = next((leaf for leaf in leaves if isinstance(leaf, self._cancelled)), None)
+        if cancelled is None:
             return
         if scope.cancel_called or anyio.current_effective_deadline() == -math.inf:
             if cancelled is not error:
                 # A task group that was cancelled, and where a clean-up failed on top of it.
                 logger.error(
                     "actor %r: cancelled, and its clean-up failed",
-                    self.actor.name, exc_info=group,
+                    self.actor.name, exc_info=error,
                 )  # fmt: skip
                 raise cancelled
             raise error

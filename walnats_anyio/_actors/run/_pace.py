@@ -9,6 +9,7 @@ from time import monotonic
 import anyio
 from anyio.lowlevel import checkpoint
 
+from walnats_anyio._actors.run import _forks
 from walnats_anyio._link import ParkingSpot
 
 BUDGET = 0.001
@@ -49,6 +50,7 @@ class Pace:
         self._stopped = False
         self._new_spot = new_spot
         self._spot = new_spot()
+        self._forked = _forks.mark()
 
     # handlers that have waited
 
@@ -59,6 +61,8 @@ class Pace:
 
     def step_ended(self, took: float) -> None:
         """A step of a handler has ended, and took so many seconds."""
+        if self._forked:
+            _forks.end_child()
         # One that takes much longer than those before was perhaps interrupted by another process.
         took = min(took, 4 * self._average + LIGHT)
         self._average = self._average + (took - self._average) / 8

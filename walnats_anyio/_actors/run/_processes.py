@@ -152,12 +152,7 @@ class WorkerProcess:
     @property
     def ending(self) -> str:
         """How the process ended, in words."""
-        code = self._process.returncode
-        if code is None:
-            return "closed its pipes"
-        if code < 0:
-            return f"was killed by {signal.Signals(-code).name}"
-        return f"ended with exit code {code}"
+        return ending_of(self._process.returncode)
 
     async def run(self, request: bytes, started: Callable[[], None]) -> dict[str, Any] | None:
         """Run a job; gives its last answer. None: the process died before the handler started.
@@ -230,6 +225,22 @@ class WorkerProcess:
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1
+
+
+def ending_of(code: int | None) -> str:
+    """Say how a process ended.
+
+    Args:
+        code: what `subprocess` gives as its `returncode`.
+    """
+    if code is None:
+        return "closed its pipes"
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:  # one of the real-time signals
+        return f"was killed by signal {-code}"
 
 
 _ENDED = (

@@ -14,6 +14,7 @@ import anyio.from_thread
 import anyio.to_thread
 from anyio.lowlevel import current_token
 
+from walnats_anyio._actors.run import _forks
 from walnats_anyio._actors.run._calling import call
 from walnats_anyio._actors.run._failure import Failure
 
@@ -100,6 +101,7 @@ class ThreadCall:
         self._lock = threading.Lock()
         self._running = False
         self._abandoned = False
+        self._forked = _forks.mark()
 
     def run(self) -> None:
         """Call the handler and keep what it raises. Does nothing once it is abandoned."""
@@ -110,7 +112,11 @@ class ThreadCall:
         try:
             call(self._handler, self._message)
         except BaseException as error:  # noqa: BLE001 - raised again, in the task that waits
+            if self._forked:
+                _forks.end_child()
             self._error = error
+        if self._forked:
+            _forks.end_child()
         with self._lock:
             self._running = False
             abandoned = self._abandoned

@@ -32,6 +32,11 @@ LEFT_OPEN = (
     "async generators that have one (contextlib.aclosing)"
 )
 
+CANCELLED_TASK = (
+    "the handler had its own task cancelled, past all scopes: by asyncio.Task.cancel, or by an "
+    "asyncio.timeout or asyncio.TaskGroup that it has left open"
+)
+
 RETURNED = cast("Ack", decide(Outcome.RETURNED))
 """What the table says of a handler that has returned, asked once."""
 
@@ -45,8 +50,8 @@ class Worker:
     """
 
     __slots__ = (
-        "_left_over", "_spoilt", "_spot", "_workers", "active", "began", "called", "context",
-        "current", "is_first", "message", "scope",
+        "_is_new", "_left_over", "_spoilt", "_spot", "_workers", "active", "began", "called",
+        "context", "current", "is_first", "message", "scope",
     )  # fmt: skip
 
     def __init__(self, workers: Workers, delivery: Delivery | None) -> None:
@@ -66,6 +71,8 @@ class Worker:
         self.is_first = True
         """Whether no other job can have done what is found: none has run in the scope that is
         entered, and the task is not cancelled by itself."""
+        self._is_new = True
+        """Whether no job has ended yet in the task that the jobs run in, but in its first scope."""
         self._spoilt = False
         """Whether a handler has spoilt the task that the jobs run in."""
         self._left_over: JobResult | None = None
@@ -105,9 +112,13 @@ class Worker:
         current_job.set(None)  # that of whoever has called this worker
         try:
             await self._run_in_own_task()
-            if self._left_over is not None and self.current is not None:
+            if self.current is not None:
                 await checkpoint()  # if all of it was cancelled, that is no failure of the job
-                await workers.conclusion.conclude(self.current, self._left_over)
+                if self._left_over is None:
+                    # Not at once: nothing else keeps what is cancelled each time from doing so.
+                    workers.hand_back(self.current, Outcome.REFUSED)
+                else:
+                    await workers.conclusion.conclude(self.current, self._left_over)
                 self.current = None
         except BaseException as error:
             if not self._is_native(error):
@@ -140,12 +151,22 @@ class Worker:
         try:
             while await self._run_some():
                 pass
-        except Stopped:
-            self._say_lost()
+        except Stopped as error:
+            self._lost(error)
         except BaseException as error:
             if not self._is_native(error):
                 raise
-            self._say_lost()
+            self._lost(error)
+
+    def _lost(self, error: BaseException) -> None:
+        """Just the task of the jobs was cancelled: only code that has run in it can do that."""
+        delivery = self.current
+        if not (self._is_new and self.is_first) or delivery is None or delivery.settled is not None:
+            self._say_lost()  # perhaps that of an earlier job, so it counts against none
+            return
+        cancelled = RuntimeError(CANCELLED_TASK)
+        cancelled.__cause__ = error
+        self._left_over = JobResult(Outcome.RAISED, cancelled, self.message, context=self.context)
 
     def _is_native(self, error: BaseException) -> bool:
         """Whether just this task was cancelled, past all scopes (asyncio only)."""
@@ -162,6 +183,7 @@ class Worker:
     async def _run_some(self) -> bool:
         """Run jobs until one needs more than an acknowledgement; False when all is over."""
         result = await self._run_in_scope()
+        self._is_new = False
         if result is None:
             return self.active and not self._spoilt
         delivery = self.current

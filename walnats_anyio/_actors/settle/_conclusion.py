@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -36,7 +37,7 @@ from walnats_anyio._actors.settle._verdict import (
     Verdict,
     decide,
 )
-from walnats_anyio._letters import DeadLetter, Reason, write_letter
+from walnats_anyio._letters import DeadLetter, Reason, write_and_tell
 from walnats_anyio._letters import describe as describe_error
 from walnats_anyio._link import HeaderError, Link, WalnatsError
 
@@ -76,7 +77,7 @@ class Conclusion:
         callers: Callers | None = None,
         postponing: Postponing | None = None,
         failed: Callable[[], None] | None = None,
-        write: Callable[[Link, DeadLetter], Awaitable[None]] = write_letter,
+        write: Callable[[Link, DeadLetter], Awaitable[None]] = write_and_tell,
     ) -> None:
         self._actor = actor
         self._link = link
@@ -147,6 +148,20 @@ class Conclusion:
         self._settle(delivery, final, result)
 
     def _report(self, delivery: Delivery, result: JobResult, verdict: Verdict) -> None:
+        try:
+            self._say(delivery, result, verdict)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001 - see below
+            # `logging` passes on a RecursionError and what filters raise; and the error itself may
+            # be of a class of the user's, where to ask for anything raises.
+            with contextlib.suppress(Exception):
+                logger.error(  # noqa: TRY400 - with the error it would fail again
+                    "actor %r: %s in attempt %d, and the log cannot take its error",
+                    self._actor.name, result.outcome.value, delivery.attempt,
+                )  # fmt: skip
+
+    def _say(self, delivery: Delivery, result: JobResult, verdict: Verdict) -> None:
         if isinstance(verdict, Cancelled):
             report_cancelled(self._actor, delivery, result)
             return
@@ -203,7 +218,9 @@ class Conclusion:
             if self._failed is not None and _has_failed(result, verdict):
                 self._failed()
             return verdict
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
             logger.exception(
                 "actor %r: retry_delay failed for attempt %d; again in %s s",
                 self._actor.name, delivery.attempt, FAILED_DELAY,

@@ -174,16 +174,20 @@ def as_emitted(message: Message, origin: Origin) -> Copy:
     )  # fmt: skip
 
 
-def expiry_of(message: Message) -> float | None:
+def expiry_of(message: Message, max_age: float) -> float | None:
     """When the event expires, in seconds since 1970; None: never.
+
+    Args:
+        message: the event.
+        max_age: seconds that its stream keeps what has no time to live of its own; 0: for ever.
 
     Raises:
         ValueError: nobody knows.
     """
     ttl = message.headers.get(TTL)
-    if ttl is None or ttl == "never":
+    if ttl == "never" or (ttl is None and not max_age):
         return None
-    return message.metadata.timestamp.timestamp() + _seconds(ttl)
+    return message.metadata.timestamp.timestamp() + (max_age if ttl is None else _seconds(ttl))
 
 
 def _seconds(ttl: str) -> float:

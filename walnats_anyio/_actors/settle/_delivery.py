@@ -139,6 +139,9 @@ class Delivery(msgspec.Struct, eq=False):
         else:
             deliveries.on_settled(self, verdict)
 
+    def acknowledged(self) -> None:
+        """Called when the server has confirmed its acknowledgement, where that is waited for."""
+
     # what the job is told, see `Job`
 
     @property
@@ -270,7 +273,7 @@ class Deliveries:
         delivery.settled = HandBack(0.0)
         return anew
 
-    def turn_away(self, message: Message, verdict: Ack | HandBack) -> None:
+    def turn_away(self, message: Message, verdict: Ack | HandBack | Superseded) -> None:
         """A message came that is not to be handled here."""
         Delivery(self, message, self.tick).settle(verdict)
 
@@ -324,6 +327,7 @@ class Deliveries:
                 del self.held[delivery]
                 self.counts.handled += 1
                 self.released()
+                delivery.acknowledged()
 
     def pulse(self) -> None:
         """Prolong the `ack_wait` of what is held."""

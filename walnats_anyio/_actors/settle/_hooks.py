@@ -15,6 +15,7 @@ from walnats_anyio._actors.declare._contexts import (
     ErrorContext,
     OkContext,
 )
+from walnats_anyio._actors.declare._middleware import Middleware
 from walnats_anyio._actors.settle._delivery import Delivery
 from walnats_anyio._actors.settle._steps import Steps
 from walnats_anyio._actors.settle._verdict import JobResult, Outcome
@@ -60,7 +61,6 @@ class Hooks:
             await self._run("on_failure", failed, context)
 
     async def _run(self, hook: str, told: BaseContext, context: ContextVars) -> None:
-        name, event = self._actor.name, self._actor.event.name
         middlewares = self._actor.middlewares
         for middleware in middlewares if hook == "on_start" else reversed(middlewares):
             try:
@@ -71,22 +71,28 @@ class Hooks:
                 with anyio.move_on_after(self._actor.job_timeout) as scope:
                     await _in_context(pending, context)
                 if scope.cancelled_caught:
-                    logger.error(
-                        "actor %r: event %r: %s: %s took longer than job_timeout",
-                        name, event, type(middleware).__name__, hook,
-                    )  # fmt: skip
-            except Exception:
-                logger.exception(
-                    "actor %r: event %r: %s: %s raised",
-                    name, event, type(middleware).__name__, hook,
-                )  # fmt: skip
-            except self._cancelled:
+                    self._log(middleware, hook, "took longer than job_timeout")
+            except Exception as error:  # noqa: BLE001 - a hook can raise anything
+                self._log(middleware, hook, "raised", error)
+            except self._cancelled as error:
                 if cancelled_from_outside():
                     raise
-                logger.exception(
-                    "actor %r: event %r: %s: %s cancelled itself",
-                    name, event, type(middleware).__name__, hook,
-                )  # fmt: skip
+                self._log(middleware, hook, "cancelled itself", error)
+            except BaseException as error:
+                # What is left: a `sys.exit`, a panic of an extension. A group may hold a
+                # cancellation.
+                if isinstance(error, KeyboardInterrupt | GeneratorExit | BaseExceptionGroup):
+                    raise
+                self._log(middleware, hook, "raised", error)
+
+    def _log(
+        self, middleware: Middleware, hook: str, what: str, error: BaseException | None = None
+    ) -> None:
+        logger.error(
+            "actor %r: event %r: %s: %s %s",
+            self._actor.name, self._actor.event.name, type(middleware).__name__, hook, what,
+            exc_info=error,
+        )  # fmt: skip
 
 
 async def _in_context(awaitable: Any, context: ContextVars) -> None:

@@ -74,6 +74,7 @@ from walnats_anyio._events._schedules import (
     has_schedules,
     headers_at,
     known_schedules,
+    takes_ttl,
 )
 from walnats_anyio._link import (
     ConnectionLostError,
@@ -122,6 +123,10 @@ class Postponing:
         """When the last of the copies is due that were written here."""
         self._largest = 0
         """Bytes that a message of the event's stream may have; 0: no copies can be."""
+        self._max_age = actor.event.limits.age or 0.0
+        """Seconds that the event's stream keeps a message; 0: for ever."""
+        self._ends_in_time = False
+        """Whether the stream takes a time to live from copies, where `max_age` bounds it."""
         self._lock: anyio.Lock | None = None
         self._said: set[str] = set()
 
@@ -211,7 +216,8 @@ class Postponing:
         place, _ = place_of(delivery)
         origin = next_origin(place, delivery.origin, note)
         due = datetime.fromtimestamp(note.due / 1000, UTC)
-        expiry = expiry_of(message)
+        # A copy is a message of its own for the server, so its age begins anew.
+        expiry = expiry_of(message, self._max_age if self._ends_in_time else 0.0)
         ttl = None if expiry is None else max(expiry - note.due / 1000, MIN_LEFT)
         orders = headers_at(due, due_subject(self._link.prefixes, stream), ttl)
         orders[HEADER_ID] = (
@@ -222,7 +228,7 @@ class Postponing:
     def _check_fits(self, delivery: Delivery, note: Note) -> None:
         message = delivery.message
         try:
-            block, expiry = self._block(delivery, note), expiry_of(message)
+            block, expiry = self._block(delivery, note), expiry_of(message, self._max_age)
         except ValueError as error:
             raise NotThereError(f"an event has a time to live that is none: {error}") from None
         if expiry is not None and expiry < note.due / 1000 + MIN_LEFT:
@@ -355,7 +361,10 @@ class Postponing:
                 f"consumer {stranger!r} of stream {event.stream_name!r} would handle copies as "
                 "well, as it is not one of walnats-anyio or was registered by an older one"
             )
-        most = (config or {}).get("max_msg_size", -1)
+        config = config or {}
+        self._max_age = config.get("max_age", 0) / 1e9
+        self._ends_in_time = bool(self._max_age) and await takes_ttl(self._link, event)
+        most = config.get("max_msg_size", -1)
         return most if most > 0 else self._link.max_payload
 
     def _on_failure(self, error: Exception) -> None:

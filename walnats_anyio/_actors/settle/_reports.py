@@ -23,6 +23,7 @@ from walnats_anyio._actors.settle._verdict import (
     wish_of,
 )
 from walnats_anyio._events import HEADER_TRACE, uid_in
+from walnats_anyio._letters import message_of
 from walnats_anyio._link import HeaderError
 
 logger = logging.getLogger("walnats_anyio.actors")
@@ -177,10 +178,7 @@ def _what_happened(result: JobResult) -> str:
     error = result.error
     if result.outcome is Outcome.TIMED_OUT or error is None:
         return result.outcome.value
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - an exception of the user's, with a `__str__` of its own
-        text = "(its message cannot be shown)"
+    text = message_of(error)
     if isinstance(error, Retry) and type(error).__str__ is Retry.__str__:
         text = ""  # it says "again in", which what happens next says better, if it is so
     verb = "raised" if result.outcome is Outcome.RAISED else result.outcome.value

@@ -277,10 +277,20 @@ def wish_of(error: BaseException | None) -> Retry | Reject | Snooze | None:
     """What a handler asks for by what it raised: `Retry`, `Reject`, `Snooze` or none of them.
 
     A group counts as what all of its exceptions are; the longest delay and every reason count.
+    Raises nothing but a `KeyboardInterrupt`, which may be a real one.
     """
+    try:
+        return _wish_of(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - an attribute of a user's exception can raise anything
+        return None
+
+
+def _wish_of(error: BaseException | None) -> Retry | Reject | Snooze | None:
     if not isinstance(error, ASKING):
         return None
-    leaves = list(_leaves(error))
+    leaves = list(leaves_of(error))
     if all(isinstance(leaf, Reject) for leaf in leaves):
         # A subclass may have no reason: its `__init__` need not call ours.
         return Reject("; ".join(str(getattr(leaf, "reason", "")) for leaf in leaves))
@@ -293,13 +303,20 @@ def wish_of(error: BaseException | None) -> Retry | Reject | Snooze | None:
     return None
 
 
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", error)
-        for each in group.exceptions:
-            yield from _leaves(each)
-    else:
-        yield error
+def leaves_of(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions of a group that are no groups, in their order; else the exception itself.
+
+    Without recursion, and without methods of the group: it may be nested deeply, or of a class of
+    the user's.
+    """
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, BaseExceptionGroup):
+            group = cast("BaseExceptionGroup[BaseException]", each)
+            waiting.extend(reversed(group.exceptions))
+        else:
+            yield each
 
 
 def _delay_of(error: BaseException) -> float | None:

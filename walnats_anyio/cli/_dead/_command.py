@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable
-from signal import Signals
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from walnats_anyio.cli._dead._acting import Outcome, check_choice
-from walnats_anyio.cli._dead._options import Desk, Filters
+from walnats_anyio.cli._dead._acting import Outcome, ask, check_choice
+from walnats_anyio.cli._dead._editing import Editing
+from walnats_anyio.cli._dead._options import Bulk, Desk, Filters
 from walnats_anyio.cli._dead._unreadable import raw_json, show_raw
 from walnats_anyio.cli._dead._view import as_json, in_words, show_letter, show_table
-from walnats_anyio.cli._endings import ExitCode, Problem, code_of_signal, explained
+from walnats_anyio.cli._endings import ExitCode, Problem, explained
 from walnats_anyio.cli._groups import grouped
 from walnats_anyio.cli._report import write_report
 from walnats_anyio.cli._screen import note
@@ -127,28 +126,39 @@ def requeue(
     numbers: NumbersArgument = None,
     everything: AllOption = False,
     filters: Filters,
+    bulk: Bulk,
+    editing: Editing,
     desk: Desk,
 ) -> None:
     """Put events back, each for the one actor that gave it up.
 
     The event's other actors pass over it. For the actor its attempts count from 1 again. What fails
-    again meanwhile is not put back a second time. A letter that cannot be read is kept, too.
+    again meanwhile is not put back a second time. A letter that cannot be read is kept, too. Before
+    all letters there are go back, without any filter, it asks.
 
-    Exit codes: 0 done; 1 something broke, or a letter could not be put back and is kept; 2 the
-    command is wrong, or there is no such letter; 3 no connection to NATS; 130 or 143 ended by
-    SIGINT or SIGTERM.
+    It may be interrupted, and repeated to go on. The letters of one event and actor go back in
+    their order.
+
+    With --edit the payload of each letter is opened in $VISUAL or $EDITOR, as indented JSON, one
+    after the other. What is saved goes back. A letter whose file is not changed is left as it is;
+    an empty file, or an editor that fails, ends the command.
+
+    Exit codes: 0 done; 1 something broke, a letter could not be put back and is kept, or you said
+    no or left the file empty; 2 the command is wrong, or there is no such letter; 3 no connection
+    to NATS; 130 or 143 ended by SIGINT or SIGTERM.
     """
     with explained(desk.debug):
         check_choice(numbers or [], everything, filters)
-        chosen = filters.arguments()
-        outcome = Outcome("requeued", desk.screen, all_of_them=everything)
+        edit = editing.editor(dry_run=bulk.dry_run)
+        task = _Task("requeued", numbers, filters, bulk, desk)
+        if everything and not filters.given and not (bulk.yes or bulk.dry_run):
+            task.ask("Requeue {}?", task.find())
+        outcome = task.outcome()
 
         async def body(dead: DeadLetters) -> None:
-            for number in dict.fromkeys(numbers or []):
-                await outcome.act_on_number(dead.requeue, dead, number)
-            if everything:
-                async for letter in dead.stored(**chosen):
-                    await outcome.act_on(dead.requeue, letter)
+            total = 0 if edit is not None else await task.total(dead)
+            with outcome.shown(total):
+                await dead.requeue_all(**task.arguments(outcome), edit=edit)
 
         _finish(desk, outcome, body)
 
@@ -159,10 +169,8 @@ def discard(
     *,
     numbers: NumbersArgument = None,
     everything: AllOption = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask before several are discarded.")
-    ] = False,
     filters: Filters,
+    bulk: Bulk,
     desk: Desk,
 ) -> None:
     """Delete dead letters for good.
@@ -174,52 +182,78 @@ def discard(
     """
     with explained(desk.debug):
         check_choice(numbers or [], everything, filters)
-        wanted = list(dict.fromkeys(numbers or []))
-        if everything:
-            wanted = _numbers_of(desk, filters)
-        if len(wanted) > 1 and not yes:
-            _ask(len(wanted))
-        outcome = Outcome("discarded", desk.screen, all_of_them=everything)
+        task = _Task("discarded", numbers, filters, bulk, desk)
+        if not (bulk.yes or bulk.dry_run):
+            task.ask("Discard {} for good?", task.find())
+        outcome = task.outcome()
 
         async def body(dead: DeadLetters) -> None:
-            for number in wanted:
-                await outcome.act_on_number(dead.discard, dead, number)
+            with outcome.shown(await task.total(dead)):
+                await dead.discard_all(**task.arguments(outcome))
 
         _finish(desk, outcome, body)
 
 
-def _numbers_of(desk: Desk, filters: Filters) -> list[int]:
-    chosen = filters.arguments()
-    numbers: list[int] = []
+class _Task:
+    """What is to be done to which letters."""
 
-    async def body(dead: DeadLetters) -> None:
-        numbers.extend([letter.number async for letter in dead.stored(**chosen)])
+    def __init__(
+        self, verb: str, numbers: list[int] | None, filters: Filters, bulk: Bulk, desk: Desk
+    ) -> None:
+        self._verb = verb
+        self._everything = not numbers
+        self._numbers = list(dict.fromkeys(numbers)) if numbers else None
+        self._filters = filters
+        self._chosen = filters.arguments()
+        self._bulk = bulk
+        self._desk = desk
 
-    desk.run(body)
-    return numbers
+    def find(self) -> int:
+        """Fix which letters are meant, as those that there are now; gives how many."""
+        if self._numbers is None:
+            found: list[int] = []
 
+            async def body(dead: DeadLetters) -> None:
+                found.extend([letter.number async for letter in dead.stored(**self._chosen)])
 
-def _ask(count: int) -> None:
-    """Ask whether so many letters may be discarded.
+            self._desk.run(body)
+            self._numbers = found
+        return len(self._numbers)
 
-    Raises:
-        typer.Exit: they may not.
-        Problem: there is nobody to ask.
-    """
-    question = f"Discard {in_words(count)} for good?"
-    try:
-        if typer.confirm(question, err=True):
-            return
-    except typer.Abort:
-        if sys.stdin.isatty():
-            raise typer.Exit(code_of_signal(Signals.SIGINT)) from None
-        raise Problem(
-            f"{in_words(count)} would be discarded, and there is nobody to ask",
-            hint="add --yes",
-            code=ExitCode.USAGE,
-        ) from None
-    note("nothing is discarded")
-    raise typer.Exit(ExitCode.BROKEN)
+    def ask(self, question: str, count: int) -> None:
+        """Ask whether it may be done to so many letters, unless it is one or none.
+
+        Raises:
+            typer.Exit: it may not.
+            Problem: there is nobody to ask.
+        """
+        if count > 1:
+            words = in_words(count)
+            ask(
+                question.format(words), f"{words} would be {self._verb}", f"nothing is {self._verb}"
+            )
+
+    def outcome(self) -> Outcome:
+        """Where to keep what became of the letters."""
+        screen, dry_run = self._desk.screen, self._bulk.dry_run
+        return Outcome(self._verb, screen, all_of_them=self._everything, dry_run=dry_run)
+
+    async def total(self, dead: DeadLetters) -> int | None:
+        """How many letters there are, for a bar; None where it takes long to find out."""
+        if self._numbers is not None:
+            return len(self._numbers)
+        if not self._desk.screen.is_terminal or not self._filters.by_name_only:
+            return None
+        return await dead.count(**self._chosen)
+
+    def arguments(self, outcome: Outcome) -> dict[str, Any]:
+        """The arguments of `requeue_all` and `discard_all`."""
+        return self._chosen | {
+            "numbers": self._numbers,
+            "rate": self._bulk.rate,
+            "dry_run": self._bulk.dry_run,
+            "progress": outcome.tell,
+        }
 
 
 def _finish(

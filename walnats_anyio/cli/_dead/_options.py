@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -84,11 +85,27 @@ class Filters:
     until: Annotated[
         str | None, typer.Option(metavar="TIME", help="Only letters given up before then.")
     ] = None
+    error_type: Annotated[
+        str | None,
+        typer.Option(
+            "--error-type", metavar="CLASS", help="Only letters whose exception was of this class."
+        ),
+    ] = None
+    fingerprint: Annotated[
+        str | None,
+        typer.Option(metavar="HEX", help="Only letters of this error, as `groups` shows them."),
+    ] = None
 
     @property
     def given(self) -> list[str]:
         """The options that were given."""
-        return [f"--{name}" for name, value in vars(self).items() if value is not None]
+        names = [name for name, value in vars(self).items() if value is not None]
+        return [f"--{name.replace('_', '-')}" for name in names]
+
+    @property
+    def by_name_only(self) -> bool:
+        """Whether the server can count them."""
+        return set(self.given) <= {"--event", "--actor"}
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `DeadLetters.letters`.
@@ -103,7 +120,35 @@ class Filters:
             "reason": self.reason,
             "since": _moment("--since", self.since, now),
             "until": _moment("--until", self.until, now),
+            "error_type": self.error_type,
+            "fingerprint": self.fingerprint,
         }
+
+
+def _rate(rate: float | None) -> float | None:
+    if rate is not None and not 0 < rate < math.inf:
+        raise typer.BadParameter(f"{rate:g} is no number of letters a second above 0.")
+    return rate
+
+
+@dataclass(frozen=True)
+class Bulk:
+    """The options of what is done to many letters."""
+
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N",
+            callback=_rate,
+            help="Letters a second at most, such as 50 or 0.2.",
+            show_default="as fast as it goes",
+        ),
+    ] = None
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", "-n", help="Show what would be done, and change nothing."),
+    ] = False
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before it is done.")] = False
 
 
 def _moment(option: str, text: str | None, now: datetime) -> datetime | None:

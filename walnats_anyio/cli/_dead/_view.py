@@ -67,33 +67,44 @@ def show_table(letters: list[DeadLetter | UnreadableLetter], screen: Console) ->
 
     What a person acts on comes first: number, event, actor, reason.
     """
+    rows = [(_cells(each), _what_happened(each)) for each in letters]
+    show_rows(("number", "event", "actor", "reason"), rows, screen)
+
+
+def show_rows(
+    names: Sequence[str], rows: Sequence[tuple[Sequence[str], str]], screen: Console
+) -> None:
+    """Print rows of cells, each with what happened: two lines for each, or one without a terminal.
+
+    The first column is a number, the second and the third are folded where they do not fit.
+    """
     limited = screen.is_terminal or "COLUMNS" in os.environ
     if not limited:
         screen.width = WIDE
-    names = ("number", "event", "actor", "reason")
-    rows = [[visible(cell) for cell in _cells(each)] for each in letters]
-    widths = _widths([names, *rows], screen.width)
+    shown = [([visible(cell) for cell in cells], what) for cells, what in rows]
+    widths = _widths([names, *(cells for cells, _ in shown)], screen.width)
     screen.print(_row(names, widths, "bold", "" if limited else "what happened"))
-    for letter, row in zip(letters, rows, strict=True):
+    for cells, what in shown:
         if limited:
-            screen.print(_row(row, widths))
-            what = Text(f"{' ' * (widths[0] + GAP)}{_what_happened(letter)}", "dim")
-            screen.print(what, no_wrap=True, overflow="ellipsis", crop=True)
+            screen.print(_row(cells, widths))
+            below = Text(f"{' ' * (widths[0] + GAP)}{what}", "dim")
+            screen.print(below, no_wrap=True, overflow="ellipsis", crop=True)
         else:
-            screen.print(_row(row, widths, "", _what_happened(letter)))
+            screen.print(_row(cells, widths, "", what))
 
 
 def _widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
     """How wide the columns are; event and actor are folded where they do not fit."""
-    number, event, actor, reason = (
+    number, event, actor, *others = (
         max(map(cell_len, column)) for column in zip(*rows, strict=True)
     )
-    room = max(2, width - number - reason - 4 * GAP)
+    gaps = (3 + len(others)) * GAP
+    room = max(2, width - number - sum(others) - gaps)
     if event + actor > room:
         half = room // 2
         event = max(min(event, half), min(event, room - actor))
         actor = min(actor, room - event)
-    return [number, event, actor, reason]
+    return [number, event, actor, *others]
 
 
 def _row(cells: Sequence[str], widths: list[int], style: str = "", last: str = "") -> Table:
@@ -199,4 +210,8 @@ def _error_of(letter: DeadLetter) -> str:
 
 def local(moment: datetime) -> str:
     """A moment by the clock of whoever reads it."""
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    try:
+        return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, ValueError):
+        # Somebody has written it: within a day of the first or the last that there is.
+        return moment.strftime("%Y-%m-%d %H:%M:%S")

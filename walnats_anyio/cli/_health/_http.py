@@ -7,7 +7,7 @@ more connections than there are places the one that has kept its request back fo
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import cast
 
@@ -36,6 +36,9 @@ ACCEPT_AGAIN_AFTER = 0.1
 
 ALLOWED = (b"GET", b"HEAD")
 
+ALLOW = (("allow", "GET, HEAD"),)
+"""What an answer to another method has to say (RFC 9110, section 15.5.6)."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -44,6 +47,7 @@ class Answer:
     body: bytes
     status: HTTPStatus = HTTPStatus.OK
     content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 Answering = Callable[[str], Awaitable[Answer]]
@@ -149,7 +153,8 @@ class _Exchange:
         places.has_request(self)
         self.scope.deadline = anyio.current_time() + ANSWER_WITHIN
         if request.method not in ALLOWED:
-            await self._send(_refusal(HTTPStatus.METHOD_NOT_ALLOWED), with_body=True)
+            refusal = _refusal(HTTPStatus.METHOD_NOT_ALLOWED)
+            await self._send(replace(refusal, headers=ALLOW), with_body=True)
             return
         path = request.target.decode("ascii", "replace").partition("?")[0]
         await self._send(await self._answer(path), with_body=request.method == b"GET")
@@ -173,6 +178,7 @@ class _Exchange:
             ("content-length", str(len(answer.body))),
             ("cache-control", "no-store"),
             ("connection", "close"),
+            *answer.headers,
         ]
         head = h11.Response(status_code=answer.status, headers=headers, reason=answer.status.phrase)
         if self._http.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
