@@ -60,7 +60,14 @@ async def letters(url: str) -> list[DeadLetter]:
         return [letter async for letter in dead.letters(event=EVENT)]
 
 
-@pytest.mark.parametrize(("how", "most"), [("exit", 2), ("exit", 3), ("segmentation fault", 2)])
+@pytest.mark.parametrize(
+    ("anyio_backend", "how", "most"),
+    [
+        ("asyncio", "exit", 2),
+        ("trio", "exit", 3),
+        ("trio", "segmentation fault", 2),
+    ],
+)
 async def test_innocent_events_are_handled_and_the_poison_is_given_up(
     nats_url: str, anyio_backend_name: str, tmp_path: Path, how: str, most: int
 ) -> None:

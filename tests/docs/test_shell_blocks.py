@@ -6,14 +6,15 @@ import functools
 import re
 import shlex
 import subprocess
-import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.docs._blocks import ALL_BLOCKS, EXAMPLES, ROOT, Block
+from walnats_anyio.cli._app import app
 
 LINES = [
     (block, line)
@@ -38,14 +39,9 @@ def command_exists(*args: str) -> bool:
 @functools.cache
 def help_on(*words: str) -> str | None:
     """Ask for the help on a command, once; None: there is no such command."""
-    shown = subprocess.run(
-        [sys.executable, "-m", "walnats_anyio", *words, "--help"],
-        capture_output=True,
-        text=True,
-        env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"},
-        check=False,
-    )
-    return shown.stdout if shown.returncode == 0 else None
+    env = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    shown = CliRunner().invoke(app, [*words, "--help"], env=env)
+    return shown.stdout if shown.exit_code == 0 else None
 
 
 def nox_session_exists(*args: str) -> bool:

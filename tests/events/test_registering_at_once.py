@@ -148,15 +148,17 @@ async def test_subjects_that_the_same_stream_of_another_process_has(
     event = walnats.Event("new", int)
     config = event.stream_config() | {"metadata": event.schema_metadata}
     there = {"type": ANSWER, "config": config, "state": EMPTY}
-    taken = {"error": {"err_code": 10065, "code": 400, "description": "subjects overlap"}}
+    taken: dict[str, Any] = {
+        "error": {"err_code": 10065, "code": 400, "description": "subjects overlap"}
+    }
 
     def answer(body: dict[str, Any]) -> bytes:
         return json.dumps({"type": ANSWER} | body).encode()
 
-    missing = {"error": {"err_code": 10059, "code": 404}}
+    missing: dict[str, Any] = {"error": {"err_code": 10059, "code": 404}}
     api, url = "elsewhere.STREAM", nats_server.url
     # The first time, the stream is there at the second look; the other time, it never is.
-    looks = [missing, there, missing, missing]
+    looks: list[dict[str, Any]] = [missing, there, missing, missing]
     async with (
         answering(url, f"{api}.INFO.walnats-schedules", lambda _: answer(missing)),
         answering(url, f"{api}.NAMES", lambda _: answer({"streams": []})),

@@ -120,6 +120,8 @@ async def main():
         ACTORS + "import anyio" + MAIN + "anyio.run(main)",
         ACTORS + "from trio import run" + MAIN + "run(main)",
         ACTORS + "import asyncio" + MAIN + "asyncio.run(main())",
+        ACTORS + "def main(): ACTORS.run()\nmain()",
+        ACTORS + "import anyio" + MAIN + "def start():\n  anyio.run(main)\nstart()",
         HANDLER
         + "LIST = [Actor('a', EVENT, do, execute_in=ExecuteIn.PROCESS)]\nActors(*LIST).run()",
         HANDLER + "ONE = Actor('a', EVENT, do, execute_in=ExecuteIn.PROCESS)\nActors(ONE).run()",
@@ -138,6 +140,8 @@ def test_a_script_without_a_guard(source: str) -> None:
         ACTORS + "import anyio" + MAIN + "if '__main__' == __name__:\n  anyio.run(main)",
         ACTORS + "def main(): ACTORS.run()",
         ACTORS + MAIN + "register(main)",
+        ACTORS + "def main():\n  if wanted: ACTORS.run()\nmain()",
+        ACTORS + "def main(): main()\nmain()",
         ACTORS + "import anyio" + MAIN.replace("ACTORS", "OTHERS") + "anyio.run(main)",
         ACTORS + "import anyio" + MAIN.replace("listen", "register") + "anyio.run(main)",
         ACTORS + "import anyio\nasync def main(): await anyio.sleep(1)\nanyio.run(main)",

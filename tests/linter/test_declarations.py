@@ -170,3 +170,9 @@ def test_a_message_says_what_to_do_and_where() -> None:
         "2:33: WNS004 event name 'Größe' is not kebab-case: use lower-case letters, digits and '-'"
         " in each part between dots"
     )
+
+
+def test_limits_that_are_changed() -> None:
+    assert codes_in("Limits().evolve(messages=0)") == ["WNS011"]
+    assert codes_in("LIMITS = Limits(age=60)\nLIMITS.evolve(age=0.01)") == ["WNS011"]
+    assert codes_in("Limits().evolve(messages=1)\nOTHERS.evolve(messages=0)") == []

@@ -73,6 +73,9 @@ SLEEP = "time.sleep(1)"
             f"from walnats_anyio.decorators import suppress\n"
             f"@suppress(E)\nasync def do(m): {SLEEP}\nActor('a', EVENT, do)"
         ),
+        f"class A:\n  async def __call__(self, m): {SLEEP}\nActor('a', EVENT, A())",
+        f"async def do(m): one()\ndef one(): two()\ndef two(): {SLEEP}\nActor('a', EVENT, do)",
+        f"async def do(m): one(1)\ndef one(i): one(i) or {SLEEP}\nActor('a', EVENT, do)",
         f"async def do(m): {SLEEP}\nActor('a', EVENT, do)\nActor('b', EVENT, do)",
         f"def f():\n  async def do(m): {SLEEP}\n  Actor('a', event=EVENT, handler=do)",
     ],
@@ -91,6 +94,9 @@ def test_a_handler_is_found_wherever_it_is(source: str) -> None:
         f"@wrapped\nclass A:\n  async def do(self, m): {SLEEP}\nActor('a', EVENT, A().do)",
         f"class A:\n  async def do(self, m): {SLEEP}\ndef f(a): Actor('a', EVENT, a.do)",
         f"async def do(m): {SLEEP}\nActor('a', EVENT, wrap(do))",
+        f"async def do(m): later(one)\ndef one(): {SLEEP}\nActor('a', EVENT, do)",
+        f"async def do(m): one()\n@in_thread\ndef one(): {SLEEP}\nActor('a', EVENT, do)",
+        f"async def do(m): send(one())\ndef one():\n  yield {SLEEP}\nActor('a', EVENT, do)",
     ],
 )
 def test_a_handler_that_may_be_another_one_is_left_alone(source: str) -> None:
@@ -100,6 +106,8 @@ def test_a_handler_that_may_be_another_one_is_left_alone(source: str) -> None:
 SWALLOWING = [
     "try:\n  await send()\nexcept Exception:\n  pass",
     "'''Send it.'''\ntry:\n  await send()\nexcept:\n  ...",
+    "try:\n  await send()\nexcept* Exception:\n  pass",
+    "count()\ntry:\n  raise Retry\nexcept* Exception as e:\n  log.error(e)",
     "try:\n  send()\nexcept (ValueError, BaseException):\n  return",
     "import contextlib\nwith contextlib.suppress(Exception):\n  await send()",
     "count()\ntry:\n  if full():\n    raise Retry(5)\nexcept Exception as e:\n  log.error(e)",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+import walnats_anyio
 from tests.linter._checking import codes_in
+from walnats_anyio.linter._values import CHECKED
 
 FOUND = {
     "the module": "import walnats_anyio\nwalnats_anyio.Event('', int)",
@@ -37,6 +39,16 @@ FOUND = {
     "before the star": "import walnats_anyio as w\nw.Event('', *rest)",
     "beside two stars": "import walnats_anyio as w\nw.Event(name='', **rest)",
     "in a class": "import walnats_anyio as w\nclass A:\n  NAME = ''\n  e = w.Event(NAME, int)",
+    "the star of the library": "from walnats_anyio import *\nEvent('', int)",
+    "an f-string of constants": "import walnats_anyio as w\nA = ''\nw.Event(f'{A}', int)",
+    "a constant of a class": (
+        "import walnats_anyio as w\nclass A:\n  N: str = ''\nw.Event(A.N, int)"
+    ),
+    "a member of an enum of texts": (
+        "import enum\nimport walnats_anyio as w\nclass A(enum.StrEnum):\n  N = ''\n"
+        "w.Event(A.N, int)"
+    ),
+    "assigned on the way": "import walnats_anyio as w\nw.Event(n := '', int)",
     "an assignment expression": "import walnats_anyio as w\nif (N := ''):\n  pass\nw.Event(N, int)",
 }
 
@@ -55,6 +67,23 @@ NOT_FOUND = {
     "a name in a match": "import walnats_anyio as w\nmatch x:\n  case [w, *_]: w.Event('')",
     "a name in a with": "import walnats_anyio as w\nwith x as w: w.Event('')",
     "a relative import": "# walnats_anyio\nfrom .walnats_anyio import Event\nEvent('')",
+    "the star of the library and another one": (
+        "from walnats_anyio import *\nfrom elsewhere import *\nEvent('', int)"
+    ),
+    "what hides the star": "from walnats_anyio import *\nEvent = f\nEvent('', int)",
+    "a member of another enum": (
+        "import enum\nimport walnats_anyio as w\nclass A(enum.Enum):\n  N = ''\nw.Event(A.N, int)"
+    ),
+    "a constant of a class with two values": (
+        "import walnats_anyio as w\nclass A:\n  N = ''\n  N = 'a'\nw.Event(A.N, int)"
+    ),
+    "a constant of a decorated class": (
+        "import walnats_anyio as w\n@d\nclass A:\n  N = ''\nw.Event(A.N, int)"
+    ),
+    "a constant that the class puts together": (
+        "import walnats_anyio as w\nM = ''\nclass A:\n  M = 'a'\n  N = M\nw.Event(A.N, int)"
+    ),
+    "an f-string with a format": "import walnats_anyio as w\nw.Event(f'{1: }', int)",
     "a star import": "# walnats_anyio\nfrom elsewhere import *\nEvent('')",
     "changed by global": (
         "import walnats_anyio as w\nNAME = ''\ndef f():\n  global NAME\n  NAME = 'a'\n"
@@ -100,3 +129,7 @@ def test_work_that_doubles_with_each_line_is_given_up() -> None:
     lines = ["import walnats_anyio as w", "A0 = ''"]
     lines += [f"A{n + 1} = A{n} + A{n}" for n in range(200)]
     assert codes_in("\n".join([*lines, "w.Event(A200, int)"]), prelude="") == []
+
+
+def test_what_is_checked_is_public() -> None:
+    assert set(walnats_anyio.__all__) >= CHECKED

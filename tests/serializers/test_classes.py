@@ -99,6 +99,73 @@ def test_a_wrong_object_names_field_and_types() -> None:
         event.decode(b'{"shapes":[{"radius":1},{"side":"x"}]}')
 
 
+@dataclasses.dataclass
+class Left:
+    child: Left | Right | None
+    kind: Literal["left"] = "left"
+
+
+@dataclasses.dataclass
+class Right:
+    child: Left | Right | None
+    kind: Literal["right"] = "right"
+
+
+@dataclasses.dataclass
+class Twins:
+    children: list[Left | Right]
+    kind: Literal["twins"] = "twins"
+
+
+@pytest.mark.parametrize("serializer", [MsgspecSerializer, MessagePackSerializer])
+def test_a_union_in_itself_takes_no_attempt_twice(serializer: Any) -> None:
+    """Each level that is told by its last field would double the time: 2**100 attempts."""
+    event = Event[Any]("x", Left | Right, serializer(Left | Right))
+    message: Left | Right | None = None
+    for level in range(100):
+        message = Left(message) if level % 3 else Right(message)
+    assert event.decode(event.encode(message)) == message
+    wrong = {"child": 1}
+    for _ in range(60):
+        wrong = {"child": wrong, "kind": "right"}  # type: ignore[dict-item]  # that is wrong
+    with pytest.raises(DecodeError, match="none of the union") as caught:
+        event.decode(serializer.wire.library.encode(wrong))
+    assert len(str(caught.value)) < 700
+
+
+def test_equal_parts_are_two_objects() -> None:
+    event = Event[Any]("x", Left | Right | Twins)
+    same = Right(Right(Left(None)))
+    back = event.decode(event.encode(Twins([same, Right(same), same])))
+    assert back == Twins([same, Right(same), same])
+    first, second, third = back.children
+    known = [first, second, second.child, third]
+    assert len({id(each) for each in (*known, *(each.child for each in known))}) == 7
+
+
+@dataclasses.dataclass
+class Calm:
+    child: Left | Right
+    kind: Literal["calm"] = "calm"
+
+
+def test_an_attempt_leaves_nothing_behind() -> None:
+    """What an option made of the parts inside, before it turned out not to be the one."""
+
+    @dataclasses.dataclass
+    class Changing:
+        child: Left | Right
+        kind: Literal["calm"] = "calm"
+
+        def __post_init__(self) -> None:
+            self.child.child = None
+            raise ValueError("never")
+
+    event = Event[Any]("x", Changing | Calm)
+    message = Calm(Right(Left(None)))
+    assert event.decode(event.encode(message)) == message
+
+
 def test_what_is_plain_from_the_classes_is_not_decoded_again() -> None:
     serializer = DataclassSerializer(Circle | Square | Line)
     assert serializer._is_exact(Circle(1.0))

@@ -283,6 +283,24 @@ def test_the_description_is_about_what_is_read() -> None:
     assert described["properties"]["home"] == {"$ref": "#/$defs/Address"}
 
 
+@pydantic.dataclasses.dataclass(config=pydantic.ConfigDict(extra="allow"))
+class Extensible:
+    id: int
+
+
+def test_fields_that_a_dataclass_does_not_write_are_refused() -> None:
+    event = Event[Any]("x", Extensible)
+    assert event.decode(event.encode(Extensible(1))) == Extensible(1)
+    with pytest.raises(EncodeError, match=r"not declared would be lost - at `\$\.more`"):
+        event.encode(Extensible(1, more=2))  # type: ignore[call-arg]  # the type does not say so  # pyright: ignore[reportCallIssue]
+
+
+@pytest.mark.parametrize("schema", [{}, {"a": int}, Event("x", int)])
+def test_what_is_no_type_is_refused_as_such(schema: Any) -> None:
+    with pytest.raises(TypeError, match="no serializer for the schema"):
+        PydanticSerializer(schema)
+
+
 class Weird(pydantic.BaseModel):
     call: Any = Field(default_factory=object)
     sentinel: Any = object()

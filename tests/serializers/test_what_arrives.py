@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import traceback
+from datetime import datetime
+from typing import Any, Literal, TypedDict
 
 import pytest
 from hypothesis import given
 
 from tests.serializers._messages import ANYTHING, LAW, SCHEMAS, check_law, fitting
 from walnats_anyio import Event
+from walnats_anyio.serializers import DecodeError, EncodeError
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=str)
@@ -21,3 +24,27 @@ def test_what_fits_arrives_as_it_is_or_is_refused(schema: Any) -> None:
 def test_anything_arrives_as_it_is_or_is_refused(schema: Any) -> None:
     event = Event("x", schema)
     LAW(given(ANYTHING)(lambda message: check_law(event, message)))()
+
+
+class Shout(str):
+    __slots__ = ()
+
+
+class Point(TypedDict):
+    x: int
+
+
+def test_a_key_of_a_subclass_would_arrive_as_text() -> None:
+    event = Event[Any]("x", Point)
+    assert event.encode({"x": 1}) == b'{"x":1}'
+    with pytest.raises(EncodeError, match="this Shout would arrive as a str"):
+        event.encode({Shout("x"): 1})
+
+
+@pytest.mark.parametrize("schema", [datetime, Literal["a"]])
+def test_an_error_does_not_repeat_a_long_message(schema: Any) -> None:
+    """Some say what they were given; a log would have a megabyte for each event."""
+    data = b'"' + b"x" * 1_000_000 + b'"'
+    with pytest.raises(DecodeError, match=r"\(10000\d\d characters\)$") as caught:
+        Event[Any]("x", schema).decode(data)
+    assert len("".join(traceback.format_exception(caught.value))) < 5000

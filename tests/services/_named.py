@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import strategies as st
 
 import walnats_anyio as walnats
@@ -23,7 +25,9 @@ def systems(draw: st.DrawFn) -> tuple[walnats.Services, list[str]]:
     emitting, handling = draw(st.lists(service_names, min_size=2, max_size=2, unique=True))
     names = draw(st.lists(event_names, min_size=1, max_size=3, unique=True))
     actors = draw(st.lists(actor_names, min_size=1, max_size=3, unique=True))
-    events = [walnats.Event(name, int) for name in names]
+    plain = [walnats.Event(name, int) for name in names]
+    answered = draw(st.booleans())
+    events: list[Any] = [event.with_response(str) for event in plain] if answered else list(plain)
     services = walnats.Services()
     services.add(emitting, emits=walnats.Events(*events))
     services.add(

@@ -112,6 +112,23 @@ def test_a_person_finds_what_is_there() -> None:
         assert text in shown, shown
 
 
+class Receipt(msgspec.Struct):
+    """What was paid."""
+
+    amount: int
+
+
+def test_the_response_to_an_event_is_shown_with_it() -> None:
+    services = walnats.Services()
+    pay = walnats.Event("pay", Order).with_response(Receipt)
+    services.add("shop", emits=walnats.Events(pay, IDS.with_response(int), RAW))
+    shown = " ".join(" ".join(check(services.get_html()).texts).split())
+    assert "Response Receipt" in shown
+    assert "Response What was paid. Field" in shown
+    assert "Message object with values of tuple of integer, string" in shown
+    assert "Response integer JSON Schema" in shown
+
+
 def test_types_of_others_have_a_place_to_link_to() -> None:
     ids = check(shop().get_html()).values("id")
     assert [each for each in ids if each and each.startswith("type-")] == ["type-Line"]

@@ -161,6 +161,23 @@ async def test_it_says_what_is_stuck(
     assert issubclass(NotDrainedError, AssertionError)
 
 
+async def test_a_handler_that_always_fails_is_no_endless_test(
+    memory_server: MemoryServer, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("walnats_anyio.testing._drain.MOCK_ATTEMPTS", 20)
+
+    async def pay(order: Order) -> None:
+        raise ValueError("no number")
+
+    actor = Actor("pay", shop.paid, pay)  # without `max_attempts`
+    async with registered(memory_server.url, shop, actor) as events:
+        await events.emit(shop.paid, Order(0, 1), sync=True)
+        with pytest.raises(NotDrainedError, match=r"not drained with 2\d attempts of one event:\n"):
+            await drain(Actors(actor), memory_server.url)
+        with pytest.raises(NotDrainedError, match="not drained within 120 s"):
+            await drain(Actors(actor), memory_server.url, timeout=120)
+
+
 async def test_it_says_what_runs(url: str, shop: Shop) -> None:
     gate = Gate()
     actor = Actor("pay", shop.paid, gate, max_jobs=1, job_timeout=1e6)

@@ -32,6 +32,9 @@ DEFAULT_DEDUP_WINDOW = 120.0
 MAX_REPLICAS = 5
 MAX_DESCRIPTION_BYTES = 4096
 
+MAX_REASON = 1000
+"""Characters that an error says about a message: some serializers put the whole message in it."""
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class BaseEvent(Generic[T]):
@@ -179,11 +182,12 @@ class BaseEvent(Generic[T]):
         """
         try:
             return self._codec.encode(message)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - serializers may raise what they like
+            reason, cause = _reason_of(error)
             raise EncodeError(
                 f"event {self.name!r} takes {describe(self.schema)}, and this message"
-                f" ({type(message).__qualname__}) does not fit: {error}"
-            ) from error
+                f" ({type(message).__qualname__}) does not fit: {reason}"
+            ) from cause
 
     def decode(self, data: bytes) -> T:
         """Turn what was received into a message.
@@ -193,11 +197,12 @@ class BaseEvent(Generic[T]):
         """
         try:
             return self._codec.decode(data)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - likewise
+            reason, cause = _reason_of(error)
             raise DecodeError(
                 f"event {self.name!r} takes {describe(self.schema)}, and what arrived"
-                f" ({len(data)} bytes) does not fit: {error}"
-            ) from error
+                f" ({len(data)} bytes) does not fit: {reason}"
+            ) from cause
 
     def stream_config(self) -> dict[str, Any]:
         """Build the configuration of the event's stream, as the JetStream API writes it.
@@ -347,6 +352,14 @@ def make_codec(this: str, schema: TypeForm[T], serializer: Codec[T] | None) -> C
             f" not {serializer!r}"
         )
     return serializer
+
+
+def _reason_of(error: Exception) -> tuple[str, Exception | None]:
+    """What an error of a serializer says, and the error itself, unless a log should not have it."""
+    reason = str(error)
+    if len(reason) <= MAX_REASON:
+        return reason, error
+    return f"{reason[:MAX_REASON]}... ({len(reason)} characters)", None
 
 
 def _check_description(name: str, description: object) -> None:

@@ -12,9 +12,9 @@ from walnats_anyio.linter._declarations import ACTOR as ACTOR_CODES
 from walnats_anyio.linter._declarations import EVENT as EVENT_CODES
 from walnats_anyio.linter._declarations import Problem, check_limits, check_texts
 from walnats_anyio.linter._handlers import check_handler
-from walnats_anyio.linter._scopes import Names, names_of
+from walnats_anyio.linter._scopes import Names, Scope, names_of
 from walnats_anyio.linter._scripts import check_script
-from walnats_anyio.linter._values import Function, called, function_of, is_ours
+from walnats_anyio.linter._values import Function, call_of, called, function_of, is_ours
 
 PACKAGE = "walnats_anyio"
 """A file that does not have this word in it has none of these mistakes."""
@@ -38,7 +38,9 @@ def _problems(names: Names) -> Iterator[Problem]:
     handlers: set[tuple[Function, bool]] = set()
     for call, scope in names.calls:
         full = called(call, scope)
-        if is_ours(full, "Event"):
+        if _changes_limits(call, scope):
+            yield from check_limits(arguments_of(call, scope, LIMITS))
+        elif is_ours(full, "Event"):
             yield from check_texts(arguments_of(call, scope, EVENT), EVENT_CODES)
         elif is_ours(full, "Limits"):
             yield from check_limits(arguments_of(call, scope, LIMITS))
@@ -49,6 +51,14 @@ def _problems(names: Names) -> Iterator[Problem]:
             handlers |= _handler(actor)
     for function, in_loop in handlers:
         yield from check_handler(function, names, in_loop=in_loop)
+
+
+def _changes_limits(call: ast.Call, scope: Scope) -> bool:
+    match call.func:
+        case ast.Attribute(value=value, attr="evolve"):
+            return call_of(value, scope, "Limits") is not None
+        case _:
+            return False
 
 
 def _handler(actor: Arguments) -> set[tuple[Function, bool]]:

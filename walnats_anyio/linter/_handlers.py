@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from walnats_anyio.linter import _codes as codes
 from walnats_anyio.linter._declarations import Problem
-from walnats_anyio.linter._scopes import Names, Scope
-from walnats_anyio.linter._values import Function, dotted, is_ours
+from walnats_anyio.linter._scopes import FunctionNode, Names, Scope
+from walnats_anyio.linter._values import Function, dotted, function_of, is_ours
 
 _HTTP = ("get", "post", "put", "patch", "delete", "head", "options", "request")
 
@@ -68,13 +68,31 @@ def check_handler(function: Function, names: Names, *, in_loop: bool) -> Iterato
 
 
 def _check_blocking(function: Function, names: Names) -> Iterator[Problem]:
-    body = function.node.body
-    for node in own_nodes(body if isinstance(body, list) else [body]):
-        if isinstance(node, ast.Call):
-            full = dotted(node.func, names.scope_of_call[node])
-            if full in BLOCKING and not _is_pause(full, node):
+    left, seen = [function.node], {function.node}
+    while left:
+        for call in _own_calls(left.pop()):
+            scope = names.scope_of_call[call]
+            full = dotted(call.func, scope)
+            if full in BLOCKING and not _is_pause(full, call):
                 text = f"{full.removeprefix('builtins.')}() blocks the event loop and with it all"
-                yield node, codes.BLOCKING_CALL, f"{text} other jobs: {BLOCKING[full]}"
+                yield call, codes.BLOCKING_CALL, f"{text} other jobs: {BLOCKING[full]}"
+            inner = function_of(call.func, scope)
+            if inner is not None and inner.node not in seen and _runs_at_once(inner.node):
+                seen.add(inner.node)
+                left.append(inner.node)
+
+
+def _own_calls(function: FunctionNode | ast.Lambda) -> list[ast.Call]:
+    body = function.body
+    nodes = own_nodes(body if isinstance(body, list) else [body])
+    return [node for node in nodes if isinstance(node, ast.Call)]
+
+
+def _runs_at_once(function: FunctionNode | ast.Lambda) -> bool:
+    """Whether a call of it runs it, and does not only make something to be run elsewhere."""
+    if not isinstance(function, ast.FunctionDef):
+        return False
+    return not any(isinstance(node, ast.Yield | ast.YieldFrom) for node in own_nodes(function.body))
 
 
 def _is_pause(full: str, call: ast.Call) -> bool:
@@ -109,7 +127,7 @@ def _check_swallowing(body: list[ast.stmt], scope: Scope) -> Iterator[Problem]:
     for node in own_nodes(body):
         whole = only == [node]
         where: ast.ExceptHandler | ast.Call | None
-        if isinstance(node, ast.Try):
+        if isinstance(node, ast.Try | ast.TryStar):
             where = _swallowing_clause(node, scope, whole)
         elif isinstance(node, ast.With):
             where = _suppressing_item(node, scope, whole)
@@ -121,16 +139,18 @@ def _check_swallowing(body: list[ast.stmt], scope: Scope) -> Iterator[Problem]:
             yield where, codes.SWALLOWED_VERDICT, f"{text}: {remedy}"
 
 
-def _raises_later(body: list[ast.stmt], after: ast.Try | ast.With) -> bool:
+def _raises_later(body: list[ast.stmt], after: ast.Try | ast.TryStar | ast.With) -> bool:
     """Whether something is raised after a statement: what was caught there may come out then."""
-    last = after.finalbody if isinstance(after, ast.Try) else []
+    last = [] if isinstance(after, ast.With) else after.finalbody
     raised = [each for each in own_nodes(body) if isinstance(each, ast.Raise)]
     return any(isinstance(each, ast.Raise) for each in own_nodes(last)) or any(
         each.lineno > (after.end_lineno or after.lineno) for each in raised
     )
 
 
-def _swallowing_clause(node: ast.Try, scope: Scope, whole: bool) -> ast.ExceptHandler | None:
+def _swallowing_clause(
+    node: ast.Try | ast.TryStar, scope: Scope, whole: bool
+) -> ast.ExceptHandler | None:
     for clause in node.handlers:
         caught = _caught(clause.type, scope)
         if any(is_ours(full, *VERDICTS) for full in caught):
@@ -203,7 +223,7 @@ def _raises_verdict(body: list[ast.stmt], scope: Scope) -> bool:
             raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
             if is_ours(dotted(raised, scope), *VERDICTS):
                 return True
-        if isinstance(node, ast.Try) and node.handlers:
+        if isinstance(node, ast.Try | ast.TryStar) and node.handlers:
             left.extend([*node.orelse, *node.finalbody])
         elif not isinstance(node, _LATER):
             left.extend(ast.iter_child_nodes(node))

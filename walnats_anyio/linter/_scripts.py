@@ -10,8 +10,11 @@ from walnats_anyio.linter._actors import PROCESS, runs_in
 from walnats_anyio.linter._arguments import ACTOR, arguments_of
 from walnats_anyio.linter._declarations import Problem
 from walnats_anyio.linter._handlers import own_nodes
-from walnats_anyio.linter._scopes import Names, Scope
+from walnats_anyio.linter._scopes import FunctionNode, Names, Scope
 from walnats_anyio.linter._values import call_of, dotted, function_of, origin
+
+MAX_DEEP = 3
+"""How many functions that call each other are followed."""
 
 RUN = {"anyio.run", "asyncio.run", "trio.run"}
 
@@ -38,7 +41,7 @@ def _asks_for_name(node: ast.stmt) -> bool:
 
 
 def _unguarded_calls(body: list[ast.stmt]) -> Iterator[ast.Call]:
-    """The calls that a module makes whenever it is imported."""
+    """The calls that a module makes whenever it is imported, or a function when it is called."""
     left: list[ast.AST] = [*body]
     while left:
         node = left.pop()
@@ -52,15 +55,29 @@ def _unguarded_calls(body: list[ast.stmt]) -> Iterator[ast.Call]:
         left.extend(ast.iter_child_nodes(node))
 
 
-def _listens(call: ast.Call, names: Names) -> bool:
+def _listens(call: ast.Call, names: Names, deep: int = 0) -> bool:
     scope = names.scope_of_call[call]
+    if deep > MAX_DEEP:
+        return False
     if dotted(call.func, scope) in RUN and call.args:
         return _function_listens(call.args[0], scope, names)
     match call.func:
         case ast.Attribute(value=owner, attr="run"):
             return _has_process(owner, scope)
+        case ast.Name():
+            function = function_of(call.func, scope)
+            return function is not None and any(
+                _listens(inner, names, deep + 1) for inner in _calls_of(function.node)
+            )
         case _:
             return False
+
+
+def _calls_of(function: FunctionNode | ast.Lambda) -> list[ast.Call]:
+    """The calls that a plain function makes when it is called."""
+    if not isinstance(function, ast.FunctionDef):
+        return []
+    return list(_unguarded_calls(function.body))
 
 
 def _function_listens(node: ast.expr, scope: Scope, names: Names) -> bool:

@@ -18,6 +18,12 @@ MAX_NUMBER = 10**40
 MAX_EXPONENT = 200
 
 
+CHECKED = frozenset(
+    {"Actor", "Actors", "Event", "ExecuteIn", "Limits", "Reject", "Retry", "Snooze"}
+)
+"""What the checks look for, of what `from walnats_anyio import *` binds. The tests compare it."""
+
+
 class Unknown(enum.Enum):
     """The type of UNKNOWN."""
 
@@ -53,9 +59,15 @@ def find(name: str, scope: Scope) -> tuple[Binding, Scope] | None:
         if not hidden and name in around.bindings:
             return around.bindings[name], around
         if around.parent is None and "*" in around.bindings:
-            return None, around  # it may come from there
+            return _from_star(name, around.bindings["*"]), around
         around = around.parent
     return None
+
+
+def _from_star(name: str, star: Binding) -> Binding:
+    """What a name stands for that may come from `from somewhere import *`."""
+    ours = star == Imported("walnats_anyio.*") and name in CHECKED
+    return Imported(f"walnats_anyio.{name}") if ours else None
 
 
 def dotted(node: ast.expr, scope: Scope) -> str | None:
@@ -103,9 +115,40 @@ def origin(node: ast.expr, scope: Scope) -> Located:
                         node = value
                     case _:
                         break
+            case ast.NamedExpr(value=value):
+                node = value
+            case ast.Attribute(value=ast.Name(id=owner), attr=attr):
+                constant = _constant_of(find(owner, scope), attr)
+                if constant is None:
+                    break
+                node = constant
             case _:
                 break
     return Located(node, scope)
+
+
+def _constant_of(owner: tuple[Binding, Scope] | None, name: str) -> ast.expr | None:
+    """What a class of constants has under a name; None where that cannot be told."""
+    match owner:
+        case Defined(ast.ClassDef(decorator_list=[], keywords=[]) as cls), around:
+            pass
+        case _:
+            return None
+    if any(dotted(base, around) != "enum.StrEnum" for base in cls.bases):
+        return None
+    found: list[ast.expr] = []
+    for each in cls.body:
+        match each:
+            case (
+                ast.Assign(targets=[ast.Name(id=target)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=target), value=ast.expr() as value)
+            ) if target == name:
+                found.append(value)
+            case _:
+                pass
+    # Names in it would be looked up in the class.
+    plain = len(found) == 1 and not any(isinstance(each, ast.Name) for each in ast.walk(found[0]))
+    return found[0] if plain else None
 
 
 def call_of(node: ast.expr, scope: Scope, name: str) -> tuple[ast.Call, Scope] | None:
@@ -139,6 +182,8 @@ def function_of(node: ast.expr, scope: Scope) -> Function | None:
                 return _method(value, attr, scope)
             case ast.Call(args=[first, *_]) if called(node, scope) == "functools.partial":
                 node = first
+            case ast.Call():
+                return _method(node, "__call__", scope)
             case _:
                 return None
     return None
@@ -200,6 +245,8 @@ class _Evaluation:
             return UNKNOWN
         node, scope = origin(node, scope)
         match node:
+            case ast.JoinedStr(values=parts):
+                return self._joined(parts, scope)
             case ast.Constant(value=value):
                 return _bounded(value) if isinstance(value, int) else value
             case ast.UnaryOp(op=op, operand=operand):
@@ -208,6 +255,19 @@ class _Evaluation:
                 return _apply(_BINARY.get(type(op)), self.of(left, scope), self.of(right, scope))
             case _:
                 return UNKNOWN
+
+    def _joined(self, parts: list[ast.expr], scope: Scope) -> Any:
+        texts: list[str] = []
+        for part in parts:
+            match part:
+                case ast.FormattedValue(value=inside, conversion=-1, format_spec=None):
+                    value = self.of(inside, scope)
+                case _:
+                    value = self.of(part, scope)
+            if not isinstance(value, str | int):
+                return UNKNOWN
+            texts.append(str(value))
+        return _bounded("".join(texts))
 
 
 def _apply(op: Callable[..., Any] | None, *values: Any) -> Any:

@@ -164,8 +164,11 @@ class _Adapter:
         beside_a_subclass = len(chosen) > 1 and any(map(is_subclass, kinds))
         if not several and not beside_a_subclass:
             return _union_of(options)
-        choice = Choice.of(chosen)
-        self.choices.append(choice)
+        # The same one for equal unions: what it has found out about a message is remembered by it.
+        choice = next((each for each in self.choices if each.types == chosen), None)
+        if choice is None:
+            choice = Choice.of(chosen)
+            self.choices.append(choice)
         return _union_of((choice, None)) if types.NoneType in options else choice
 
 

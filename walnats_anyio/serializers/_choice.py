@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import threading
+from hashlib import blake2b
 from typing import Any, TypeGuard, cast
 
 import msgspec
 from msgspec import inspect
 
-from walnats_anyio.serializers._classes import classes_of
+from walnats_anyio.serializers._classes import CONSTRUCTION_HOOKS, classes_of
+from walnats_anyio.serializers._parts import parts
 from walnats_anyio.serializers._wire import Hook, Wire
+
+_LONGEST_PROBLEM = 200
+"""Characters of an error that are told: it may have those of the unions inside."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +30,9 @@ class Option:
 
     decoders: dict[Wire, Any]
 
+    runs_code: bool
+    """Whether code of the user runs when such an object is made."""
+
     def distance(self, found: Any) -> int:
         """Say how far what arrived is from an object with exactly these fields.
 
@@ -34,6 +43,81 @@ class Option:
         if self.fields is None:
             return sys.maxsize
         return len(self.fields.symmetric_difference(cast("dict[str, Any]", found)))
+
+
+@dataclasses.dataclass
+class _Outcome:
+    """Which option some data is of."""
+
+    decoder: Any
+    """Of the option. None: it is of none."""
+
+    problem: str = ""
+    """Why it is of none."""
+
+    spare: list[Any] = dataclasses.field(default_factory=list[Any])
+    """Objects made of the data that nobody has."""
+
+
+class _Attempts:
+    """What is known of the unions inside of the one that is being decoded.
+
+    An option that contains unions decodes all that is inside, and the next option does so again.
+    Without this, a message nested 40 times would take 2**40 attempts.
+    """
+
+    def __init__(self) -> None:
+        self._outcomes: dict[tuple[type[Choice], Wire, bytes], _Outcome] = {}
+        """By the union, the format and a digest of the data."""
+        self._made: list[tuple[_Outcome, Any]] = []
+        """The objects that belong to the attempt under way."""
+
+    def decode(self, choice: type[Choice], found: Any, wire: Wire) -> Any:
+        """Make an object of what arrived; see `Choice.decode`."""
+        # Encoded again for a decoder that knows the class: msgspec.convert would ask the class, and
+        # what it says now is not what it said when it was fit for msgspec.
+        data = wire.library.encode(found)
+        key = (choice, wire, blake2b(data, digest_size=16).digest())
+        outcome = self._outcomes.get(key)
+        if outcome is None:
+            outcome = self._outcomes[key] = self._decided(choice, found, data, wire)
+        if outcome.decoder is None:
+            raise ValueError(outcome.problem)
+        # Never one object twice: two equal parts of a message are two objects.
+        made = outcome.spare.pop() if outcome.spare else self._again(outcome.decoder, data)
+        self._made.append((outcome, made))
+        return made
+
+    def _again(self, decoder: Any, data: bytes) -> Any:
+        outer, self._made = self._made, []  # what is inside of it belongs to it
+        try:
+            return decoder.decode(data)
+        finally:
+            self._made = outer
+
+    def _decided(self, choice: type[Choice], found: Any, data: bytes, wire: Wire) -> _Outcome:
+        problems: list[str] = []
+        for option in sorted(choice.options, key=lambda option: option.distance(found)):
+            decoder = option.decoders[wire]
+            outer, self._made = self._made, []
+            try:
+                return _Outcome(decoder, spare=[decoder.decode(data)])
+            except msgspec.ValidationError as error:
+                problems.append(f"{_name_of(option.schema)}: {_shortened(str(error))}")
+                if not option.runs_code:  # which might have changed them
+                    for outcome, made in self._made:
+                        outcome.spare.append(made)
+            finally:
+                self._made = outer
+        return _Outcome(None, f"it is none of the union ({'; '.join(problems)})")
+
+
+class _UnderWay(threading.local):
+    attempts: _Attempts | None = None
+    """Of the outermost union that this thread is decoding."""
+
+
+_under_way = _UnderWay()
 
 
 class _ChoiceMeta(type):
@@ -71,6 +155,7 @@ class Choice(metaclass=_ChoiceMeta):
                 each,
                 _fields_of(each),
                 {wire: wire.library.Decoder(each, dec_hook=hook) for wire, hook in hooks.items()},
+                _runs_code(each),
             )
             for each in cls.types
         )
@@ -82,16 +167,13 @@ class Choice(metaclass=_ChoiceMeta):
         Raises:
             ValueError: it is none of the union.
         """
-        # Encoded again for a decoder that knows the class: msgspec.convert would ask the class, and
-        # what it says now is not what it said when it was fit for msgspec.
-        data = wire.library.encode(found)
-        problems: list[str] = []
-        for option in sorted(cls.options, key=lambda option: option.distance(found)):
-            try:
-                return option.decoders[wire].decode(data)
-            except msgspec.ValidationError as error:
-                problems.append(f"{_name_of(option.schema)}: {error}")
-        raise ValueError(f"it is none of the union ({'; '.join(problems)})")
+        if _under_way.attempts is not None:
+            return _under_way.attempts.decode(cls, found, wire)
+        _under_way.attempts = attempts = _Attempts()
+        try:
+            return attempts.decode(cls, found, wire)
+        finally:
+            _under_way.attempts = None
 
 
 def is_choice(kind: object) -> TypeGuard[type[Choice]]:
@@ -111,5 +193,19 @@ def _fields_of(schema: Any) -> frozenset[str] | None:
     return None
 
 
+def _runs_code(schema: Any) -> bool:
+    for part in parts(inspect.type_info(schema)):
+        cls: object = getattr(part, "cls", None)
+        if any(hasattr(cls, hook) for hook in CONSTRUCTION_HOOKS):
+            return True
+        if isinstance(part, inspect.CustomType) and not is_choice(part.cls):
+            return True  # a subclass of `dict`, say, is called with what arrives
+    return False
+
+
 def _name_of(schema: Any) -> str:
     return getattr(schema, "__qualname__", None) or str(schema)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_PROBLEM else f"{text[:_LONGEST_PROBLEM]}..."

@@ -7,6 +7,9 @@ import typing
 
 from walnats_anyio.serializers._annotations import is_typed_dict
 
+CONSTRUCTION_HOOKS = ("__post_init__", "__attrs_pre_init__", "__attrs_post_init__")
+"""Methods of the user that run when an object is decoded."""
+
 
 def unwrap(schema: typing.Any) -> typing.Any:
     """Look through `Annotated`, `NewType` and `type X = ...` at what they stand for."""

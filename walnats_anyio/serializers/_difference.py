@@ -49,7 +49,9 @@ def _compare(sent: Any, back: Any) -> _Found | None:
     names = fields_of(kind)
     if names is not None:
         found = _objects(sent, back, names)
-        return _models(sent, back) if found is None and is_model(kind) else found
+        if found is None and is_model(kind):
+            return _models(sent, back)
+        return _extras(sent, back) if found is None and _has_extras(kind) else found
     if _is_without_equality(kind):
         return _objects(sent, back, _attributes(sent, back))
     return _others(sent, back)
@@ -58,6 +60,20 @@ def _compare(sent: Any, back: Any) -> _Found | None:
 def is_model(kind: type[Any]) -> bool:
     """Whether it is a model of pydantic v2; asked without importing pydantic."""
     return hasattr(kind, "__pydantic_private__")
+
+
+def _has_extras(kind: Any) -> bool:
+    # A dataclass of pydantic may take fields that it does not declare, and writes none of them.
+    config: dict[str, Any] | None = getattr(kind, "__pydantic_config__", None)
+    return config is not None and config.get("extra") == "allow"
+
+
+def _extras(sent: Any, back: Any) -> _Found | None:
+    before, after = (cast("dict[str, Any]", vars(each)) for each in (sent, back))
+    lost = [name for name in before if name not in after]
+    if not lost:
+        return None
+    return _Found(f".{lost[0]}", "this field that is not declared would be lost")
 
 
 def _attributes(sent: object, back: object) -> tuple[str, ...]:

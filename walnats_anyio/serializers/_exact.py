@@ -18,6 +18,7 @@ from msgspec import inspect
 
 from walnats_anyio.serializers._annotations import is_dataclass_like
 from walnats_anyio.serializers._choice import Choice, is_choice
+from walnats_anyio.serializers._classes import CONSTRUCTION_HOOKS
 from walnats_anyio.serializers._difference import class_of, fields_of
 from walnats_anyio.serializers._exact_values import (
     Test,
@@ -29,6 +30,8 @@ from walnats_anyio.serializers._exact_values import (
     leaves,
     value_test,
 )
+
+_TEXT = frozenset({str})
 
 _COLLECTIONS: dict[type, type] = {
     inspect.ListType: list,
@@ -176,7 +179,10 @@ class _Tests:
         def is_exact(message: Any) -> bool:
             if class_of(message) is not dict or not required.issubset(message):
                 return False
-            return all(tests.get(key, never)(item) for key, item in message.items())
+            # A key of a class derived from `str` is equal to the name, and would not arrive.
+            return _TEXT.issuperset(map(class_of, message)) and all(
+                tests.get(key, never)(item) for key, item in message.items()
+            )
 
         return is_exact
 
@@ -220,8 +226,7 @@ def _holds_what_it_is_given(cls: type, names: list[str]) -> bool:
         return False
     if tuple in cls.__mro__[2:]:
         return False  # derived from a named tuple, and may have a __new__ of its own
-    hooks = ("__post_init__", "__attrs_pre_init__", "__attrs_post_init__")
-    if any(hasattr(cls, hook) for hook in hooks):
+    if any(hasattr(cls, hook) for hook in CONSTRUCTION_HOOKS):
         return False
     # msgspec leaves private fields of attrs classes out.
     private = any(name.startswith("_") for name in names) and hasattr(cls, "__attrs_attrs__")

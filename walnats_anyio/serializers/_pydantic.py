@@ -54,7 +54,8 @@ class PydanticSerializer(Serializer[T]):
     type, all the way down: each message is decoded again and compared, so that it takes several
     times as long as encoding alone. A message that would change is refused: fields that only a
     subclass has, private attributes with other values than a new model has, `SecretStr`, fields
-    with `exclude=True` that are not at their default, NaN.
+    with `exclude=True` that are not at their default, fields that a pydantic dataclass with
+    `extra="allow"` does not declare, NaN.
 
     Fields go out under their serialization alias; both that and the name are read, where the
     validation alias is the same. Computed fields are left out, as they are computed again.
@@ -74,7 +75,8 @@ class PydanticSerializer(Serializer[T]):
     def __post_init__(self) -> None:
         try:
             object.__setattr__(self, "_adapter", _adapter_of(self.schema))
-        except (pydantic.PydanticUserError, NameError, TypeError) as error:
+        except Exception as error:
+            # Of what is no type at all it says so in various ways.
             first = str(error).partition("\n")[0]
             raise TypeError(
                 f"no serializer for the schema {describe(self.schema)}: {first};"

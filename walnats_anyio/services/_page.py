@@ -12,7 +12,7 @@ import json
 from typing import Any
 
 from walnats_anyio._actors import Actor
-from walnats_anyio._events import BaseEvent
+from walnats_anyio._events import BaseEvent, as_answered
 from walnats_anyio.services._flow import Flow, Service
 from walnats_anyio.services._json import is_object
 from walnats_anyio.services._markup import Markup, join, tag
@@ -45,14 +45,14 @@ class _Page:
         components = document.get("components", {})
         self._messages: dict[str, Any] = components.get("messages", {})
         self._schemas: dict[str, Any] = components.get("schemas", {})
-        # Channels are in the order of the events.
-        self._channels = dict(
-            zip(
-                (event.name for event in flow.events),
-                document.get("channels", {}).items(),
-                strict=True,
-            )
-        )
+        # Channels are in the order of the events; that of the responses is behind its event.
+        channels = iter(document.get("channels", {}).items())
+        self._channels: dict[str, tuple[str, Any]] = {}
+        self._responses: dict[str, Any] = {}
+        for event in flow.events:
+            self._channels[event.name] = next(channels)
+            if as_answered(event) is not None:
+                self._responses[event.name] = self._messages[next(channels)[0]]
         self._listed = self._types_to_list()
         self._types = Types(self._schemas, set(self._listed))
 
@@ -172,7 +172,8 @@ class _Page:
             tag("h3", event.name, id=self._id("event", event.name)),
             _text(event.description),
             tag("dl", *terms),
-            self._payload(message),
+            self._payload("Message", message),
+            self._payload("Response", self._responses.get(event.name, {})),
             class_="card event",
         )
 
@@ -180,6 +181,7 @@ class _Page:
         self, event: BaseEvent[Any], channel: dict[str, Any], message: dict[str, Any]
     ) -> list[tuple[str, str]]:
         stream = channel["x-jetstream-stream"]
+        response = self._responses.get(event.name)
         emitters = [self._link("service", service.name) for service in self._flow.emitters(event)]
         handlers = [
             join(tag("code", actor.name), " of ", self._link("service", service.name))
@@ -191,16 +193,17 @@ class _Page:
             ("Limits", _limits(stream)),
             ("Message", tag("code", message["title"])),
             ("Sent as", message.get("contentType", "")),
+            ("Response", tag("code", response["title"]) if response else ""),
             ("Emitted by", join(*emitters, between=", ")),
             ("Handled by", join(*handlers, between=", ")),
         ]
 
-    def _payload(self, message: dict[str, Any]) -> Markup:
+    def _payload(self, title: str, message: dict[str, Any]) -> Markup:
         if "payload" not in message:
             return join()
         schema = self._types.resolved(message["payload"])
         return join(
-            tag("h4", "Message"),
+            tag("h4", title),
             _text(_described(schema)),
             self._types.table(schema),
             _raw(schema),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import anyio
@@ -23,6 +24,10 @@ PATIENCE = 30.0
 
 MOCK_PATIENCE = 86400.0
 """The same on a mock clock, where a day takes a moment."""
+
+MOCK_ATTEMPTS = 1000
+"""Attempts of one event after which it is stuck on a mock clock: more than an hour of retries by
+default. A day of them would take minutes, and such a test only has a handler that always fails."""
 
 FIRST_PAUSE = 0.001
 """Seconds until the first look without news; each further one comes after twice as long."""
@@ -63,8 +68,8 @@ async def drain(
     Args:
         actors: the actors. Those that another program runs are not waited for.
         server: as of `Actors.connect`, such as the URL of a `MemoryServer`.
-        timeout: seconds on the clock of the event loop until it is stuck. None: 30, or a day under
-            a mock clock.
+        timeout: seconds on the clock of the event loop until it is stuck. None: 30; or under a mock
+            clock a day, or 1000 attempts of one event.
         register: register the actors, and their events, before. Events that were emitted before
             that are not kept for them.
         names: those of the actors to be run. None: all of them.
@@ -77,8 +82,8 @@ async def drain(
         What the actors did.
 
     Raises:
-        NotDrainedError: something was left to do at the end of `timeout`. It says what, and is an
-            `AssertionError`.
+        NotDrainedError: something was left to do at the end of `timeout`, or an event was tried
+            1000 times. It says what, and is an `AssertionError`.
         Exception: what `connect`, `register` and `listen` raise.
     """
     if timeout is not None:
@@ -122,10 +127,12 @@ class _Drain:
         self._summary: Summary
         self._news = anyio.Event()
         self._failures = _LastFailures()
+        self._most_attempts = inf
 
     async def run(self, timeout: float | None, listen_options: dict[str, Any]) -> Summary:
         if timeout is None:
             timeout = MOCK_PATIENCE if self._mocked else PATIENCE
+            self._most_attempts = MOCK_ATTEMPTS if self._mocked else inf
         # Whatever is settled is news, and so is whatever follows.
         subjects = {actor.event.subject_name for actor in self._actors} | {"$JS.ACK.>"}
         subscriptions = [self._link.subscribe_to(subject, self._on_news) for subject in subjects]
@@ -146,7 +153,8 @@ class _Drain:
             with anyio.move_on_after(timeout) as scope:
                 await self._until_idle()
             if scope.cancelled_caught:
-                raise NotDrainedError(await self._explain(timeout))
+                within = f"within {timeout:g} s of the event loop's clock"
+                raise NotDrainedError(await self._explain(within))
             self._connected.shutdown()
         return self._summary
 
@@ -168,6 +176,9 @@ class _Drain:
         while True:
             self._news = anyio.Event()
             now = await self._look()
+            if self._failures.attempts >= self._most_attempts:
+                within = f"with {self._failures.attempts} attempts of one event"
+                raise NotDrainedError(await self._explain(within))
             if now is not None and now == before:
                 return
             before = now
@@ -219,8 +230,8 @@ class _Drain:
         answer = await api(self._link, subject, {"subjects_filter": wanted})
         return len(answer["state"].get("subjects") or ())
 
-    async def _explain(self, timeout: float) -> str:
-        lines = [f"not drained within {timeout:g} s of the event loop's clock:"]
+    async def _explain(self, within: str) -> str:
+        lines = [f"not drained {within}:"]
         for actor, doing in zip(self._actors, self._connected.statistics().actors, strict=True):
             try:
                 left = await self._left_for(actor)
@@ -251,12 +262,14 @@ class _Drain:
 
 
 class _LastFailures(logging.Handler):
-    """Keeps what the log says of the last failure of each actor."""
+    """Keeps what the log says of failures: the last of each actor, and the most attempts."""
 
     def __init__(self) -> None:
         super().__init__()
         self.last: dict[str, str] = {}
+        self.attempts = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         if hasattr(record, "outcome"):
             self.last[str(getattr(record, "actor", ""))] = record.getMessage()
+            self.attempts = max(self.attempts, getattr(record, "attempt", 0))

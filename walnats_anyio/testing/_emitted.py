@@ -64,6 +64,7 @@ def check_emitted(
     Raises:
         AssertionError: there are none, or not `count` of them; it says what there is.
     """
+    __tracebackhide__ = True  # pytest shows the line of the test instead
     matching = [each for each in found if _matches(each, expected, uid, headers)]
     if len(matching) == count or (count is None and matching):
         return matching

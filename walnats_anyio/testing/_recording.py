@@ -80,6 +80,7 @@ class Recording:
             ValueError: the event is none of those that are recorded.
             RuntimeError: the connection to a real server was lost, so messages may be missing.
         """
+        __tracebackhide__ = True
         found = await self.emitted(event)
         return check_emitted(event, found, message, uid=uid, headers=headers, count=count)
 
@@ -91,6 +92,7 @@ class Recording:
             ValueError: an event is none of those that are recorded.
             RuntimeError: the connection to a real server was lost, so messages may be missing.
         """
+        __tracebackhide__ = True
         for event in events or self._events.values():
             await self.assert_emitted(event, count=0)
 

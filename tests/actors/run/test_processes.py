@@ -16,6 +16,7 @@ import pytest
 from tests.actors._elsewhere import Note
 from tests.actors._stage import Stage, running
 from tests.actors.run import _handlers as handlers
+from tests.support.loops import in_turn
 from tests.support.waiting import until
 from walnats_anyio import (
     Actor,
@@ -114,8 +115,8 @@ async def test_an_exception_without_words(url: str, event: Event[int]) -> None:
     assert "in unspeakable" in error.traceback
 
 
-@pytest.mark.parametrize(
-    ("handler", "name"),
+@in_turn(
+    "case",
     [
         (handlers.leave, "SystemExit"),
         (handlers.interrupt, "KeyboardInterrupt"),
@@ -125,8 +126,9 @@ async def test_an_exception_without_words(url: str, event: Event[int]) -> None:
     ],
 )
 async def test_what_is_no_ordinary_failure_is_one(
-    url: str, event: Event[int], handler: Callable[[int], Any], name: str
+    url: str, event: Event[int], case: tuple[Callable[[int], Any], str]
 ) -> None:
+    handler, name = case
     error = await raised_by(url, event, handler)
     assert error.type_name == name
     assert not isinstance(error, Reject | Retry)
@@ -239,7 +241,7 @@ async def test_megabytes_of_output(
 # what one job does to the next
 
 
-@pytest.mark.parametrize(
+@in_turn(
     "how", ["closed_streams", "moved", "forked", "forked_daemon", "logging_in_a_fork", "threads"]
 )
 async def test_a_spoilt_process_is_as_before(

@@ -152,9 +152,11 @@ def statuses(server: NatsServer) -> Talk:
 def until_one_waits(server: NatsServer) -> None:
     """Wait until a request waits at the consumer, which takes it a moment after it was sent."""
     with closing(Talk(server)) as other:
-        other.say(b"SUB answers 1\r\nPING\r\n", b"PONG\r\n")
+        # Not `answers`, which the other connection hears as well.
+        other.say(b"SUB looked 1\r\nPING\r\n", b"PONG\r\n")
+        look = b"PUB $JS.API.CONSUMER.INFO.S.C looked 0\r\n\r\n"
         give_up_at = time.monotonic() + DEADLINE
-        while b'"num_waiting":1' not in other.ask("$JS.API.CONSUMER.INFO.S.C", None):
+        while b'"num_waiting":1' not in other.say(look, b"MSG "):
             if time.monotonic() > give_up_at:
                 raise TimeoutError("no request waits at the consumer")
 
