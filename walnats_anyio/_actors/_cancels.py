@@ -24,15 +24,29 @@ import anyio
 import msgspec
 
 from walnats_anyio._actors._actor_run import ActorRun
-from walnats_anyio._actors.settle import Callers, Delivery
+from walnats_anyio._actors.settle import (
+    Callers,
+    Delivery,
+    HandBack,
+    Nak,
+    Postponed,
+    first_place,
+    place_of,
+)
 from walnats_anyio._events import Control, Held, read_control, subject_of, uid_in
 from walnats_anyio._link import HeaderError, Link, Message, Subscription, pub
 
 LOOK_EVERY = 0.002
-"""Seconds between looks whether what was cancelled is settled, where somebody waits for that."""
+"""Seconds between looks whether what was cancelled is settled, where somebody waits for that.
+
+One that ends as cancelled is looked at once; it may also return, or be a dead letter by now.
+"""
 
 FEW = 16
 """So many `uid`s are searched for in headers that are not read."""
+
+AGAIN = (HandBack, Nak, Postponed)
+"""Verdicts after which an event comes again, as it had failed before it was cancelled."""
 
 ANSWER_WITHIN = 60.0
 """Seconds after which nobody waits for that any more."""
@@ -74,6 +88,8 @@ class Cancels:
 
     def start(self) -> None:
         """Hear of what is to be cancelled."""
+        for run in self._runs:
+            run.deliveries.cancelled = self._spot.wake
         subject = subject_of("*", self._link.prefixes)
         self._subscription = self._link.subscribe_to(subject, self._on_message)
 
@@ -133,7 +149,10 @@ class Cancels:
         if "reply" in kinds and run.callers is not None:
             yield "reply", run.callers.caller_of(delivery).reply
         if "sequence" in kinds:
-            yield "sequence", delivery.message.metadata.sequence.stream
+            first, number = _numbers_of(delivery)
+            yield "sequence", number
+            if first != number:
+                yield "sequence", first
         header = delivery.message.header
         # To search the bytes takes a thirtieth of reading the headers.
         if uids and (len(uids) > FEW or any(uid in header for uid in uids)):
@@ -149,16 +168,26 @@ class Cancels:
                 continue
             was = run.cancel(delivery)
             if each.reply:
-                sequence = delivery.message.metadata.sequence.stream
-                held = Held(run.actor.name, was, sequence, False, self._process)
+                _, number = _numbers_of(delivery)
+                held = Held(
+                    run.actor.name, was, number, False, self._process, place=first_place(delivery)
+                )
                 self._link.post(pub(each.reply, msgspec.json.encode(held)))
                 give_up_at = self._link.now() + ANSWER_WITHIN
                 self._ending.append(_Cancelled(delivery, each.reply, held, give_up_at))
 
     def _tell(self, each: _Cancelled) -> bool:
         """Answer whoever waits for the end of an event; False if that is still to come."""
-        if each.delivery.settled is None:
+        verdict = each.delivery.settled
+        if verdict is None:
             return self._link.now() > each.give_up_at
-        held = msgspec.structs.replace(each.held, settled=True)
+        over = not isinstance(verdict, AGAIN)
+        held = msgspec.structs.replace(each.held, settled=True, over=over)
         self._link.post(pub(each.reply, msgspec.json.encode(held)))
         return True
+
+
+def _numbers_of(delivery: Delivery) -> tuple[int, int]:
+    """The number of the event in its stream, and that of the message; of a copy they differ."""
+    place, _ = place_of(delivery)
+    return int(first_place(delivery).partition("-")[0]), int(place.partition("-")[0])

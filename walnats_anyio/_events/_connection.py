@@ -564,8 +564,9 @@ class ConnectedEvents(Connected):
             result = await conn.cancel(order.id)
 
         What is not due yet is removed from the server. What waits is deleted from its stream, for
-        all actors. Where it runs, its handler is cancelled, in all processes: that is no attempt,
-        and its clean-up is awaited. A thread cannot be cancelled; it is given up, and runs on.
+        all actors, and so are retries that wait in the server as copies. Where it runs, its handler
+        is cancelled, in all processes: that is no attempt, and its clean-up is awaited. A thread
+        cannot be cancelled; it is given up, and runs on. Nor can one event of a batch that runs.
 
         Blocks until what was emitted before is acknowledged, for some requests for each event, and
         until a handler that is cancelled has ended, up to a minute. An event that no process holds
@@ -574,7 +575,7 @@ class ConnectedEvents(Connected):
 
         The user needs the permission to publish to `walnats.control.<stream>`, and to
         `$JS.API.STREAM.` with `PURGE.walnats-schedules`, `INFO.<stream>`, `MSG.GET.<stream>` and
-        `MSG.DELETE.<stream>`.
+        `MSG.DELETE.<stream>`; the docs say what copies of retries need.
 
         Args:
             uid: what it was emitted with.
@@ -582,7 +583,8 @@ class ConnectedEvents(Connected):
             sequence: its number in the stream of `event`, in place of a `uid`.
 
         Returns:
-            What it was: `CancelResult.DELAYED`, `WAITING`, `RUNNING`, or `NOT_FOUND`.
+            What it was: `CancelResult.RUNNING`, `WAITING`, `DELAYED`, or `NOT_FOUND`. Of several
+            that it was, for several actors or events, the first of these.
 
         Raises:
             TypeError: `uid` is not a text, or `event` is not an event.
@@ -598,11 +600,7 @@ class ConnectedEvents(Connected):
         for batch in self._emitter.on_their_way():
             await batch.acknowledged()
         chosen = [one for one in self._on_server if event is None or one.name == event.name]
-        if uid is not None:
-            delayed = await self._delays.cancel(chosen, uid)
-            if delayed is not CancelResult.NOT_FOUND:
-                return delayed
-        return await cancel_event(self._link, chosen, uid, sequence)
+        return await cancel_event(self._link, chosen, uid, sequence, delayed=True)
 
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until every event emitted so far is acknowledged.

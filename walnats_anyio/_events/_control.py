@@ -56,6 +56,12 @@ class Held(msgspec.Struct, frozen=True):
     process: str = ""
     """Which run of `listen` it was."""
 
+    over: bool = False
+    """Whether it is settled for good: it does not come again, and no copy of it does."""
+
+    place: str = ""
+    """The number under which it was emitted, and when it was stored; see `_retries`."""
+
 
 _decoder = msgspec.json.Decoder(Control)
 _held_decoder = msgspec.json.Decoder(Held)

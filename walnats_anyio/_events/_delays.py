@@ -16,14 +16,11 @@ from __future__ import annotations
 import enum
 import logging
 import math
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from secrets import token_hex
 from typing import Any
-
-import anyio
 
 from walnats_anyio._events._arguments import check_count
 from walnats_anyio._events._checks import refuse_size
@@ -55,7 +52,7 @@ from walnats_anyio._events._schedules import (
     token_of,
 )
 from walnats_anyio._events._timing import Timing
-from walnats_anyio._link import EmitError, Link, Prefixes, ServerError, parse_headers
+from walnats_anyio._link import EmitError, Link, Prefixes, parse_headers
 
 logger = logging.getLogger("walnats_anyio.events")
 
@@ -66,10 +63,6 @@ KEPT_FROM_SCHEDULES = "nats-"
 """What headers begin with that would be about the schedule and not about the event."""
 
 
-AT_ONCE = 16
-"""Requests that are made at the same time."""
-
-
 class CancelResult(enum.Enum):
     """What an event was when it was cancelled."""
 
@@ -77,7 +70,10 @@ class CancelResult(enum.Enum):
     """It was not due yet, and never will be: it was removed from the server."""
 
     WAITING = "waiting"
-    """It waited in its stream, for a retry, or in a process that had not started it."""
+    """It waited in its stream, for a retry, or in a process that had not started it.
+
+    So does a retry that waits as a copy in the server.
+    """
 
     RUNNING = "running"
     """Its handler was running. That was cancelled, and has ended with its clean-up."""
@@ -157,29 +153,16 @@ class Delays:
                 event.name, known_schedules(self._link, event).why_not,
             )  # fmt: skip
 
-    async def cancel(self, events: Iterable[BaseEvent[Any]], uid: str) -> CancelResult:
-        """Remove what waits in the server of these events, in their namespace."""
-        found: list[bool] = []
-        limiter = anyio.CapacityLimiter(AT_ONCE)
 
-        async def cancel_one(event: BaseEvent[Any]) -> None:
-            async with limiter:
-                subject = schedule_subject(
-                    self._link.prefixes, "delay", event.stream_name, token_of(uid), "*"
-                )
-                try:
-                    found.append(await cancel_schedule(self._link, subject, event.replicas))
-                except ServerError as error:
-                    errors.append(error)
+async def cancel_delayed(link: Link, event: BaseEvent[Any], uid: str) -> bool:
+    """Remove what waits in the server, and is not due yet; gives whether anything did.
 
-        errors: list[Exception] = []
-        async with anyio.create_task_group() as tasks:
-            for event in events:
-                tasks.start_soon(cancel_one, event)
-        if errors:
-            # All of them have one cause: the stream, or what the user may do.
-            raise errors[0]
-        return CancelResult.DELAYED if any(found) else CancelResult.NOT_FOUND
+    Raises:
+        ServerError: the server does not answer, or this user may not do it.
+        ConnectionLostError: the link is closed for good.
+    """
+    subject = schedule_subject(link.prefixes, "delay", event.stream_name, token_of(uid), "*")
+    return await cancel_schedule(link, subject, event.replicas)
 
 
 def check_cancelled_event(uid: object, event: object, sequence: int | None) -> None:

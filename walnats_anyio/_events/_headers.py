@@ -47,6 +47,9 @@ HEADER_RETRY: Final = "Walnats-Retry"
 HEADER_UID: Final = "Walnats-Uid"
 """The `uid` of an event that waited in the server, which takes `HEADER_ID` away."""
 
+HEADER_KEPT_ID: Final = "Walnats-Kept-Nats-Msg-Id"
+"""The same of a copy of an event, until it has come to its actor."""
+
 HEADER_DELAY: Final = "Walnats-Delay"
 """Until when actors hold an event, in seconds since the epoch (UTC), as walnats sends it."""
 
@@ -128,7 +131,7 @@ def uid_of(uid: str | None, meta: Meta) -> str | None:
 
 def uid_in(headers: Mapping[str, str]) -> str | None:
     """Give the `uid` that a message was emitted with, whichever way it came."""
-    return headers.get(HEADER_UID) or headers.get(HEADER_ID)
+    return headers.get(HEADER_UID) or headers.get(HEADER_KEPT_ID) or headers.get(HEADER_ID)
 
 
 def check_shared(meta: object) -> None:

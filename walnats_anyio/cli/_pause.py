@@ -34,6 +34,10 @@ ActorArgument = Annotated[
 ]
 
 
+SHOWN = 5
+"""Streams that an error names, at most."""
+
+
 @dataclass(frozen=True)
 class Switch:
     """The options that both commands have."""
@@ -161,8 +165,10 @@ async def find_stream(link: Link, actor: str, event: str | None) -> str:
             code=ExitCode.USAGE,
         )
     if len(found) > 1:
+        some = sorted(found)[:SHOWN]
+        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         raise Problem(
-            f"several streams have an actor {actor!r}: {', '.join(sorted(found))}",
+            f"several streams have an actor {actor!r}: {', '.join(some)}{more}",
             hint="say which event is meant: --event NAME",
             code=ExitCode.USAGE,
         )

@@ -39,7 +39,13 @@ class StandardError(Console):
 
 def out(*, for_program: bool = False) -> Console:
     """Where results go: standard output, as it is now, unless that is a program's to read."""
-    return StandardError() if for_program else Console(highlight=False)
+    if for_program:
+        return StandardError()
+    stream = sys.stdout
+    if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        # What a terminal without Unicode cannot show is no reason to fail.
+        stream.reconfigure(errors="backslashreplace")
+    return Console(highlight=False)
 
 
 def note(text: str) -> None:

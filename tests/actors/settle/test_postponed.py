@@ -399,7 +399,7 @@ async def test_a_copy_with_another_token(server_url: str, event: Event[int], sho
         await on.emit(1)
         await until(lambda: of(on).postponed == 1)
         ((subject, _),) = (await schedules_of(on, event)).items()
-        place = subject.rpartition(".")[2]
+        place = subject.split(".")[-4]
         on.link.post(copy_of(event, f"{place} 1 1 0 {place} {'0' * 16}", b"666"))
         await until(lambda: of(on).redelivered == 1)
         await attempts.come(2)

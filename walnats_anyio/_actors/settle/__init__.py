@@ -11,6 +11,7 @@ from walnats_anyio._actors.settle._conclusion import Conclusion
 from walnats_anyio._actors.settle._copies import Origin
 from walnats_anyio._actors.settle._delivery import Deliveries, Delivery
 from walnats_anyio._actors.settle._hooks import Hooks
+from walnats_anyio._actors.settle._notes import first_place, place_of
 from walnats_anyio._actors.settle._summary import ActorSummary, Counts, Ended, Summary
 from walnats_anyio._actors.settle._verdict import (
     Ack,
@@ -63,6 +64,8 @@ __all__ = [
     "Term",
     "Verdict",
     "decide",
+    "first_place",
+    "place_of",
     "to_wire",
     "wish_of",
 ]

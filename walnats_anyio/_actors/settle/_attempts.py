@@ -42,8 +42,6 @@ from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.settle._notes import (
     MAX_DIGITS,
     NOTHING,
-    STREAM,
-    SUBJECTS,
     Found,
     Note,
     Notes,
@@ -53,6 +51,7 @@ from walnats_anyio._actors.settle._notes import (
     tokens_of,
 )
 from walnats_anyio._actors.settle._postponing import Postponing
+from walnats_anyio._events._retries import NOTE_SUBJECTS, NOTES
 from walnats_anyio._link import (
     ConnectionLostError,
     Link,
@@ -306,9 +305,9 @@ async def create_stream(link: Link, replicas: int) -> None:
 
 def new_config(replicas: int, prefixes: Prefixes) -> dict[str, Any]:
     """The configuration of a stream of notes that is not there yet."""
-    subjects = prefixes.subject(SUBJECTS)
+    subjects = prefixes.subject(NOTE_SUBJECTS)
     return {
-        "name": prefixes.stream(STREAM),
+        "name": prefixes.stream(NOTES),
         "description": "how many attempts events have had that were given back",
         "subjects": [f"{subjects}.*.*.*", f"{subjects}.*.*.*.*"],
         "retention": "limits",

@@ -236,6 +236,8 @@ class Conclusion:
     async def _carry_out(self, delivery: Delivery, result: JobResult, verdict: Verdict) -> Final:
         if isinstance(verdict, Postpone):
             assert self._postponing is not None  # or the policy would not have it
+            if delivery.ends is Outcome.CANCELLED:
+                return Cancelled()  # while its hooks ran
             return await self._postponing.postpone(delivery, verdict)
         if not isinstance(verdict, DeadLetterVerdict):
             return verdict

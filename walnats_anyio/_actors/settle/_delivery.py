@@ -228,6 +228,8 @@ class Deliveries:
         """In the order in which they came."""
         self.released: Callable[[], None]
         """Called when one is not held any more."""
+        self.cancelled: Callable[[], None] = _nothing
+        """Called when one was settled that somebody has cancelled."""
         self.tick = 0
         """Rounds of the clock so far."""
         self._attempts = attempts
@@ -300,6 +302,7 @@ class Deliveries:
             case Cancelled():
                 self.post(pub(reply, to_wire(verdict)))
                 self.counts.cancelled += 1
+                self.cancelled()
             case Term():
                 told = verdict if takes_reason_of_term(self.link) else Term("")
                 self.post(pub(reply, to_wire(told)))
@@ -334,3 +337,7 @@ class Deliveries:
         for delivery in self.held:
             if delivery.tick < before:
                 post(b"PUB %b 4\r\n+WPI\r\n" % delivery.message.reply)
+
+
+def _nothing() -> None:
+    """Nobody waits for it."""

@@ -2,6 +2,10 @@
 
 An event is known by its *place*: its number in its stream and the moment at which that stored it,
 as a stream that is made anew counts from 1 again.
+
+The note of a place is under `walnats.attempts.<stream>.<actor>.<place>`. A later note takes the
+place of an earlier one. A delivery that was given back before its note was read is marked under
+`<place>.<delivery>`: it was no attempt, and what came before it is not known there.
 """
 
 from __future__ import annotations
@@ -16,36 +20,17 @@ import msgspec
 
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._events._publication import publish
-from walnats_anyio._link import Link, Message, ServerError, pub
+from walnats_anyio._events._retries import NOTE_SUBJECTS, NOTES, read_note, swap_note
+from walnats_anyio._link import Link, ServerError, pub
 
 if TYPE_CHECKING:
     from walnats_anyio._actors.settle._delivery import Delivery
-
-STREAM = "walnats-attempts"
-"""The stream of the notes."""
-
-SUBJECTS = "walnats.attempts"
-"""What the subjects of notes begin with: `walnats.attempts.<stream>.<actor>.<place>`.
-
-A later note takes the place of an earlier one. A delivery that was given back before its note was
-read is marked under `<place>.<delivery>`: it was no attempt, and what came before it is not known
-there.
-"""
 
 MAX_DIGITS = 12
 """Digits of a number in a note, which anybody may have written."""
 
 V1_TOKENS = 9
 """Tokens of a reply subject without domain and account, which newer servers put in."""
-
-WRONG_NUMBER = frozenset({10071, 10164})
-"""JetStream's error codes that say that the last note is another one than was expected."""
-
-EXPECTED = b"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: %d\r\n\r\n"
-"""The header block that makes a publication depend on the number of the last note (ADR-8)."""
-
-NUMBER = "Nats-Sequence"
-"""The header with the number of a message that was asked for (ADR-31)."""
 
 _NOTE = re.compile(
     rb"(\d{1,11}) (\d{1,11}) (\d{1,11})(?: (\d{1,14}) ([0-9a-f]{16})(?: (\d{1,20}-\d{1,20}))?)?"
@@ -77,7 +62,8 @@ class Note(msgspec.Struct, frozen=True):
     """What that copy shows to prove that it is the one: 16 hexadecimal digits."""
 
     taken_by: str = ""
-    """The place of the copy, once it has come; or the event's own: no copy is to be run."""
+    """The place of the copy, once it has come; or the event's own: no copy is to be run; or `0-0`:
+    neither is, as somebody has cancelled it."""
 
     def to_wire(self) -> bytes:
         """The payload of the note."""
@@ -173,10 +159,9 @@ class Notes:
 
     def __init__(self, actor: Actor[Any, Any], link: Link) -> None:
         prefixes = link.prefixes
-        self.stream = prefixes.stream(STREAM)
-        self.subjects = prefixes.subject(SUBJECTS)
+        self.stream = prefixes.stream(NOTES)
+        self.subjects = prefixes.subject(NOTE_SUBJECTS)
         self.subject = f"{self.subjects}.{actor.event.stream_name}.{actor.consumer_name}"
-        self._get = prefixes.api_subject(f"DIRECT.GET.{self.stream}.{self.subject}")
         self._link = link
 
     def command(self, place: str, note: Note) -> bytes:
@@ -203,41 +188,22 @@ class Notes:
             ServerError: it is not stored, or not acknowledged in time.
             ConnectionLostError: the link is closed for good.
         """
-        headers = EXPECTED % number
-        subject = f"{self.subject}.{place}"
-        try:
-            await publish(self._link, self.stream, subject, note.to_wire(), headers)
-        except ServerError as error:
-            if error.code in WRONG_NUMBER:
-                return False
-            raise
-        return True
+        return await swap_note(self._link, f"{self.subject}.{place}", note.to_wire(), number)
 
     async def read(self, place: str) -> tuple[Note | None, int]:
         """The last note of an event, and its number in the stream; None and 0: there is none.
-
-        It is a direct get of the last message of a subject (ADR-31).
 
         Raises:
             ServerError: it cannot be read, or is no note.
             ConnectionLostError: the link is closed for good.
         """
-        message = await self._link.request(f"{self._get}.{place}", accepts=_has_headers)
-        code = message.status.code
-        if code == "404":
+        data, number = await read_note(self._link, f"{self.subject}.{place}")
+        if data is None:
             return None, 0
-        if code:
-            raise ServerError(
-                f"{self.stream!r} cannot be read: {code} {message.status.description}"
-            )
-        note, number = Note.of(message.data), message.headers.get(NUMBER, "")
-        if note is None or not (number.isascii() and number.isdigit()):
-            raise ServerError(f"somebody has put {message.data[:40]!r} where a note should be")
-        return note, int(number[:MAX_DIGITS])
-
-
-def _has_headers(message: Message) -> bool:
-    return bool(message.header)
+        note = Note.of(data)
+        if note is None:
+            raise ServerError(f"somebody has put {data[:40]!r} where a note should be")
+        return note, number
 
 
 def tokens_of(reply: bytes) -> tuple[list[str], int]:
@@ -252,3 +218,8 @@ def place_of(delivery: Delivery) -> tuple[str, int]:
         tokens, at = tokens_of(delivery.message.reply)
         delivery.place = f"{tokens[at + 1]}-{tokens[at + 3]}", int(tokens[at])
     return delivery.place
+
+
+def first_place(delivery: Delivery) -> str:
+    """The place of the event that was emitted; of a copy it is not its own."""
+    return place_of(delivery)[0] if delivery.origin is None else delivery.origin.first

@@ -13,6 +13,8 @@ compare-and-set on the number of the last note:
 2. gave way -> *taken by* the place of the copy. By whoever gets the copy, before it is run, if
    the copy shows the token.
 3. gave way -> taken by the event itself. By whoever gets the event again and cannot write the copy.
+4. gave way -> taken by nobody, `0-0`. By whoever cancels the event (`_events/_retries`); so what
+   comes of it later is acknowledged.
 
 So once an event has given way, it is not run again, but by 3. Whoever gets it again finds the note,
 writes the copy as the note says, and acknowledges the event:
@@ -61,21 +63,22 @@ from walnats_anyio._actors.settle._copies import (
     expiry_of,
     next_origin,
 )
-from walnats_anyio._actors.settle._notes import Note, Notes, place_of
+from walnats_anyio._actors.settle._notes import Note, Notes, first_place, place_of
 from walnats_anyio._actors.settle._verdict import HandBack, Nak, Postpone, Postponed
-from walnats_anyio._events import HEADER_ID
+from walnats_anyio._events import HEADER_ID, uid_in
 from walnats_anyio._events._publication import publish
+from walnats_anyio._events._retries import retry_subject
 from walnats_anyio._events._schedules import (
     STREAM,
     due_subject,
     has_schedules,
     headers_at,
     known_schedules,
-    schedule_subject,
     takes_ttl,
 )
 from walnats_anyio._link import (
     ConnectionLostError,
+    HeaderError,
     Link,
     ServerError,
     api,
@@ -96,7 +99,7 @@ NOT_AGAIN_FOR = 60.0
 TRIES = 5
 """Times that a note is read again, as somebody else has changed it since."""
 
-ADDED = 300
+ADDED = 400
 """Bytes of headers that the server adds to a copy, but for names."""
 
 MIN_LEFT = 1.0
@@ -192,9 +195,14 @@ class Postponing:
         """Write the copy that a note speaks of; the same one, whoever does it, and how often."""
         place, _ = place_of(delivery)
         prefixes, event = self._link.prefixes, self._actor.event
-        subject = schedule_subject(
-            prefixes, "retry", event.stream_name, self._actor.consumer_name, place
-        )
+        try:
+            uid = uid_in(delivery.message.headers)
+        except HeaderError:
+            uid = None
+        subject = retry_subject(
+            prefixes, event.stream_name, self._actor.consumer_name, place,
+            first_place(delivery), uid,
+        )  # fmt: skip
         payload = delivery.message.data
         await publish(
             self._link, prefixes.stream(STREAM), subject, payload, self._block(delivery, note)

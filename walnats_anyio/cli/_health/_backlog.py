@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -15,7 +14,8 @@ import anyio
 
 from walnats_anyio._actors import Actor, Actors
 from walnats_anyio._actors.declare._actor import on_server
-from walnats_anyio._link import Link, ServerError, WalnatsError, api
+from walnats_anyio._link import Link, WalnatsError, api
+from walnats_anyio.cli._oldest import age_of_oldest
 
 KEPT_FOR = 1.0
 """Seconds for which what was asked is told to others that ask as well."""
@@ -25,9 +25,6 @@ ASK_WITHIN = 5.0
 
 QUESTIONS_AT_ONCE = 16
 """Questions that the server has at the same time."""
-
-NOTHING_FOUND = 10037
-"""The error code for: there is no such message."""
 
 
 @dataclass(frozen=True)
@@ -109,21 +106,8 @@ async def _backlog_of(link: Link, actor: Actor[Any, Any]) -> Backlog:
     waiting, running = int(info["num_pending"]), int(info["num_ack_pending"])
     oldest: float | None = 0.0
     if waiting or running:
-        oldest = await _age_of(link, stream, int(info["ack_floor"]["stream_seq"]) + 1)
+        oldest = await age_of_oldest(link, stream, info)
     return Backlog(actor.name, actor.event.name, waiting, running, oldest)
-
-
-async def _age_of(link: Link, stream: str, first: int) -> float | None:
-    """How long ago the first message from this sequence on was emitted, in seconds."""
-    wanted = {"seq": first, "next_by_subj": ">"}
-    try:
-        answer = await api(link, f"STREAM.MSG.GET.{stream}", wanted, optional=True)
-    except ServerError as error:
-        # Nothing is found when it was settled meanwhile.
-        return 0.0 if error.code == NOTHING_FOUND else None
-    emitted = datetime.fromisoformat(answer["message"]["time"])
-    # By the clock of this machine, which may be behind the server's.
-    return max(0.0, (datetime.now(UTC) - emitted).total_seconds())
 
 
 def in_json(backlogs: Iterable[Backlog]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from walnats_anyio.cli._report import write_report
 from walnats_anyio.cli._screen import note
 from walnats_anyio.cli._watch._options import ActorsOption, Post
 from walnats_anyio.cli._watch._survey import ActorState, Survey
-from walnats_anyio.cli._watch._view import as_json, in_units, is_abandoned, table_of
+from walnats_anyio.cli._watch._view import as_json, in_units, is_abandoned, show, table_of
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def status(*, actors: ActorsOption = None, check: Check, post: Post) -> None:
             raise typer.Exit(code_of_signal(signal))
         _check_found(found, actors)
         screen = post.screen
-        screen.print(table_of(found, screen.width))
+        show(table_of(found, screen), screen)
         told = {
             f"{actor.actor} ({actor.event})": list(problems_of(actor, limits)) for actor in found
         }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import anyio
@@ -13,6 +12,7 @@ import anyio
 from walnats_anyio._letters._letter import STREAM as LETTERS
 from walnats_anyio._letters._letter import SUBJECTS as LETTER_SUBJECTS
 from walnats_anyio._link import STREAM_NOT_FOUND, Link, ServerError, api
+from walnats_anyio.cli._oldest import age_of_oldest
 
 AT_ONCE = 16
 """Streams that are asked about at the same time."""
@@ -153,7 +153,9 @@ class Survey:
         if not consumer.startswith(prefix) or (wanted is not None and name not in wanted):
             return None
         waiting, held = info.get("num_pending", 0), info.get("num_ack_pending", 0)
-        oldest = await self._oldest(stream, info) if waiting or held else None
+        oldest = None
+        if waiting or held:
+            oldest = await age_of_oldest(self._link, stream.name, info) or None
         return ActorState(
             actor=name,
             event=stream.event,
@@ -169,17 +171,6 @@ class Survey:
             paused=info.get("pause_remaining", 0) / 1e9 if info.get("paused") else None,
             config=config,
         )
-
-    async def _oldest(self, stream: StreamState, info: dict[str, Any]) -> float | None:
-        """The age of the first event after those that are all done with (ADR-31, ADR-8)."""
-        [subject] = stream.config["subjects"]
-        body = {"seq": info["ack_floor"]["stream_seq"] + 1, "next_by_subj": subject}
-        try:
-            answer = await api(self._link, f"STREAM.MSG.GET.{stream.name}", body, optional=True)
-        except ServerError:
-            return None  # done with in the meantime, or this user may not look
-        stored = datetime.fromisoformat(answer["message"]["time"])
-        return max(0.0, (datetime.now(UTC) - stored).total_seconds())
 
     async def _read_letters(self) -> None:
         """Count the dead letters of each actor, if there are others than before."""

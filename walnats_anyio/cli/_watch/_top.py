@@ -11,12 +11,13 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from walnats_anyio._link import Link
+from walnats_anyio._link import Link, ServerError
 from walnats_anyio.cli._endings import code_of_signal, explained
 from walnats_anyio.cli._report import write_report
+from walnats_anyio.cli._watch._layout import in_short
 from walnats_anyio.cli._watch._options import ActorsOption, Post
 from walnats_anyio.cli._watch._survey import ActorState, Survey
-from walnats_anyio.cli._watch._view import as_json, table_of
+from walnats_anyio.cli._watch._view import as_json, most_urgent_first, show, table_of
 
 Key = tuple[str, str]
 
@@ -58,7 +59,7 @@ def top(
 
     jobs/s: deliveries that ended since the last look. The other columns are those of `status`. All
     of it comes from the server; without a terminal each look is printed below the last one. --json
-    writes each look in place of the last one.
+    writes each look in place of the last one. On a terminal it goes on while the server is away.
 
     Exit codes: 0 ended by Ctrl-C, or after --looks; 1 something broke; 2 the command is wrong; 3 no
     connection to NATS; 143 ended by SIGTERM.
@@ -74,8 +75,13 @@ def top(
 
         async def _look(survey: Survey, live: Live | None) -> None:
             rates, left = Rates(), looks
+            found: list[ActorState] | None = None
             while True:
-                found = await survey.actors(actors)
+                found, before = await _look_once(survey, actors, found, live), found
+                if found is None:
+                    found = before
+                    await anyio.sleep(interval)
+                    continue
                 known = rates.between(found, anyio.current_time())
                 left = None if left is None else left - 1
                 _show(found, known, screen, live)
@@ -93,16 +99,36 @@ def top(
             raise typer.Exit(code_of_signal(signal))
 
 
+async def _look_once(
+    survey: Survey, names: list[str] | None, before: list[ActorState] | None, live: Live | None
+) -> list[ActorState] | None:
+    """Ask the server; None: it does not answer just now, and the terminal says so."""
+    try:
+        return await survey.actors(names)
+    except ServerError as error:
+        # It may be back soon, so a terminal goes on to show what was so far.
+        if before is None or live is None or error.code is not None:
+            raise
+        _show(before, {}, live.console, live, f"as it was before: {error}")
+        return None
+
+
 def _show(
-    found: list[ActorState], rates: dict[Key, float], screen: Console, live: Live | None
+    found: list[ActorState],
+    rates: dict[Key, float],
+    screen: Console,
+    live: Live | None,
+    problem: str | None = None,
 ) -> None:
     waiting, held = sum(each.waiting for each in found), sum(each.held for each in found)
     rate = sum(rates.values())
-    words = f"{len(found)} actors, {waiting:,} waiting, {held:,} held, {rate:,.0f} jobs/s"
-    total = Text(words, "dim")
-    table = table_of(found, screen.width, rates)
+    count = "1 actor" if len(found) == 1 else f"{len(found):,} actors"
+    words = f"{count}, {in_short(waiting)} waiting, {in_short(held)} held, {rate:,.0f} jobs/s"
+    total = Text(problem or words, "red" if problem else "dim", no_wrap=True, overflow="ellipsis")
     if live is None:
-        screen.print(total)
-        screen.print(table)
+        show([total, *table_of(found, screen, rates)], screen)
     else:
-        live.update(Group(total, table), refresh=True)
+        # One line is left to the cursor, or the terminal scrolls.
+        rows = screen.height - 2
+        table = table_of(most_urgent_first(found), screen, rates, rows)
+        live.update(Group(total, *table), refresh=True)

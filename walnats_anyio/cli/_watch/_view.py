@@ -2,56 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
+from walnats_anyio.cli._watch._layout import Column, in_short, lines_of
 from walnats_anyio.cli._watch._survey import ActorState
 
-NARROW = 100
-"""Columns of a terminal below which only the more important ones of a table are shown."""
+ELLIPSES = {False: "…", True: "~"}
+"""What stands for what was cut out, by whether the terminal shows ASCII only."""
+
+Rates: TypeAlias = Mapping[tuple[str, str], float]
+"""Jobs a second, by stream and consumer."""
 
 STEPS = ((60.0, "s"), (60.0, "m"), (24.0, "h"), (float("inf"), "d"))
 """Units of time, and how many of each make one of the next."""
 
 
 def table_of(
-    actors: Sequence[ActorState], width: int, rates: Mapping[tuple[str, str], float] | None = None
-) -> Table:
-    """Make a table with a row for each actor.
+    actors: Sequence[ActorState],
+    screen: Console,
+    rates: Rates | None = None,
+    rows: int | None = None,
+) -> list[Text]:
+    """Make a table with a row for each actor, as wide as the screen.
+
+    Where nobody looks at a terminal, and COLUMNS does not say it, it is as wide as it needs to be.
 
     Args:
         actors: what is shown.
-        width: columns of the screen.
+        screen: where it is shown.
         rates: jobs a second, by stream and consumer, where they are known.
+        rows: lines that there are; what does not fit is counted in the last one. None: enough.
     """
-    wide = width >= NARROW
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("actor", no_wrap=True, overflow="ellipsis", min_width=8)
-    table.add_column("event", no_wrap=True, overflow="ellipsis", min_width=8)
-    columns = ["waiting", "held", *(["redelivered", "requests"] if wide else [])]
-    columns += [*([] if rates is None else ["jobs/s"]), "oldest", "dead"]
-    for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    for actor in actors:
-        more = [str(actor.redelivered), str(actor.requests)] if wide else []
-        rate = [] if rates is None else [_rate(rates.get((actor.stream, actor.consumer)))]
-        note, style = _note(actor)
-        table.add_row(
-            Text(actor.actor),
-            Text(actor.event),
-            f"{actor.waiting:,}",
-            f"{actor.held:,}",
-            *more,
-            *rate,
-            "" if actor.oldest is None else in_units(actor.oldest),
-            f"{actor.dead:,}",
-            Text(note, style),
-        )
-    return table
+    more: list[Text] = []
+    if rows is not None and len(actors) > rows - 1:
+        kept = actors[: max(1, rows - 2)]
+        rest = actors[len(kept) :]
+        waiting = sum(actor.waiting for actor in rest)
+        words = f"and {len(rest):,} more actors, with {in_short(waiting)} waiting; --actor NAME"
+        actors, more = kept, [Text(words, "dim", no_wrap=True)]
+    notes = [_note(actor) for actor in actors]
+    columns = [
+        Column("actor", [actor.actor for actor in actors], is_name=True),
+        Column("event", [actor.event for actor in actors], is_name=True),
+        Column("waiting", [in_short(actor.waiting) for actor in actors]),
+        Column("held", [in_short(actor.held) for actor in actors]),
+        Column("redelivered", [in_short(actor.redelivered) for actor in actors], rank=4),
+        Column("requests", [in_short(actor.requests) for actor in actors], rank=3),
+        *([] if rates is None else [Column("jobs/s", _rates(actors, rates), rank=1)]),
+        Column("oldest", ["" if a.oldest is None else in_units(a.oldest) for a in actors], rank=2),
+        Column("dead", [in_short(actor.dead) for actor in actors]),
+        Column(
+            "", [words for words, _ in notes], is_note=True, style=[style for _, style in notes]
+        ),
+    ]
+    width = screen.width if screen.is_terminal or "COLUMNS" in os.environ else None
+    return [*lines_of(columns, width, ELLIPSES[screen.options.ascii_only]), *more]
+
+
+def show(lines: Iterable[Text], screen: Console) -> None:
+    """Print a table, and have nothing of it wrapped or cut."""
+    for line in lines:
+        screen.print(line, no_wrap=True, overflow="ignore", crop=False, soft_wrap=True)
+
+
+def most_urgent_first(actors: Iterable[ActorState]) -> list[ActorState]:
+    """Put actors that somebody should look at before those that are idle."""
+    return sorted(
+        actors,
+        key=lambda actor: (not is_abandoned(actor), actor.left == 0, -actor.left, -actor.dead),
+    )
 
 
 def as_json(actor: ActorState, rate: float | None = None) -> dict[str, Any]:
@@ -82,10 +106,14 @@ def in_units(seconds: float) -> str:
     raise AssertionError("the last step has no end")
 
 
+def _rates(actors: Sequence[ActorState], rates: Rates) -> list[str]:
+    return [_rate(rates.get((actor.stream, actor.consumer))) for actor in actors]
+
+
 def _rate(rate: float | None) -> str:
     if rate is None:
         return "-"
-    return f"{rate:,.0f}" if rate >= 10 or rate == 0 else f"{rate:.1f}"
+    return in_short(round(rate)) if rate >= 10 or rate == 0 else f"{rate:.1f}"
 
 
 def _note(actor: ActorState) -> tuple[str, str]:
