@@ -182,3 +182,24 @@ def test_a_worker_process_of_a_handler_does_not_load_the_command_line() -> None:
         env={**os.environ, "PYTHONPATH": str(Path(walnats_anyio.__file__).parent.parent)},
     )
     assert shown.stdout.strip() == ""
+
+
+def test_a_worker_process_of_run_reads_no_options() -> None:
+    """What reads them takes as long to load as the library, and a supervisor may start many."""
+    words = ["walnats-anyio", "run", "shop:ACTORS", "--worker=1"]
+    code = (
+        "import atexit, sys; import walnats_anyio.cli as cli\n"
+        "atexit.register(lambda: print(*{'pydantic', 'typer._adapters'} & sys.modules.keys()))\n"
+        f"sys.argv = {words}; cli.main()"
+    )
+    # Who starts one by hand has no plan on its standard input.
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: --worker is how a supervisor starts its worker")
+    assert ended.stdout.strip() == ""

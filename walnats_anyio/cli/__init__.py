@@ -8,7 +8,9 @@ sentence and a hint there, in one place; commands only raise.
 
 from __future__ import annotations
 
+import gc
 import sys
+from importlib import import_module
 
 INTERRUPTED = 130
 """What shells take as "ended by SIGINT"."""
@@ -19,10 +21,19 @@ def main() -> None:
     try:
         # Here, so that who lacks the extra reads one line, and so that a worker process, which
         # imports the main module again, does not pay for it.
-        from walnats_anyio.cli._app import app
         from walnats_anyio.cli._screen import have_standard_streams
 
         have_standard_streams()
+        # What is imported by now stays until the end: the garbage collector need not go through it.
+        gc.freeze()
+        if _is_worker(sys.argv[1:]):
+            from walnats_anyio.cli._run import run_worker
+
+            run_worker()
+        # It is loaded where a command prints something; who lacks it is to read so at once.
+        import_module("rich")
+        from walnats_anyio.cli._app import app
+
         app()
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
@@ -35,3 +46,15 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def _is_worker(words: list[str]) -> bool:
+    """Whether this is a worker process of `run`, as its supervisor starts it.
+
+    It has no options to be read, and reading them takes a quarter of its start.
+    """
+    match words:
+        case ["run", str(target), str(last)]:
+            return not target.startswith("-") and last.startswith("--worker=")
+        case _:
+            return False

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
+from typing import NoReturn
 
 import anyio
 import typer
@@ -40,14 +42,28 @@ def run(plan: Plan) -> None:
     second SIGINT or SIGTERM.
     """
     with explained(plan.debug):
-        pipe = None
         if plan.worker is not None:
+            run_worker()
+        _run(plan, None)
+
+
+def run_worker() -> NoReturn:
+    """Run what the supervisor writes into the heartbeat pipe, and end this process.
+
+    Raises:
+        SystemExit: always, with the exit code.
+    """
+    try:
+        with explained(debug=False):
             pipe = HeartbeatPipe()
             plan = Plan.of_worker(pipe.read_plan())
-        _run(plan, pipe)
+        with explained(plan.debug):
+            _run(plan, pipe)
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
 
 
-def _run(plan: Plan, pipe: HeartbeatPipe | None) -> None:
+def _run(plan: Plan, pipe: HeartbeatPipe | None) -> NoReturn:
     check_backend(plan.backend)
     if pipe is None:
         plan = replace(plan.checked(), log_lock=make_lock())

@@ -8,38 +8,21 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
+if TYPE_CHECKING:
+    from rich.console import Console
 
-__all__ = [
-    "escape",
-    "fail",
-    "have_standard_streams",
-    "note",
-    "out",
-    "print_whole_lines",
-    "tell_failures_to",
-]
-
-
-class StandardError(Console):
-    """Where a process says what is going on, whether or not anybody reads it.
-
-    A service manager that died has closed the other end. rich would take that for a wish to end the
-    process, when of all times jobs are to finish in peace.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(stderr=True, highlight=False)
-
-    def on_broken_pipe(self) -> None:
-        """Go on."""
+# The functions import rich when they print: a worker process of `run` logs, and never does.
 
 
 def out(*, for_program: bool = False) -> Console:
     """Where results go: standard output, as it is now, unless that is a program's to read."""
+    from rich.console import Console
+
     if for_program:
+        from walnats_anyio.cli._standard_error import StandardError
+
         return StandardError()
     stream = sys.stdout
     if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
@@ -50,6 +33,8 @@ def out(*, for_program: bool = False) -> Console:
 
 def note(text: str) -> None:
     """Say what is going on. Standard output is left to what the handlers print."""
+    from walnats_anyio.cli._standard_error import StandardError
+
     # A terminal that is gone is no reason to stop working either.
     with suppress(OSError):
         StandardError().print(text, markup=False, soft_wrap=True)
@@ -72,6 +57,10 @@ def fail(text: str, hint: str | None = None, shown: BaseException | None = None)
     if _tell is not None:
         _tell(text, hint, shown)
         return
+    from rich.markup import escape
+
+    from walnats_anyio.cli._standard_error import StandardError
+
     with suppress(OSError, ValueError):  # closed, also by an actor's program
         if shown is not None:
             traceback.print_exception(shown)
