@@ -8,9 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from tests.support.waiting import until_blocking
 
 BACKENDS = ["asyncio", "trio"]
 PHASES = ["connect", "emit", "listen", "shutdown"]
@@ -24,54 +27,85 @@ HANGS_AFTER = 30.0
 SIDE_BY_SIDE = 5
 
 
-def start(url: str, backend: str, phase: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.link._interrupted", backend, phase],
-        env={**os.environ, "NATS_SERVER": url, "PYTHONPATH": str(Path.cwd())},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+class Programs:
+    """Some programs that run the same, each in a process of its own."""
 
+    def __init__(self, directory: Path, url: str, backend: str, phase: str, number: int) -> None:
+        self._directory = directory
+        self._what = f"{phase} on {backend}"
+        self._output = directory / "output"
+        with self._output.open("wb") as output:
+            self._parent = subprocess.Popen(
+                [sys.executable, "-m", "tests.link._interrupted", backend, phase, str(number)],
+                env={**os.environ, "NATS_SERVER": url, "PYTHONPATH": str(Path.cwd())},
+                cwd=directory,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
-def interrupt(program: subprocess.Popen[str]) -> None:
-    assert program.stdout is not None
-    line = program.stdout.readline()
-    if line != "ready\n":
-        _, errors = program.communicate()
-        raise AssertionError(f"it did not start: {line!r} {errors}")
-    time.sleep(random.uniform(0, 0.05))  # the moment is what is tried
-    program.send_signal(signal.SIGINT)
+    def lines(self, word: str) -> list[list[str]]:
+        """What was printed so far after a word, a line each."""
+        words = [line.split() for line in self._output.read_text().splitlines()]
+        return [more for first, *more in words if first == word]
 
+    def next_ready(self, known: set[int]) -> int:
+        """Wait until one more is ready; gives its process id."""
 
-def finish(program: subprocess.Popen[str], what: str) -> None:
-    try:
-        _, errors = program.communicate(timeout=HANGS_AFTER)
-    except subprocess.TimeoutExpired:
-        program.send_signal(signal.SIGUSR1)  # it shows where it stands
-        time.sleep(1)
-        program.kill()
-        _, errors = program.communicate()
-        raise AssertionError(f"{what} hangs after Ctrl-C: {errors}") from None
-    assert program.returncode == 130, f"{what} ended with {program.returncode}: {errors}"
-    assert errors == "", f"{what}: {errors}"
+        def found() -> bool:
+            assert self._parent.poll() is None, self.errors()
+            return self.ready() > known
+
+        until_blocking(found, self.errors)
+        return min(self.ready() - known)
+
+    def ready(self) -> set[int]:
+        return {int(pid) for [pid] in self.lines("ready")}
+
+    def errors(self) -> str:
+        """What went wrong, in all of them."""
+        files = [self._output, *self._directory.glob("*.err")]
+        return "\n".join(file.read_text() for file in files)
+
+    def finish(self) -> None:
+        """Wait until all have ended, and look at how."""
+        try:
+            self._parent.wait(HANGS_AFTER)
+        except subprocess.TimeoutExpired:
+            ended = {int(pid) for pid, _ in self.lines("ended")}
+            for pid in self.ready() - ended:
+                os.kill(pid, signal.SIGUSR1)  # it shows where it stands
+            time.sleep(1)
+            pytest.fail(f"{self._what} hangs after Ctrl-C: {self.errors()}")
+        assert {code for _, code in self.lines("ended")} == {"130"}, self.errors()
+        for file in self._directory.glob("*.err"):
+            assert file.read_text() == "", self._what
+            file.unlink()
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._parent.pid, signal.SIGKILL)
+        self._parent.wait()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.timeout(1200)
-def test_an_interrupt_at_a_random_moment(nats_url: str, backend: str, phase: str) -> None:
+def test_an_interrupt_at_a_random_moment(
+    tmp_path: Path, nats_url: str, backend: str, phase: str
+) -> None:
     left = max(1, RUNS // len(BACKENDS) // len(PHASES))
     while left > 0:
-        programs = [start(nats_url, backend, phase) for _ in range(min(left, SIDE_BY_SIDE))]
-        left -= len(programs)
+        number = min(left, SIDE_BY_SIDE)
+        left -= number
+        programs = Programs(tmp_path, nats_url, backend, phase, number)
         try:
-            for program in programs:
-                interrupt(program)
-            for program in programs:
-                finish(program, f"{phase} on {backend}")
+            interrupted = set[int]()
+            while len(interrupted) < number:
+                pid = programs.next_ready(interrupted)
+                time.sleep(random.uniform(0, 0.05))  # the moment is what is tried
+                os.kill(pid, signal.SIGINT)
+                interrupted.add(pid)
+            programs.finish()
         finally:
-            for program in programs:
-                program.kill()
-                program.communicate()
+            programs.kill()
