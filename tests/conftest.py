@@ -10,6 +10,7 @@ import threading
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.bytecode import CompileFirst
 from tests.support.memory import (
     add_option,
     keep_what_runs_in_memory,
@@ -28,6 +29,10 @@ settings.load_profile("any-machine")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     add_option(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(CompileFirst())
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
