@@ -14,6 +14,7 @@ import pytest
 
 import walnats_anyio as walnats
 from tests.actors._stage import Stage, letters_of, listening, stage
+from tests.support.loops import in_turn
 from tests.support.processes import state_of
 from tests.support.waiting import until
 from walnats_anyio.middlewares import Context, Middleware
@@ -131,21 +132,20 @@ def worker(notes: Path, how: str, *arguments: str) -> Iterator[Hung]:
             process.kill()
 
 
-@pytest.mark.parametrize("how", ["stopped", "blocked"])
-@pytest.mark.parametrize("most", [3, 1])
+@in_turn("case", [("stopped", 3), ("blocked", 3), ("blocked", 1), ("stopped", 1)])
 async def test_a_healthy_worker_gets_past_one_that_hangs(
     url: str,
     event: walnats.Event[int],
     anyio_backend_name: str,
     tmp_path: Path,
-    how: str,
-    most: int,
+    case: tuple[str, int],
 ) -> None:
     """Nothing is lost, nothing runs too often, and no redelivery goes to what hangs.
 
     What the other one held comes again after `ack_wait`. With one attempt it is given up then: it
     may have run, and the letter says no more than that.
     """
+    how, most = case
     healthy = Healthy()
     actor = walnats.Actor(
         "a", event, healthy, max_attempts=most, ack_wait=ACK_WAIT, middlewares=(healthy,)

@@ -16,6 +16,7 @@ Emit = Callable[[range], None]
 HANG = "--hang-timeout=3"
 
 
+@on_one_loop("trio")
 def test_a_stopped_process_is_replaced(shop: Shop, nats_url: str, backend: str) -> None:
     with run_two(shop, nats_url, backend, HANG) as command:
         first, _ = all_ready(command)

@@ -54,6 +54,7 @@ def test_an_event_that_a_worker_died_of_is_handled_in_the_end(
     ) in command.output
 
 
+@on_one_loop("trio")
 def test_a_killed_worker_is_replaced(shop: Shop, emit: Emit, nats_url: str, backend: str) -> None:
     with run_two(shop, nats_url, backend, "--max-jobs=2") as command:
         first, second = all_ready(command)

@@ -13,6 +13,7 @@ import pytest
 
 from tests.cli._command import report_in, started, until
 from tests.cli.conftest import Shop, on_one_loop
+from tests.support.loops import in_turn
 from walnats_anyio.cli._signals import LAST_RESORT
 from walnats_anyio.testing import NatsServer
 
@@ -21,7 +22,7 @@ Emit = Callable[[range], None]
 READY = "ready; Ctrl-C stops gracefully"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@in_turn("number", [signal.SIGINT, signal.SIGTERM], backend="backend")
 def test_a_signal_lets_running_jobs_finish(
     shop: Shop, emit: Emit, nats_url: str, backend: str, number: signal.Signals
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_handler_in_a_thread_does_not_hold_up_a_second_signal(
         assert shop.noted("done") == []
 
 
+@on_one_loop("trio")
 def test_a_handler_that_blocks_the_loop_is_ended_by_the_last_resort(
     shop: Shop, emit: Emit, nats_url: str, backend: str
 ) -> None:

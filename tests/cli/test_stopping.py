@@ -15,6 +15,7 @@ import pytest
 from tests.cli._command import DEADLINE, report_in, started, until
 from tests.cli._supervised import all_ready, run_two
 from tests.cli.conftest import Shop, on_one_loop
+from tests.support.loops import in_turn
 from walnats_anyio.cli._leaving import UNLIMITED
 from walnats_anyio.cli._signals import LAST_RESORT
 
@@ -129,13 +130,15 @@ def leaves(shop: Shop) -> Shop:
     return shop
 
 
-@pytest.mark.parametrize(
-    ("target", "left"),
-    [("THREAD", "thread 'metrics' ("), ("TO_THREAD", "thread 'asyncio_0' ("), ("PROCESS", "'kid'")],
+@in_turn(
+    "case",
+    [("TO_THREAD", "thread 'asyncio_0' ("), ("PROCESS", "'kid'"), ("THREAD", "thread 'metrics' (")],
+    backend="backend",
 )
 def test_what_a_handler_has_left_running_is_named_and_left(
-    leaves: Shop, emit: Emit, nats_url: str, backend: str, target: str, left: str
+    leaves: Shop, emit: Emit, nats_url: str, backend: str, case: tuple[str, str]
 ) -> None:
+    target, left = case
     if (target, backend) == ("TO_THREAD", "trio"):
         pytest.skip("it is asyncio's")
     words = ("run", f"leaves:{target}", "--shutdown-timeout=2", "--backend", backend)
@@ -185,7 +188,7 @@ def test_a_second_signal_does_not_wait_for_what_is_left(
         assert "leaves behind thread 'metrics'" in command.output
 
 
-@pytest.mark.parametrize("target", ["SHIELDED", "BLOCKED"])
+@in_turn("target", ["SHIELDED", "BLOCKED"], backend="backend")
 def test_a_job_that_cannot_be_cancelled_does_not_outlive_the_limit(
     leaves: Shop, emit: Emit, nats_url: str, backend: str, target: str
 ) -> None:
@@ -203,7 +206,7 @@ def test_a_job_that_cannot_be_cancelled_does_not_outlive_the_limit(
         assert "leaves.py:" in command.output
 
 
-@pytest.mark.parametrize("target", ["FORKS", "FORKS_IN_THREAD", "FORKS_WITH_A_HANDLER"])
+@in_turn("target", ["FORKS", "FORKS_IN_THREAD", "FORKS_WITH_A_HANDLER"], backend="backend")
 def test_a_signal_to_a_forked_child_is_the_childs(
     leaves: Shop, emit: Emit, nats_url: str, backend: str, target: str
 ) -> None:
@@ -282,8 +285,14 @@ def test_a_listening_that_ends_unasked_is_no_success(shop: Shop, nats_url: str) 
         assert "stopped, though nobody asked it to" in command.output
 
 
-@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize("workers", [1, 2])
+# Workers have the streams of their supervisor: each of the three is closed with two of them, too.
+@pytest.mark.parametrize(
+    ("workers", "closed"),
+    [
+        *((1, closed) for closed in ("0<&-", "1>&-", "2>&-", "<&- >&- 2>&-")),
+        *((2, closed) for closed in ("0<&-", "<&- >&- 2>&-")),
+    ],
+)
 def test_closed_standard_streams(
     shop: Shop, emit: Emit, nats_url: str, closed: str, workers: int
 ) -> None:

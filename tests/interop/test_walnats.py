@@ -22,6 +22,7 @@ from anyio.abc import TaskGroup
 import walnats_anyio as walnats
 from tests.interop import peer
 from tests.link._probe import count, js, keep, stored
+from tests.support.loops import in_turn
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio.middlewares import Middleware, OkContext
 from walnats_anyio.testing import NatsServer
@@ -284,7 +285,7 @@ async def both_configs(server: NatsServer) -> list[dict[str, Any]]:
     return [await config_of(server, what) for what in (STREAM, CONSUMER)]
 
 
-@pytest.mark.parametrize("first", ["ours", "theirs"])
+@in_turn("first", ["ours", "theirs"])
 async def test_both_register_the_same(
     nats_server: NatsServer, conn: ConnectedEvents, listening: ConnectedActors, first: str
 ) -> None:

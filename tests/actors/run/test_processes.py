@@ -149,8 +149,8 @@ async def test_log_and_letter_show_the_frames_and_the_cause(
         assert "_process_side" not in text
 
 
-@pytest.mark.parametrize(
-    ("handler", "words"),
+@in_turn(
+    "case",
     [
         (handlers.die, "ended with exit code 3"),
         (handlers.die_as_if_done, "ended with exit code 0"),
@@ -158,8 +158,9 @@ async def test_log_and_letter_show_the_frames_and_the_cause(
     ],
 )
 async def test_a_process_that_dies_fails_its_job_only(
-    url: str, event: Event[int], handler: Callable[[int], Any], words: str
+    url: str, event: Event[int], case: tuple[Callable[[int], Any], str]
 ) -> None:
+    handler, words = case
     failures = Failures()
     actor = in_process(event, handler, failures)
     async with running(url, actor, max_processes=1) as stage:
@@ -368,13 +369,15 @@ async def test_no_process_outlives_listen(url: str, event: Event[int], tmp_path:
     assert not any(map(is_alive, pids))
 
 
-async def test_cancelled_at_every_moment(url: str, event: Event[int], tmp_path: Path) -> None:
-    """Nothing is lost, no process is left, whenever it comes."""
+async def test_cancelled_at_every_moment(
+    url: str, event: Event[int], tmp_path: Path, anyio_backend_name: str
+) -> None:
+    """Nothing is lost, no process is left, whenever it comes: the event loops take turns."""
     notes = handlers.Sleep(str(tmp_path / "notes"), 0.05)
     actor = in_process(event, notes, max_attempts=1)
     async with running(url, actor) as stage:
         await stage.emit(*range(30))
-    for step in range(12):
+    for step in range(anyio_backend_name == "trio", 12, 2):
         async with stage_again(url, actor) as conn:
             with anyio.move_on_after(0.04 * step):
                 await conn.listen(max_processes=2)

@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.actors.run.test_processes import is_alive
+from tests.support.loops import in_turn
 from walnats_anyio.testing import NatsServer
 
 ROOT = Path(__file__).parents[3]
-
-BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
 SERVICE = """
 import os, sys
@@ -67,8 +66,9 @@ def run(env: dict[str, str], folder: Path, *arguments: str) -> tuple[str, str]:
     return shown.stdout, shown.stderr
 
 
-@BACKENDS
-@pytest.mark.parametrize("runner", ["anyio.run(main, ACTOR, backend=BACKEND)", "BACKEND.run(main)"])
+@in_turn(
+    "runner", ["anyio.run(main, ACTOR, backend=BACKEND)", "BACKEND.run(main)"], backend="backend"
+)
 def test_no_guard(env: dict[str, str], tmp_path: Path, backend: str, runner: str) -> None:
     """One error with the guard; nothing of the program runs a second time."""
     native = "asyncio.run(main(ACTOR))" if backend == "asyncio" else "trio.run(main, ACTOR)"
@@ -86,8 +86,7 @@ def test_no_guard(env: dict[str, str], tmp_path: Path, backend: str, runner: str
     assert "service.py" in err
 
 
-@BACKENDS
-@pytest.mark.parametrize("place", ["thread", "import"])
+@in_turn("place", ["thread", "import"], backend="backend")
 def test_a_service_that_starts_otherwise_is_refused(
     env: dict[str, str], tmp_path: Path, backend: str, place: str
 ) -> None:
@@ -181,8 +180,7 @@ SPIN = {
 }
 
 
-@BACKENDS
-@pytest.mark.parametrize("how", SPIN)
+@in_turn("how", list(SPIN), backend="backend")
 def test_the_program_is_killed(env: dict[str, str], tmp_path: Path, backend: str, how: str) -> None:
     """Its worker processes, and what they had started, end within a second."""
     program = (
