@@ -7,11 +7,11 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.bytecode import CompileFirst
 from tests.support.memory import (
     add_option,
     keep_what_runs_in_memory,
@@ -33,7 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(CompileFirst())
+    # Should pytest rename what it uses, each process compiles for itself.
+    with suppress(ImportError):
+        from tests.support.bytecode import CompileFirst
+
+        config.pluginmanager.register(CompileFirst())
     # Nearly all that is made until the tests begin stays.
     gc.disable()
 

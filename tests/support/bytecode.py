@@ -2,7 +2,7 @@
 
 pytest rewrites the assertions of each file and keeps the bytecode. In a fresh clone there is none
 yet; all processes read the files in the same order and at the same time, so each would compile
-nearly all of them.
+nearly all of them. pytest has no public way to rewrite a file without running it.
 """
 
 from __future__ import annotations
@@ -16,21 +16,13 @@ from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
-
-# pytest has no public way to rewrite a file without running it. Should these names go, the
-# processes compile for themselves.
-try:
-    from _pytest.assertion.rewrite import (
-        PYC_TAIL,
-        _rewrite_test,
-        _write_pyc,
-        assertstate_key,
-        get_cache_dir,
-    )
-except ImportError:
-    KNOWN = False
-else:
-    KNOWN = True
+from _pytest.assertion.rewrite import (
+    PYC_TAIL,
+    _rewrite_test,
+    _write_pyc,
+    assertstate_key,
+    get_cache_dir,
+)
 
 
 class CompileFirst:
@@ -38,7 +30,7 @@ class CompileFirst:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_setupnodes(self, config: pytest.Config) -> None:
-        if not KNOWN or assertstate_key not in config.stash:  # with --assert=plain
+        if assertstate_key not in config.stash:  # with --assert=plain
             return
         files = [file for file in _chosen(config) if not _bytecode(config, file).exists()]
         if len(files) < 2 or threading.active_count() > 1:
@@ -78,9 +70,9 @@ def _compile(config: pytest.Config, files: list[Path]) -> None:
             compileall.compile_file(file, quiet=2)
             continue
         pyc = _bytecode(config, file)
-        pyc.parent.mkdir(exist_ok=True)
         try:
+            pyc.parent.mkdir(exist_ok=True)
             source, code = _rewrite_test(file, config)
-        except SyntaxError:
-            continue  # pytest says so when it collects the file
+        except (OSError, SyntaxError):
+            continue  # pytest says so when it collects the file, or goes on without bytecode
         _write_pyc(config.stash[assertstate_key], code, source, pyc)
