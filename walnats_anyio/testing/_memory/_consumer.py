@@ -32,6 +32,9 @@ INACTIVE_AFTER = 5 * SECOND
 NOT_BEFORE = SECOND // 100
 """Nanoseconds that nothing comes again after a nak with a delay, however short."""
 
+AFTER_REQUEST = 1
+"""Nanoseconds from a request to its delivery: where both have the same time, it is over first."""
+
 DELETED = "Unacknowledged message was deleted"
 
 
@@ -145,8 +148,14 @@ class Consumer:
             self._repeats.pop(seq, None)
             return
         deliveries = self._deliveries(seq)
-        self._ack(seq, entry.delivery)
-        self._advise_terminated(seq, entry.delivery, deliveries, DELETED)
+        # nats-server does it in a goroutine: a purge is over before.
+        self._jetstream.soon(lambda: self._terminate(seq, entry.delivery, deliveries))
+
+    def _terminate(self, seq: int, delivery: int, deliveries: int) -> None:
+        """Let go of a message that was deleted."""
+        if not self._closed:
+            self._ack(seq, delivery)
+            self._advise_terminated(seq, delivery, deliveries, DELETED)
 
     def on_purged(self, first: int, *, wider: bool) -> None:
         """Messages are gone, among them all before `first`; `wider`: it has others as well."""
@@ -346,9 +355,7 @@ class Consumer:
             self._unrepeat(seq)
             if seq in self.pending:
                 # It was deleted together with others, of which consumers are not told.
-                delivery = self.pending[seq].delivery
-                self._ack(seq, delivery)
-                self._advise_terminated(seq, delivery, count - 1, DELETED)
+                self._terminate(seq, self.pending[seq].delivery, count - 1)
         if self._stalled:
             return None
         return self._next_listed() or self._next_new()
@@ -426,9 +433,9 @@ class Consumer:
         if self.config.ack_policy == "none":
             self._floor = (number, stored.seq)
         elif stored.seq in self.pending:
-            self.pending[stored.seq].time = now
+            self.pending[stored.seq].time = now + AFTER_REQUEST
         else:
-            self.pending[stored.seq] = Pending(number, now)
+            self.pending[stored.seq] = Pending(number, now + AFTER_REQUEST)
         self._watch_delivered(stored.seq)
         self._jetstream.send(inbox, message)
         if self.config.ack_policy == "none":
@@ -552,8 +559,11 @@ class Consumer:
         self._progress.replace(self._delivered, self._floor, self.pending)
 
     def _unrepeat(self, seq: int) -> None:
-        # It still counts as redelivered, as in nats-server.
-        self._repeats[seq] = self._repeats.get(seq, 0) - 1
+        left = self._repeats.get(seq, 0) - 1
+        if left > 0:
+            self._repeats[seq] = left
+        else:
+            self._repeats.pop(seq, None)
 
     def _deliveries(self, seq: int) -> int:
         """Deliveries as the server counts them where a time is up: a second one is the first."""
@@ -575,7 +585,7 @@ class Consumer:
         if seq not in self.pending or not self.config.ack_wait:
             return
         self._resume_looks()
-        wait = self._wait(seq) or self.config.ack_wait
+        wait = (self._wait(seq) or self.config.ack_wait) + AFTER_REQUEST
         if self._timer is None or self._timer.due > self._timers.now + wait:
             self._look_in(wait)
 
