@@ -655,7 +655,7 @@ class Consumer:
             return
         due, interval = self._idle_looks
         missed = max(0, -((due - self._timers.now) // interval))
-        self._look_in(due + missed * interval - self._timers.now)
+        self._look_in(max(1, due + missed * interval - self._timers.now))
 
     def _is_used_up(self, seq: int) -> bool:
         """Whether a message had all its deliveries; then it is given up."""
