@@ -246,12 +246,12 @@ class Pair:
         self.say(*(publication(each, payload, reply, {}) for each in self.acks[number]))
 
 
-PAUSES = (0.0, 0.017, 0.029)
+PAUSES = (0.0, 0.017, 0.029, 0.041, 0.053)
 """Seconds before each thing that is said, by attempt."""
 
 
 def play(server: NatsServer, scene: Callable[[Pair], None]) -> None:
-    """Play a scene to both servers; up to three times, as a busy machine is late at times.
+    """Play a scene to both servers; up to five times, as a busy machine is late at times.
 
     It also happens that two timers fire at the same moment, and one has to be first. So each time
     the pace is another one, and other timers meet. A difference that is one comes each time.
