@@ -290,6 +290,21 @@ def test_floors_after_what_was_given_up_or_skipped(pair: Pair) -> None:
 
 
 @scene
+def test_a_purge_after_a_time_in_which_nobody_asked(pair: Pair) -> None:
+    create(pair, "s")
+    consume(pair, "s", "c", {"durable_name": "c", **EXPLICIT, "ack_wait": SECOND // 5})
+    for number in range(3):
+        pair.publish("s.b", b"%d" % number)
+    pair.pull("CONSUMER.MSG.NEXT.s.c", {"batch": 3, "no_wait": True})
+    pair.sleep(0.5)
+    look(pair, "s", "c")
+    pair.api("STREAM.PURGE.s", {"seq": 2})
+    pair.pull("CONSUMER.MSG.NEXT.s.c", {"batch": 2, "expires": SECOND})
+    pair.sleep(0.3)
+    look(pair, "s", "c")
+
+
+@scene
 def test_one_message_is_purged_while_it_is_out(pair: Pair) -> None:
     pair.say(ADVISORIES)
     create(pair, "s", retention="interest")
