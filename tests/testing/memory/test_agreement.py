@@ -249,8 +249,14 @@ def test_an_acknowledgement_of_the_first_delivery_after_a_second_one(pair: Pair)
     look(pair, "s", "c")
     # The consumer looks at what is pending once more, and a purge shows what it found.
     pair.sleep(0.3)
+    for number in range(2):
+        pair.publish("s.b", b"%d" % number)
+    pair.pull("CONSUMER.MSG.NEXT.s.c", {"batch": 3, "no_wait": True})
     pair.api("STREAM.PURGE.s", {"seq": 2})
     look(pair, "s", "c")
+    for number in (3, 5):
+        pair.acknowledge(number, b"+ACK")
+        pair.api("CONSUMER.INFO.s.c")
 
 
 @scene
@@ -285,6 +291,9 @@ def test_floors_after_what_was_given_up_or_skipped(pair: Pair) -> None:
     pair.sleep(0.3)
     look(pair, "s", "c")
     pair.publish("s.b", b"2")
+    pair.acknowledge(2, b"+ACK")
+    pair.api("CONSUMER.INFO.s.c")
+    pair.publish("s.b", b"3")
     pair.api("STREAM.PURGE.s", {"seq": 1})
     look(pair, "s", "c")
 
