@@ -20,7 +20,13 @@ from walnats_anyio._actors.pull._due import DueTimes, LeadTimes
 from walnats_anyio._actors.pull._early import EarlyDeliveries
 from walnats_anyio._actors.pull._intake import PENDING, Intake, Meaning, meaning_of
 from walnats_anyio._actors.pull._polls import Polls
-from walnats_anyio._actors.pull._requests import HEADERS, Options, pull_requests, within
+from walnats_anyio._actors.pull._requests import (
+    HEADERS,
+    LONGEST_PERIOD,
+    Options,
+    pull_requests,
+    within,
+)
 from walnats_anyio._actors.settle import (
     Ack,
     Attempts,
@@ -125,7 +131,7 @@ class PullConsumer:
         self._enough = 1
         self._silent = self._uncounted = 0.0
         self._silence = options.silence
-        self._heard_at = link.now()
+        self._heard_at = self._paused_at = link.now()
         self._max_bytes = max(link.max_payload + HEADERS, max_bytes)
         self._came_since_request = False
         self._received_any = False
@@ -270,7 +276,7 @@ class PullConsumer:
         if self._held_up or self._paused:
             return
         if self._hung is not None and self._hung():
-            intake.paused = True  # the clock asks again
+            self._ask_later()
         while room := intake.room(self._share.most()):
             if self.finished or not self._polls.take(self):
                 return
@@ -281,6 +287,12 @@ class PullConsumer:
         self._share.asked(intake.asked)
         if not intake.asked and self._budget.room <= 0:
             self._budget.call_later(self._share, self.request)
+
+    def _ask_later(self) -> None:
+        """Ask for nothing until the clock has it asked again, in `PAUSE` seconds at least."""
+        self._intake.paused = True
+        self._paused_at = self._link.now()
+        self._wake_clock()
 
     def _answered(self) -> None:
         """Nothing is asked for any more: others may have their turn."""
@@ -381,7 +393,7 @@ class PullConsumer:
             self._hold(delivery)
             return
         deliveries.held[delivery] = None
-        self._first_came()  # it is prolonged as what runs
+        self._wake_clock()  # it is prolonged as what runs
         # It is counted as held, so one slot more leaves as many to others.
         self._intake.slots += 1
         self._early.hold(delivery, delayed.seconds)
@@ -511,11 +523,11 @@ class PullConsumer:
             case Meaning.ALIVE | Meaning.COMPLETED | Meaning.NOTHING:
                 return
             case Meaning.LATER | Meaning.UNKNOWN:
-                return  # the clock asks again
+                self._ask_later()
             case Meaning.DELETED | Meaning.REFUSED:
                 # A stranger may say so, or it may only be about what was asked for: the server is
                 # asked, and until then nothing more.
-                self._intake.paused = True
+                self._ask_later()
                 self._look()
             case Meaning.EMPTY | Meaning.EXPIRED if self._options.burst:
                 self._on_nothing()
@@ -555,7 +567,8 @@ class PullConsumer:
 
     def tick(self, seconds: float) -> None:
         """Notice a server that has fallen silent, and end pauses."""
-        if (problem := self.doubts.tick(seconds)) is not None:
+        # The clock may have slept until the status came.
+        if (problem := self.doubts.tick(min(seconds, LONGEST_PERIOD))) is not None:
             self._failed(problem)
         intake = self._intake
         if not self._silent:
@@ -566,7 +579,7 @@ class PullConsumer:
             self._silent = 0.0
             self._lost()
             self.request()
-        if intake.paused and self._silent >= PAUSE:
+        if intake.paused and self._link.now() - self._paused_at >= PAUSE:
             intake.resume()
             self.request()
 
@@ -591,11 +604,11 @@ class PullConsumer:
         self._put = self._given_on
 
     def _put_first(self, delivery: Delivery) -> None:
-        self._first_came()
+        self._wake_clock()
         self._put(delivery)
 
-    def _first_came(self) -> None:
-        """Something is held again."""
+    def _wake_clock(self) -> None:
+        """Something is held again, or the clock has to ask again: it begins with its rounds."""
         call = self._at_next
         self.call_no_more()
         if call is not None:
