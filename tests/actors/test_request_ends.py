@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import msgspec
 import pytest
 from anyio.abc import TaskGroup
 
@@ -316,8 +317,9 @@ async def test_who_may_publish_there_may_cancel(url: str, event: Asked) -> None:
         assert slow.cancelled == [1]
         first, second = map(read_held, said)
         assert first is not None
-        assert first == Held("price", "running", 1, False, first.process)
-        assert second == Held("price", "running", 1, True, first.process)
+        assert first == Held("price", "running", 1, False, first.process, place=first.place)
+        assert first.place.startswith("1-")
+        assert second == msgspec.structs.replace(first, settled=True, over=True)
         assert await on.events.cancel("two") is CancelResult.RUNNING
         assert slow.cancelled == [1, 2]
         assert await on.events.cancel("two") is CancelResult.NOT_FOUND

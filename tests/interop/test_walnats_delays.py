@@ -80,7 +80,8 @@ async def test_our_delayed_event_and_its_actor(server: NatsServer) -> None:
         begun = time.time()
         await conn.emit(ORDERED, order(1), delay=1.0, trace_id="abc", meta={"Key": "v"}, sync=True)
         (one,) = await run_peer(server, "listen", "1", "0")
-    assert time.time() >= begun + 1.0
+    # From 2.14 on its actor gets it a moment early, as it does not know what holds ours until then.
+    assert time.time() >= begun + 1.0 - schedules.LEAD
     assert (one["message"], one["trace_id"], one["attempts"]) == (asdict(order(1)), "abc", 1)
     assert one["headers"]["Key"] == "v"
 

@@ -16,6 +16,7 @@ from tests.actors._stage import Stage, listening, running, stage
 from tests.support.recorders import Handled
 from tests.support.waiting import until
 from tests.versions._site import Outcome, Site, feature, refusal_of
+from walnats_anyio._events._schedules import schedule_subject
 from walnats_anyio._link import api, stream_info
 
 WORKS, FALLS_BACK, REFUSED, NOTHING = Outcome
@@ -42,7 +43,7 @@ async def delays(site: Site) -> Outcome:
     async with running(site.url, actor) as on:
         # One that stays long enough to be looked at, and one that comes.
         await on.events.emit(event, 2, delay=3600, sync=True)
-        scheduled = f"walnats.schedules.*.{event.stream_name}.>"
+        scheduled = schedule_subject(on.link.prefixes, "delay", event.stream_name, ">")
         body = {"subjects_filter": scheduled}
         info = None
         if await stream_info(on.link, "walnats-schedules") is not None:
@@ -109,7 +110,7 @@ async def retries(site: Site) -> Outcome:
     async with running(site.url, actor) as on:
         await on.emit(1)
         await until(lambda: on.actors.statistics().actors[0].failed == 1)
-        waits = f"walnats.schedules.retry.{event.stream_name}.>"
+        waits = schedule_subject(on.link.prefixes, "retry", event.stream_name, ">")
         body = {"subjects_filter": waits}
         if await stream_info(on.link, "walnats-schedules") is None:
             return FALLS_BACK
