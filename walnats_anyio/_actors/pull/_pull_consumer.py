@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
+
+import anyio
 
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._choices import Snooze
@@ -17,7 +20,7 @@ from walnats_anyio._actors.pull._doubles import (
 )
 from walnats_anyio._actors.pull._doubts import Doubts
 from walnats_anyio._actors.pull._due import DueTimes, LeadTimes
-from walnats_anyio._actors.pull._early import EarlyDeliveries
+from walnats_anyio._actors.pull._early import WAIT_FOR_SLOT, EarlyDeliveries
 from walnats_anyio._actors.pull._intake import PENDING, Intake, Meaning, meaning_of
 from walnats_anyio._actors.pull._polls import Polls
 from walnats_anyio._actors.pull._requests import (
@@ -78,6 +81,9 @@ class PullConsumer:
     Never waits: everything here is called by the reader of the link, by workers and by the clock.
     """
 
+    hand_back: Callable[[Delivery, Outcome], object]
+    """Hand back a delivery that still waits for a worker."""
+
     _at_next: Callable[[], None] | None = None
     """What is called when the next event comes, once."""
 
@@ -117,8 +123,8 @@ class PullConsumer:
         self._budget = budget
         self._share = share
         self._polls = polls
-        self._put = self._given_on = put
-        self._changed = changed
+        self._put = self._given_on = self._give_on = put
+        self._changed, self._start = changed, start
         self._failed = failed
         self._look = look
         self._hung = hung
@@ -464,7 +470,34 @@ class PullConsumer:
             self._settle_early(delivery, Outcome.STOPPED)
         else:
             self._put(delivery)
+            self._look_for_excess()
         return True
+
+    def _look_for_excess(self) -> None:
+        """What was held early has a slot that an event was asked for: look at those that come.
+
+        That costs the others nothing, as with `call_at_next`.
+        """
+        intake = self._intake
+        if intake.asked + intake.held > intake.slots and self._at_next is None:
+            self._put = self._given_on = self._put_excess
+
+    def _put_excess(self, delivery: Delivery) -> None:
+        """Have an event handled, and handed back soon where no slot gets free for it.
+
+        It would wait for as long as a job takes, though another process may have a slot.
+        """
+        intake = self._intake
+        if intake.held > intake.slots:
+            self._start(partial(self._give_up_excess, delivery))
+        elif intake.asked + intake.held <= intake.slots:
+            self._put = self._given_on = self._give_on
+        self._give_on(delivery)
+
+    async def _give_up_excess(self, delivery: Delivery) -> None:
+        await anyio.sleep(WAIT_FOR_SLOT)
+        if self._intake.held > self._intake.slots:
+            self.hand_back(delivery, Outcome.STOPPED)
 
     def cancel_early(self, delivery: Delivery) -> bool:
         """Cancel a delivery that is held until it is due; False: it is not."""
