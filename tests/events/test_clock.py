@@ -22,6 +22,7 @@ from tests.support.mock_clocks import run_with_mock_clock
 from tests.support.sweep import sweep
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio._events import EmitContext, EmitMiddleware, _replica, _server_time
+from walnats_anyio._events._last_message import LastMessage, LastMessages, NoStreamError
 from walnats_anyio._events._tick_records import Record
 from walnats_anyio._link import api
 from walnats_anyio.testing import MemoryServer, NatsServer
@@ -453,6 +454,28 @@ async def test_a_restart_of_the_server(nats_server: NatsServer) -> None:
         found = await emitted(one, event)
     assert len(found) == len(set(found))
     assert found == sorted(found)
+
+
+@pytest.mark.anyio
+async def test_the_stream_has_no_leader_as_it_begins(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a cluster that elects one. It passes, so it ends no replica."""
+    read, refusals = LastMessages.read, [NoStreamError("nobody answers")]
+
+    async def read_later(self: LastMessages, subject: str) -> LastMessage:
+        if refusals:
+            raise refusals.pop()
+        return await read(self, subject)
+
+    monkeypatch.setattr(LastMessages, "read", read_later)
+    monkeypatch.setattr(_replica, "AGAIN_AFTER", 0.05)
+    event = walnats.Event(f"ticks-{secrets.token_hex(4)}", datetime)
+    async with walnats.Events(event).connect(nats_server.url) as conn:
+        await conn.register()
+        with anyio.fail_after(DEADLINE):
+            await walnats.Clock(event, period=0.2).run(conn, burst=True)
+    assert not refusals
 
 
 @pytest.mark.anyio

@@ -23,7 +23,7 @@ class ChangedError(Exception):
 
 
 class NoStreamError(ServerError):
-    """There is no such stream."""
+    """There is no such stream, or it has no leader just now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class LastMessages:
         """
         message = await self._link.request(f"{self._get}.{subject}", accepts=_is_stored)
         if is_no_responders(message):
-            raise NoStreamError(f"there is no stream {self._stream!r}")
+            raise NoStreamError(f"nobody answers for stream {self._stream!r}")
         if (code := message.status.code) == "404":
             return LastMessage()
         if code:
@@ -92,7 +92,7 @@ class LastMessages:
         block = header_block(None, None, {**(headers or {}), EXPECTED: str(known)})
         message = await self._link.request(subject, payload, headers=block, accepts=self._is_answer)
         if is_no_responders(message):
-            raise NoStreamError(f"there is no stream {self._stream!r}")
+            raise NoStreamError(f"nobody answers for stream {self._stream!r}")
         answer = _decoder.decode(message.data)
         if answer.error is None:
             return answer.seq

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 from math import inf
@@ -127,20 +127,24 @@ class Replica:
         window = effective_window(clock.event)
         replica, began = secrets.token_hex(8), self._time.now()
         self._rules = Rules(clock.schedule, clock.missed, window, replica, began)
-        await self._read()
+        # In a cluster the stream may have no leader just now: that passes.
+        await self._try(self._read)
         task_status.started()
         while not (burst and self._emitted):
-            try:
-                await self._step()
-            except ChangedError:
-                self._knows = False
-            except (ServerError, EmitError) as error:
-                if isinstance(error.__cause__, PermissionError):
-                    raise
-                self._knows = False
-                self._warn("it is tried again", error)
-                await anyio.sleep(AGAIN_AFTER)
-                self._has_stream = self._has_stream and not _is_missing(error)
+            await self._try(self._step)
+
+    async def _try(self, action: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await action()
+        except ChangedError:
+            self._knows = False
+        except (ServerError, EmitError) as error:
+            if isinstance(error.__cause__, PermissionError):
+                raise
+            self._knows = False
+            self._warn("it is tried again", error)
+            await anyio.sleep(AGAIN_AFTER)
+            self._has_stream = self._has_stream and not _is_missing(error)
 
     async def _step(self) -> None:
         if not self._has_stream:
