@@ -164,6 +164,30 @@ async def test_who_has_no_slot_when_it_is_due_hands_it_back(url: str, event: Eve
     assert seen.attempts == [1, 1, 1]
 
 
+async def test_an_event_does_not_wait_for_a_job_while_another_process_has_a_slot(
+    url: str, event: Event[int]
+) -> None:
+    """One was asked for while another, which takes no slot until it is due, was held."""
+    free, seen = anyio.Event(), Seen()
+
+    async def handle(message: int) -> None:
+        await seen(message)
+        if message == 0:
+            await free.wait()
+
+    actor = Actor("a", event, handle, max_jobs=1, max_attempts=1)
+    async with stage(url, actor) as on, stage(url, actor) as other, listening(on.actors):
+        await emit_early(on, 0, lead=0.3)
+        await until(lambda: 0 in seen.times)
+        async with listening(other.actors):
+            await on.emit(1, 2, 3)
+            await until(lambda: len(seen.times) == 4)
+            assert other.actors.statistics().actors[0].handled == 3
+            free.set()
+            await on.until_done(actor)
+    assert seen.attempts == [1] * 4
+
+
 @pytest.mark.usefixtures("long")
 async def test_the_server_holds_what_is_too_many(
     url: str, event: Event[int], monkeypatch: pytest.MonkeyPatch

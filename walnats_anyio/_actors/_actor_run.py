@@ -76,6 +76,7 @@ class ActorRun:
         self.consumer = self._pull_consumer(host, attempts, others)
         workers.pause = self.consumer.hold_up
         workers.resume = self.consumer.resume
+        self.consumer.hand_back = workers.hand_back_unstarted
 
     def _have_run(self, host: Listening, attempts: Attempts) -> None:
         """Give the workers what runs and concludes their jobs."""

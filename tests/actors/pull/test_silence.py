@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.actors._stage import most_requested, running, until_ticked
+from tests.actors._stage import most_requested, run_of, running, until_ticked
 from tests.support.recorders import Gate, Handled
 from tests.support.waiting import until
 from walnats_anyio import Actor, Event
+from walnats_anyio._link import pub
 from walnats_anyio.testing import NatsServer
 
 EVENT: Event[int] = Event("numbers", int)
@@ -45,3 +46,20 @@ async def test_no_pulses_pile_up_while_the_server_is_away(nats_server: NatsServe
         gate.open()
         await nats_server.start()
         await on.until_done(actor)
+
+
+@pytest.mark.parametrize("status", [b"503", b"499 Unheard Of"])
+async def test_an_idle_actor_that_is_refused_soon_asks_again(
+    url: str, event: Event[int], status: bytes
+) -> None:
+    """As while a cluster elects a leader; the clock sleeps then, as nothing is held."""
+    actor = Actor("a", event, Handled(), ack_wait=60)
+    async with running(url, actor) as on:
+        listening, subscription = on.actors._listening, run_of(on.actors).consumer._subscription
+        assert listening is not None
+        assert subscription is not None
+        await until(lambda: listening._asleep)
+        refusal = b"NATS/1.0 %b\r\n\r\n" % status
+        on.link.post(pub(subscription.subject, b"", headers=refusal))
+        await until(lambda: on.actors.statistics().actors[0].requested == 0)
+        await until(lambda: on.actors.statistics().actors[0].requested > 0, within=8)

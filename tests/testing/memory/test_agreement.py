@@ -237,6 +237,98 @@ def test_redelivery_and_advisories(pair: Pair) -> None:
 
 
 @scene
+def test_an_acknowledgement_of_the_first_delivery_after_a_second_one(pair: Pair) -> None:
+    create(pair, "s")
+    consume(pair, "s", "c", {"durable_name": "c", "ack_policy": "all", "ack_wait": SECOND // 5})
+    for number in range(3):
+        pair.publish("s.b", b"%d" % number)
+    pair.pull("CONSUMER.MSG.NEXT.s.c", {"batch": 2, "expires": 5 * SECOND})
+    pair.acknowledge(1, b"-NAK")
+    pair.pull("CONSUMER.MSG.NEXT.s.c", {"batch": 1, "no_wait": True})
+    pair.acknowledge(1, b"+ACK")
+    look(pair, "s", "c")
+    # The consumer looks at what is pending once more, and a purge shows what it found.
+    pair.sleep(0.3)
+    for number in range(2):
+        pair.publish("s.b", b"%d" % number)
+    pair.pull("CONSUMER.MSG.NEXT.s.c", {"batch": 3, "no_wait": True})
+    pair.api("STREAM.PURGE.s", {"seq": 2})
+    look(pair, "s", "c")
+
+
+@scene
+def test_what_was_deleted_while_it_waits_to_come_again(pair: Pair) -> None:
+    pair.say(ADVISORIES)
+    create(pair, "s")
+    consume(pair, "s", "c", {"durable_name": "c", "ack_policy": "all"})
+    for number in range(3):
+        pair.publish("s.b", b"%d" % number)
+    pair.pull("CONSUMER.MSG.NEXT.s.c", {"batch": 2, "no_wait": True})
+    pair.acknowledge(0, b"-NAK")
+    pair.pull("CONSUMER.MSG.NEXT.s.c", {"batch": 1, "no_wait": True})
+    pair.acknowledge(1, b"-NAK")
+    # The second delivery of message 1 is later than the first one of message 2.
+    pair.acknowledge(2, b"+ACK")
+    pair.api("STREAM.MSG.DELETE.s", {"seq": 2})
+    look(pair, "s", "c")
+    pair.pull("CONSUMER.MSG.NEXT.s.c", {"batch": 1, "no_wait": True})
+    look(pair, "s", "c")
+    for number in range(2):
+        pair.publish("s.b", b"%d" % number)
+    pair.pull("CONSUMER.MSG.NEXT.s.c", {"batch": 2, "no_wait": True})
+    for number in (3, 5):
+        pair.acknowledge(number, b"+ACK")
+        pair.api("CONSUMER.INFO.s.c")
+
+
+@scene
+def test_floors_after_what_was_given_up_or_skipped(pair: Pair) -> None:
+    pair.say(ADVISORIES)
+    create(pair, "s")
+    times = {"ack_wait": SECOND // 5, "max_deliver": 1, "filter_subject": "s.b"}
+    consume(pair, "s", "c", {"durable_name": "c", **EXPLICIT, **times})
+    for subject in ("s.b", "s.b", "s.x", "s.x"):
+        pair.publish(subject, b"1")
+    pair.pull("CONSUMER.MSG.NEXT.s.c", {"batch": 5, "expires": 2 * SECOND})
+    pair.acknowledge(1, b"+ACK")
+    pair.sleep(0.3)
+    look(pair, "s", "c")
+    pair.publish("s.b", b"2")
+    pair.acknowledge(2, b"+ACK")
+    pair.api("CONSUMER.INFO.s.c")
+    pair.publish("s.b", b"3")
+    pair.api("STREAM.PURGE.s", {"seq": 1})
+    look(pair, "s", "c")
+
+
+@scene
+def test_a_purge_after_a_time_in_which_nobody_asked(pair: Pair) -> None:
+    create(pair, "s")
+    consume(pair, "s", "c", {"durable_name": "c", **EXPLICIT, "ack_wait": SECOND // 5})
+    for number in range(3):
+        pair.publish("s.b", b"%d" % number)
+    pair.pull("CONSUMER.MSG.NEXT.s.c", {"batch": 3, "no_wait": True})
+    pair.sleep(0.5)
+    look(pair, "s", "c")
+    pair.api("STREAM.PURGE.s", {"seq": 2})
+    pair.pull("CONSUMER.MSG.NEXT.s.c", {"batch": 2, "expires": SECOND})
+    pair.sleep(0.3)
+    look(pair, "s", "c")
+
+
+@scene
+def test_one_message_is_purged_while_it_is_out(pair: Pair) -> None:
+    pair.say(ADVISORIES)
+    create(pair, "s", retention="interest")
+    consume(pair, "s", "c", {"durable_name": "c", "ack_policy": "all"})
+    for subject in ("s.y", "s.y", "s.x", "s.y"):
+        pair.publish(subject, b"1")
+    pair.pull("CONSUMER.MSG.NEXT.s.c", {"batch": 4, "no_wait": True})
+    pair.api("STREAM.PURGE.s", {"filter": "s.x"})
+    look(pair, "s", "c")
+
+
+@scene
 def test_headers(pair: Pair) -> None:
     create(pair, "s", allow_rollup_hdrs=True, max_msg_size=200)
     pair.publish("s.x", b"1")

@@ -140,6 +140,11 @@ async def test_what_it_does_not_know_it_says(server: MemoryServer) -> None:
         for field, value in (("sources", [{"name": "a"}]), ("mirror", {"name": "a"})):
             with pytest.raises(walnats.WalnatsError, match=f"does not know the field '{field}'"):
                 await api(link, "STREAM.CREATE.s", {"name": "s", field: value})
+        await api(link, "STREAM.CREATE.s", {"name": "s"})
+        config = {"durable_name": "c", "deliver_subject": "d", "ack_policy": "flow_control"}
+        body = {"stream_name": "s", "config": config}
+        with pytest.raises(walnats.WalnatsError, match="does not know the ack_policy"):
+            await api(link, "CONSUMER.CREATE.s.c", body)
 
 
 async def test_a_stop_keeps_files_and_loses_memory(server: MemoryServer) -> None:

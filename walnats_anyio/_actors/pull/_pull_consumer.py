@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
+
+import anyio
 
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.declare._choices import Snooze
@@ -17,10 +20,16 @@ from walnats_anyio._actors.pull._doubles import (
 )
 from walnats_anyio._actors.pull._doubts import Doubts
 from walnats_anyio._actors.pull._due import DueTimes, LeadTimes
-from walnats_anyio._actors.pull._early import EarlyDeliveries
+from walnats_anyio._actors.pull._early import WAIT_FOR_SLOT, EarlyDeliveries
 from walnats_anyio._actors.pull._intake import PENDING, Intake, Meaning, meaning_of
 from walnats_anyio._actors.pull._polls import Polls
-from walnats_anyio._actors.pull._requests import HEADERS, Options, pull_requests, within
+from walnats_anyio._actors.pull._requests import (
+    HEADERS,
+    LONGEST_PERIOD,
+    Options,
+    pull_requests,
+    within,
+)
 from walnats_anyio._actors.settle import (
     Ack,
     Attempts,
@@ -72,6 +81,9 @@ class PullConsumer:
     Never waits: everything here is called by the reader of the link, by workers and by the clock.
     """
 
+    hand_back: Callable[[Delivery, Outcome], object]
+    """Hand back a delivery that still waits for a worker."""
+
     _at_next: Callable[[], None] | None = None
     """What is called when the next event comes, once."""
 
@@ -111,8 +123,8 @@ class PullConsumer:
         self._budget = budget
         self._share = share
         self._polls = polls
-        self._put = self._given_on = put
-        self._changed = changed
+        self._put = self._given_on = self._give_on = put
+        self._changed, self._start = changed, start
         self._failed = failed
         self._look = look
         self._hung = hung
@@ -125,7 +137,7 @@ class PullConsumer:
         self._enough = 1
         self._silent = self._uncounted = 0.0
         self._silence = options.silence
-        self._heard_at = link.now()
+        self._heard_at = self._paused_at = link.now()
         self._max_bytes = max(link.max_payload + HEADERS, max_bytes)
         self._came_since_request = False
         self._received_any = False
@@ -270,7 +282,7 @@ class PullConsumer:
         if self._held_up or self._paused:
             return
         if self._hung is not None and self._hung():
-            intake.paused = True  # the clock asks again
+            self._ask_later()
         while room := intake.room(self._share.most()):
             if self.finished or not self._polls.take(self):
                 return
@@ -281,6 +293,12 @@ class PullConsumer:
         self._share.asked(intake.asked)
         if not intake.asked and self._budget.room <= 0:
             self._budget.call_later(self._share, self.request)
+
+    def _ask_later(self) -> None:
+        """Ask for nothing until the clock has it asked again, in `PAUSE` seconds at least."""
+        self._intake.paused = True
+        self._paused_at = self._link.now()
+        self._wake_clock()
 
     def _answered(self) -> None:
         """Nothing is asked for any more: others may have their turn."""
@@ -381,7 +399,7 @@ class PullConsumer:
             self._hold(delivery)
             return
         deliveries.held[delivery] = None
-        self._first_came()  # it is prolonged as what runs
+        self._wake_clock()  # it is prolonged as what runs
         # It is counted as held, so one slot more leaves as many to others.
         self._intake.slots += 1
         self._early.hold(delivery, delayed.seconds)
@@ -452,7 +470,34 @@ class PullConsumer:
             self._settle_early(delivery, Outcome.STOPPED)
         else:
             self._put(delivery)
+            self._look_for_excess()
         return True
+
+    def _look_for_excess(self) -> None:
+        """What was held early has a slot that an event was asked for: look at those that come.
+
+        That costs the others nothing, as with `call_at_next`.
+        """
+        intake = self._intake
+        if intake.asked + intake.held > intake.slots and self._at_next is None:
+            self._put = self._given_on = self._put_excess
+
+    def _put_excess(self, delivery: Delivery) -> None:
+        """Have an event handled, and handed back soon where no slot gets free for it.
+
+        It would wait for as long as a job takes, though another process may have a slot.
+        """
+        intake = self._intake
+        if intake.held > intake.slots:
+            self._start(partial(self._give_up_excess, delivery))
+        elif intake.asked + intake.held <= intake.slots:
+            self._put = self._given_on = self._give_on
+        self._give_on(delivery)
+
+    async def _give_up_excess(self, delivery: Delivery) -> None:
+        await anyio.sleep(WAIT_FOR_SLOT)
+        if self._intake.held > self._intake.slots:
+            self.hand_back(delivery, Outcome.STOPPED)
 
     def cancel_early(self, delivery: Delivery) -> bool:
         """Cancel a delivery that is held until it is due; False: it is not."""
@@ -511,11 +556,11 @@ class PullConsumer:
             case Meaning.ALIVE | Meaning.COMPLETED | Meaning.NOTHING:
                 return
             case Meaning.LATER | Meaning.UNKNOWN:
-                return  # the clock asks again
+                self._ask_later()
             case Meaning.DELETED | Meaning.REFUSED:
                 # A stranger may say so, or it may only be about what was asked for: the server is
                 # asked, and until then nothing more.
-                self._intake.paused = True
+                self._ask_later()
                 self._look()
             case Meaning.EMPTY | Meaning.EXPIRED if self._options.burst:
                 self._on_nothing()
@@ -555,7 +600,8 @@ class PullConsumer:
 
     def tick(self, seconds: float) -> None:
         """Notice a server that has fallen silent, and end pauses."""
-        if (problem := self.doubts.tick(seconds)) is not None:
+        # The clock may have slept until the status came.
+        if (problem := self.doubts.tick(min(seconds, LONGEST_PERIOD))) is not None:
             self._failed(problem)
         intake = self._intake
         if not self._silent:
@@ -566,7 +612,7 @@ class PullConsumer:
             self._silent = 0.0
             self._lost()
             self.request()
-        if intake.paused and self._silent >= PAUSE:
+        if intake.paused and self._link.now() - self._paused_at >= PAUSE:
             intake.resume()
             self.request()
 
@@ -591,11 +637,11 @@ class PullConsumer:
         self._put = self._given_on
 
     def _put_first(self, delivery: Delivery) -> None:
-        self._first_came()
+        self._wake_clock()
         self._put(delivery)
 
-    def _first_came(self) -> None:
-        """Something is held again."""
+    def _wake_clock(self) -> None:
+        """Something is held again, or the clock has to ask again: it begins with its rounds."""
         call = self._at_next
         self.call_no_more()
         if call is not None:

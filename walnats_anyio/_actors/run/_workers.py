@@ -160,6 +160,16 @@ class Workers:
         if delivery.settled is None:
             delivery.settle(verdict)  # type: ignore[arg-type]  # no such outcome makes a letter
 
+    def hand_back_unstarted(self, delivery: Delivery, outcome: Outcome) -> bool:
+        """Hand back a delivery that no worker has taken; False: it does not wait here."""
+        if delivery not in self.waiting:
+            return False
+        self.waiting.remove(delivery)
+        self.hand_back(delivery, outcome)
+        if not self.waiting:
+            self.scheduler.withdraw(self)
+        return True
+
     def cancel(self, delivery: Delivery) -> Literal["waiting", "running"]:
         """Cancel a delivery that is held: whoever runs it ends, and nobody begins it.
 
@@ -169,11 +179,7 @@ class Workers:
             What it was doing: "waiting" or "running".
         """
         delivery.ends = Outcome.CANCELLED
-        if delivery in self.waiting:
-            self.waiting.remove(delivery)
-            self.hand_back(delivery, Outcome.CANCELLED)
-            if not self.waiting:
-                self.scheduler.withdraw(self)
+        if self.hand_back_unstarted(delivery, Outcome.CANCELLED):
             return "waiting"
         for worker in self.all:
             if worker.current is delivery and (worker.cancel() or worker.is_concluding):

@@ -11,6 +11,7 @@ time has come. So a run with the same inputs gives the same outputs, whatever th
 | `_jetstream.py` | the streams of the server, what is captured, its API |
 | `_stream.py`, `_store.py` | one stream: what it accepts and what it keeps |
 | `_consumer.py` | one consumer: pull requests, deliveries, acknowledgements |
+| `_progress.py` | how far a consumer is, as it is written down and shown |
 | `_stream_config.py`, `_consumer_config.py` | which configurations the server takes |
 | `_faults.py` | what goes wrong on purpose |
 | `_server.py`, `_connection.py` | the edge: `MemoryServer`, and the byte streams of its clients |

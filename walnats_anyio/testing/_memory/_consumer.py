@@ -8,8 +8,7 @@ which comes before anything new.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,6 +17,7 @@ from walnats_anyio.testing._memory._answers import ApiError, show_time
 from walnats_anyio.testing._memory._commands import Publish, status, to_bytes, with_headers
 from walnats_anyio.testing._memory._configs import convert, parse
 from walnats_anyio.testing._memory._consumer_config import ConsumerConfig
+from walnats_anyio.testing._memory._progress import Pending, Position, Progress, moved
 from walnats_anyio.testing._memory._pulls import NextRequest, Waiting
 from walnats_anyio.testing._memory._store import Stored, is_match
 from walnats_anyio.testing._memory._timers import SECOND, Timer
@@ -32,21 +32,10 @@ INACTIVE_AFTER = 5 * SECOND
 NOT_BEFORE = SECOND // 100
 """Nanoseconds that nothing comes again after a nak with a delay, however short."""
 
-Floor: TypeAlias = tuple[int, int]
-"""A delivery, and the number of its message."""
+AFTER_REQUEST = 1
+"""Nanoseconds from a request to its delivery: where both have the same time, it is over first."""
 
 DELETED = "Unacknowledged message was deleted"
-
-
-@dataclass(slots=True)
-class Pending:
-    """A message that was delivered, and is not acknowledged."""
-
-    delivery: int
-    """The number of its first delivery."""
-
-    time: int
-    """From when its `ack_wait` counts."""
 
 
 class Consumer:
@@ -67,17 +56,17 @@ class Consumer:
         self._listed: deque[int] = deque()
         self._after_list = stream.store.last + 1
         self._start_listed()
-        # The last that was delivered, and below which all is acknowledged: (delivery, message).
-        self._delivered: Floor = (0, self._next_seq - 1)
-        self._floor: Floor = (0, self._next_seq - 1)
-        # What nats-server shows does not count what was given up.
-        self._shown_floor = self._floor
+        # Below which all is done with; what is shown of that is in the store.
+        self._floor: Position = (0, self._next_seq - 1)
+        self._progress = Progress(config.ack_policy, self._next_seq - 1)
         self._unread = len(self._listed) or stream.store.count(config.filters, self._next_seq)
         self._again: OrderedDict[int, None] = OrderedDict()
         self._repeats: dict[int, int] = {}
         self._last_delivery = self._last_ack = 0
         self._serving = False
         self._timer: Timer | None = None
+        # Looks at what is pending in which nothing would be found: the next one, and the interval.
+        self._idle_looks: tuple[int, int] | None = None
         self._request_timer: Timer | None = None
         self._pause_timer: Timer | None = None
         self._idle_timer: Timer | None = None
@@ -153,16 +142,24 @@ class Consumer:
         seq = stored.seq
         if seq >= self._next_seq and self.wants(stored.subject):
             self._unread -= 1
+        self._resume_looks()
         entry = self.pending.get(seq)
         if entry is None:
             self._repeats.pop(seq, None)
             return
         deliveries = self._deliveries(seq)
-        self._ack(seq, entry.delivery)
-        self._advise_terminated(seq, entry.delivery, deliveries, DELETED)
+        # nats-server does it in a goroutine: a purge is over before.
+        self._jetstream.soon(lambda: self._terminate(seq, entry.delivery, deliveries))
+
+    def _terminate(self, seq: int, delivery: int, deliveries: int) -> None:
+        """Let go of a message that was deleted."""
+        if not self._closed:
+            self._ack(seq, delivery)
+            self._advise_terminated(seq, delivery, deliveries, DELETED)
 
     def on_purged(self, first: int, *, wider: bool) -> None:
         """Messages are gone, among them all before `first`; `wider`: it has others as well."""
+        self._resume_looks()
         self._next_seq = max(self._next_seq, first)
         delivery, floor = self._floor
         if floor < first:
@@ -172,16 +169,21 @@ class Consumer:
                     delivery = max(delivery, entry.delivery)
                     del self.pending[seq]
                     self._repeats.pop(seq, None)
+                    self._progress.acknowledge(seq, entry.delivery)
             self._floor = (delivery, floor)
-        self._delivered = (self._next_delivery - 1, self._next_seq - 1)
         if not self.pending:
             self._repeats.clear()
             self._floor = self._delivered
-        self._shown_floor = self._floor
         # nats-server forgets what waited for its redelivery until its time is up once more.
         self._again.clear()
-        self._watch_pending()
+        self._write_down()
         self.recount()
+
+    def forget_before(self, first: int) -> None:
+        """Several messages were deleted at once; `first` is the first that is left."""
+        for seq in [seq for seq in self._repeats if seq < first]:
+            del self._repeats[seq]
+            self._again.pop(seq, None)
 
     def recount(self) -> None:
         """Count what is still to be delivered."""
@@ -345,12 +347,15 @@ class Consumer:
             if 0 < self.config.max_deliver < count:
                 if count == self.config.max_deliver + 1:
                     self._advise_exceeded(seq, count - 1)
-                self._give_up(seq)
+                self._give_up(seq, count)
                 continue
             stored = self.stream.store.get(seq)
             if stored is not None:
                 return stored, count
             self._unrepeat(seq)
+            if seq in self.pending:
+                # It was deleted together with others, of which consumers are not told.
+                self._terminate(seq, self.pending[seq].delivery, count - 1)
         if self._stalled:
             return None
         return self._next_listed() or self._next_new()
@@ -424,14 +429,14 @@ class Consumer:
         number, now = self._next_delivery, self._timers.now
         self._next_delivery += 1
         self._last_delivery = self._active_at = now
-        self._delivered = (number, max(self._delivered[1], stored.seq))
+        self._progress.deliver(stored.seq, number, count, self.config.max_deliver)
         if self.config.ack_policy == "none":
-            self._floor = self._shown_floor = (number, stored.seq)
+            self._floor = (number, stored.seq)
         elif stored.seq in self.pending:
-            self.pending[stored.seq].time = now
+            self.pending[stored.seq].time = now + AFTER_REQUEST
         else:
-            self.pending[stored.seq] = Pending(number, now)
-        self._watch_one(stored.seq)
+            self.pending[stored.seq] = Pending(number, now + AFTER_REQUEST)
+        self._watch_delivered(stored.seq)
         self._jetstream.send(inbox, message)
         if self.config.ack_policy == "none":
             self.stream.acknowledged(stored.seq)
@@ -474,23 +479,51 @@ class Consumer:
         if seq >= self._next_seq:
             return False
         self._last_ack = self._timers.now
+        stalled = self._stalled
+        self._resume_looks()
         match self.config.ack_policy:
             case "explicit":
                 done = [seq]
+                entry = self.pending.get(seq)
+                self._forget(seq)
+                if entry is not None:
+                    delivery = entry.delivery
+                    self._move_floor(seq, delivery)
             case "all":
                 if delivery <= self._floor[0] or seq <= self._floor[1]:
                     return True
-                done = sorted({each for each in self.pending if each <= seq} | {seq})
-                self._floor = self._shown_floor = (delivery, seq)
+                done = self._forget_all(seq)
+                self._floor = (delivery, seq)
             case _:
                 return self.stream.config.retention != "limits"
-        stalled = self._stalled
+        self._progress.acknowledge(seq, delivery)
         for each in done:
-            self._done(each)
             self.stream.acknowledged(each)
         if stalled:
             self.wake()
         return True
+
+    def _forget(self, seq: int) -> None:
+        self.pending.pop(seq, None)
+        self._repeats.pop(seq, None)
+        self._again.pop(seq, None)
+
+    def _forget_all(self, seq: int) -> list[int]:
+        """Let go of all up to a message; gives those that are done with."""
+        gap = seq - self._floor[1]
+        # nats-server takes the shorter way; the other one passes what was given up, too.
+        if gap > len(self.pending):
+            passed = sorted((each for each in self.pending if each <= seq), reverse=True)
+        else:
+            passed = list(range(seq, seq - gap, -1))
+        done = [seq]
+        for each in passed:
+            if not self.pending:
+                break
+            if each in self.pending and each != seq:
+                done.append(each)
+            self._forget(each)
+        return done
 
     def _nak(self, seq: int, delivery: int, count: int, delay: int | None) -> None:
         entry = self.pending.get(seq)
@@ -500,35 +533,30 @@ class Consumer:
         if delay is not None:
             self._again.pop(seq, None)
             entry.time = self._timers.now - self.config.ack_wait + delay
-            self._watch_one(seq, NOT_BEFORE)
+            self._progress.deliver(seq, entry.delivery, count, self.config.max_deliver)
+            self._look_in(NOT_BEFORE)
             return
         self._again.setdefault(seq, None)
         self.wake()
 
-    def _done(self, seq: int) -> None:
-        """Let go of a message."""
-        entry = self.pending.pop(seq, None)
-        self._repeats.pop(seq, None)
-        self._again.pop(seq, None)
-        if entry is not None:
-            self._floor = self._moved(self._floor, entry.delivery, seq)
-            self._shown_floor = self._moved(self._shown_floor, entry.delivery, seq)
-
-    def _give_up(self, seq: int) -> None:
+    def _give_up(self, seq: int, count: int) -> None:
         """Deliver a message no more; it stays in the stream."""
+        self._resume_looks()
         entry = self.pending.pop(seq, None)
         if entry is not None:
-            self._floor = self._moved(self._floor, entry.delivery, seq)
+            self._progress.deliver(seq, entry.delivery, count, self.config.max_deliver)
+            self._move_floor(seq, entry.delivery)
 
-    def _moved(self, floor: Floor, delivery: int, seq: int) -> Floor:
-        """Where a floor is after a delivery is done with."""
-        if not self.pending:
-            return self._delivered
-        if delivery != floor[0] + 1:
-            return floor
-        # In the order of first deliveries.
-        later = next(iter(self.pending))
-        return (self.pending[later].delivery - 1, later - 1) if later > seq else (delivery, seq)
+    @property
+    def _delivered(self) -> Position:
+        """The highest numbers so far; what was skipped counts as delivered."""
+        return self._next_delivery - 1, self._next_seq - 1
+
+    def _move_floor(self, seq: int, delivery: int) -> None:
+        self._floor = moved(self._floor, self.pending, delivery, seq, self._delivered)
+
+    def _write_down(self) -> None:
+        self._progress.replace(self._delivered, self._floor, self.pending)
 
     def _unrepeat(self, seq: int) -> None:
         left = self._repeats.get(seq, 0) - 1
@@ -543,45 +571,91 @@ class Consumer:
 
     # time
 
-    def _watch_pending(self, at_least: int = 0) -> None:
-        """Have the next one come again when its time is up."""
+    def _look_in(self, wait: int) -> None:
+        """Look at what is pending after so long, and not when it was planned; 0 for never."""
+        self._idle_looks = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if wait:
+            self._timer = self._timers.at(self._timers.now + wait, self._look)
+
+    def _watch_delivered(self, seq: int) -> None:
+        """Have a message that was delivered come again when its time is up."""
+        if seq not in self.pending or not self.config.ack_wait:
+            return
+        self._resume_looks()
+        wait = (self._wait(seq) or self.config.ack_wait) + AFTER_REQUEST
+        if self._timer is None or self._timer.due > self._timers.now + wait:
+            self._look_in(wait)
+
+    def _wait(self, seq: int, later: int = 0) -> int:
+        """How long a delivery may take; `later`: what holds so many deliveries later."""
+        backoff = self.config.backoff
+        if not backoff:
+            return self.config.ack_wait
+        return backoff[min(self._repeats.get(seq, 0) + later, len(backoff) - 1)]
+
+    def _look(self) -> None:
+        """Look at what is pending: its time may be up."""
+        self._timer = None
         if not self.config.ack_wait:
             return
-        due = [self._due(seq) for seq in self.pending if seq not in self._again]
-        if due:
-            not_before = self._timers.now + at_least
-            self._timer = self._timers.at(max(min(due), not_before), self._on_pending_due)
-
-    def _watch_one(self, seq: int, at_least: int = 0) -> None:
-        # A timer that is too early does no harm, and to look at all pending ones each time would.
-        if seq in self.pending and self.config.ack_wait:
-            due = max(self._due(seq), self._timers.now + at_least)
-            if self._timer is None or due < self._timer.due:
-                if self._timer is not None:
-                    self._timer.cancel()
-                self._timer = self._timers.at(due, self._on_pending_due)
-
-    def _due(self, seq: int) -> int:
-        wait = self.config.ack_wait
-        if backoff := self.config.backoff:
-            wait = backoff[min(self._repeats.get(seq, 0), len(backoff) - 1)]
-        return self.pending[seq].time + wait
-
-    def _on_pending_due(self) -> None:
-        self._timer = None
         now = self._timers.now
-        late = [seq for seq in self.pending if seq not in self._again and self._due(seq) <= now]
-        over = [seq for seq in sorted(late) if not self._is_used_up(seq)]
+        stalled = self._stalled
+        gone = self._drop_gone()
+        late = {seq for seq in self.pending if self._left_of(seq) <= 0}
+        looks = self._next_look(late)
+        over = sorted(seq for seq in late if seq not in self._again)
+        over = [seq for seq in over if not self._is_used_up(seq)]
         # From now on it counts anew; those that follow keep their distance.
         shift = now - self.pending[over[0]].time if over else 0
         for seq in over:
             self.pending[seq].time += shift
             self._again[seq] = None
-        self.wake()
-        self._watch_pending()
+        if over or stalled:
+            self.wake()
+        if not self.pending:
+            self._again.clear()
+            self._floor = self._delivered
+        elif over or self.pending.keys() - late:
+            self._look_in(looks)
+        elif looks:
+            # Nothing will be found until something else happens: so time may jump.
+            self._idle_looks = (now + looks, looks)
+        if gone:
+            self._write_down()
+
+    def _left_of(self, seq: int) -> int:
+        """How long the time of a message is not yet up."""
+        return self.pending[seq].time + self._wait(seq) - self._timers.now
+
+    def _next_look(self, late: set[int]) -> int:
+        """In how many nanoseconds nats-server looks again; `late` are those whose time is up."""
+        backoff = self.config.backoff
+        waits = [backoff[-1] if backoff else self.config.ack_wait]
+        waits += [self._left_of(seq) for seq in self.pending if seq not in late]
+        if backoff:
+            waits += [self._wait(seq, 1) for seq in self.pending]
+        return min(waits)
+
+    def _drop_gone(self) -> bool:
+        """Let go of what is before the stream, or below the floor; whether there was any."""
+        first, (delivery, floor) = self.stream.store.first, self._floor
+        gone = [seq for seq in self.pending if seq < first or seq <= floor]
+        for seq in gone:
+            delivery, floor = max(delivery, self.pending[seq].delivery), max(floor, seq)
+            self._forget(seq)
+        self._floor = (delivery, floor)
+        return bool(gone)
+
+    def _resume_looks(self) -> None:
+        """Look again, as something happens that may matter."""
+        if self._idle_looks is None:
+            return
+        due, interval = self._idle_looks
+        missed = max(0, -((due - self._timers.now) // interval))
+        self._look_in(max(1, due + missed * interval - self._timers.now))
 
     def _is_used_up(self, seq: int) -> bool:
         """Whether a message had all its deliveries; then it is given up."""
@@ -590,7 +664,7 @@ class Consumer:
             return False
         if count == self.config.max_deliver:
             self._advise_exceeded(seq, count)
-        self._give_up(seq)
+        self._give_up(seq, count + 1)
         self._repeats[seq] = count
         return True
 
@@ -633,8 +707,10 @@ class Consumer:
         if before.filters != config.filters:
             self.recount()
         self._active_at = self._timers.now
-        # nats-server looks a moment later.
-        self._watch_pending(0 if before.ack_wait == config.ack_wait else SECOND // 10)
+        self._resume_looks()
+        if before.ack_wait != config.ack_wait and self._timer is not None:
+            # nats-server looks a moment later.
+            self._look_in(SECOND // 10)
         self._watch_pause()
         self._watch_idle()
         # Nobody is woken by the mere end of a pause, as in nats-server.
@@ -646,7 +722,8 @@ class Consumer:
         self.waiting.clear()
         self._again.clear()
         self._watch_requests()
-        self._watch_pending()
+        if self.pending and self.config.ack_wait:
+            self._look_in(max(1, min(self._left_of(seq) for seq in self.pending)))
 
     # what it says of itself
 
@@ -654,7 +731,7 @@ class Consumer:
         """The answer to a question about it, without the version of the server."""
         if not self.config.is_push:
             self._look_at_requests(at_end=False)
-        delivered = self._delivered
+        delivered = self._progress.delivered
         if delivered == (0, 0) and self._only_in_memory:
             delivered = (0, self._next_seq - 1)
         now = self._timers.now
@@ -665,7 +742,7 @@ class Consumer:
             "created": show_time(self.created),
             "config": self.config.as_dict(),
             "delivered": _sequence(delivered, self._last_delivery),
-            "ack_floor": _sequence(self._shown_floor, self._last_ack),
+            "ack_floor": _sequence(self._progress.floor, self._last_ack),
             "num_ack_pending": len(self.pending),
             "num_redelivered": repeated,
             "num_waiting": len(self.waiting),

@@ -122,6 +122,8 @@ def checked(given: ConsumerConfig, stream: StreamConfig) -> ConsumerConfig:
             raise ApiError(
                 501, 10003, f"MemoryServer does not know the field {name!r} of consumers"
             )
+    if config.ack_policy == "flow_control":
+        raise ApiError(501, 10003, "MemoryServer does not know the ack_policy 'flow_control'")
     config.metadata = with_level(config.metadata, int(bool(config.pause_until)))
     return config
 

@@ -332,6 +332,9 @@ class Stream:
                 self.store.remove(seq)
         if before > self.store.last and not filters:
             self.store.move_to(before)
+        if chosen and not told:
+            for consumer in self.consumers.values():
+                consumer.forget_before(self.store.first)
         self._tell_of_purge(filters)
         return len(chosen)
 
