@@ -1,9 +1,9 @@
 """Sessions for developers: `nox` runs tests, lint, types and docs.
 
-`nox -s bench` measures, `nox -s faults` and `nox -s soak` break things for minutes, `nox -s tune`
-tunes handlers whose best `max_jobs` is known, `nox -s memory` compares the server in memory with
-the real one, `nox -s versions` tries other nats-servers, and `nox -s mutants` breaks the library
-to see whether a test notices.
+`nox -s bench` measures, `nox -s faults` and `nox -s soak` break things for minutes, `nox -s long`
+runs what is too long for the suite, `nox -s tune` tunes handlers whose best `max_jobs` is known,
+`nox -s memory` compares the server in memory with the real one, `nox -s versions` tries other
+nats-servers, and `nox -s mutants` breaks the library to see whether a test notices.
 """
 
 from __future__ import annotations
@@ -47,6 +47,38 @@ LOWEST_TESTS = [
     "tests/tune/test_tune.py",
 ]
 """Tests that between them use every dependency, and see what its older versions do otherwise."""
+
+LONG = {
+    "WALNATS_ATOMIC_KILLS": "100",
+    "WALNATS_AUTO_LOAD": "1",
+    "WALNATS_CANCELS": "1000",
+    "WALNATS_CLOCK_SECONDS": "90",
+    "WALNATS_DELAYED_KILLS": "5",
+    "WALNATS_EXAMPLES": "500",
+    "WALNATS_HERD": "1",
+    "WALNATS_RETRIES": "1000",
+    "WALNATS_RUN_OPTIONS": "1",
+    "WALNATS_TEST_CUTS": "1000",
+    "WALNATS_TEST_REQUESTS": "10000",
+}
+"""What makes tests run that the suite leaves out, or run longer; each file says what it means."""
+
+LONG_TESTS = [
+    "tests/actors/run/test_auto_load.py",
+    "tests/actors/settle/test_postponed_faults.py",
+    "tests/actors/test_request_ends.py",
+    "tests/actors/test_requests.py",
+    "tests/cli/test_cancel_many.py",
+    "tests/cli/test_clock.py",
+    "tests/cli/test_health.py",
+    "tests/cli/test_reloading.py",
+    "tests/cli/test_renewing.py",
+    "tests/events/test_atomic.py",
+    "tests/events/test_clock_killed.py",
+    "tests/events/test_delays.py",
+    "tests/events/test_registering_at_once.py",
+    "tests/serializers",
+]
 
 nox.options.sessions = ["tests", "lint", "types", "docs"]
 nox.options.error_on_missing_interpreters = False
@@ -157,6 +189,16 @@ def memory(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-n", "5", "tests/testing/memory", env=more)
     behaviour = session.posargs or ["tests/actors", "tests/events", "tests/middlewares"]
     session.run("python", "-m", "pytest", "-n", "5", "--memory", *behaviour)
+
+
+@nox.session
+def long(session: nox.Session) -> None:
+    """Run what is too long for the suite, or needs a machine that does nothing else; half an hour.
+
+    Arguments go to pytest, such as the names of some of `LONG_TESTS`.
+    """
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "pytest", *(session.posargs or LONG_TESTS), env=LONG)
 
 
 @nox.session
