@@ -158,6 +158,8 @@ class Replica:
         now = self._time.now()
         step = self._rules.next_step(self._record, now)
         if isinstance(step, Wait):
+            if self._record is not None:
+                self._warn_if_ahead(self._record)
             seconds = (step.until - now).total_seconds()
             await anyio.sleep(min(max(seconds, 0.0), self._time.trusted_for))
             if self._record is not None and not self._record.emitted:
@@ -219,6 +221,9 @@ class Replica:
         if record.emitted and record.tick > self._rules.began:
             self._emitted = record.tick
         self._remember(record)
+        self._warn_if_ahead(record)
+
+    def _warn_if_ahead(self, record: Record) -> None:
         ahead = (record.tick - self._time.now()).total_seconds()
         if ahead > AHEAD:
             self._warn(
