@@ -214,6 +214,20 @@ async def test_the_server_holds_what_would_come_again_meanwhile(
 
 
 @pytest.mark.usefixtures("long")
+async def test_one_that_is_due_sooner_does_not_wait_for_the_others(
+    url: str, event: Event[int]
+) -> None:
+    seen = Seen()
+    actor = Actor("a", event, seen)
+    async with running(url, actor) as on:
+        await emit_early(on, 1)
+        await until_held(on, actor, 1)
+        due = await emit_early(on, 2, lead=0.1)
+        await until(lambda: list(seen.times) == [2])
+    assert seen.times[2] >= due
+
+
+@pytest.mark.usefixtures("long")
 async def test_a_burst_leaves_it(url: str, event: Event[int]) -> None:
     seen = Seen()
     async with stage(url, Actor("a", event, seen)) as on:
