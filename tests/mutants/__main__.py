@@ -26,7 +26,7 @@ from rich.console import Console
 from tests.mutants._by_hand import Change, changes_by_hand
 from tests.mutants._mapping import TestMap
 from tests.mutants._operators import Mutant
-from tests.mutants._places import WIDER, drawn, files, near
+from tests.mutants._places import LONG, WIDER, drawn, files, near
 from tests.mutants._results import KEPT, Results, share_killed, table_of
 from tests.mutants._survivors import SAME, known_survivors
 from tests.mutants._trial import ROOT, Checkout, Ending, Result, Trial, preload
@@ -168,8 +168,10 @@ def _tests_for(test_map: TestMap, mutant: Mutant) -> list[list[str]]:
     if not found:
         # It runs in another process, or is data.
         found, most = test_map.tests_under(around), TRIALS_UNMAPPED
-    first, rest = _for_seconds(found, test_map.seconds, FIRST_SECONDS)
-    trials = [first]
+    long = [test for test in found if test in LONG.get(mutant.path, ())]
+    quick = [test for test in found if test not in long]
+    first, rest = _for_seconds(quick or long, test_map.seconds, FIRST_SECONDS)
+    trials, rest = [first], long + rest if quick else rest
     while rest and len(trials) < most:
         more, rest = _for_seconds(rest, test_map.seconds, MORE_SECONDS)
         trials.append(more)
