@@ -19,7 +19,7 @@ from walnats_anyio._actors._statistics import ListenStatistics
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.pull import Options, Polls, RequestBudget
 from walnats_anyio._actors.pull._consumer_rules import Terms
-from walnats_anyio._actors.run import Executors, Pace, Scheduler, Worker
+from walnats_anyio._actors.run import Executors, Pace, Scheduler, Worker, worker_tasks
 from walnats_anyio._actors.settle import Callers, Ended, Summary
 from walnats_anyio._events import HeldEmitter
 from walnats_anyio._link import (
@@ -150,7 +150,7 @@ class Listening:
             raise one_or_group("listening failed", failures) from None
 
     async def _work(self, shutdown_timeout: float | None, task_status: TaskStatus[None]) -> None:
-        async with anyio.create_task_group() as workers:
+        async with worker_tasks() as workers:
             self._workers = workers
             try:
                 # Before the first event: its caller may leave at once.
@@ -170,6 +170,8 @@ class Listening:
             finally:
                 # At once: what comes while the workers end could not be given to any.
                 self.stop_all()
+                for run in self.runs:
+                    run.workers.let_go()
             workers.cancel_scope.cancel()
 
     def stop(self) -> None:

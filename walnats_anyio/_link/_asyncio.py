@@ -116,6 +116,10 @@ class AsyncioBackend:
         # a twentieth of an emit.
         self.checkpoint_if_cancelled = current_token().backend_class.checkpoint_if_cancelled
 
+    @staticmethod
+    def new_scope(deadline: float) -> anyio.CancelScope:
+        return anyio.CancelScope(deadline=deadline)
+
     def protect(self, task: Task) -> Task:
         return partial(_persistent, task)
 

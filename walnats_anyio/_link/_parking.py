@@ -11,6 +11,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 from anyio.lowlevel import current_token
@@ -64,6 +65,37 @@ class Readable(Protocol):
         ...
 
 
+class Scope(Protocol):
+    """A cancel scope: what those of anyio and of trio have in common."""
+
+    deadline: float
+    """When it is cancelled, on the clock of the event loop."""
+
+    @property
+    def cancel_called(self) -> bool:
+        """Whether it was cancelled, or its deadline is over."""
+        ...
+
+    @property
+    def cancelled_caught(self) -> bool:
+        """Whether it has ended what ran in it."""
+        ...
+
+    def cancel(self) -> None:
+        """Cancel what runs in it."""
+        ...
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> bool: ...
+
+
 class Backend(Protocol):
     """What differs between asyncio and trio; `_asyncio.py` and `_trio.py` each have one."""
 
@@ -75,6 +107,11 @@ class Backend(Protocol):
     @property
     def readable(self) -> Callable[[socket.socket], Readable]:
         """Makes what tells when a socket can be read."""
+        ...
+
+    @property
+    def new_scope(self) -> Callable[[float], Scope]:
+        """Makes a cancel scope with a deadline."""
         ...
 
     def protect(self, task: Task) -> Task:
