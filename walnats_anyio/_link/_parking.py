@@ -157,6 +157,14 @@ class Backend(Protocol):
         ...
 
     @property
+    def cancelled_lately(self) -> bool:
+        """Whether somebody has just cancelled tasks that `protect` has made, natively.
+
+        No handler knows those, so that was somebody who cancels whatever there is.
+        """
+        ...
+
+    @property
     def clock(self) -> Callable[[], float]:
         """The clock of the event loop that runs now; can be read in its callbacks as well.
 

@@ -112,6 +112,10 @@ class TrioBackend:
         pass
 
     @property
+    def cancelled_lately(self) -> bool:
+        return False
+
+    @property
     def clock(self) -> Callable[[], float]:
         return trio.current_time
 

@@ -146,6 +146,9 @@ class Worker:
 
     async def _conclude_left_over(self, delivery: Delivery) -> None:
         await checkpoint()  # if all of it was cancelled, that is no failure of the job
+        if self._lost and self._left_over is not None and self._workers.backend.cancelled_lately:
+            self._left_over = None  # by somebody who has cancelled more than this task
+            self._say_lost()
         if self._left_over is None:
             # Not at once: nothing else keeps what is cancelled each time from doing so.
             self._workers.hand_back(delivery, Outcome.REFUSED)
@@ -243,8 +246,10 @@ class Worker:
         while (delivery := workers.next_for(self)) is None:
             if not await self._park():
                 return None
+        self.current = delivery
         # With its deadline: to set one later costs a third of making a scope.
         ends = math.inf if delivery.redelivered else workers.clock() + workers.actor.job_timeout
+        del delivery  # or a worker that has nothing to do would keep it alive
         self.scope = scope = workers.backend.new_scope(ends)
         result: JobResult | None = None
         raised: BaseException | None = None
@@ -252,7 +257,7 @@ class Worker:
         try:
             with scope:
                 try:
-                    result = await self._jobs(scope, delivery)
+                    result = await self._jobs(scope)
                 except BaseException as error:
                     raised = error
                     raise
@@ -304,27 +309,24 @@ class Worker:
         self._workers.took(timeout)
         return JobResult(Outcome.TIMED_OUT, error, self.message, duration, self.context)
 
-    async def _jobs(  # noqa: C901, PLR0912 - the hot loop: each call more costs 2 %
-        self, scope: Scope, delivery: Delivery
+    async def _jobs(  # noqa: C901 - the hot loop: each call more costs 2 %
+        self, scope: Scope
     ) -> JobResult | None:
         jobs, pace, workers = self._workers.jobs, self._workers.pace, self._workers
         scheduler, waiting = workers.scheduler, workers.waiting
-        begun: Any
-        following: Delivery | None
-        now = began = monotonic()
-        while True:
+        delivery, now = self.current, monotonic()
+        began = now
+        while delivery is not None:
             self.current = delivery
             if delivery.redelivered:
                 if (result := await self._look_up(delivery, scope)) is not None:
                     return result
+                began = -math.inf
+            if now - began > BUDGET:
+                # Jobs that never wait share a deadline that is at most so much too early.
                 now = began = self._start_time(scope)
-                # It may have been to run alone, and could not.
-                begun = jobs.begin(self, delivery, scope) if delivery.settled is None else None
-            else:
-                if now - began > BUDGET:
-                    # Jobs that never wait share a deadline that is at most so much too early.
-                    now = began = self._start_time(scope)
-                begun = jobs.begin(self, delivery, scope)
+            # What was to run alone may not have been able to.
+            begun = jobs.begin(self, delivery, scope) if delivery.settled is None else None
             if begun is None and delivery.settled is None:  # else by the end of `listen`
                 delivery.settle(RETURNED)
             elif isinstance(begun, JobResult):
@@ -343,14 +345,11 @@ class Worker:
                 self.called or scheduler.waiters or scheduler.alone or workers.excess
             ):
                 delivery = waiting.popleft()  # most of the time; the call costs 2 % of an event
-                continue
-            while (following := workers.next_for(self)) is None:
-                scope.deadline = math.inf
-                if not await self._park():
-                    return None
+            elif (delivery := workers.next_for(self)) is None:
+                delivery = await self._park_in(scope)
                 # The deadline is set with the next job, as that of a redelivery is set later.
                 now, began = monotonic(), -math.inf
-            delivery = following
+        return None
 
     def _began(
         self, begun: Coroutine[Any, Any, JobResult], now: float
@@ -426,6 +425,13 @@ class Worker:
             workers.scheduler.end_alone(self)
             return False  # cancelled meanwhile
         return True
+
+    async def _park_in(self, scope: Scope) -> Delivery | None:
+        scope.deadline = math.inf
+        while await self._park():
+            if (delivery := self._workers.next_for(self)) is not None:
+                return delivery
+        return None
 
     async def _park(self) -> bool:
         if not self._workers.park(self):
