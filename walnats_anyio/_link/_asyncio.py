@@ -117,13 +117,14 @@ class AsyncioBackend:
 
     def __init__(self) -> None:
         # Through `anyio.lowlevel` it is found out at each call which event loop runs, which takes
-        # a twentieth of an emit.
-        self.checkpoint_if_cancelled = current_token().backend_class.checkpoint_if_cancelled
+        # a twentieth of an emit. So it is for a scope, and a job that waits.
+        backend = current_token().backend_class
+        self.checkpoint_if_cancelled = backend.checkpoint_if_cancelled
+        self._new_scope = backend.create_cancel_scope
         self._cancelled_at = -math.inf
 
-    @staticmethod
-    def new_scope(deadline: float) -> anyio.CancelScope:
-        return anyio.CancelScope(deadline=deadline)
+    def new_scope(self, deadline: float) -> anyio.CancelScope:
+        return self._new_scope(deadline=deadline)
 
     def protect(self, task: Task) -> Task:
         return partial(self._persistent, task)
@@ -143,7 +144,8 @@ class AsyncioBackend:
 
     @property
     def cancels(self) -> Callable[[], int] | None:
-        return _cancels
+        current = asyncio.current_task()
+        return None if current is None else current.cancelling
 
     def forget_cancellation(self) -> None:
         _forget_cancellation()
@@ -194,11 +196,6 @@ class AsyncioBackend:
             return True
         _forget_cancellation()
         return False
-
-
-def _cancels() -> int:
-    current = asyncio.current_task()
-    return 0 if current is None else current.cancelling()
 
 
 def _forget_cancellation() -> None:

@@ -144,7 +144,11 @@ class Backend(Protocol):
 
     @property
     def cancels(self) -> Callable[[], int] | None:
-        """How many native cancellations of this task are asked for; None where there are none."""
+        """Tells how many native cancellations of the task that asks now are asked for.
+
+        None where there are none. To find out each time which task runs costs 5 % of a job that
+        waits.
+        """
         ...
 
     @property

@@ -58,6 +58,8 @@ class Running(Protocol):
     context: ContextVars | None
     began: float
     is_first: bool
+    cancels: Callable[[], int] | None
+    """See `Backend.cancels`: that of the task of the worker."""
 
 
 WAITED = JobResult(Outcome.RETURNED)
@@ -67,6 +69,11 @@ first: what is left to do is to acknowledge it. A coroutine to conclude it would
 
 class Stopped(Exception):
     """The task of a job was cancelled from outside of any scope (asyncio only)."""
+
+
+def is_cancelled(cancels: Callable[[], int] | None) -> bool:
+    """Whether just one task is cancelled, natively (asyncio only)."""
+    return cancels is not None and cancels() > 0
 
 
 class Jobs:
@@ -89,7 +96,6 @@ class Jobs:
         self._executors = executors
         self._hooks = hooks
         self._backend = backend
-        self._cancels = backend.cancels
         self.uninterrupted = backend.uninterrupted
         """Makes a task that Ctrl-C interrupts only inside of handlers."""
         self._is_told = hooks.any or actor.ack == "confirmed"
@@ -315,9 +321,9 @@ class Jobs:
         run: Callable[..., Any] = context.run
         if self._backend.interruptible is not None:
             run = partial(self._backend.interruptible, run)
-        steps = Steps(coroutine, run, yielded, self._cancels, self._pace)
+        steps = Steps(coroutine, run, yielded, running.cancels, self._pace)
         # Its first step may have cancelled the task, unless another job can have done so.
-        steps.cancelled_itself = running.is_first and self.is_cancelled()
+        steps.cancelled_itself = running.is_first and is_cancelled(running.cancels)
         return steps
 
     def _as_raised(self, error: BaseException, steps: Steps) -> BaseException:
@@ -381,12 +387,8 @@ class Jobs:
                 )  # fmt: skip
                 raise cancelled
             raise error
-        if self._cancels is not None and self._cancels():
+        if is_cancelled(self._backend.cancels):
             raise Stopped from error
-
-    def is_cancelled(self) -> bool:
-        """Whether just this task is cancelled, natively (asyncio only)."""
-        return self._cancels is not None and self._cancels() > 0
 
     def warn_of_blocking(self, seconds: float) -> None:
         """Say once that the handler keeps the event loop from running."""

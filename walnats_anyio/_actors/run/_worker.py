@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import Context as ContextVars
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
@@ -13,7 +13,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from walnats_anyio._actors.declare._choices import MIN_SNOOZE, Snooze
-from walnats_anyio._actors.run._job import WAITED, Stopped
+from walnats_anyio._actors.run._job import WAITED, Stopped, is_cancelled
 from walnats_anyio._actors.run._pace import BUDGET
 from walnats_anyio._actors.settle import Ack, Delivery, JobResult, Outcome, Standing, decide
 from walnats_anyio._actors.settle._steps import BLOCKING
@@ -58,7 +58,7 @@ class Worker:
 
     __slots__ = (
         "_is_new", "_left_over", "_lost", "_spoilt", "_spot", "_workers", "active", "began",
-        "called", "context", "current", "is_first", "message", "scope",
+        "called", "cancels", "context", "current", "is_first", "message", "scope",
     )  # fmt: skip
 
     def __init__(self, workers: Workers, delivery: Delivery | None) -> None:
@@ -71,6 +71,8 @@ class Worker:
         self.message: Any = None
         """The message of the job that waits; see `Running`."""
         self.context: ContextVars | None = None
+        self.cancels: Callable[[], int] | None = None
+        """See `Running`."""
         self.began = 0.0
         """When its handler began, where somebody is told how long it took; 0 before."""
         self.scope: Scope | None = None
@@ -178,6 +180,7 @@ class Worker:
                 raise others from None
 
     async def _run_all(self) -> None:
+        self.cancels = self._workers.backend.cancels
         try:
             while await self._run_some():
                 pass
@@ -253,7 +256,7 @@ class Worker:
         self.scope = scope = workers.backend.new_scope(ends)
         result: JobResult | None = None
         raised: BaseException | None = None
-        self.is_first = not workers.jobs.is_cancelled()
+        self.is_first = not is_cancelled(self.cancels)
         try:
             with scope:
                 try:
