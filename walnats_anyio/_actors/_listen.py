@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
@@ -94,6 +95,9 @@ class Listening:
         """Whether the clock waits for longer than a round, as nothing is held."""
         self._called = False
         """Whether an event has woken it up."""
+        self._came_at = math.inf
+        """When that event came; infinite where the clock has woken up since."""
+        self._now = link.backend.clock
         self._began = link.now()
         self._workers: TaskGroup
         self._clock = anyio.CancelScope(shield=True)
@@ -294,7 +298,9 @@ class Listening:
                     self._look_now = anyio.Event()
                 if self._asleep:
                     self._wake_up()
-                self._note_lag(pause.deadline)
+                # What handles the first event may run, and block, before this task does.
+                self._note_lag(min(pause.deadline, self._came_at))
+                self._came_at = math.inf
                 now = self.link.now()
                 if self._controls.next_end() <= anyio.current_time():
                     self._controls.apply(self.runs, anyio.current_time())
@@ -334,6 +340,7 @@ class Listening:
     def _event_came(self) -> None:
         """The first event since the clock has gone to sleep."""
         self._called = True
+        self._came_at = self._now()
         self._look_now.set()
 
     def _wake_up(self) -> None:
