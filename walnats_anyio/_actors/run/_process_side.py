@@ -34,7 +34,9 @@ from walnats_anyio._actors.run._calling import call
 from walnats_anyio._actors.run._channel import READY, Channel
 from walnats_anyio._actors.run._failure import MAIN_NAMES, Failure
 from walnats_anyio._actors.run._logs import ForwardingHandler, Levels
+from walnats_anyio._actors.run._process_state import ProcessState
 from walnats_anyio._actors.run._surroundings import Surroundings, default_signals, shelter
+from walnats_anyio._letters import frames_of
 from walnats_anyio._link._again import GUARD, enter_worker_process, in_handler
 
 BOOT = (
@@ -102,6 +104,8 @@ class _Side:
         self._channel = channel
         self._logs = ForwardingHandler(channel)
         self._surroundings = Surroundings()
+        self._before: ProcessState | None = None
+        """What was set when the handler began. Modules set what they need when they are imported."""
         self._pid = os.getpid()
         os.register_at_fork(after_in_child=self._forked)
 
@@ -111,14 +115,25 @@ class _Side:
         failure, loaded, response = self._try(request)
         if os.getpid() != self._pid:
             os._exit(failure is not None)  # a child that the handler forked came back from it
-        self._surroundings.restore()
+        usable = loaded and self._restore()
         ended = None if failure is None else asdict(failure)
-        return {"ended": ended, "loaded": loaded, "response": response}
+        return {"ended": ended, "usable": usable, "response": response}
+
+    def _restore(self) -> bool:
+        """Undo what the job has done to the process; False: another one is to take its place."""
+        try:
+            if self._before is not None:
+                self._before.restore()
+            self._surroundings.restore()
+        except BaseException:  # noqa: BLE001 - what a handler has left there can raise anything
+            return False
+        return True
 
     def _try(self, request: Request) -> tuple[Failure | None, bool, str | None]:
         try:
             handler, message = _Unpickler(request).load()
             self._logs.install()  # the program may have replaced it
+            self._before = ProcessState()
             self._channel.send({"started": True})
         except BaseException as error:  # noqa: BLE001 - also `sys.exit` in a module
             return Failure.of(error, _own(error)), False, None
@@ -143,7 +158,7 @@ def _handle(handler: Any, message: Any) -> None:
 
 def _own(error: BaseException) -> Any:
     """The user's part of a traceback: what comes after our frames."""
-    here = error.__traceback__
+    here = frames_of(error)
     ours = (__file__, call.__code__.co_filename, Answering.__call__.__code__.co_filename)
     while here is not None and here.tb_frame.f_code.co_filename in ours:
         here = here.tb_next

@@ -92,12 +92,12 @@ class Processes:
             answer = await process.run(request, started)
             if answer is None:
                 return None
-            usable = answer["loaded"]
+            usable = answer["usable"]
         finally:
             if usable:
                 self._idle.append(process)
             else:
-                # Cancelled, dead, or with a program half imported.
+                # Cancelled, dead, with a program half imported, or spoilt for good by a handler.
                 await process.kill()
         if answer["ended"] is not None:
             raise Failure(**answer["ended"]).as_error()
