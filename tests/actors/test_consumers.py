@@ -598,6 +598,31 @@ async def test_a_consumer_deleted_while_listening(url: str, event: Event[int], b
         await delete_consumer(on.link, actor)
 
 
+async def test_a_consumer_deleted_and_made_again_is_said(
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had not handed out is gone. No status tells of it, as all slots are busy."""
+    monkeypatch.setattr(_listen, "LOOK_EVERY", 0.2)
+    gate = Gate()
+    actor = Actor("a", event, gate, max_jobs=1, ack_wait=1)
+    async with stage(url, actor) as on, listening(on.actors):
+        await on.emit(1)
+        await gate.come(1)
+        monkeypatch.setattr(on.actors._listening, "_look_after", _never)
+        await delete_consumer(on.link, actor)
+        await on.actors.register()
+        monkeypatch.undo()
+        await until(lambda: "was deleted and made again" in caplog.text)
+        gate.open()
+        await on.emit(2)
+        await gate.come(2)
+    assert caplog.text.count("was deleted and made again") == 1
+
+
+async def _never(_: object) -> None:
+    """Not between the two, or it would be found deleted."""
+
+
 async def test_a_consumer_deleted_while_all_slots_are_busy(url: str, event: Event[int]) -> None:
     gate = Gate()
     actor = Actor("a", event, gate, max_jobs=1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -215,6 +217,28 @@ async def test_watchers_hear_of_the_connection(nats_server: NatsServer) -> None:
             await nats_server.start()
             await until(lambda: heard.count("reconnect") == number)  # noqa: B023 - awaited here
     assert heard == ["disconnect", "reconnect"] * 2 + ["close"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_watchers_hear_of_a_connection_whose_task_was_cancelled(
+    nats_server: NatsServer,
+) -> None:
+    """By somebody who cancels all tasks but his own. It is connected again at once."""
+    async with linked(nats_server) as link:
+        heard: list[str] = []
+        link.watch(
+            SimpleNamespace(
+                on_disconnect=lambda: heard.append("disconnect"),
+                on_reconnect=lambda: heard.append("reconnect"),
+                on_close=lambda: heard.append("close"),
+            )  # type: ignore[arg-type]  # as much of a watcher as is needed
+        )
+        for task in asyncio.all_tasks():
+            if task.get_name() == "walnats/connection":
+                task.cancel()
+        await until(lambda: "reconnect" in heard)
+        await link.flush()
+    assert heard == ["disconnect", "reconnect", "close"]
 
 
 async def test_nothing_is_sent_twice_that_was_never_sent(nats_server: NatsServer) -> None:

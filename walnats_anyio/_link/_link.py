@@ -118,8 +118,6 @@ class Link:
         self._scopes: list[anyio.CancelScope] = []
         self._left = anyio.Event()
         self._connection: Connection | None = None
-        self._served: Connection | None = None
-        """What is or was served, until the watchers have heard of its end."""
         self._settled_at = 0.0
         self._watchers: dict[int, Watcher] = {}
         self._delivers: dict[bytes, Deliver] = {}
@@ -398,10 +396,6 @@ class Link:
 
     async def _serve_for_ever(self) -> None:
         while self.closed is None:
-            if self._served is not None:
-                # Here also after a native cancellation, which cuts the connection and no more.
-                served, self._served = self._served, None
-                self._on_disconnect(served)
             try:
                 established = self._established or await self._dialer.again()
             except ConnectionLostError as exc:
@@ -416,9 +410,14 @@ class Link:
                 self._on_defect,
                 self.now,
             )
-            self._connection = self._served = connection
+            self._connection = connection
             self._on_connect(established)
-            await connection.serve(self._tasks, self._options, self.backend)
+            try:
+                await connection.serve(self._tasks, self._options, self.backend)
+            finally:
+                # Also after a native cancellation, which cuts the connection and not this task.
+                if not self._left.is_set():
+                    self._on_disconnect(connection)
 
     def _on_connect(self, established: Established) -> None:
         self.info = established.info

@@ -176,6 +176,9 @@ class Terms:
     max_bytes: int | None = None
     """The most bytes that a pull request may name; it need not name any."""
 
+    created: str = field(default="", kw_only=True)
+    """When the consumer was made, as the server says it; another time is another consumer."""
+
     warned: frozenset[str] = field(default=frozenset(), kw_only=True)
     """What has been said about differences, not to be said again."""
 

@@ -105,7 +105,7 @@ class _Side:
         self._logs = ForwardingHandler(channel)
         self._surroundings = Surroundings()
         self._before: ProcessState | None = None
-        """What was set when the handler began. Modules set what they need when they are imported."""
+        """What was set when the handler began: after its module, which may have set things, too."""
         self._pid = os.getpid()
         os.register_at_fork(after_in_child=self._forked)
 
