@@ -63,28 +63,28 @@ def unspeakable(message: Any) -> NoReturn:
     raise Unspeakable
 
 
-class WithoutModule(type):
-    @property
-    def __module__(cls) -> str:
-        raise RuntimeError("no module")
+def _end(_: object) -> NoReturn:
+    raise SystemExit("do not ask")
 
 
-class OfNoModule(Exception, metaclass=WithoutModule):
+class Unfound(type):
+    """A metaclass: its classes do not say where they are from."""
+
+
+Unfound.__module__ = property(_end)  # type: ignore[assignment]  # that is the point
+
+
+class OfNoModule(Exception, metaclass=Unfound):
     """Its class cannot be asked where it is from."""
 
 
-class OfItsOwnModule(Exception):
-    """Each of them says where its class is from."""
-
-    __module__ = property(lambda _: "here")  # type: ignore[assignment]  # that is the point
+def _hostile(name: str, **attributes: object) -> type[Exception]:
+    return type(name, (Exception,), attributes)
 
 
-class WithoutTraceback(Exception):
-    """Does not say where it was raised."""
-
-    @property
-    def __traceback__(self) -> NoReturn:
-        raise RuntimeError("no traceback")
+OfItsOwnModule = _hostile("OfItsOwnModule", __module__=property(_end))
+WithoutTraceback = _hostile("WithoutTraceback", __traceback__=property(_end))
+OfNoClass = _hostile("OfNoClass", __class__=property(_end))
 
 
 class SaysNothing(Exception):
@@ -92,14 +92,6 @@ class SaysNothing(Exception):
 
     def __getattribute__(self, name: str) -> NoReturn:
         raise SystemExit(name)
-
-
-class OfNoClass(Exception):
-    """Does not say what it is."""
-
-    @property
-    def __class__(self) -> NoReturn:
-        raise SystemExit("no class")
 
 
 class NoBatch(BatchError):

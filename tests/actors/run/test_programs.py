@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -161,6 +162,18 @@ def test_a_handler_of_the_main_module_of_a_package(env: dict[str, str], tmp_path
     )
     out, err = run(env, tmp_path, "-m", "shop")
     assert "handled shop\n" in out, err
+
+
+def test_a_handler_of_an_archive(env: dict[str, str], tmp_path: Path) -> None:
+    """As `zipapp` makes it, and what builds on that."""
+    with ZipFile(tmp_path / "service.zip", "w") as archive:
+        archive.writestr(
+            "__main__.py",
+            f"{SERVICE}\ndef handle(message): print('handled', __name__)\n{ACTOR}\n"
+            "if __name__ == '__main__': anyio.run(main, ACTOR)\n",
+        )
+    out, err = run(env, tmp_path, "service.zip")
+    assert "handled __mp_main__\n" in out, err
 
 
 def test_a_handler_typed_into_a_session(env: dict[str, str], tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import base64
 import contextvars
-import importlib.abc
 import importlib.util
 import io
 import os
@@ -188,8 +187,9 @@ def _import_main(main: MainProgram) -> None:
         return
     if main.path is None:
         raise RuntimeError(
-            "the handler, or the class of its message, was typed into an interactive session, "
-            "where a worker process cannot find it: put it into a module"
+            "the handler, or the class of its message, was typed into an interactive session, or "
+            "came from standard input or `python -c`, where a worker process cannot find it: put "
+            "it into a module"
         )
 
     async def import_it() -> BaseException | None:
@@ -227,9 +227,10 @@ def _execute_main(main: MainProgram, path: str) -> None:
 def _code_of(main: MainProgram, path: str) -> tuple[CodeType, str | None]:
     if main.name is not None:
         spec = importlib.util.find_spec(main.name)
-        loader = None if spec is None else spec.loader
-        if spec is not None and isinstance(loader, importlib.abc.InspectLoader):
-            code = loader.get_code(main.name)
+        # Not by its class: that of zip files is none of an `InspectLoader`.
+        get_code = None if spec is None else getattr(spec.loader, "get_code", None)
+        if spec is not None and get_code is not None:
+            code = get_code(main.name)
             if code is not None:
                 return code, spec.parent
     with io.open_code(path) as file:

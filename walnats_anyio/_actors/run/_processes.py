@@ -288,6 +288,8 @@ def _main_program() -> MainProgram:
     main = sys.modules["__main__"]
     path = getattr(main, "__file__", None)
     spec = getattr(main, "__spec__", None)
+    if path is not None and spec is None and not Path(path).exists():
+        path = None  # it came from standard input
     return MainProgram(
         list(sys.argv),
         None if spec is None else spec.name,
