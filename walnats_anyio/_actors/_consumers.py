@@ -19,6 +19,7 @@ from walnats_anyio._actors.pull._consumer_rules import (
     Terms,
     broken,
     differences_of,
+    is_another,
     terms_of,
     updated,
     warnings,
@@ -266,9 +267,12 @@ async def _update(link: Link, actor: Actor[Any, Any], step: ConsumerStep) -> Non
     if step.actual.get("priority_policy") == PINNED:
         await _unpin(link, actor, step.actual)
     became = await _put(link, actor, step, "update")
-    for each in step.found:
-        if _is_changed(each) and not each.rule.quiet:
-            _say_change(actor, each, became)
+    loud = [each for each in step.found if _is_changed(each) and not each.rule.quiet]
+    if any(became.get(each.field) != each.want for each in loud):
+        # A server that was restarted may answer with the configuration before (2.9 to 2.15.1).
+        became = await _config_of(link, actor) or became
+    for each in loud:
+        _say_change(actor, each, became)
 
 
 async def _unpin(link: Link, actor: Actor[Any, Any], actual: dict[str, Any]) -> None:
@@ -374,7 +378,7 @@ async def check_again(link: Link, actor: Actor[Any, Any], known: Terms) -> Terms
             "again"
         )
     terms = _judge(actor, info, "was changed while listening", known.warned)
-    if known.created and terms.created != known.created:
+    if is_another(known, terms):
         logger.warning(
             "%s was deleted and made again while listening: events that were emitted before and "
             "not handled by then are gone, unless another actor still waits for them",
@@ -397,7 +401,8 @@ def _judge(
     for each in said:
         if each not in warned:
             logger.warning("%s %s: %s", _consumer_of(actor), what, each)
-    return replace(terms_of(actual, frozenset(said)), created=info.get("created", ""))
+    created = datetime.fromisoformat(info["created"])
+    return replace(terms_of(actual, frozenset(said)), created=created)
 
 
 async def _info_of(link: Link, actor: Actor[Any, Any]) -> dict[str, Any] | None:
