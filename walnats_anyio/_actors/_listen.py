@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
+from anyio.lowlevel import checkpoint
 
 from walnats_anyio._actors._actor_run import ActorRun
 from walnats_anyio._actors._cancels import Cancels
@@ -157,6 +158,7 @@ class Listening:
                 # The server may not have taken the last acknowledgements.
                 self.raise_failure()
                 if self.ended is Ended.CANCELLED:
+                    await checkpoint()  # a cancellation from outside may have been swallowed
                     raise WalnatsError(CUT_SHORT)
         except BaseExceptionGroup as group:
             failures = failures_of(group)
