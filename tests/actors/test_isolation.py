@@ -315,16 +315,6 @@ async def yields_what_no_event_loop_knows(_: int) -> None:
     raise ValueError
 
 
-async def awaits_a_future_of_another_loop(_: int) -> None:
-    if not trio.lowlevel.in_trio_run():
-        loop = asyncio.new_event_loop()
-        try:
-            await loop.create_future()
-        finally:
-            loop.close()
-    raise ValueError
-
-
 def is_its_own_cause(_: int) -> None:
     error, other = ValueError(), KeyError()
     error.__cause__, error.__context__ = error, other
@@ -335,7 +325,6 @@ def is_its_own_cause(_: int) -> None:
 BAD: list[Handler] = [
     awaits_its_own_task,
     yields_what_no_event_loop_knows,
-    awaits_a_future_of_another_loop,
     is_its_own_cause,
     generator_without_deadline,
     generator_with_deadline,
