@@ -17,6 +17,7 @@ from tests.link._bare import BadServer, handshake, reset
 from tests.support.leftovers import Leftovers
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio._link import open_link, pub
+from walnats_anyio._link._pending import RETRY_AFTER
 from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio
@@ -64,12 +65,33 @@ async def test_one_that_closes_right_after_the_first_handshake() -> None:
     leftovers = Leftovers()
     with BadServer(lambda connection: void(handshake(connection))) as server:
         begun = time.monotonic()
-        with pytest.raises(walnats.ConnectError, match="does not answer"):
+        told = f"{server.url} does not answer: .*: the server closed the connection"
+        with pytest.raises(walnats.ConnectError, match=told):
             async with open_link(server.url):
                 pytest.fail("connected")
         assert time.monotonic() - begun < 9
         assert len(server.accepted) <= 20
     await leftovers.none()
+
+
+async def test_one_that_closes_after_the_first_handshake_and_then_does_well() -> None:
+    served: list[str] = []
+
+    def serve(connection: socket.socket) -> None:
+        said = handshake(connection)
+        served.append("once")
+        if len(served) > 1:
+            answering(connection, said)
+            while connection.recv(65536):
+                pass
+
+    with BadServer(serve) as server:
+        begun = time.monotonic()
+        async with open_link(server.url) as link:
+            assert link.connected
+            # At once, and not when a request without an answer is repeated.
+            assert time.monotonic() - begun < RETRY_AFTER
+    assert len(served) == 2
 
 
 def void(_result: object) -> None:

@@ -420,7 +420,7 @@ class Link:
             await self.flush()
         except WalnatsError as exc:
             if self._pending.refusal is None:
-                raise ConnectError(f"the server does not answer: {exc}") from exc
+                raise ConnectError(f"{self._uptime.server} does not answer: {exc}") from exc
         if (refusal := self._pending.refusal) is not None:
             raise ConnectError(
                 f"{refusal}. Or pass inbox_prefix, if there is another subject under which this "
@@ -457,10 +457,11 @@ class Link:
         self._moving = False
         for subscription in self._subscriptions.values():
             self._outbox.transient.append(sub(subscription.subject, subscription.sid))
+        # Also what makes sure of the first connection, when that is lost before it has settled in.
+        self._pending.send_all_again(self.max_payload)
         again = self._connected_once
         if again:
             self._settled_at = self.now() + SETTLE
-            self._pending.send_all_again(self.max_payload)
         self._drop_too_large()
         self._outbox.connect(established.transport)
         self._outbox.write()
