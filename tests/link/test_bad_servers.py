@@ -273,3 +273,59 @@ async def test_one_that_says_nothing_is_given_up_at_each_attempt(nats_server: Na
             await nats_server.start()
             await until(lambda: link.connected)
             assert link.statistics().server == nats_server.url
+
+
+# Signs of life: what a connection hears while nobody answers its pings. See also `test_keepalive`.
+
+EVERY = 0.5
+"""Seconds between two pings, of which one may be without an answer."""
+
+PINGS: dict[str, Any] = {"ping_interval": EVERY, "max_outstanding_pings": 1}
+
+
+class Murmuring:
+    """Once it has answered, it says the same again and again and reads nothing more."""
+
+    def __init__(self, what: bytes, every: float, first: bytes = b"", times: int = 10_000) -> None:
+        self._what, self._every, self._first, self._times = what, every, first, times
+
+    def __call__(self, connection: socket.socket) -> None:
+        answering(connection, handshake(connection))
+        connection.sendall(self._first)
+        for _ in range(self._times):
+            connection.sendall(self._what)
+            time.sleep(self._every)
+        connection.sendall(b"\r\n")
+        while connection.recv(65536):
+            pass
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        Murmuring(b"HMSG hb 1 31 31\r\nNATS/1.0 100 Idle Heartbeat\r\n\r\n\r\n", 0.05),
+        Murmuring(b"x", 0.05, b"MSG never.ends 1 1000000\r\n"),
+    ],
+    ids=["heartbeats", "a frame that never ends"],
+)
+async def test_what_is_no_sign_of_life(server: Murmuring) -> None:
+    with BadServer(server) as bad:
+        async with open_link(bad.url, options=PINGS) as link:
+            begun = time.monotonic()
+            await until(lambda: not link.connected)
+            assert f"nothing heard from the server for {2 * EVERY:g} s" in link.trouble
+            # What counts for a while is given up after eight intervals.
+            assert time.monotonic() - begun < 7 * EVERY
+
+
+async def test_a_frame_that_grows_is_a_sign_of_life() -> None:
+    """A large message over a slow line, on which the answer to a ping comes behind it."""
+    size, times = 32 * 1024, 40
+    slow = Murmuring(b"x" * size, EVERY / 10, b"MSG large 2 %d\r\n" % (size * times), times)
+    got: list[int] = []
+    with BadServer(slow) as bad:
+        async with open_link(bad.url, options=PINGS) as link:
+            link.subscribe(lambda message: got.append(len(message.data)))
+            await until(lambda: bool(got))
+            assert got == [size * times]
+            assert link.statistics().reconnects == 0
