@@ -94,6 +94,19 @@ async def test_one_that_closes_after_the_first_handshake_and_then_does_well() ->
     assert len(served) == 2
 
 
+async def test_why_a_server_closes_is_kept() -> None:
+    def serve(connection: socket.socket) -> None:
+        if len(server.accepted) == 1:
+            answering(connection, handshake(connection))
+            connection.sendall(b"-ERR 'User Authentication Expired'\r\n")
+
+    with BadServer(serve) as server:
+        options = {"reconnect_time_wait": 60}  # nothing else happens meanwhile
+        async with open_link(server.url, options=options) as link:
+            await until(lambda: not link.connected)
+            assert link.trouble.startswith("User Authentication Expired: the user's JWT")
+
+
 def void(_result: object) -> None:
     pass
 
