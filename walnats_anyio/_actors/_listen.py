@@ -160,7 +160,7 @@ class Listening:
                 for run in self.runs:
                     run.consumer.start()
                     if run.clock is not None:
-                        keep_time = self.link.backend.uninterrupted(run.clock)
+                        keep_time = self.link.backend.contained(run.clock)
                         workers.start_soon(keep_time, name="walnats/batches")
                 await self.link.flush()
                 self.raise_failure()
@@ -230,12 +230,12 @@ class Listening:
 
     def spawn(self, worker: Worker) -> None:
         """Start a worker."""
-        run = self.link.backend.uninterrupted(worker.run)
+        run = self.link.backend.contained(worker.run)
         self._workers.start_soon(run, name="walnats/worker")
 
     def start(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Start a task that ends with the workers."""
-        self._workers.start_soon(self.link.backend.uninterrupted(task), name="walnats/due")
+        self._workers.start_soon(self.link.backend.contained(task), name="walnats/due")
 
     def changed(self) -> None:
         """A reason to end may be there."""
@@ -297,7 +297,7 @@ class Listening:
                 if self._controls.next_end() <= anyio.current_time():
                     self._controls.apply(self.runs, anyio.current_time())
                 while self._tripped:
-                    pausing = self.link.backend.uninterrupted(self._pause_everywhere)
+                    pausing = self.link.backend.contained(self._pause_everywhere)
                     tasks.start_soon(pausing, self._tripped.pop(), name="walnats/pause")
                 for run in self.runs:
                     doubts = run.consumer.doubts
@@ -307,7 +307,7 @@ class Listening:
                         ticked[run] = now
                     if doubts.look or now >= looked[run] + look_every:
                         looked[run] = now
-                        look = self.link.backend.uninterrupted(self._look_after)
+                        look = self.link.backend.contained(self._look_after)
                         tasks.start_soon(look, run, name="walnats/look")
 
     def _until_round(self) -> float:

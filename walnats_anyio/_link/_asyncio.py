@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import anyio
 from anyio.lowlevel import current_token
 
+from walnats_anyio._link._failures import Interrupted
 from walnats_anyio._link._parking import Task
 
 T = TypeVar("T")
@@ -122,6 +123,9 @@ class AsyncioBackend:
     def uninterrupted(self, task: Task) -> Task:
         return task  # Ctrl-C cancels the main task here, so it interrupts nothing else
 
+    def contained(self, task: Task) -> Task:
+        return partial(_contained, task)
+
     def atomic(self, function: Callable[..., T]) -> Callable[..., T]:
         return function
 
@@ -181,6 +185,15 @@ async def _persistent(task: Task, *args: Any) -> None:
             if anyio.current_effective_deadline() == -math.inf:
                 raise
             _forget_cancellation()
+        except (KeyboardInterrupt, SystemExit) as error:
+            raise Interrupted(error) from None
+
+
+async def _contained(task: Task, *args: Any) -> None:
+    try:
+        await task(*args)
+    except (KeyboardInterrupt, SystemExit) as error:
+        raise Interrupted(error) from None
 
 
 def _cancels() -> int:

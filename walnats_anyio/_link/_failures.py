@@ -8,8 +8,25 @@ from typing import cast
 import anyio
 
 
+class Interrupted(BaseException):
+    """A child task was to end the program, with `error`.
+
+    asyncio raises a `KeyboardInterrupt` or `SystemExit` that leaves a task out of its event loop as
+    well, at once. When the same error leaves the main task again, while `asyncio.run` waits for
+    that, it closes the event loop as it is: no callback runs any more, and the threads of anyio,
+    which wait for one, keep the process for ever. So it leaves the child task as this, and only the
+    task around as itself.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(repr(error))
+        self.error = error
+
+
 def failures_of(error: BaseException) -> list[BaseException]:
     """What really failed: the parts of an exception that are no cancellation."""
+    if isinstance(error, Interrupted):
+        return [error.error]
     if isinstance(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)
         return [one for part in group.exceptions for one in failures_of(part)]
