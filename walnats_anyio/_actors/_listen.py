@@ -138,9 +138,6 @@ class Listening:
                     await self._work(shutdown_timeout, task_status)
                 finally:
                     await self._close()
-                    self._clock.cancel()
-                    self.pace.stop()
-                    self.cancels.stop()
                 # The server may not have taken the last acknowledgements.
                 self.raise_failure()
         except BaseExceptionGroup as group:
@@ -160,7 +157,7 @@ class Listening:
                 for run in self.runs:
                     run.consumer.start()
                     if run.clock is not None:
-                        keep_time = self.link.backend.contained(run.clock)
+                        keep_time = self.link.backend.uninterrupted(run.clock)
                         workers.start_soon(keep_time, name="walnats/batches")
                 await self.link.flush()
                 self.raise_failure()
@@ -230,12 +227,12 @@ class Listening:
 
     def spawn(self, worker: Worker) -> None:
         """Start a worker."""
-        run = self.link.backend.contained(worker.run)
+        run = self.link.backend.uninterrupted(worker.run)
         self._workers.start_soon(run, name="walnats/worker")
 
     def start(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Start a task that ends with the workers."""
-        self._workers.start_soon(self.link.backend.contained(task), name="walnats/due")
+        self._workers.start_soon(self.link.backend.uninterrupted(task), name="walnats/due")
 
     def changed(self) -> None:
         """A reason to end may be there."""
@@ -297,7 +294,7 @@ class Listening:
                 if self._controls.next_end() <= anyio.current_time():
                     self._controls.apply(self.runs, anyio.current_time())
                 while self._tripped:
-                    pausing = self.link.backend.contained(self._pause_everywhere)
+                    pausing = self.link.backend.uninterrupted(self._pause_everywhere)
                     tasks.start_soon(pausing, self._tripped.pop(), name="walnats/pause")
                 for run in self.runs:
                     doubts = run.consumer.doubts
@@ -307,7 +304,7 @@ class Listening:
                         ticked[run] = now
                     if doubts.look or now >= looked[run] + look_every:
                         looked[run] = now
-                        look = self.link.backend.contained(self._look_after)
+                        look = self.link.backend.uninterrupted(self._look_after)
                         tasks.start_soon(look, run, name="walnats/look")
 
     def _until_round(self) -> float:
@@ -419,14 +416,19 @@ class Listening:
 
     async def _close(self) -> None:
         """Stop the server's deliveries, hand back what still comes, and say the last words."""
-        with anyio.move_on_after(CLOSE_WITHIN, shield=True):
-            for run in self.runs:
-                run.stop()
-                run.hand_back_all()
-            try:
+        try:
+            with anyio.move_on_after(CLOSE_WITHIN, shield=True):
+                for run in self.runs:
+                    run.stop()
+                    run.hand_back_all()
                 await self.link.flush(CLOSE_WITHIN)
-            except WalnatsError as error:
-                if not isinstance(error, ServerError) and self.link.closed is None:
-                    raise
-        for run in self.runs:
-            run.consumer.close()
+        except WalnatsError as error:
+            if not isinstance(error, ServerError) and self.link.closed is None:
+                raise
+        finally:
+            # Also when asyncio cancels it natively, which no shield keeps off.
+            for run in self.runs:
+                run.consumer.close()
+            self._clock.cancel()
+            self.pace.stop()
+            self.cancels.stop()

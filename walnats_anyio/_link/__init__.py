@@ -14,7 +14,7 @@ from walnats_anyio._link._errors import (
     StreamExistsError,
     WalnatsError,
 )
-from walnats_anyio._link._failures import Interrupted, failures_of, one_or_group
+from walnats_anyio._link._failures import failures_of, one_or_group
 from walnats_anyio._link._jetstream import (
     CONSUMER_NOT_FOUND,
     ELECTED_WITHIN,
@@ -78,7 +78,6 @@ __all__ = [
     "ConsumerConfigError",
     "EmitError",
     "HeaderError",
-    "Interrupted",
     "Link",
     "Message",
     "MessageTooLargeError",

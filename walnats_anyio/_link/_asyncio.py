@@ -9,15 +9,20 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import anyio
 from anyio.lowlevel import current_token
 
-from walnats_anyio._link._failures import Interrupted
 from walnats_anyio._link._parking import Task
 
 T = TypeVar("T")
+
+PERSIST_FOR = 15.0
+"""Seconds that a task of the library goes on for the body, once all tasks have been cancelled.
+
+Longer than the body of a connection has for its last words.
+"""
 
 
 class AsyncioSpot:
@@ -123,9 +128,6 @@ class AsyncioBackend:
     def uninterrupted(self, task: Task) -> Task:
         return task  # Ctrl-C cancels the main task here, so it interrupts nothing else
 
-    def contained(self, task: Task) -> Task:
-        return partial(_contained, task)
-
     def atomic(self, function: Callable[..., T]) -> Callable[..., T]:
         return function
 
@@ -176,24 +178,26 @@ async def _persistent(task: Task, *args: Any) -> None:
     """Run a task again that was cancelled from outside of any scope.
 
     `asyncio.run` cancels every task when its main one has ended, ours as well. What the body of the
-    connection has to say then must still be sent, so ours go on until the body leaves.
+    connection has to say then must still be sent, so ours go on until the body leaves. A second
+    Ctrl-C may come in the middle of its leaving, at any instruction, so they do not go on for ever.
     """
-    while True:
-        try:
-            return await task(*args)
-        except asyncio.CancelledError:
-            if anyio.current_effective_deadline() == -math.inf:
-                raise
-            _forget_cancellation()
-        except (KeyboardInterrupt, SystemExit) as error:
-            raise Interrupted(error) from None
-
-
-async def _contained(task: Task, *args: Any) -> None:
+    loop, current = asyncio.get_running_loop(), cast("asyncio.Task[None]", asyncio.current_task())
+    give_up: asyncio.TimerHandle | None = None
     try:
-        await task(*args)
-    except (KeyboardInterrupt, SystemExit) as error:
-        raise Interrupted(error) from None
+        while True:
+            try:
+                return await task(*args)
+            except asyncio.CancelledError:
+                if anyio.current_effective_deadline() == -math.inf:
+                    raise
+                if give_up is None:
+                    give_up = loop.call_later(PERSIST_FOR, current.cancel)
+                elif loop.time() >= give_up.when():
+                    raise
+                _forget_cancellation()
+    finally:
+        if give_up is not None:
+            give_up.cancel()
 
 
 def _cancels() -> int:

@@ -97,6 +97,8 @@ class Link:
     ) -> None:
         self.closed: Exception | None = None
         """Why the link is closed for good, or None."""
+        self.interrupt: BaseException | None = None
+        """What a callback raised to end the program."""
         self.info = ServerInfo()
         """What the server says about itself."""
         self.new_spot: Callable[[], ParkingSpot] = backend.new_spot
@@ -329,7 +331,7 @@ class Link:
         self._tasks = tasks
         self.subscribe_to(self._pending.prefix + b"*", self._pending.on_reply)
         protect = self.backend.protect
-        tasks.start_soon(protect(self._call_back), name="walnats/callbacks")
+        tasks.start_soon(protect(self._call_back), tasks.cancel_scope, name="walnats/callbacks")
         tasks.start_soon(protect(self._outlast), name="walnats/last")
         self._established = await dialer.first()
         for name, task in (
@@ -510,13 +512,18 @@ class Link:
 
     # the end
 
-    async def _call_back(self) -> None:
+    async def _call_back(self, scope: anyio.CancelScope) -> None:
         """Call the caller's callbacks, until `stop`; what ends a program ends the link."""
-        # A cancellation that left this task would keep its frames, and so the link.
-        with anyio.CancelScope() as own:
-            self._scopes.append(own)
-            if not self._left.is_set():
-                await self._callbacks.run()
+        try:
+            # A cancellation that left this task would keep its frames, and so the link.
+            with anyio.CancelScope() as own:
+                self._scopes.append(own)
+                if not self._left.is_set():
+                    await self._callbacks.run()
+        except (KeyboardInterrupt, SystemExit) as exc:
+            # asyncio would raise it out of the event loop, past the body that is to be left first.
+            self.interrupt = exc
+            scope.cancel()
 
     async def leave(self) -> None:
         """Send what is left and close; bounded by `drain_timeout`, and not cancellable."""
@@ -607,6 +614,8 @@ async def open_link(
     except BaseException as exc:
         await dialer.close()
         failures = failures_of(exc)
+        if isinstance(body, KeyboardInterrupt | SystemExit):
+            raise body from None
         if body is not None and failures_of(body):
             failures.insert(0, body)
         if not failures:
@@ -614,6 +623,8 @@ async def open_link(
         raise one_or_group("the connection to NATS failed", failures) from None
     await dialer.close()
     link.release()
+    if link.interrupt is not None:
+        raise link.interrupt
     if body is not None:
         raise body
 

@@ -78,21 +78,11 @@ class Backend(Protocol):
         ...
 
     def protect(self, task: Task) -> Task:
-        """A task that Ctrl-C does not interrupt in the middle; it goes to the main task instead.
-
-        On asyncio a second Ctrl-C does. Then an `Interrupted` leaves it.
-        """
+        """A task that Ctrl-C does not interrupt in the middle; it goes to the main task instead."""
         ...
 
     def uninterrupted(self, task: Task) -> Task:
         """A part of the body's task that Ctrl-C interrupts only where it waits."""
-        ...
-
-    def contained(self, task: Task) -> Task:
-        """A child task that Ctrl-C interrupts only where it waits.
-
-        On asyncio an `Interrupted` leaves it in place of what ends the program.
-        """
         ...
 
     def cancelled_from_outside(self) -> bool:

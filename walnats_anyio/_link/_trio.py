@@ -87,7 +87,6 @@ class TrioBackend:
         return partial(_protected, task)
 
     uninterrupted = protect
-    contained = protect
 
     def atomic(self, function: Callable[..., T]) -> Callable[..., T]:
         # Marks its code; a function around it would be a call more for each emit.

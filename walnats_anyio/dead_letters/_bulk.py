@@ -151,7 +151,7 @@ class Bulk:
                     if act is None:
                         continue
                     await self._free.acquire()
-                    tasks.start_soon(self._link.backend.contained(act))
+                    tasks.start_soon(act)
                     if not self._begun:
                         self._begun = True
                         await self._all_done()

@@ -88,7 +88,7 @@ async def group_letters(link: Link, selection: Selection) -> list[LetterGroup]:
             for begin in range(first, last + 1, size):
                 end = min(begin + size - 1, last)
                 letters = Letters(link, selection, begin - 1, end)
-                tasks.start_soon(link.backend.contained(_count), letters, groups)
+                tasks.start_soon(_count, letters, groups)
     except BaseExceptionGroup as group:
         failures = failures_of(group)
         if not failures:

@@ -149,8 +149,7 @@ class _Drain:
 
     async def _listen(self, timeout: float, listen_options: dict[str, Any]) -> Summary:
         async with anyio.create_task_group() as tasks:
-            listen = self._link.backend.contained(self._keep_listening)
-            tasks.start_soon(listen, listen_options, tasks.cancel_scope)
+            tasks.start_soon(self._keep_listening, listen_options, tasks.cancel_scope)
             with anyio.move_on_after(timeout) as scope:
                 await self._until_idle()
             if scope.cancelled_caught:

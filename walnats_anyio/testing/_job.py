@@ -50,7 +50,7 @@ from walnats_anyio._events import (
 from walnats_anyio._events._arguments import check_count, check_type
 from walnats_anyio._events._held import encode
 from walnats_anyio._letters import DeadLetter
-from walnats_anyio._link import Link, Message, failures_of, one_or_group, parse_headers
+from walnats_anyio._link import Link, Message, parse_headers
 from walnats_anyio._link._options import ConnectOptions
 from walnats_anyio._link._parking import current_backend
 from walnats_anyio.testing._emitted import EmittedMessage
@@ -200,16 +200,6 @@ class _Bench:
     async def run(self, received: Message, attempt: int) -> JobRun:
         delivery = Delivery(self.deliveries, received, 0, attempt=attempt, looked_up=True)
         self.deliveries.held[delivery] = None
-        try:
-            await self._run(delivery)
-        except BaseExceptionGroup as group:
-            failures = failures_of(group)
-            if not failures:
-                raise
-            raise one_or_group("the job failed", failures) from None
-        return self._what_became(delivery)
-
-    async def _run(self, delivery: Delivery) -> None:
         async with self._executors, anyio.create_task_group() as self._tasks:
             self._tasks.start_soon(self._pace.let_go_on)
             try:
@@ -218,6 +208,7 @@ class _Bench:
             finally:
                 self._pace.stop()
             self._tasks.cancel_scope.cancel()
+        return self._what_became(delivery)
 
     def _what_became(self, delivery: Delivery) -> JobRun:
         concluded = self._conclusion
@@ -242,7 +233,7 @@ class _Bench:
         return event.decode_response(result.response)
 
     def _spawn(self, worker: Worker) -> None:
-        self._tasks.start_soon(self._link.backend.contained(worker.run))
+        self._tasks.start_soon(self._link.backend.uninterrupted(worker.run))
 
     def _released(self) -> None:
         # Hooks of the end may follow.

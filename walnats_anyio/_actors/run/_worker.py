@@ -18,7 +18,6 @@ from walnats_anyio._actors.run._pace import BUDGET
 from walnats_anyio._actors.settle import Ack, Delivery, JobResult, Outcome, Standing, decide
 from walnats_anyio._actors.settle._steps import BLOCKING
 from walnats_anyio._events import current_job
-from walnats_anyio._link import Interrupted
 
 if TYPE_CHECKING:
     from walnats_anyio._actors.run._workers import Workers
@@ -154,8 +153,6 @@ class Worker:
                 pass
         except Stopped as error:
             self._lost(error)
-        except (KeyboardInterrupt, SystemExit) as error:
-            raise Interrupted(error) from None
         except BaseException as error:
             if not self._is_native(error):
                 raise
