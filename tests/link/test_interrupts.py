@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
@@ -9,11 +10,16 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 
+import anyio
 import pytest
 
 from tests.support.waiting import until_blocking
+from walnats_anyio._link import _asyncio
+from walnats_anyio._link._parking import current_backend
+from walnats_anyio._link._patience import Patience
 
 BACKENDS = ["asyncio", "trio"]
 PHASES = ["connect", "emit", "listen", "shutdown"]
@@ -120,3 +126,32 @@ def test_an_interrupt_inside_of_a_task(tmp_path: Path, nats_url: str, backend: s
         programs.finish(silent=False)
     finally:
         programs.kill()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_interrupt_while_it_connects_comes_out_as_itself(backend: str) -> None:
+    async def connect() -> None:
+        raise KeyboardInterrupt
+
+    async def main() -> None:
+        patience = Patience(10.0, at_most=inf, now=time.monotonic)
+        with pytest.raises(KeyboardInterrupt):
+            await patience.wait_for(connect)
+
+    anyio.run(main, backend=backend)
+
+
+def test_a_task_of_the_library_does_not_go_on_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the body is interrupted as it leaves, nobody ends it. asyncio waits for it."""
+    monkeypatch.setattr(_asyncio, "PERSIST_FOR", 0.1)
+
+    async def main() -> float:
+        task = asyncio.create_task(current_backend().protect(anyio.sleep_forever)())
+        await asyncio.sleep(0)
+        began = time.monotonic()
+        task.cancel()
+        await asyncio.wait([task], timeout=HANGS_AFTER)
+        assert task.cancelled()
+        return time.monotonic() - began
+
+    assert asyncio.run(main()) >= 0.1
