@@ -32,7 +32,12 @@ URL = os.environ["NATS_SERVER"]
 
 
 def ready() -> None:
-    print("ready", os.getpid(), flush=True)
+    say(f"ready {os.getpid()}")
+
+
+def say(line: str) -> None:
+    """Print a line at once: `print` may write its parts one after another, between others'."""
+    os.write(sys.stdout.fileno(), f"{line}\n".encode())
 
 
 async def handle(_message: int) -> None:
@@ -146,7 +151,7 @@ def main() -> None:
         return
     for _ in range(int(count)):
         pid, status = os.wait()
-        print("ended", pid, os.waitstatus_to_exitcode(status), flush=True)
+        say(f"ended {pid} {os.waitstatus_to_exitcode(status)}")
 
 
 def interrupted(backend: str, phase: str) -> None:
