@@ -20,7 +20,7 @@ from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
 
 import walnats_anyio as walnats
-from tests.actors._stage import listening, running, stage
+from tests.actors._stage import breaking, listening, running, stage
 from tests.support.recorders import Gate, Handled, Recorder
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event, Events
@@ -101,6 +101,27 @@ async def test_a_native_cancel_of_every_worker(
         await staged.until_done(actor)
     assert recorder.failed == []
     assert sorted(recorder.succeeded) == sorted([*range(8)] * 3)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_native_cancel_of_workers_that_have_not_begun(url: str, event: Event[int]) -> None:
+    """They end the task group quietly. `listen` says so: nobody has asked for an end."""
+
+    async def handle(number: int) -> None:
+        mine = asyncio.current_task()
+        for task in asyncio.all_tasks():
+            if task.get_name() == "walnats/worker" and task is not mine:
+                task.cancel()
+        await anyio.sleep_forever()
+
+    actor = Actor("a", event, handle, max_jobs=4)
+    async with stage(url, actor) as staged:
+        await staged.emit(*range(4))
+        async with breaking(staged.actors, walnats.WalnatsError):
+            pass
+    gc.collect()  # anyio leaves the coroutines of such tasks without ever having awaited them
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])

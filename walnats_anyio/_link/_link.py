@@ -412,8 +412,12 @@ class Link:
             )
             self._connection = connection
             self._on_connect(established)
-            await connection.serve(self._tasks, self._options, self.backend)
-            self._on_disconnect(connection)
+            try:
+                await connection.serve(self._tasks, self._options, self.backend)
+            finally:
+                # Also after a native cancellation, which cuts the connection and not this task.
+                if not self._left.is_set():
+                    self._on_disconnect(connection)
 
     def _on_connect(self, established: Established) -> None:
         self.info = established.info
