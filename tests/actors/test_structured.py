@@ -16,6 +16,7 @@ import anyio
 import pytest
 import trio
 import trio.testing
+from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
 
 import walnats_anyio as walnats
@@ -141,6 +142,33 @@ async def test_a_native_cancel_of_parked_workers(url: str, event: Event[int]) ->
         await staged.emit(*range(8, 16))
         await handled.come(16)
     assert sorted(handled.messages) == [*range(16)]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_cancelled_natively_and_once_more_a_little_later(url: str, event: Event[int]) -> None:
+    """As by Ctrl-C and then by `asyncio.run`, while the last words wait for the server."""
+    actor = Actor("twice", event, Handled())
+    async with stage(url, actor) as staged:
+        for turns in range(12):
+            status = Started()
+            coroutine = staged.actors.listen(task_status=status)
+            listen = asyncio.get_running_loop().create_task(coroutine)
+            await status.event.wait()
+            listen.cancel()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            listen.cancel()
+            with anyio.fail_after(DEADLINE):
+                await asyncio.wait([listen])
+            assert listen.cancelled()
+
+
+class Started(TaskStatus[None]):
+    def __init__(self) -> None:
+        self.event = anyio.Event()
+
+    def started(self, value: None = None) -> None:
+        self.event.set()
 
 
 # Deadlines

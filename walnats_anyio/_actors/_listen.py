@@ -152,9 +152,6 @@ class Listening:
                     await self._work(shutdown_timeout, task_status)
                 finally:
                     await self._close()
-                    self._clock.cancel()
-                    self.pace.stop()
-                    self.cancels.stop()
                 # The server may not have taken the last acknowledgements.
                 self.raise_failure()
                 if self.ended is Ended.CANCELLED:
@@ -441,14 +438,19 @@ class Listening:
 
     async def _close(self) -> None:
         """Stop the server's deliveries, hand back what still comes, and say the last words."""
-        with anyio.move_on_after(CLOSE_WITHIN, shield=True):
-            for run in self.runs:
-                run.stop()
-                run.hand_back_all()
-            try:
+        try:
+            with anyio.move_on_after(CLOSE_WITHIN, shield=True):
+                for run in self.runs:
+                    run.stop()
+                    run.hand_back_all()
                 await self.link.flush(CLOSE_WITHIN)
-            except WalnatsError as error:
-                if not isinstance(error, ServerError) and self.link.closed is None:
-                    raise
-        for run in self.runs:
-            run.consumer.close()
+        except WalnatsError as error:
+            if not isinstance(error, ServerError) and self.link.closed is None:
+                raise
+        finally:
+            # Also when asyncio cancels it natively, which no shield keeps off.
+            for run in self.runs:
+                run.consumer.close()
+            self._clock.cancel()
+            self.pace.stop()
+            self.cancels.stop()

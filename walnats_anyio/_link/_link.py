@@ -660,6 +660,8 @@ async def open_link(
     except BaseException as exc:
         await dialer.close()
         failures = failures_of(exc)
+        if isinstance(body, KeyboardInterrupt | SystemExit):
+            raise body from None
         if body is not None and failures_of(body):
             failures.insert(0, body)
         if not failures:

@@ -202,6 +202,8 @@ class Spoil(Note):
     def __call__(self, message: Any) -> None:
         if message == 0:
             getattr(self, self.how)()
+        elif self.how == "alarm":
+            time.sleep(0.3)
         super().__call__(f"{message} {Path.cwd()} {_mask()}")
         print("still", message, flush=True)
 
@@ -220,6 +222,9 @@ class Spoil(Note):
     def moved(self) -> None:
         os.chdir("/")
         os.umask(0o777)
+
+    def alarm(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)  # which is `signal.alarm` with fractions
 
     def forked(self) -> None:
         if os.fork() == 0:

@@ -257,7 +257,8 @@ async def test_megabytes_of_output(
 
 
 @in_turn(
-    "how", ["closed_streams", "moved", "forked", "forked_daemon", "logging_in_a_fork", "threads"]
+    "how",
+    ["closed_streams", "moved", "forked", "forked_daemon", "logging_in_a_fork", "threads", "alarm"],
 )
 async def test_a_spoilt_process_is_as_before(
     url: str, event: Event[int], tmp_path: Path, how: str, capfd: pytest.CaptureFixture[str]
