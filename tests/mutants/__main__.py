@@ -240,8 +240,7 @@ class Bench(Generic[Item]):
         self.item = item
         self._tests = list(tests)
         self._before = Result(Ending.SURVIVED)
-        source = (ROOT / item.path).read_bytes()
-        self._checkout.put(item.path, item.apply(source))
+        self._checkout.put(item.path, item.apply(self._checkout.read(item.path)))
         self._trial = Trial(self._checkout, self._tests.pop(0))
 
     def look(self) -> Result | None:
