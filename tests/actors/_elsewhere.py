@@ -97,8 +97,8 @@ def return_something_unpicklable(message: Any) -> object:
     return lambda: message
 
 
-def price_elsewhere(message: int) -> str:
-    return f"{message} euros"
+def place_elsewhere(message: int) -> str:
+    return f"{message} {os.getpid()}"
 
 
 def wrong_elsewhere(message: int) -> str:

@@ -189,15 +189,22 @@ async def test_an_event_does_not_wait_for_a_job_while_another_process_has_a_slot
 
 
 @pytest.mark.usefixtures("long")
+@pytest.mark.parametrize(("limit", "size"), [("MOST", 0), ("MOST_BYTES", 1)])
 async def test_the_server_holds_what_is_too_many(
-    url: str, event: Event[int], monkeypatch: pytest.MonkeyPatch
+    url: str, event: Event[int], monkeypatch: pytest.MonkeyPatch, limit: str, size: int
 ) -> None:
-    monkeypatch.setattr(_early, "MOST", 2)
+    """One that is cancelled makes room for another."""
+    monkeypatch.setattr(_early, "_size", lambda _: size)
+    monkeypatch.setattr(_early, limit, 2)
     actor = Actor("a", event, Seen())
     async with running(url, actor) as on:
         await emit_early(on, *range(5))
         await until(lambda: on.actors.statistics().actors[0].parked == 3)
         await until_held(on, actor, 5)
+        assert await on.events.cancel("number-0") is CancelResult.WAITING
+        await emit_early(on, 5)
+        await until_held(on, actor, 5)
+        assert on.actors.statistics().actors[0].parked == 3
 
 
 @pytest.mark.usefixtures("long")
@@ -211,6 +218,20 @@ async def test_the_server_holds_what_would_come_again_meanwhile(
         await emit_early(on, 2, lead=5)
         await until_held(on, actor, 2)
         assert on.actors.statistics().actors[0].parked == 1
+
+
+@pytest.mark.usefixtures("long")
+async def test_one_that_is_due_sooner_does_not_wait_for_the_others(
+    url: str, event: Event[int]
+) -> None:
+    seen = Seen()
+    actor = Actor("a", event, seen)
+    async with running(url, actor) as on:
+        await emit_early(on, 1)
+        await until_held(on, actor, 1)
+        due = await emit_early(on, 2, lead=0.1)
+        await until(lambda: list(seen.times) == [2])
+    assert seen.times[2] >= due
 
 
 @pytest.mark.usefixtures("long")

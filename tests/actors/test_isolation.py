@@ -27,7 +27,7 @@ import pytest
 import trio
 from anyio.lowlevel import checkpoint
 
-from tests.actors._stage import listening, stage
+from tests.actors._stage import listening, running, stage
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Event, Retry
 
@@ -418,6 +418,31 @@ LATE = [
     asyncio_tasks_left_open,
 ]
 """Handlers that cancel another job of the same actor: that is no attempt."""
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_cancellation_that_may_be_of_an_earlier_job_is_no_attempt(
+    url: str, event: Event[int], anyio_backend: str
+) -> None:
+    """Both jobs run in one task, and either may have kept it to cancel it from elsewhere."""
+    begun: list[int] = []
+
+    async def handle(message: int) -> None:
+        begun.append(message)
+        if begun == [0, 1]:
+            task = asyncio.current_task()
+            assert task is not None
+            asyncio.get_running_loop().call_soon(task.cancel)
+            await anyio.sleep_forever()
+
+    actor = Actor("a", event, handle, max_jobs=1, max_attempts=1)
+    async with running(url, actor) as on:
+        for message in range(2):
+            await on.emit(message)
+            await on.until_done(actor)
+        done = on.actors.statistics().actors[0]
+    assert begun == [0, 1, 1]
+    assert (done.handled, done.failed, done.dead_lettered) == (2, 0, 0)
 
 
 @pytest.fixture

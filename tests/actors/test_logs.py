@@ -14,6 +14,7 @@ from tests.actors._stage import listening, stage
 from tests.support.recorders import Handled
 from tests.support.waiting import until
 from walnats_anyio import Actor, Event, Reject, Retry
+from walnats_anyio._actors.run import _job
 from walnats_anyio._link import api
 
 pytestmark = pytest.mark.anyio
@@ -68,14 +69,19 @@ async def test_a_handler_in_time_is_not_said(
 
 
 async def test_a_blocked_loop_is_said_once(
-    url: str, event: Event[int], caplog: pytest.LogCaptureFixture
+    url: str,
+    event: Event[int],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def handler(_: int) -> None:
-        time.sleep(1.1)
+    monkeypatch.setattr(_job, "BLOCKING", 0.2)
+
+    def handler(message: int) -> None:
+        time.sleep(0.25 * message)
 
     actor = Actor("blocks", event, handler)
     async with stage(url, actor) as staged:
-        await staged.emit(1, 2)
+        await staged.emit(0, 1, 2)
         await staged.actors.listen(burst=True)
     (record,) = said(caplog, "blocked the event loop")
     assert "ExecuteIn.THREAD" in record.getMessage()

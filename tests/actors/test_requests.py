@@ -16,14 +16,14 @@ import pytest
 
 import walnats_anyio as walnats
 from tests.actors._asked import Asked, answering, asked, handled, refused
-from tests.actors._elsewhere import price_elsewhere, wrong_elsewhere
+from tests.actors._elsewhere import place_elsewhere, wrong_elsewhere
 from tests.actors._stage import letters_of, running, stage
 from tests.support.waiting import until
 from walnats_anyio import Actor, ActorError, EmitError, ExecuteIn, Reject, Retry
 from walnats_anyio._events import _requests
 from walnats_anyio.middlewares import Context, Middleware
 from walnats_anyio.serializers import DecodeError
-from walnats_anyio.testing import NatsServer
+from walnats_anyio.testing import NatsServer, run_job
 
 pytestmark = pytest.mark.anyio
 
@@ -81,9 +81,11 @@ async def test_the_response_is_what_the_handler_returns(
 
 @pytest.mark.parametrize("place", [ExecuteIn.THREAD, ExecuteIn.PROCESS])
 async def test_a_response_from_elsewhere(url: str, event: Asked, place: ExecuteIn) -> None:
-    async with answering(url, event, price_elsewhere, execute_in=place) as on:
-        assert await on.events.request(event, 7, timeout=LONG) == "7 euros"
-        assert await on.events.request(event, 8, timeout=LONG) == "8 euros"
+    """A process that has answered is there for the next job."""
+    async with answering(url, event, place_elsewhere, execute_in=place) as on:
+        first, process = (await on.events.request(event, 7, timeout=LONG)).split()
+        assert (await on.events.request(event, 8, timeout=LONG)).split() == ["8", process]
+        assert first == "7"
 
 
 @pytest.mark.parametrize("place", [ExecuteIn.MAIN, ExecuteIn.THREAD])
@@ -97,6 +99,17 @@ async def test_a_response_of_a_wrong_type_fails_the_attempt(
         assert (
             "is answered with str, and what the handler returned (int) does not fit" in error.error
         )
+
+
+async def test_a_response_that_is_still_to_be_made_is_said(event: Asked) -> None:
+    def handler(message: int) -> Any:
+        return (f"{each} euros" for each in [message])
+
+    actor: Actor[int, Any] = Actor("price", event, handler, max_attempts=1)
+    run = await run_job(actor, 7)
+    assert (run.verdict, run.response) == ("dead letter", None)
+    with pytest.raises(TypeError, match="returned a generator"):
+        raise run.error or AssertionError
 
 
 @pytest.mark.parametrize("ack", ["sent", "confirmed"])

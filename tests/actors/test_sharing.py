@@ -121,21 +121,31 @@ async def test_priority(url: str, event: Event[int]) -> None:
     assert Counter(order) == {"high": 20, "low": 20}
 
 
-async def test_low_gets_its_turn(url: str, event: Event[int]) -> None:
-    """HIGH has events all the time; LOW has one, and it is run."""
+@pytest.mark.parametrize(("priority", "blocked"), [(Priority.LOW, 0), (Priority.NORMAL, 1)])
+async def test_a_lower_priority_gets_its_turn(
+    url: str, event: Event[int], priority: Priority, blocked: int
+) -> None:
+    """HIGH has events all the time; another actor has one, and it is run.
+
+    Where a third actor has one of two slots, an event of HIGH always waits in this process.
+    """
     rare = Event(f"{event.name}-rare", int, storage="memory")
-    handled = Handled()
+    blocker = Event(f"{event.name}-blocker", int, storage="memory")
+    handled, gate = Handled(), Gate()
 
     async def busy(message: int) -> None:
         await anyio.sleep(0.01)
 
     actors = (
         Actor("busy", event, busy, priority=Priority.HIGH),
-        Actor("rare", rare, handled, priority=Priority.LOW),
+        Actor("rare", rare, handled, priority=priority),
+        Actor("blocker", blocker, gate),
     )
     async with stage(url, *actors) as on:
-        await on.emit(*range(2000))
-        async with listening(on.actors, max_jobs=1, shutdown_timeout=0):
+        await on.emit(*range(blocked), event=blocker)
+        async with listening(on.actors, max_jobs=1 + blocked, shutdown_timeout=0):
+            await gate.come(blocked)
+            await on.emit(*range(2000))
             await on.emit(1, event=rare)
             await handled.come(1)
             assert (await on.consumer(actors[0])).left > 0

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 
+import anyio
 import pytest
 
 from tests.actors._stage import listening, running, stage, until_ticked
+from tests.support.mock_clocks import run_with_mock_clock
 from tests.support.recorders import Gate, Handled
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event, ExecuteIn
+from walnats_anyio.testing import MemoryServer
 
 pytestmark = pytest.mark.anyio
 
@@ -93,6 +96,31 @@ async def test_without_pulse_nothing_is_held_unstarted(url: str, event: Event[in
             await on.until_done(hog)
         assert (here.messages, there.messages) == ([], [2])
     assert delivered.count(b"-NAK") <= 3
+
+
+def test_without_pulse_half_of_ack_wait_is_left_for_others(anyio_backend: str) -> None:
+    """Or the server would give it to them by itself, which counts as an attempt."""
+    hogged, event = Event("hogged", int), Event("numbers", int)
+
+    async def main() -> float:
+        gate = Gate()
+        hog = Actor("hog", hogged, gate, job_timeout=600)
+        waits = Actor("waits", event, Handled(), pulse=False, ack_wait=8)
+        async with MemoryServer() as server, running(server.url, hog, waits, max_jobs=1) as on:
+            await until(
+                lambda: [each.requested for each in on.actors.statistics().actors] == [1, 1]
+            )
+            await on.emit(1, event=hogged)
+            await gate.come(1)
+            began = anyio.current_time()
+            await on.emit(2, event=event)
+            await until(lambda: on.actors.statistics().actors[1].handed_back > 0)
+            waited = anyio.current_time() - began
+            gate.open()
+            await on.until_done(hog, waits)
+        return waited
+
+    assert 2 <= run_with_mock_clock(anyio_backend, main) <= 4.1
 
 
 async def test_a_plain_function_past_its_timeout_is_no_failure(url: str, event: Event[int]) -> None:

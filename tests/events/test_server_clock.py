@@ -165,11 +165,15 @@ async def test_the_time_of_the_tick(
     nats_server: NatsServer, times: walnats.Event[datetime]
 ) -> None:
     """The server sends none: it is put in where the message is received."""
-    got = Received(times)
+    got, batches = Received(times), list[list[datetime]]()
+    batch = walnats.Batch(1, wait=0)
+    together = walnats.Actor(f"{times.name}-batch", times, batches.append, batch=batch)
     clock = walnats.Clock(times, cron="* * * * * *", tz="Asia/Tokyo")
-    async with played(nats_server.url, got) as on:
+    async with running(nats_server.url, got.actor, together) as on:
         await clock.register(on.events)
         await got.until(2)
+        await until(lambda: len(batches) >= 2)
+    assert batches[:2] == [[tick] for tick in got.messages[:2]]
     for tick in got.messages:
         assert tick.microsecond == 0
         assert tick.utcoffset() == timedelta(hours=9)

@@ -26,7 +26,7 @@ from rich.console import Console
 from tests.mutants._by_hand import Change, changes_by_hand
 from tests.mutants._mapping import TestMap
 from tests.mutants._operators import Mutant
-from tests.mutants._places import WIDER, drawn, files, near
+from tests.mutants._places import LONG, WIDER, drawn, files, near
 from tests.mutants._results import KEPT, Results, share_killed, table_of
 from tests.mutants._survivors import SAME, known_survivors
 from tests.mutants._trial import ROOT, Checkout, Ending, Result, Trial, preload
@@ -38,6 +38,9 @@ FIRST_SECONDS = 8.0
 
 MORE_SECONDS = 30.0
 """The same for the second trial, with all other tests that run its lines."""
+
+TRIALS, TRIALS_UNMAPPED = 2, 5
+"""Trials of a mutant at most: the second number where it is not known which tests run its lines."""
 
 ENOUGH = 0.9
 """The part of the mutants that must be killed, of those that make a difference."""
@@ -155,31 +158,39 @@ def _drawn(only: str) -> Iterator[Mutant]:
 
 
 def _tests_for(test_map: TestMap, mutant: Mutant) -> list[list[str]]:
-    """The tests of the first trial, and of the second one."""
+    """The tests of the first trial, of the second one, and of those after it."""
     around = near(mutant.path)
     lines = range(mutant.line, mutant.end_line + 1)
-    found = (
-        test_map.tests_of(mutant.path, lines, around)
-        or test_map.tests_of_name(mutant.path, mutant.line, around)
-        # It runs in another process, or is data.
-        or test_map.tests_under(around)
+    found = test_map.tests_of(mutant.path, lines, around) or test_map.tests_of_name(
+        mutant.path, mutant.line, around
     )
-    first, rest = _for_seconds(found, test_map.seconds, FIRST_SECONDS)
-    more, _ = _for_seconds(rest, test_map.seconds, MORE_SECONDS)
-    return [first, more] if more else [first]
+    most = TRIALS
+    if not found:
+        # It runs in another process, or is data.
+        found, most = test_map.tests_under(around), TRIALS_UNMAPPED
+    long = [test for test in found if test in LONG.get(mutant.path, ())]
+    quick = [test for test in found if test not in long]
+    first, rest = _for_seconds(quick or long, test_map.seconds, FIRST_SECONDS)
+    trials, rest = [first], long + rest if quick else rest
+    while rest and len(trials) < most:
+        more, rest = _for_seconds(rest, test_map.seconds, MORE_SECONDS)
+        trials.append(more)
+    return trials
 
 
 def _for_seconds(
     tests: list[str], seconds: dict[str, float], most: float
 ) -> tuple[list[str], list[str]]:
-    """As many of the tests as take so long together, and the others."""
+    """As many of the tests as take so long together, and the others; a long one is passed over."""
     chosen: list[str] = []
+    others: list[str] = []
     for test in tests:
+        if chosen and seconds[test] > most:
+            others.append(test)
+            continue
         most -= seconds[test]
-        if chosen and most < 0:
-            break
         chosen.append(test)
-    return chosen, tests[len(chosen) :]
+    return chosen, others
 
 
 @contextmanager
@@ -229,8 +240,7 @@ class Bench(Generic[Item]):
         self.item = item
         self._tests = list(tests)
         self._before = Result(Ending.SURVIVED)
-        source = (ROOT / item.path).read_bytes()
-        self._checkout.put(item.path, item.apply(source))
+        self._checkout.put(item.path, item.apply(self._checkout.read(item.path)))
         self._trial = Trial(self._checkout, self._tests.pop(0))
 
     def look(self) -> Result | None:

@@ -21,6 +21,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 
+INSTANT = 0.02
+"""Seconds of a test that needs no server: so many of them fit that all variants are tried."""
+
 ASSIGNED = re.compile(r"\s*(\w+)\s*(?::[^=]*)?=[^=]")
 
 
@@ -127,7 +130,8 @@ class TestMap:
     def ordered(self, tests: Iterable[str], near: tuple[str, ...]) -> list[str]:
         """The tests, those that are near first, one of each function first.
 
-        The variants of a test function, such as those for each event loop, tell much the same.
+        The variants of a test function, such as those for each event loop, tell much the same; not
+        those of one that takes no time, which are often a table.
         """
         found = {test for test in tests if _is_plain(test)}
         variants: dict[str, int] = defaultdict(int)
@@ -135,7 +139,8 @@ class TestMap:
         for test in sorted(found, key=lambda test: self.seconds[test]):
             function = test.partition("[")[0]
             is_far = not test.startswith(near)
-            order.append((is_far, min(variants[function], 2), self.seconds[test], test))
+            nth = 0 if self.seconds[test] < INSTANT else min(variants[function], 2)
+            order.append((is_far, nth, self.seconds[test], test))
             variants[function] += 1
         return [test for *_, test in sorted(order)]
 

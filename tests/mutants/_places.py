@@ -19,8 +19,34 @@ RECONNECT = ("_servers.py", "_dialer.py", "_patience.py", "_pending.py", "_link.
 
 NEAR: dict[str, tuple[str, ...]] = {
     "walnats_anyio/_actors/settle/": ("tests/actors/settle", "tests/middlewares"),
+    "walnats_anyio/_actors/pull/_due.py": (
+        "tests/actors/test_delays.py",
+        "tests/actors/test_early.py",
+    ),
+    "walnats_anyio/_actors/pull/_early.py": ("tests/actors/test_early.py",),
+    "walnats_anyio/_actors/pull/_pull_consumer.py": (
+        "tests/actors/pull",
+        "tests/actors/test_burst.py",
+        "tests/actors/test_consumers.py",
+        "tests/actors/test_early.py",
+    ),
     "walnats_anyio/_actors/pull/": ("tests/actors/pull", "tests/actors/test_consumers.py"),
-    "walnats_anyio/_actors/run/": ("tests/actors/run", "tests/actors/test_isolation.py"),
+    "walnats_anyio/_actors/run/_answering.py": ("tests/actors/test_requests.py",),
+    "walnats_anyio/_actors/run/_batch": (
+        "tests/actors/run/test_batch_queue.py",
+        "tests/actors/test_batches.py",
+    ),
+    "walnats_anyio/_actors/run/_forks.py": ("tests/actors/run/test_forks.py",),
+    "walnats_anyio/_actors/run/_workers.py": (
+        "tests/actors/run",
+        "tests/actors/test_sharing.py",
+        "tests/actors/test_time.py",
+    ),
+    "walnats_anyio/_actors/run/": (
+        "tests/actors/run",
+        "tests/actors/test_isolation.py",
+        "tests/actors/test_logs.py",
+    ),
     "walnats_anyio/_letters/": ("tests/letters", "tests/dead_letters"),
     "walnats_anyio/_events/_publication.py": (
         "tests/dead_letters/test_acknowledged.py",
@@ -47,6 +73,13 @@ NEAR: dict[str, tuple[str, ...]] = {
     ),
 }
 """The tests near the files of a folder, or near one file; the first that fits counts."""
+
+LONG: dict[str, tuple[str, ...]] = {
+    "walnats_anyio/_actors/run/_worker.py": (
+        "tests/actors/test_consumers.py::test_a_lower_ack_wait_while_listening[asyncio]",
+    ),
+}
+"""Tests of a file that are too long for the first trial; the second one begins with them."""
 
 WIDER = (
     "tests/actors",

@@ -106,6 +106,7 @@ class Checkout:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, target)
         self._time = int(time.time()) - 1_000_000
+        self._kept: dict[str, bytes] = {}
 
     def put(self, path: str, content: bytes) -> None:
         """Write a file, with a time of its own, so that no compiled one is taken for it."""
@@ -113,9 +114,13 @@ class Checkout:
         (self.root / path).write_bytes(content)
         os.utime(self.root / path, (self._time, self._time))
 
+    def read(self, path: str) -> bytes:
+        """A file as it was in the repository when the copy was made: it may have changed since."""
+        return self._kept.setdefault(path, (self.root / path).read_bytes())
+
     def restore(self, path: str) -> None:
-        """Have a file as it is in the repository."""
-        self.put(path, (ROOT / path).read_bytes())
+        """Have a file as `read` gives it."""
+        self.put(path, self._kept[path])
 
 
 def preload() -> None:

@@ -107,6 +107,22 @@ def test_a_filter_that_lets_every_event_through_is_none(filters: dict[str, Any])
 
 
 @pytest.mark.parametrize(
+    "filters",
+    [
+        {"filter_subject": "other"},
+        {"filter_subjects": ["x"]},
+        {"filter_subjects": ["e.v", "x"]},
+    ],
+)
+def test_a_filter_of_something_else_is_refused_and_put_right(filters: dict[str, Any]) -> None:
+    actual = DECLARED | filters
+    found = differences_of(DECLARED, actual, "e.v")
+    assert broken(found)
+    after = updated(actual, found)
+    assert (after.get("filter_subject"), after.get("filter_subjects")) == ("e.v", None)
+
+
+@pytest.mark.parametrize(
     ("expires", "refused"), [(0, False), (0.001, True), (0.049, True), (0.05, False), (1, False)]
 )
 def test_requests_that_may_wait_hardly_any_time(expires: float, refused: bool) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -300,7 +301,11 @@ async def test_jobs_that_end_at_their_deadline(url: str, event: Event[int]) -> N
     assert failed | set(outcomes.succeeded) == set(range(300))
 
 
-async def test_time_spent_before_the_first_await_counts(url: str, event: Event[int]) -> None:
+@pytest.mark.parametrize("told", [False, True])
+async def test_time_spent_before_the_first_await_counts(
+    url: str, event: Event[int], told: bool
+) -> None:
+    """Whether a hook is told of the outcome, or nobody."""
     outcomes = Recorder()
     waited: list[float] = []
 
@@ -312,12 +317,12 @@ async def test_time_spent_before_the_first_await_counts(url: str, event: Event[i
         finally:
             waited.append(time.monotonic() - began)
 
-    actor = Actor("a", event, handle, job_timeout=0.8, retry_delay=(3600,), middlewares=(outcomes,))
-    async with running(url, actor) as on:
+    middlewares = (outcomes,) if told else ()
+    options: Any = {"job_timeout": 0.8, "retry_delay": (3600,), "middlewares": middlewares}
+    async with running(url, Actor("a", event, handle, **options)) as on:
         await on.emit(1)
-        await until(lambda: bool(outcomes.failed))
-    ((_, error),) = outcomes.failed
-    assert isinstance(error, TimeoutError)
+        await until(lambda: on.actors.statistics().actors[0].failed == 1)
+    assert [type(error) for error in outcomes.errors] == [TimeoutError] * told
     assert waited[0] < 0.5
 
 
