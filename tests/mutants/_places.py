@@ -18,7 +18,11 @@ RECONNECT = ("_servers.py", "_dialer.py", "_patience.py", "_pending.py", "_link.
 """What of the link reconnects."""
 
 NEAR: dict[str, tuple[str, ...]] = {
-    "walnats_anyio/_actors/settle/": ("tests/actors/settle", "tests/middlewares"),
+    "walnats_anyio/_actors/settle/": (
+        "tests/actors/settle",
+        "tests/actors/test_held_emits.py",
+        "tests/middlewares",
+    ),
     "walnats_anyio/_actors/pull/": ("tests/actors/pull", "tests/actors/test_consumers.py"),
     "walnats_anyio/_actors/run/": ("tests/actors/run", "tests/actors/test_isolation.py"),
     "walnats_anyio/_letters/": ("tests/letters", "tests/dead_letters"),
