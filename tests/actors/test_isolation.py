@@ -433,3 +433,92 @@ async def test_an_interrupt_as_a_handler_enters_a_scope(
         await on.emit(1)
         with anyio.fail_after(DEADLINE), pytest.raises(KeyboardInterrupt):
             await on.actors.listen()
+
+
+def count_of_tasks() -> int:
+    """How many tasks the event loop has."""
+    if not trio.lowlevel.in_trio_run():
+        return len(asyncio.all_tasks())
+    count, found = 0, [trio.lowlevel.current_root_task()]
+    while found:
+        task = found.pop()
+        assert task is not None
+        count += 1
+        for nursery in task.child_nurseries:
+            found += nursery.child_tasks
+    return count
+
+
+async def scope_and_sleep(_: int) -> None:
+    await scope_entered(0)
+    await anyio.sleep_forever()
+
+
+async def task_group_and_sleep(_: int) -> None:
+    tasks = anyio.create_task_group()
+    await tasks.__aenter__()
+    tasks.start_soon(anyio.sleep_forever)
+    KEPT.append(tasks)
+    await anyio.sleep_forever()
+
+
+@pytest.mark.parametrize("bad", [scope_entered, task_group_left])
+def test_spoilt_tasks_are_few(
+    url: str, event: Event[int], bad: Handler, anyio_backend: str
+) -> None:
+    """One that cannot end without harm waits for the end of `listen`, but not one for each job."""
+    counts = anyio.run(_spoil_often, url, event, bad, backend=anyio_backend)
+    before, during, after = counts
+    assert during <= before + 16
+    assert after == before
+
+
+async def _spoil_often(url: str, event: Event[int], bad: Handler) -> tuple[int, int, int]:
+    seen: list[int] = []
+
+    async def spoil(number: int) -> None:
+        seen.append(number)
+        await bad(number)
+
+    actor = Actor("bad", event, spoil, max_jobs=3, max_attempts=1, dead_letters=False)
+    async with stage(url, actor) as on:
+        await on.emit(*range(60))
+        before = count_of_tasks()
+        async with listening(on.actors):
+            await until(lambda: len(seen) == 60)
+            await on.until_done(actor)
+            during = count_of_tasks()
+        return before, during, count_of_tasks()
+
+
+@pytest.mark.parametrize("how", ["cancel", "shutdown", "deadline"])
+@pytest.mark.parametrize("bad", [scope_and_sleep, task_group_and_sleep])
+def test_the_end_beside_a_spoilt_task(
+    url: str, event: Event[int], bad: Handler, how: str, anyio_backend: str
+) -> None:
+    """What is left open by a job that is cut short does not show at the end of `listen`."""
+    anyio.run(_end_while_spoilt, url, event, bad, how, backend=anyio_backend)
+
+
+async def _end_while_spoilt(url: str, event: Event[int], bad: Handler, how: str) -> None:
+    runs = 0
+
+    async def spoil(number: int) -> None:
+        nonlocal runs
+        runs += 1
+        await (bad(number) if runs > 1 else task_group_left(number))
+
+    options: dict[str, Any] = {"max_jobs": 1, "retry_delay": (0,), "dead_letters": False}
+    async with stage(url, Actor("bad", event, spoil, **options)) as on:
+        await on.emit(1)
+        with anyio.fail_after(DEADLINE), anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(lambda: on.actors.listen(shutdown_timeout=0.01))
+                await until(lambda: runs == 2)
+                if how == "shutdown":
+                    on.actors.shutdown()
+                elif how == "cancel":
+                    tasks.cancel_scope.cancel()
+                else:
+                    scope.deadline = anyio.current_time()
+        assert scope.cancelled_caught == (how == "deadline")

@@ -84,7 +84,7 @@ def test_the_end_of_asyncio_run_is_no_failure(
 async def test_a_native_cancel_of_every_worker(
     url: str, event: Event[int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever cancels the tasks of workers costs no attempt; others take their place."""
+    """Whoever cancels all tasks of a listen costs no attempt; others take their place."""
     gate, recorder = Gate(), Recorder()
     actor = Actor("gate", event, gate, max_jobs=4, max_attempts=1, middlewares=[recorder])
     async with stage(url, actor) as staged, listening(staged.actors):
@@ -92,7 +92,7 @@ async def test_a_native_cancel_of_every_worker(
             await staged.emit(*range(8))
             await gate.come(4 * (more + 1))
             for task in asyncio.all_tasks():
-                if task.get_name() in ("walnats/worker", "walnats/jobs"):
+                if task.get_name() in ("walnats/worker", "walnats/jobs", "walnats/clock"):
                     task.cancel()
             await until(lambda: "takes its place" in caplog.text)
             caplog.clear()

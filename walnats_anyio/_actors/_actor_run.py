@@ -105,7 +105,7 @@ class ActorRun:
     def _new_workers(self, host: Listening, attempts: Attempts) -> Workers:
         make: Callable[..., Workers] = Workers
         if self.actor.batch is not None:
-            make = partial(BatchWorkers, self.actor.batch, self._link.backend)
+            make = partial(BatchWorkers, self.actor.batch)
         return make(
             self.actor,
             host.scheduler,
@@ -115,7 +115,7 @@ class ActorRun:
             pace=host.pace,
             attempts=attempts,
             counts=self.counts,
-            new_spot=self._link.new_spot,
+            backend=self._link.backend,
             spawn=host.spawn,
             redelivered=self._redelivered,
             interrupted=host.stop_all,

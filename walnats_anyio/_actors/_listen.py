@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from walnats_anyio._actors._statistics import ListenStatistics
 from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.pull import Options, Polls, RequestBudget
 from walnats_anyio._actors.pull._consumer_rules import Terms
-from walnats_anyio._actors.run import Executors, Pace, Scheduler, Worker
+from walnats_anyio._actors.run import Executors, Pace, Scheduler, Worker, worker_tasks
 from walnats_anyio._actors.settle import Callers, Ended, Summary
 from walnats_anyio._events import HeldEmitter
 from walnats_anyio._link import (
@@ -94,6 +95,9 @@ class Listening:
         """Whether the clock waits for longer than a round, as nothing is held."""
         self._called = False
         """Whether an event has woken it up."""
+        self._came_at = math.inf
+        """When that event came; infinite where the clock has woken up since."""
+        self._now = link.backend.clock
         self._began = link.now()
         self._workers: TaskGroup
         self._clock = anyio.CancelScope(shield=True)
@@ -150,7 +154,7 @@ class Listening:
             raise one_or_group("listening failed", failures) from None
 
     async def _work(self, shutdown_timeout: float | None, task_status: TaskStatus[None]) -> None:
-        async with anyio.create_task_group() as workers:
+        async with worker_tasks() as workers:
             self._workers = workers
             try:
                 # Before the first event: its caller may leave at once.
@@ -170,6 +174,8 @@ class Listening:
             finally:
                 # At once: what comes while the workers end could not be given to any.
                 self.stop_all()
+                for run in self.runs:
+                    run.workers.let_go()
             workers.cancel_scope.cancel()
 
     def stop(self) -> None:
@@ -292,7 +298,9 @@ class Listening:
                     self._look_now = anyio.Event()
                 if self._asleep:
                     self._wake_up()
-                self._note_lag(pause.deadline)
+                # What handles the first event may run, and block, before this task does.
+                self._note_lag(min(pause.deadline, self._came_at))
+                self._came_at = math.inf
                 now = self.link.now()
                 if self._controls.next_end() <= anyio.current_time():
                     self._controls.apply(self.runs, anyio.current_time())
@@ -332,6 +340,7 @@ class Listening:
     def _event_came(self) -> None:
         """The first event since the clock has gone to sleep."""
         self._called = True
+        self._came_at = self._now()
         self._look_now.set()
 
     def _wake_up(self) -> None:

@@ -38,7 +38,7 @@ from walnats_anyio._link._link import Link, Subscription, open_link
 from walnats_anyio._link._mock_clock import hold_clock, jump_clock, mock_clock
 from walnats_anyio._link._names import check_header, check_in_namespace, check_name
 from walnats_anyio._link._options import Server, check_connect
-from walnats_anyio._link._parking import Backend, ParkingSpot, cancelled_from_outside
+from walnats_anyio._link._parking import Backend, ParkingSpot, Scope, cancelled_from_outside
 from walnats_anyio._link._pending import PayloadTooLargeError, PendingRequest
 from walnats_anyio._link._prefixes import NO_PREFIXES, Prefixes
 from walnats_anyio._link._sharing import Connected, prefixes_for
@@ -87,6 +87,7 @@ __all__ = [
     "PendingRequest",
     "Prefixes",
     "Refusal",
+    "Scope",
     "SequencePair",
     "Server",
     "ServerError",

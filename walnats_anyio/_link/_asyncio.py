@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from functools import partial
+from time import monotonic
 from typing import Any, TypeVar
 
 import anyio
@@ -17,6 +18,9 @@ from anyio.lowlevel import current_token
 from walnats_anyio._link._parking import Task
 
 T = TypeVar("T")
+
+LATELY = 1.0
+"""Seconds; see `Backend.cancelled_lately`."""
 
 
 class AsyncioSpot:
@@ -113,11 +117,17 @@ class AsyncioBackend:
 
     def __init__(self) -> None:
         # Through `anyio.lowlevel` it is found out at each call which event loop runs, which takes
-        # a twentieth of an emit.
-        self.checkpoint_if_cancelled = current_token().backend_class.checkpoint_if_cancelled
+        # a twentieth of an emit. So it is for a scope, and a job that waits.
+        backend = current_token().backend_class
+        self.checkpoint_if_cancelled = backend.checkpoint_if_cancelled
+        self._new_scope = backend.create_cancel_scope
+        self._cancelled_at = -math.inf
+
+    def new_scope(self, deadline: float) -> anyio.CancelScope:
+        return self._new_scope(deadline=deadline)
 
     def protect(self, task: Task) -> Task:
-        return partial(_persistent, task)
+        return partial(self._persistent, task)
 
     def uninterrupted(self, task: Task) -> Task:
         return task  # Ctrl-C cancels the main task here, so it interrupts nothing else
@@ -134,10 +144,30 @@ class AsyncioBackend:
 
     @property
     def cancels(self) -> Callable[[], int] | None:
-        return _cancels
+        current = asyncio.current_task()
+        return None if current is None else current.cancelling
 
     def forget_cancellation(self) -> None:
         _forget_cancellation()
+
+    @property
+    def cancelled_lately(self) -> bool:
+        return monotonic() - self._cancelled_at < LATELY
+
+    async def _persistent(self, task: Task, *args: Any) -> None:
+        """Run a task again that was cancelled from outside of any scope.
+
+        `asyncio.run` cancels every task when its main one has ended, ours as well. What the body of
+        the connection has to say then must still be sent, so ours go on until the body leaves.
+        """
+        while True:
+            try:
+                return await task(*args)
+            except asyncio.CancelledError:
+                if anyio.current_effective_deadline() == -math.inf:
+                    raise
+                self._cancelled_at = monotonic()
+                _forget_cancellation()
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -166,26 +196,6 @@ class AsyncioBackend:
             return True
         _forget_cancellation()
         return False
-
-
-async def _persistent(task: Task, *args: Any) -> None:
-    """Run a task again that was cancelled from outside of any scope.
-
-    `asyncio.run` cancels every task when its main one has ended, ours as well. What the body of the
-    connection has to say then must still be sent, so ours go on until the body leaves.
-    """
-    while True:
-        try:
-            return await task(*args)
-        except asyncio.CancelledError:
-            if anyio.current_effective_deadline() == -math.inf:
-                raise
-            _forget_cancellation()
-
-
-def _cancels() -> int:
-    current = asyncio.current_task()
-    return 0 if current is None else current.cancelling()
 
 
 def _forget_cancellation() -> None:

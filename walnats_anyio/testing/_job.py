@@ -20,6 +20,7 @@ from walnats_anyio._actors.run import (
     Scheduler,
     Worker,
     Workers,
+    worker_tasks,
 )
 from walnats_anyio._actors.settle import (
     Ack,
@@ -179,7 +180,7 @@ class _Bench:
             pace=pace,
             attempts=attempts,
             counts=counts,
-            new_spot=link.new_spot,
+            backend=link.backend,
             spawn=self._spawn,
             redelivered=_nothing,
             interrupted=_nothing,
@@ -200,13 +201,14 @@ class _Bench:
     async def run(self, received: Message, attempt: int) -> JobRun:
         delivery = Delivery(self.deliveries, received, 0, attempt=attempt, looked_up=True)
         self.deliveries.held[delivery] = None
-        async with self._executors, anyio.create_task_group() as self._tasks:
+        async with self._executors, worker_tasks() as self._tasks:
             self._tasks.start_soon(self._pace.let_go_on)
             try:
                 self._workers.put(delivery)
                 await self._over.wait()
             finally:
                 self._pace.stop()
+                self._workers.let_go()
             self._tasks.cancel_scope.cancel()
         return self._what_became(delivery)
 

@@ -11,6 +11,7 @@ from walnats_anyio._actors.run._job import Jobs
 from walnats_anyio._actors.run._pace import Pace
 from walnats_anyio._actors.run._scheduler import Scheduler
 from walnats_anyio._actors.run._worker import Worker
+from walnats_anyio._actors.run._worker_tasks import worker_tasks
 from walnats_anyio._actors.run._workers import Workers
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "Worker",
     "WorkerProcessError",
     "Workers",
+    "worker_tasks",
 ]

@@ -7,13 +7,12 @@ from contextvars import Context as ContextVars
 from contextvars import copy_context
 from typing import Any
 
-import anyio
-
 from walnats_anyio._actors.declare._choices import BatchError
 from walnats_anyio._actors.run import _forks
 from walnats_anyio._actors.run._job import Jobs, Running
 from walnats_anyio._actors.settle import MOVED, Delivery, DeliveryBatch, JobResult, Outcome
 from walnats_anyio._events import current_job, data_of, fill_in_tick
+from walnats_anyio._link import Scope
 
 
 class BatchJobs(Jobs):
@@ -40,7 +39,7 @@ class BatchJobs(Jobs):
         self._size = self.actor.batch.size
 
     def begin(
-        self, running: Running, delivery: Delivery, scope: anyio.CancelScope
+        self, running: Running, delivery: Delivery, scope: Scope
     ) -> JobResult | Coroutine[Any, Any, JobResult] | None:
         if isinstance(delivery, DeliveryBatch):
             self._decode_members(delivery)
@@ -69,7 +68,7 @@ class BatchJobs(Jobs):
         if self._forked:
             _forks.end_child()
         if begun is not None:
-            return self._go_on(running, scope, messages, context, begun)
+            return self._go_on(running, delivery, scope, messages, context, begun)
         if delivery.emits or _member_emits(delivery):
             return JobResult(Outcome.RETURNED, None, messages)
         return None
@@ -102,7 +101,7 @@ class BatchJobs(Jobs):
         return message
 
     def _raised(
-        self, error: BaseException, scope: anyio.CancelScope, message: Any, context: ContextVars
+        self, error: BaseException, scope: Scope, message: Any, context: ContextVars
     ) -> JobResult:
         if isinstance(error, BatchError):
             # The handler may have emptied the list.

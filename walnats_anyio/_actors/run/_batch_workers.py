@@ -11,17 +11,15 @@ from walnats_anyio._actors.run._batch_queue import BatchQueue
 from walnats_anyio._actors.run._worker import Worker
 from walnats_anyio._actors.run._workers import Workers
 from walnats_anyio._actors.settle import Delivery, Outcome
-from walnats_anyio._link import Backend
 
 
 class BatchWorkers(Workers):
     """Has deliveries handled in batches, when a batch is ready."""
 
-    def __init__(self, batch: Batch, backend: Backend, *arguments: Any, **options: Any) -> None:
+    def __init__(self, batch: Batch, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._spot = self.new_spot()
-        self._clock = backend.clock
-        self._queue = BatchQueue(batch.size, batch.wait, self._clock, self._spot.wake)
+        self._spot = self.backend.new_spot()
+        self._queue = BatchQueue(batch.size, batch.wait, self.clock, self._spot.wake)
         self.waiting = self._queue
 
     def put(self, delivery: Delivery) -> None:
@@ -57,7 +55,7 @@ class BatchWorkers(Workers):
         """Have a batch handled when it has waited long enough; until cancelled."""
         while True:
             due = self._queue.due
-            if due is not None and due > self._clock():
+            if due is not None and due > self.clock():
                 await anyio.sleep_until(due)
                 continue  # by now another one may be the oldest
             # What is due and has no worker gets the next that is free.

@@ -35,7 +35,7 @@ from walnats_anyio._events import (
     decode_message,
     fill_in_tick,
 )
-from walnats_anyio._link import Backend, HeaderError
+from walnats_anyio._link import Backend, HeaderError, Scope
 
 logger = logging.getLogger("walnats_anyio.actors")
 
@@ -58,10 +58,22 @@ class Running(Protocol):
     context: ContextVars | None
     began: float
     is_first: bool
+    cancels: Callable[[], int] | None
+    """See `Backend.cancels`: that of the task of the worker."""
+
+
+WAITED = JobResult(Outcome.RETURNED)
+"""The result of a job that has waited and returned, where nobody is told, and nothing is to be sent
+first: what is left to do is to acknowledge it. A coroutine to conclude it would take longer."""
 
 
 class Stopped(Exception):
     """The task of a job was cancelled from outside of any scope (asyncio only)."""
+
+
+def is_cancelled(cancels: Callable[[], int] | None) -> bool:
+    """Whether just one task is cancelled, natively (asyncio only)."""
+    return cancels is not None and cancels() > 0
 
 
 class Jobs:
@@ -84,7 +96,6 @@ class Jobs:
         self._executors = executors
         self._hooks = hooks
         self._backend = backend
-        self._cancels = backend.cancels
         self.uninterrupted = backend.uninterrupted
         """Makes a task that Ctrl-C interrupts only inside of handlers."""
         self._is_told = hooks.any or actor.ack == "confirmed"
@@ -112,7 +123,7 @@ class Jobs:
         self._forked = _forks.mark()
 
     def begin(
-        self, running: Running, delivery: Delivery, scope: anyio.CancelScope
+        self, running: Running, delivery: Delivery, scope: Scope
     ) -> JobResult | Coroutine[Any, Any, JobResult] | None:
         """Begin a job: run the handler up to where it waits for the first time.
 
@@ -165,7 +176,7 @@ class Jobs:
         if self._forked:
             _forks.end_child()
         if begun is not None:
-            return self._go_on(running, scope, message, context, begun)
+            return self._go_on(running, delivery, scope, message, context, begun)
         # What it has emitted is to be sent first.
         return JobResult(Outcome.RETURNED, None, message) if delivery.emits else None
 
@@ -185,7 +196,7 @@ class Jobs:
         self,
         running: Running,
         delivery: Delivery,
-        scope: anyio.CancelScope,
+        scope: Scope,
         message: Any,
         context: ContextVars,
     ) -> JobResult:
@@ -223,7 +234,7 @@ class Jobs:
         response = None if answering is None else answering.response
         return JobResult(Outcome.RETURNED, None, message, _since(running), context, response)
 
-    def _end_in_time(self, delivery: Delivery, scope: anyio.CancelScope, timeout: float) -> None:
+    def _end_in_time(self, delivery: Delivery, scope: Scope, timeout: float) -> None:
         """Have a job end in `timeout` seconds, or when the caller of its request waits no more."""
         if self._callers is not None and delivery.ends is not Outcome.CANCELLED:
             left = self._callers.seconds_left(delivery)
@@ -234,7 +245,7 @@ class Jobs:
     async def _surrounded(
         self,
         delivery: Delivery,
-        scope: anyio.CancelScope,
+        scope: Scope,
         context: ContextVars,
         handler: Callable[[Any], Any],
         message: Any,
@@ -256,21 +267,30 @@ class Jobs:
     async def _go_on(
         self,
         running: Running,
-        scope: anyio.CancelScope,
+        delivery: Delivery,
+        scope: Scope,
         message: Any,
         context: ContextVars,
         begun: Begun,
     ) -> JobResult:
         """Await the rest of a handler."""
         running.message, running.context = message, context
+        steps = self._rest_of(begun, running, context)
         try:
-            await self._wait_for(begun, running, context)
+            # Not in `_wait_for`: a coroutine more is 3 % of the memory of a job that waits.
+            result = await steps
+            if result is not None:
+                check_result(result)
         except BaseException as error:  # noqa: BLE001 - what is not the handler's is raised again
-            return self._raised(error, scope, message, context)
+            return self._raised(self._as_raised(error, steps), scope, message, context)
+        finally:
+            self.stepped(steps.longest)
+        if type(delivery) is Delivery and not delivery.emits:
+            return WAITED
         return JobResult(Outcome.RETURNED, None, message, context=context)
 
     def _raised(
-        self, error: BaseException, scope: anyio.CancelScope, message: Any, context: ContextVars
+        self, error: BaseException, scope: Scope, message: Any, context: ContextVars
     ) -> JobResult:
         """The result of a handler that raised; what is not its own is raised again."""
         if self._forked:
@@ -282,36 +302,49 @@ class Jobs:
         return JobResult(Outcome.RAISED, error, message, context=context)
 
     async def _wait_for(self, begun: Begun, running: Running, context: ContextVars) -> None:
+        steps = self._rest_of(begun, running, context)
+        try:
+            result = await steps
+        except BaseException as error:
+            taken = self._as_raised(error, steps)
+            if taken is error:
+                raise
+            raise taken from taken.__cause__
+        finally:
+            self.stepped(steps.longest)
+        if result is not None:
+            check_result(result)
+
+    def _rest_of(self, begun: Begun, running: Running, context: ContextVars) -> Steps:
         self._suspending()
         coroutine, yielded = begun
         run: Callable[..., Any] = context.run
         if self._backend.interruptible is not None:
             run = partial(self._backend.interruptible, run)
-        steps = Steps(coroutine, run, yielded, self._cancels, self._pace)
+        steps = Steps(coroutine, run, yielded, running.cancels, self._pace)
         # Its first step may have cancelled the task, unless another job can have done so.
-        steps.cancelled_itself = running.is_first and self.is_cancelled()
-        try:
-            result = await steps
-        except GeneratorExit as error:
-            if steps.closed:
-                raise  # it is us that are closed
-            raise RuntimeError("the handler raised GeneratorExit") from error
-        except self._cancelled:
-            if steps.cancelled_itself:
-                self._backend.forget_cancellation()
-                raise RuntimeError("the handler cancelled its own task") from None
-            raise
-        finally:
-            self.stepped(steps.longest)
-        if result is not None:
-            check_result(result)
+        steps.cancelled_itself = running.is_first and is_cancelled(running.cancels)
+        return steps
+
+    def _as_raised(self, error: BaseException, steps: Steps) -> BaseException:
+        """What a handler raised that had to wait: what looks like the end of it all may be its."""
+        taken, kind = error, type(error)  # to ask the error itself may raise anything
+        if issubclass(kind, GeneratorExit):
+            if not steps.closed:  # else it is us that are closed
+                taken = RuntimeError("the handler raised GeneratorExit")
+                taken.__cause__ = error
+        elif steps.cancelled_itself and issubclass(kind, self._cancelled):
+            self._backend.forget_cancellation()
+            taken = RuntimeError("the handler cancelled its own task")
+            taken.__suppress_context__ = True
+        return taken
 
     async def _elsewhere(
         self,
         delivery: Delivery,
         handler: Callable[[Any], Any],
         message: Any,
-        scope: anyio.CancelScope,
+        scope: Scope,
         context: ContextVars,
     ) -> None:
         """Run a handler in a thread, in a copy of the job's context, or in a process."""
@@ -330,7 +363,7 @@ class Jobs:
             started=started,
         )  # fmt: skip
 
-    def _reraise(self, error: BaseException, scope: anyio.CancelScope) -> None:
+    def _reraise(self, error: BaseException, scope: Scope) -> None:
         """Raise again what is not the handler's own.
 
         Raises:
@@ -354,12 +387,8 @@ class Jobs:
                 )  # fmt: skip
                 raise cancelled
             raise error
-        if self._cancels is not None and self._cancels():
+        if is_cancelled(self._backend.cancels):
             raise Stopped from error
-
-    def is_cancelled(self) -> bool:
-        """Whether just this task is cancelled, natively (asyncio only)."""
-        return self._cancels is not None and self._cancels() > 0
 
     def warn_of_blocking(self, seconds: float) -> None:
         """Say once that the handler keeps the event loop from running."""

@@ -24,7 +24,7 @@ from walnats_anyio._actors.settle import (
     Policy,
     decide,
 )
-from walnats_anyio._link import ParkingSpot
+from walnats_anyio._link import Backend, ParkingSpot
 
 KEEP_PARKED = 1024
 """Workers that wait for their next delivery instead of ending; to wake one costs a fifth of a new
@@ -65,7 +65,7 @@ class Workers:
         pace: Pace,
         attempts: Attempts,
         counts: Counts,
-        new_spot: Callable[[], ParkingSpot],
+        backend: Backend,
         spawn: Callable[[Worker], None],
         redelivered: Callable[[Delivery], None],
         interrupted: Callable[[], None],
@@ -87,7 +87,8 @@ class Workers:
         self.pace = pace
         self.attempts = attempts
         self.counts = counts
-        self.new_spot = new_spot
+        self.backend = backend
+        self.clock = backend.clock
         self.scheduler = scheduler
         self.redelivered = redelivered
         """Told of a delivery whose event was delivered before."""
@@ -102,6 +103,10 @@ class Workers:
         self._spawn = spawn
         self.all: set[Worker] = set()
         """Those that have not ended."""
+        self.isolated = False
+        """Whether workers are to run their jobs in tasks of their own; see `Worker`."""
+        self._staying: list[ParkingSpot] | None = []
+        """Where spoilt tasks wait; None when they need not."""
         self._parked: list[Worker] = []
         self._called = 0
         self._stopped = False
@@ -232,6 +237,30 @@ class Workers:
             self._called -= 1
         self.scheduler.release(self, worker)
         self.excess = self.excess and self.limiter.available_tokens < 0
+
+    def move(self, worker: Worker) -> None:
+        """Have a worker settle what it has in another task, as its own is not fit for it."""
+        self.isolated = True
+        self._spawn(worker)
+
+    async def stay(self) -> None:
+        """Keep a spoilt task until `let_go`: its end is an error, which would end all workers."""
+        if self._staying is None:
+            return
+        spot = self.backend.new_spot()
+        self._staying.append(spot)
+        while self._staying is not None:
+            try:
+                await spot.wait_on()
+            except anyio.get_cancelled_exc_class():
+                # By the handler that has spoilt it (asyncio only); no scope can.
+                self.backend.forget_cancellation()
+
+    def let_go(self) -> None:
+        """Let spoilt tasks end, as all workers end now; see `worker_tasks`."""
+        staying, self._staying = self._staying or [], None
+        for spot in staying:
+            spot.wake()
 
     def park(self, worker: Worker) -> bool:
         """Keep a worker for later; False when there are enough."""

@@ -82,6 +82,10 @@ class Steps:
         return self
 
     def __next__(self) -> Any:
+        yielded = self._yielded
+        if yielded is not _NOTHING:
+            self._yielded = _NOTHING
+            return yielded
         return self.send(None)
 
     def send(self, value: Any) -> Any:
