@@ -122,12 +122,6 @@ def test_what_is_fatal_before_the_first_connection_stood() -> None:
     assert fatal == {Meaning.AUTHORIZATION, Meaning.NOT_A_SERVER, Meaning.TLS}
 
 
-def test_a_server_that_says_nothing() -> None:
-    for said in ("", "''", " '' "):
-        refusal = refusal_of(said)
-        assert (refusal.text, refusal.meaning) == ("", Meaning.UNKNOWN)
-
-
 @given(st.text())
 @example('Permissions Violation for Publish to "' + "\\" * 1000)
 @example(r'Permissions Violation for Publish to "\Uffffffff"')

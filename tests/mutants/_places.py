@@ -36,6 +36,7 @@ NEAR: dict[str, tuple[str, ...]] = {
     "walnats_anyio/_link/protocol/": ("tests/link/protocol",),
     "walnats_anyio/_link/": (
         "tests/link/test_servers.py",
+        "tests/link/test_patience.py",
         "tests/link/test_requests.py",
         "tests/link/test_bad_servers.py",
         "tests/link/test_what_passes.py",
