@@ -25,7 +25,7 @@ from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event, ExecuteIn
 from walnats_anyio._link import Link, api
 from walnats_anyio.decorators import RateLimit, rate_limit
-from walnats_anyio.decorators._counts import CompareAndSet, CounterStream, Counts
+from walnats_anyio.decorators._counts import CompareAndSet, CounterStream, Counts, Declared
 from walnats_anyio.decorators._shared import SharedTurns
 from walnats_anyio.decorators._turns import Claim
 from walnats_anyio.testing import NatsServer
@@ -41,13 +41,14 @@ def name() -> str:
     return f"limit-{secrets.token_hex(6)}"
 
 
-async def make_stream_without_counters(link: Link, name: str) -> None:
+async def make_stream_without_counters(link: Link, name: str, max_age: float = 0) -> None:
     """Make the stream as a server before 2.12 has it, which ignores that it should count."""
     config = {
         "name": f"walnats-limit-{name}",
         "subjects": [f"walnats.limit.{name}.*"],
         "max_msgs_per_subject": 1,
         "allow_direct": True,
+        "max_age": round(max_age * 1e9),
     }
     await api(link, f"STREAM.CREATE.walnats-limit-{name}", config)
 
@@ -168,6 +169,63 @@ async def test_names_are_those_of_the_namespace(url: str, event: Event[int], nam
     assert len(seen) == 2
 
 
+async def declared_by(
+    url: str, event: Event[int], limit: RateLimit, message: int
+) -> dict[str, Any]:
+    """Start one job under a limit, as a process does that begins; gives its stream."""
+    handled = Handled()
+    actor = Actor("a", event, limit(handled), max_attempts=1)
+    async with running(url, actor) as on:
+        await on.emit(message)
+        await handled.come(1)
+        answer = await api(on.link, f"STREAM.INFO.walnats-limit-{limit.shared}")
+    config: dict[str, Any] = answer["config"]
+    return config
+
+
+@pytest.mark.parametrize("version", ["new", "old"])
+async def test_counts_are_kept_for_a_period_that_has_become_longer(
+    url: str, event: Event[int], name: str, version: str, request: pytest.FixtureRequest
+) -> None:
+    """A count that is gone before its window has ended gives the turns of the window again."""
+    at = url if version == "new" else request.getfixturevalue("old_url")
+    kept_for: list[float] = []
+    for number, period in enumerate([0.5, 3600, 0.5]):
+        limit = rate_limit(5, period, shared=name)
+        kept_for.append((await declared_by(at, event, limit, number))["max_age"] / 1e9)
+    assert kept_for == [61, 7260, 7260]  # others may need it still
+
+
+async def test_another_declaration_is_warned_of(
+    url: str, event: Event[int], name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number, limit in enumerate([(9, 3600), (5, 1800), (5, 1800)]):
+        stream = await declared_by(url, event, rate_limit(*limit, shared=name), number)
+        assert stream["description"].endswith(f"{limit[0]} jobs in {limit[1]} s")
+    told = [r.getMessage() for r in caplog.records if r.name == "walnats_anyio.decorators"]
+    assert len(told) == 1
+    assert f"{name!r}: 5 jobs in 1800 s here, and 9 jobs in 3600 s where another" in told[0]
+
+
+async def test_a_process_that_goes_on_is_told_of_another_declaration(
+    url: str, event: Event[int], name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It looks at the stream once a minute, and leaves it as the newer one wants it."""
+    async with stage(url, Actor("a", event, Handled())) as on:
+        one = SharedTurns(on.link, Declared(name, 9, 3600, 1))
+        await one.take(Claim(0.0, patience=30))
+        await declared_by(url, event, rate_limit(5, 3600, shared=name), 1)
+        caplog.clear()
+        for _ in range(2):
+            one._windows.time.keep(anyio.current_time() - 60, monotonic() - 60)
+            await one.take(Claim(1.0, patience=30))
+        stream = await api(on.link, f"STREAM.INFO.walnats-limit-{name}")
+    told = [r.getMessage() for r in caplog.records if r.name == "walnats_anyio.decorators"]
+    assert len(told) == 1
+    assert "9 jobs in 3600 s here, and 5 jobs in 3600 s where another" in told[0]
+    assert stream["config"]["description"].endswith("5 jobs in 3600 s")
+
+
 @pytest.mark.parametrize("taken", ["walnats.limit.sms", "walnats.limit-sms", "walnats-limit-sms"])
 def test_no_event_has_the_place_of_its_counts(taken: str) -> None:
     with pytest.raises(ValueError, match="which this library keeps for itself"):
@@ -184,7 +242,7 @@ async def test_cancelled_anywhere_the_next_job_has_its_turn(
 
         async def scenario() -> None:
             nonlocal shared
-            shared = SharedTurns(on.link, f"{name}-{next(moments)}", 5, 3600, 1)
+            shared = SharedTurns(on.link, Declared(f"{name}-{next(moments)}", 5, 3600, 1))
             await shared.take(Claim(0.0, key="first", patience=30))
 
         async def check() -> None:
@@ -246,6 +304,19 @@ async def test_who_may_not_count_starts_nothing_and_loses_nothing(
     assert [record.levelno for record in errors] == [logging.ERROR]
     assert "rate limit 'x': its turns cannot be counted" in errors[0].getMessage()
     assert "this user may not publish to" in errors[0].getMessage()
+
+
+async def test_who_may_not_have_the_counts_kept_starts_nothing(
+    event: Event[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    limit = rate_limit(1, 3600, shared="x")
+    async with restricted(event, limit, "$JS.API.STREAM.UPDATE.walnats-limit-x") as (on, handled):
+        await make_stream_without_counters(on.link, "x", max_age=62)
+        await on.emit(1)
+        await until(lambda: limit.statistics().snoozed == 1)
+        assert handled.messages == []
+    (error,) = [r for r in caplog.records if r.name == "walnats_anyio.decorators"]
+    assert "keeps the counts for 62 s, and a period of 3600 s needs 7260 s" in error.getMessage()
 
 
 async def test_a_stream_that_is_deleted_is_made_anew(

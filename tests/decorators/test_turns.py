@@ -331,17 +331,43 @@ def test_an_event_that_comes_back_has_its_place_again() -> None:
     assert line.next_drop == float("inf")
 
 
-def test_the_time_of_the_server_is_moved_by_little() -> None:
+def test_the_time_of_the_server_is_moved_by_little_under_a_mock_clock() -> None:
     time = ServerTime()
     assert time.is_stale(5.0)
-    time.measured(1000.0, now=5.0)
+    time.measured(1000.0, now=5.0, real=70.0)
     assert (time.at(5.0), time.local(1001.0)) == (1000.0, 6.0)
     # The clock of the event loop has jumped by an hour, and the server's has not.
     assert time.is_stale(3605.0)
-    time.measured(1000.1, now=3605.0)
+    time.measured(1000.1, now=3605.0, real=70.1)
     assert time.at(3605.0) == pytest.approx(4600.0 - SLEW * 3600)
-    time.measured(4570.0, now=3705.0)
+    time.measured(4570.0, now=3705.0, real=70.2)
     assert time.at(3705.0) == pytest.approx(4664.0 - SLEW * 100)
+
+
+@pytest.mark.parametrize("jump", [-7200.0, 28800.0])
+def test_a_clock_that_was_set_is_followed_at_once(jump: float) -> None:
+    """Or a machine that slept: other processes count in the windows of the server's time."""
+    server = Server()
+    turns = windows(server)
+    turns.ask(1, now=0.0)
+    turns.granted(100, 1, True, now=0.1)
+    turns.time.measured(6061.0 + jump, now=61.0, real=161.5)
+    turns.ask(1, now=61.0)
+    assert server.asked == [(100, 1), (101 + jump / 60, 1)]
+    assert turns.free(61.0) == 0
+    turns.granted(100, 1, False, now=61.1)  # too late, and of another window
+    assert turns.free(61.1) == 0
+
+
+def test_a_clock_that_is_a_little_behind_opens_no_window_again() -> None:
+    server = Server()
+    turns = windows(server)
+    turns.ask(1, now=59.99)
+    assert turns.free(60.0) == 0
+    turns.ask(1, now=60.0)
+    turns.granted(101, 1, False, now=60.01)
+    turns.time.measured(6059.9, now=61.0, real=161.0)
+    assert turns.free(61.0) == 1
 
 
 class Server:
@@ -356,7 +382,7 @@ class Server:
 
 def windows(server: Server, max_jobs: int = 10) -> Windows:
     made = Windows(max_jobs, 60.0, server.request)
-    made.time.measured(6000.0, now=0.0)
+    made.time.measured(6000.0, now=0.0, real=100.0)
     return made
 
 

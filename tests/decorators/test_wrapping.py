@@ -175,6 +175,13 @@ def test_what_is_no_handler(decorate: Decorator, wrong: Any) -> None:
         decorate(wrong)
 
 
+@pytest.mark.parametrize("kind", [staticmethod, classmethod])
+def test_a_decorator_stands_below_the_kind_of_a_method(decorate: Decorator, kind: type) -> None:
+    """Above it, the method would be called with its object as well."""
+    with pytest.raises(TypeError, match=f"stands below @{kind.__name__}, not above it"):
+        decorate(kind(handlers.plain))
+
+
 @pytest.mark.parametrize("handler", [handlers.fail_for, handlers.on_the_hour])
 def test_what_can_be_pickled(handler: Callable[..., Any]) -> None:
     assert pickle.loads(pickle.dumps(handler)) is handler

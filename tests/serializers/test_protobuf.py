@@ -169,7 +169,9 @@ def test_other_schemas_are_refused(schema: Any) -> None:
 
 @pytest.mark.parametrize("message", [None, b"", Struct(), Timestamp, 5])
 def test_other_messages_are_refused(message: Any) -> None:
-    with pytest.raises(EncodeError, match=r"'opened'.* expected Timestamp, got "):
+    with pytest.raises(
+        EncodeError, match=r"'opened'.* expected google.protobuf.timestamp_pb2.Timestamp, got "
+    ):
         Event("opened", Timestamp).encode(message)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import traceback
-from datetime import datetime
+from datetime import UTC, datetime, time
 from typing import Any, Literal, TypedDict
+from zoneinfo import ZoneInfo
 
+import msgspec
+import pydantic
 import pytest
 from hypothesis import given
 
@@ -39,6 +42,23 @@ def test_a_key_of_a_subclass_would_arrive_as_text() -> None:
     assert event.encode({"x": 1}) == b'{"x":1}'
     with pytest.raises(EncodeError, match="this Shout would arrive as a str"):
         event.encode({Shout("x"): 1})
+
+
+class Opening(pydantic.BaseModel):
+    at: time
+
+
+class Closing(msgspec.Struct):
+    at: time
+
+
+@pytest.mark.parametrize("schema", [Opening, Closing])
+def test_a_time_in_a_zone_with_a_name_has_no_offset_and_would_lose_it(schema: Any) -> None:
+    event = Event[Any]("x", schema)
+    message = schema(at=time(8, tzinfo=UTC))
+    assert event.decode(event.encode(message)) == message
+    with pytest.raises(EncodeError, match=r"time zone of this time would be lost - at `\$\.at`"):
+        event.encode(schema(at=time(8, tzinfo=ZoneInfo("Europe/Berlin"))))
 
 
 @pytest.mark.parametrize("schema", [datetime, Literal["a"]])

@@ -123,8 +123,8 @@ def test_a_changed_byte_is_noticed(wrap: Wrap, place: int, change: int) -> None:
         back = serializer.decode(bytes(data))
     except ValueError:
         return
-    # The last characters of base64, and the last byte that is compressed, have bits to spare.
-    assert wrap is not signed
+    # The last byte that is compressed has bits to spare.
+    assert wrap is gzipped
     assert back == b"what was emitted, what was emitted"
 
 
@@ -309,6 +309,15 @@ def test_what_is_encrypted_is_hidden_and_new_each_time() -> None:
 
 
 # Signing
+
+
+def test_what_is_added_to_what_is_encrypted_is_noticed() -> None:
+    """base64 ends at its padding, and passes over what is none of its characters."""
+    serializer = FernetSerializer(str, key=KEY)
+    token = next(t for n in range(48) if (t := serializer.encode("x" * n)).endswith(b"="))
+    for changed in (token + token, token + b"!", token + b"=", token[:9] + b"\n" + token[9:]):
+        with pytest.raises(ValueError, match="or was changed afterwards"):
+            serializer.decode(changed)
 
 
 def test_the_signature_stands_before_the_bytes() -> None:

@@ -14,6 +14,7 @@ are fewer turns in a window than the limit allows, and never more.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Protocol
 
@@ -243,32 +244,84 @@ def stream_name(link: Link, name: str) -> str:
     return link.prefixes.stream(f"{STREAM}-{name}")
 
 
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A limit as a program declares it."""
+
+    name: str
+    """The name that processes share."""
+
+    max_jobs: int
+    """Turns in each window."""
+
+    period: float
+    """Seconds of a window."""
+
+    replicas: int
+    """Copies of the stream, if it is made here."""
+
+    def __str__(self) -> str:
+        return f"{self.max_jobs} jobs in {self.period:g} s"
+
+    @property
+    def description(self) -> str:
+        """The description of the stream, by which another declaration is noticed."""
+        return f"{self._prefix}{self}"
+
+    @property
+    def max_age(self) -> int:
+        """Nanoseconds for which counts are kept."""
+        return round((2 * self.period + KEPT_FOR) * 1e9)
+
+    @property
+    def _prefix(self) -> str:
+        return f"turns taken of the rate limit {self.name!r}: "
+
+    def other(self, config: dict[str, Any]) -> str | None:
+        """Say how another program has declared the limit of a stream. None: alike."""
+        description = str(config.get("description", ""))
+        if description == self.description or not description.startswith(self._prefix):
+            return None
+        return description.removeprefix(self._prefix)
+
+
 async def open_stream(
-    link: Link, name: str, period: float, replicas: int, timeout: float
+    link: Link, limit: Declared, timeout: float, *, describe: bool
 ) -> dict[str, Any]:
     """Look at the stream of a limit, and create it if it is not there.
 
+    Args:
+        link: the connection.
+        limit: whose stream.
+        timeout: seconds for each request.
+        describe: whether to write down how the limit is declared, if it is declared differently
+            there.
+
     Returns:
-        The answer of the API: `config`, and from NATS 2.10 on `ts`, the server's time.
+        The answer of the API as it was found: `config`, and from NATS 2.10 on `ts`, the server's
+        time.
 
     Raises:
         ServerError: the server refuses it, or does not answer within `timeout` seconds.
         ConnectionLostError: the link is closed for good.
     """
-    stream = stream_name(link, name)
+    stream = stream_name(link, limit.name)
     try:
-        return await _api(link, f"STREAM.INFO.{stream}", None, timeout)
+        answer = await _api(link, f"STREAM.INFO.{stream}", None, timeout)
     except ServerError as error:
         if error.code != STREAM_NOT_FOUND:
             raise
+    else:
+        await _adapt(link, limit, answer["config"], timeout, describe)
+        return answer
     config = {
         "name": stream,
-        "description": f"turns taken of the rate limit {name!r}",
-        "subjects": [link.prefixes.subject(f"{SUBJECTS}.{name}.*")],
+        "description": limit.description,
+        "subjects": [link.prefixes.subject(f"{SUBJECTS}.{limit.name}.*")],
         "retention": "limits",
         "storage": "file",  # so a restart of the server does not give turns again
-        "num_replicas": replicas,
-        "max_age": round((2 * period + KEPT_FOR) * 1e9),
+        "num_replicas": limit.replicas,
+        "max_age": limit.max_age,
         "max_msgs_per_subject": 1,
         "discard": "old",
         "allow_direct": True,
@@ -280,7 +333,38 @@ async def open_stream(
         if error.code != STREAM_NAME_IN_USE:
             raise
         # Another process was faster by a moment, and wants another configuration.
-        return await _api(link, f"STREAM.INFO.{stream}", None, timeout)
+        answer = await _api(link, f"STREAM.INFO.{stream}", None, timeout)
+        await _adapt(link, limit, answer["config"], timeout, describe)
+        return answer
+
+
+async def _adapt(
+    link: Link, limit: Declared, config: dict[str, Any], timeout: float, describe: bool
+) -> None:
+    """Have a stream keep the counts for as long as the limit needs.
+
+    Its period may have been shorter once. A count that is gone before its window has ended would
+    give the turns again.
+
+    Raises:
+        ServerError: they are not kept for so long, and this user may not change that.
+    """
+    kept_for: int = config.get("max_age", 0)
+    is_short = 0 < kept_for < limit.max_age
+    if not is_short and not (describe and limit.other(config) is not None):
+        return
+    changed = {"max_age": max(kept_for, limit.max_age)} if is_short else {}
+    described = {"description": limit.description} if describe else {}
+    try:
+        await _api(link, f"STREAM.UPDATE.{config['name']}", config | changed | described, timeout)
+    except ServerError as error:
+        if not is_short:
+            return
+        raise ServerError(
+            f"its stream keeps the counts for {kept_for / 1e9:g} s, and a period of "
+            f"{limit.period:g} s needs {limit.max_age / 1e9:g} s: {error}",
+            error.code,
+        ) from error
 
 
 async def _api(

@@ -15,6 +15,7 @@ from walnats_anyio._actors.settle import Delivery
 from walnats_anyio._events import current_job
 from walnats_anyio._events._arguments import check_count, check_seconds
 from walnats_anyio._link import Link
+from walnats_anyio.decorators._counts import Declared
 from walnats_anyio.decorators._shared import SharedTurns
 from walnats_anyio.decorators._starts import RecentStarts
 from walnats_anyio.decorators._turns import Claim, Turns
@@ -195,7 +196,8 @@ class RateLimit:
             for closed in [each for each in links if each.closed is not None]:
                 del links[closed]
             replicas = job.deliveries.actor.event.replicas
-            turns = SharedTurns(link, name, self.max_jobs, self.period, replicas)
+            declared = Declared(name, self.max_jobs, self.period, replicas)
+            turns = SharedTurns(link, declared)
             links[link] = turns
         return turns
 
@@ -225,9 +227,10 @@ def rate_limit(
         max_jobs: how many jobs may start in each period.
         period: seconds. At least 0.001; with `shared` at least 0.1.
         shared: a name: all limits of that name, in all processes of the NATS account and
-            namespace, are one. They must have the same `max_jobs` and `period`. Their turns are
-            counted in the stream `walnats-limit-<name>`, over the connection of the actor. None:
-            the limit is that of one process.
+            namespace, are one. They must have the same `max_jobs` and `period`; the log has a
+            warning where they have not. Their turns are counted in the stream
+            `walnats-limit-<name>`, over the connection of the actor. None: the limit is that of one
+            process.
         max_wait: seconds that a job may wait in its slot. 0: it never waits. It is never longer
             than a quarter of the actor's `job_timeout` or `ack_wait`, as the time counts.
 

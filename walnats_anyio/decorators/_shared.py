@@ -16,6 +16,7 @@ from walnats_anyio.decorators._counts import (
     CompareAndSet,
     CounterStream,
     Counts,
+    Declared,
     open_stream,
 )
 from walnats_anyio.decorators._turns import Claim, Turns
@@ -38,24 +39,21 @@ class SharedTurns:
 
     Args:
         link: the connection of the actor, where the turns are counted.
-        name: of the limit.
-        max_jobs: turns in each window.
-        period: seconds of a window.
-        replicas: how many copies the stream of the counts is to have, if it is made here.
+        limit: how it is declared here.
     """
 
-    def __init__(self, link: Link, name: str, max_jobs: int, period: float, replicas: int) -> None:
+    def __init__(self, link: Link, limit: Declared) -> None:
         self._link = link
-        self._name = name
-        self._most = max_jobs
-        self._period = period
-        self._replicas = replicas
+        self._limit = limit
+        self._has_described = False
+        self._told_of = str(limit)
+        """The last declaration that was told, if it is not the one here."""
         self._counts: Counts | None = None
         self._lock = anyio.Lock()
         self._said_at = -inf
         self._missed_at = -inf
-        self._windows = Windows(max_jobs, period, self._request)
-        self.turns = Turns(self._windows, period)
+        self._windows = Windows(limit.max_jobs, limit.period, self._request)
+        self.turns = Turns(self._windows, limit.period)
         """Who waits."""
 
     async def take(self, claim: Claim) -> None:
@@ -86,7 +84,8 @@ class SharedTurns:
             self._said_at = now
             logger.error(
                 "rate limit %r: its turns cannot be counted, so its jobs do not start, and their "
-                "events are snoozed: %s", self._name, reason, extra={"limit": self._name},
+                "events are snoozed: %s",
+                self._limit.name, reason, extra={"limit": self._limit.name},
             )  # fmt: skip
 
     def missing(self, reason: str) -> None:
@@ -124,18 +123,33 @@ class SharedTurns:
             if not link.connected:
                 raise ServerError(f"not connected: {link.trouble}")
             timeout = min(ANSWERED_WITHIN, max(patience, 0.1))
-            answer = await open_stream(link, self._name, self._period, self._replicas, timeout)
+            answer = await open_stream(link, self._limit, timeout, describe=not self._has_described)
         except (ConnectionLostError, ServerError) as error:
             if self._counts is None:
                 self.failed(str(error))
             else:
-                self._windows.time.keep(anyio.current_time())
+                self._windows.time.keep(anyio.current_time(), time.monotonic())
             return
+        self._compare(answer["config"])
         now = anyio.current_time()
-        self._windows.time.measured(_time_in(answer) + (now - asked_at) / 2, now)
+        server = _time_in(answer) + (now - asked_at) / 2
+        self._windows.time.measured(server, now, time.monotonic())
         if self._counts is None:
             counts = CounterStream if answer["config"].get("allow_msg_counter") else CompareAndSet
-            self._counts = counts(link, self._name, self._most, self)
+            self._counts = counts(link, self._limit.name, self._limit.max_jobs, self)
+
+    def _compare(self, config: dict[str, Any]) -> None:
+        """Warn where another process has declared the limit differently."""
+        self._has_described = True
+        other = self._limit.other(config)
+        if other is None or other == self._told_of:
+            return
+        self._told_of = other
+        logger.warning(
+            "rate limit %r: %s here, and %s where another process or version declares it, so that "
+            "more jobs may start than one of them allows: declare it alike",
+            self._limit.name, self._limit, other, extra={"limit": self._limit.name},
+        )  # fmt: skip
 
 
 def _time_in(answer: dict[str, Any]) -> float:

@@ -7,9 +7,10 @@ them it has got. What is not used by the end of the window is gone. When a windo
 asks again before the next one begins.
 
 The server's time is the clock of the event loop and an offset, which is measured when the stream of
-the counts is looked at, once a minute, and then moved by no more than a hundredth of the time since
-then. That is more than any clock drifts, and leaves a mock clock alone, whose hours take no time at
-the server.
+the counts is looked at, once a minute. What it is off by more than a hundredth of the time since
+then is no drift: one of the clocks was set, or this machine slept, and the offset is the new one at
+once. Unless the event loop has a mock clock, whose hours take no time at the server: then it moves
+by that hundredth at most.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ RESYNC_AFTER = 60.0
 """Seconds after which the server's time is asked for again."""
 
 SLEW = 0.01
-"""Seconds by which the offset moves at most, for each second since it was measured."""
+"""Seconds by which the offset of a mock clock moves at most, for each second since it was measured;
+and by which two clocks may run apart that both run."""
 
 BLOCKS = 100
 """Into how many blocks a window is divided; a process takes at least one at once. So a high limit
@@ -42,23 +44,33 @@ class ServerTime:
     def __init__(self) -> None:
         self._offset = 0.0
         self._measured_at: float | None = None
+        self._measured_at_real = 0.0
 
     def is_stale(self, now: float) -> bool:
         """Whether it is to be measured."""
         return self._measured_at is None or now - self._measured_at >= RESYNC_AFTER
 
-    def measured(self, server: float, now: float) -> None:
-        """The server's time was this, in seconds since the epoch."""
+    def measured(self, server: float, now: float, real: float) -> None:
+        """The server's time was this.
+
+        Args:
+            server: seconds since the epoch.
+            now: the clock of the event loop.
+            real: a clock that no test has in hand, in seconds since whenever.
+        """
         offset = server - now
         if self._measured_at is not None:
-            most = SLEW * (now - self._measured_at)
-            offset = self._offset + min(max(offset - self._offset, -most), most)
+            passed = now - self._measured_at
+            is_mocked = abs(passed - (real - self._measured_at_real)) > 1 + SLEW * passed
+            if is_mocked:
+                most = SLEW * passed
+                offset = self._offset + min(max(offset - self._offset, -most), most)
         self._offset = offset
-        self._measured_at = now
+        self._measured_at, self._measured_at_real = now, real
 
-    def keep(self, now: float) -> None:
+    def keep(self, now: float, real: float) -> None:
         """It could not be measured: go on with what is known."""
-        self._measured_at = now
+        self._measured_at, self._measured_at_real = now, real
 
     def at(self, now: float) -> float:
         """The server's time at a time of the event loop."""
@@ -154,8 +166,8 @@ class Windows:
 
     def _enter(self, now: float) -> None:
         window = floor(self.time.at(now) / self._period)
-        # Never back: the time may be corrected by a little.
-        if window > self._window:
+        # Not back by one: the time may be corrected by a little. By more, the clock was set back.
+        if window > self._window or window < self._window - 1:
             if self._has_asked:
                 # Of one that was not used up it could have had all.
                 self._shares.append(max(1, self._got) if self._used_up else self._most)

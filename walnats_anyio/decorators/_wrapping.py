@@ -27,6 +27,10 @@ def check_handler(decorator: str, handler: object) -> None:
     Raises:
         TypeError: it is no function or object to call, or it is a generator function.
     """
+    if isinstance(handler, staticmethod | classmethod):
+        # In its class it would become a plain method: called with the object, or without the class.
+        kind = "staticmethod" if isinstance(handler, staticmethod) else "classmethod"
+        raise TypeError(f"{decorator} stands below @{kind}, not above it, at {handler!r}")
     if not callable(handler) or isinstance(handler, type):
         raise TypeError(
             f"{decorator} decorates a function or an object to call with one message, "

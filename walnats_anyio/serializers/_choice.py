@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import threading
+import typing
 from hashlib import blake2b
 from typing import Any, TypeGuard, cast
 
@@ -196,6 +197,7 @@ def _fields_of(schema: Any) -> frozenset[str] | None:
 def _runs_code(schema: Any) -> bool:
     for part in parts(inspect.type_info(schema)):
         cls: object = getattr(part, "cls", None)
+        cls = typing.get_origin(cls) or cls
         if any(hasattr(cls, hook) for hook in CONSTRUCTION_HOOKS):
             return True
         if isinstance(part, inspect.CustomType) and not is_choice(part.cls):

@@ -40,9 +40,21 @@ from walnats_anyio.serializers._schema_options import (
 )
 
 MAX_STEPS = 10_000
-"""Pairs of options that are compared: some 50 ms. Real schemas need tens of them."""
+"""Pairs of parts and of options that are compared: some 50 ms. Real schemas need tens of them."""
 
-WIDER_FORMATS = {"date-time": {"iso-date-time"}, "date-time-local": {"iso-date-time"}}
+MAX_NAME = 80
+"""Characters of a field's name that are told."""
+
+WIDER_FORMATS = {
+    "date-time": {"iso-date-time"},
+    "date-time-local": {"iso-date-time"},
+    "decimal": {"any-decimal"},
+    "ipv4": {"ipvanyaddress"},
+    "ipv6": {"ipvanyaddress"},
+    "time": {"iso-time"},
+    "time-local": {"iso-time"},
+    **{f"uuid{version}": {"uuid"} for version in range(1, 9)},
+}
 """Formats that take all texts of another one."""
 
 
@@ -118,6 +130,7 @@ class _Comparison:
         """Compare two parts."""
         old, new = self._old.target(old), self._new.target(new)
         pair = (id(old), id(new))
+        self._step()
         if pair in self._fitting:
             return []
         before = len(self._fitting)
@@ -133,12 +146,21 @@ class _Comparison:
                 self._fitting.popitem()
         return found
 
+    def _step(self, count: int = 1) -> None:
+        self._steps += count
+        if self._steps > MAX_STEPS:
+            raise TooLargeError
+
     def _misfits(self, olds: list[Option], news: list[Option], path: str) -> Iterator[Break]:
         """Compare each option with all that there are now."""
         # A decoder that has a place for whole numbers does not look for another one.
         whole = [option for option in news if _is_whole(option)]
         may_be_whole = whole and not any(map(_is_whole, olds))
+        # One by one, two schemas with a thousand constants each would take a million steps.
+        constants = {text_of(option.value) for option in news if option.type == CONSTANT}
         for old in olds:
+            if old.type == CONSTANT and text_of(old.value) in constants:
+                continue
             yield from self._misfits_among(old, whole if whole and _is_whole(old) else news, path)
             if may_be_whole and old.type == "number":
                 integer = dataclasses.replace(old, type="integer")
@@ -147,14 +169,14 @@ class _Comparison:
     def _misfits_among(self, old: Option, options: list[Option], path: str) -> list[Break]:
         """Compare one option with some; the best of them counts."""
         if old.type == CONSTANT:
-            fits = any(accepts(option, old.value) for option in options)
+            self._step()
+            others = (option for option in options if option.type != CONSTANT)
+            fits = any(accepts(option, old.value) for option in others)
             return [] if fits else [_other_type(old, options, path)]
         candidates = [option for option in options if _may_take(option, old)]
         attempts: list[tuple[Option, list[Break]]] = []
         for candidate in candidates:
-            self._steps += 1
-            if self._steps > MAX_STEPS:
-                raise TooLargeError
+            self._step()
             breaks = self._differences(old, candidate, path)
             if not breaks:
                 return []
@@ -301,18 +323,25 @@ MAX_SHOWN = 5
 
 
 def _strings(old: Option, new: Option, path: str) -> Iterator[Break]:
-    for name in ("format", "contentEncoding", "contentMediaType", "pattern"):
+    for name in ("format", "contentEncoding", "contentMediaType", "contentSchema", "pattern"):
         if name not in new.limits or same(old.limits.get(name), new.limits[name]):
             continue
-        if name == "format" and new.limits[name] in WIDER_FORMATS.get(
-            str(old.limits.get(name)), ()
-        ):
+        if name == "format" and _is_wider(old.limits.get(name), new.limits[name]):
             continue
         yield _changed(old, new, name, path)
     if old.limits.get("contentEncoding") == NO_TEXT and "contentEncoding" not in new.limits:
         yield Break(path, f"may be {old}, which is no text in this format, and must be text now")
     yield from _at_least(old, new, "minLength", path)
     yield from _at_most(old, new, "maxLength", path)
+
+
+def _is_wider(old: object, new: object) -> bool:
+    """Whether a format takes all texts of another one."""
+    if not isinstance(old, str):
+        return False
+    # What limits a format stands behind it: "date in the past" is a "date".
+    plain = old.partition(" ")[0]
+    return new == plain or new in WIDER_FORMATS.get(plain, ())
 
 
 def _numbers(old: Option, new: Option, path: str) -> Iterator[Break]:
@@ -413,4 +442,5 @@ def _most_items(old: Option) -> float | None:
 
 def _field(path: str, name: str) -> str:
     # Names of an old schema come from strangers, and go to logs.
+    name = name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}..."
     return f"{path}.{name}" if name.isidentifier() else f"{path}[{name!r}]"

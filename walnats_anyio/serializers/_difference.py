@@ -211,7 +211,10 @@ def _moments(sent: datetime | time, back: datetime | time) -> _Found | None:
     # hour that comes twice in a year never.
     same_wall_time = sent.replace(tzinfo=None) == back.replace(tzinfo=None)
     if same_wall_time and sent.utcoffset() == back.utcoffset():
-        return None
+        # A time in a zone with summer time has no offset, and its zone is not written at all.
+        if (sent.tzinfo is None) is (back.tzinfo is None):
+            return None
+        return _Found("", f"the time zone of this {class_of(sent).__qualname__} would be lost")
     return _differs(sent, back)
 
 

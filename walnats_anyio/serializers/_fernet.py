@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from typing import TypeVar, cast
 
@@ -11,6 +12,8 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from walnats_anyio.serializers._wrapper import Wrapper, keys_of
 
 T = TypeVar("T")
+
+_WRONG = "it was not encrypted with any of the keys, or was changed afterwards"
 
 _HINT = "make one with cryptography.fernet.Fernet.generate_key()"
 
@@ -52,11 +55,13 @@ class FernetSerializer(Wrapper[T]):
 
     def _unwrap(self, data: bytes) -> bytes:
         try:
-            return self._fernet.decrypt(data)
+            content = self._fernet.decrypt(data)
         except InvalidToken as error:
-            raise ValueError(
-                "it was not encrypted with any of the keys, or was changed afterwards"
-            ) from error
+            raise ValueError(_WRONG) from error
+        # base64 ignores what stands behind its end, and much in between: nothing signs that.
+        if urlsafe_b64encode(urlsafe_b64decode(data)) != data:
+            raise ValueError(_WRONG)
+        return content
 
 
 def _encoded(key: str | bytes) -> bytes:

@@ -8,13 +8,23 @@ here takes a tenth of it, as it starts from what the serializer knows already.
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from datetime import date, datetime
+from typing import Any, get_origin
 
 from msgspec import NODEFAULT, inspect
 
-from walnats_anyio.serializers._customs import parts_of
-from walnats_anyio.serializers._schema_options import ALWAYS_WRITTEN, NO_TEXT, Schema, text_of
+from walnats_anyio.serializers._customs import base_of, parts_of
+from walnats_anyio.serializers._enums import values_schema
+from walnats_anyio.serializers._schema_options import (
+    ALSO_READ,
+    ALWAYS_WRITTEN,
+    NO_TEXT,
+    Schema,
+    text_of,
+)
 from walnats_anyio.serializers._wire import Wire
 
 _BOUNDS = {
@@ -29,7 +39,6 @@ _FORMATS: dict[type, str] = {
     inspect.DateType: "date",
     inspect.TimeDeltaType: "duration",
     inspect.UUIDType: "uuid",
-    inspect.DecimalType: "decimal",
 }
 
 _MOMENTS = {True: "date-time", False: "date-time-local", None: "iso-date-time"}
@@ -75,6 +84,9 @@ class _Writer:
         """Describe what msgspec hands over."""
         if info.cls is object:
             return {}
+        base = base_of(info.cls)
+        if base in (date, datetime):  # text in both formats
+            return {"type": "string", "format": _MOMENTS[None] if base is datetime else "date"}
         return self.part(info, self._handed_over)
 
     def _handed_over(self, info: inspect.CustomType) -> dict[str, Any]:
@@ -85,7 +97,7 @@ class _Writer:
         """Refer to a class, and describe it where that was not done yet."""
         name = self._names.get(info.cls)
         if name is None:
-            plain = getattr(info.cls, "__origin__", info.cls).__name__
+            plain = _plain_class(info).__name__
             name, number = plain, 1
             while name in self.parts:
                 number += 1
@@ -134,8 +146,8 @@ class _Writer:
         if self.wire is Wire.JSON:
             if isinstance(info, inspect.LiteralType):
                 return _values(map(str, info.values))
-            if isinstance(info, inspect.EnumType):
-                return _values(map(str, _values_of(info)))
+            if isinstance(info, inspect.EnumType) and not issubclass(info.cls, enum.Flag):
+                return _values(map(str, values_schema(info.cls)["enum"]))
         keys = msgspec_schema(info, self.wire)
         if keys is None:
             raise _NoSchemaError
@@ -171,7 +183,7 @@ class _Writer:
         return made
 
     def struct(self, info: inspect.StructType) -> dict[str, Any]:
-        config = cast("Any", info.cls).__struct_config__
+        config = _plain_class(info).__struct_config__
         if info.array_like:
             return self._array_struct(info)
         made = self._object(info.fields, omits=config.omit_defaults)
@@ -197,20 +209,30 @@ class _Writer:
         return made | {"maxItems": len(info.fields)}
 
     def dataclass(self, info: inspect.DataclassType) -> dict[str, Any]:
-        return self._object(info.fields, private=hasattr(info.cls, "__attrs_attrs__"))
+        kind = _plain_class(info)
+        if hasattr(kind, "__attrs_attrs__"):
+            unwritten = {field.name for field in info.fields if field.name.startswith("_")}
+        else:
+            # A default of the class is not written before the object has a value of its own.
+            unwritten = {field.name for field in dataclasses.fields(kind) if not field.init}
+        return self._object(info.fields, unwritten=unwritten)
 
     def typed_dict(self, info: inspect.TypedDictType) -> dict[str, Any]:
         return self._object(info.fields, omits=True)
 
     def _object(
-        self, fields: Iterable[inspect.Field], *, omits: bool = False, private: bool = False
+        self,
+        fields: Iterable[inspect.Field],
+        *,
+        omits: bool = False,
+        unwritten: Iterable[str] = (),
     ) -> dict[str, Any]:
         """Describe an object with fields.
 
         Args:
             fields: its fields.
             omits: whether fields that have their default are not written.
-            private: whether fields with a `_` before their name are not written.
+            unwritten: names of fields that need not be written although they have a default.
         """
         made: dict[str, Any] = {"type": "object", "properties": {}, "required": []}
         always: list[str] = []
@@ -218,17 +240,21 @@ class _Writer:
             made["properties"][field.encode_name] = self.schema(field.type)
             if field.required:
                 made["required"].append(field.encode_name)
-            elif not (omits or _is_left_out(field, private)):
+            elif not (omits or field.name in unwritten) and _has_default(field):
                 always.append(field.encode_name)
         if always:
             made[ALWAYS_WRITTEN] = always
         return made
 
 
-def _is_left_out(field: inspect.Field, private: bool) -> bool:
+def _has_default(field: inspect.Field) -> bool:
     # A default of UNSET is not shown as one.
-    has_default = field.default is not NODEFAULT or field.default_factory is not NODEFAULT
-    return not has_default or (private and field.name.startswith("_"))
+    return field.default is not NODEFAULT or field.default_factory is not NODEFAULT
+
+
+def _plain_class(info: Any) -> Any:
+    """The class itself, also of `Box[int]`."""
+    return get_origin(info.cls) or info.cls
 
 
 def _array(items: list[dict[str, Any]], fields: tuple[inspect.Field, ...]) -> dict[str, Any]:
@@ -284,9 +310,8 @@ def _time(info: inspect.TimeType) -> dict[str, Any]:
     return {"type": "string", "format": _TIMES[info.tz]}
 
 
-def _values_of(info: inspect.EnumType) -> list[Any]:
-    # Through Any: msgspec says that it is some class.
-    return [each.value for each in cast("Any", info.cls)]
+def _decimal() -> dict[str, Any]:
+    return {"type": "string", "format": "decimal", ALSO_READ: [{"type": "number"}]}
 
 
 def _values(values: Iterable[Any]) -> dict[str, Any]:
@@ -311,7 +336,8 @@ _WRITERS: dict[type, Callable[[_Writer, Any], dict[str, Any]]] = {
     inspect.UnionType: _Writer.union,
     inspect.CustomType: _Writer.custom,
     inspect.LiteralType: lambda _writer, info: _values(info.values),
-    inspect.EnumType: lambda _writer, info: _values(_values_of(info)),
+    inspect.EnumType: lambda _writer, info: values_schema(info.cls),
+    inspect.DecimalType: lambda _writer, _info: _decimal(),
     inspect.StructType: lambda writer, info: writer.part(info, writer.struct),
     inspect.DataclassType: lambda writer, info: writer.part(info, writer.dataclass),
     inspect.NamedTupleType: lambda writer, info: writer.part(info, writer.named_tuple),

@@ -65,7 +65,7 @@ class ProtobufSerializer(Serializer[M]):
         """
         kind: type[Any] = type(message)
         if kind is not cast("Any", self.schema):
-            raise TypeError(f"expected {describe(self.schema)}, got {kind.__qualname__}")
+            raise TypeError(f"expected {_place(self.schema)}, got {_place(kind)}")
         try:
             data = message.SerializeToString(deterministic=True)
         except EncodeError as error:
@@ -105,6 +105,11 @@ class ProtobufSerializer(Serializer[M]):
         # A NaN is equal to nothing, and arrives all the same.
         if back != message and back.SerializeToString(deterministic=True) != data:
             raise ValueError("it would arrive as something else")
+
+
+def _place(kind: Any) -> str:
+    """Name a class by its module too: two files may have messages of one name."""
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _is_message_class(schema: object) -> bool:

@@ -21,6 +21,7 @@ from walnats_anyio.serializers._classes import unwrap
 from walnats_anyio.serializers._difference import difference
 from walnats_anyio.serializers._json_schema import REF_TEMPLATE
 from walnats_anyio.serializers._pydantic_schema import WireDescriber
+from walnats_anyio.serializers._pydantic_unions import Nesting, nesting_of
 from walnats_anyio.serializers._schema import describe
 from walnats_anyio.serializers._wire_schema import without_notes
 
@@ -60,6 +61,9 @@ class PydanticSerializer(Serializer[T]):
     Fields go out under their serialization alias; both that and the name are read, where the
     validation alias is the same. Computed fields are left out, as they are computed again.
 
+    Models of a union without a discriminator that contain each other are tried at every level, so
+    that messages of them that are nested deep are refused, by both sides.
+
     Raises:
         TypeError: pydantic cannot validate the schema, or a part of it is not defined yet.
     """
@@ -72,9 +76,12 @@ class PydanticSerializer(Serializer[T]):
     _adapter: pydantic.TypeAdapter[T] = dataclasses.field(init=False, repr=False, compare=False)
     """What validates and writes."""
 
+    _nesting: Nesting | None = dataclasses.field(init=False, repr=False, compare=False)
+    """What a message may be nested in. None: anything, as each part is validated once."""
+
     def __post_init__(self) -> None:
         try:
-            object.__setattr__(self, "_adapter", _adapter_of(self.schema))
+            adapter = _adapter_of(self.schema)
         except Exception as error:
             # Of what is no type at all it says so in various ways.
             first = str(error).partition("\n")[0]
@@ -83,6 +90,8 @@ class PydanticSerializer(Serializer[T]):
                 " use types that pydantic supports, all defined before the event is declared,"
                 " or pass `serializer=`"
             ) from error
+        object.__setattr__(self, "_adapter", adapter)
+        object.__setattr__(self, "_nesting", nesting_of(adapter.core_schema))
 
     @classmethod
     def new(cls, schema: TypeForm[Any], /) -> Self | None:
@@ -124,6 +133,8 @@ class PydanticSerializer(Serializer[T]):
             ValueError: it is not JSON, or does not fit the schema; the error says where, and what
                 was expected, but not what was found: messages may be secret, and errors are logged.
         """
+        if self._nesting is not None:
+            self._nesting.check(data)
         try:
             return self._adapter.validate_json(data, by_alias=True, by_name=True)
         except pydantic.ValidationError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typing
+
 import msgspec
 from msgspec import inspect
 
@@ -89,7 +91,7 @@ def _is_no_key(key: inspect.Type) -> bool:
 
 def _private_problem(part: inspect.DataclassType) -> str | None:
     # msgspec writes no private fields of attrs classes; those with a default may still have it.
-    if not hasattr(part.cls, "__attrs_attrs__"):
+    if not hasattr(typing.get_origin(part.cls) or part.cls, "__attrs_attrs__"):
         return None
     for field in part.fields:
         if field.required and field.name.startswith("_"):

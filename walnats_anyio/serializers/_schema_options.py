@@ -28,6 +28,10 @@ TYPES = ("array", "boolean", "null", "number", "object", "string")
 MAX_DEPTH = 50
 """References and parts inside of each other. Schemas may come from strangers."""
 
+MAX_PARTS = 10_000
+"""Parts of one schema that are looked at, some 100 ms. Each part may refer to another one twice,
+and so on: 40 of these in 3 KB are 2**40 parts."""
+
 OBJECT_GROUP = frozenset({"additionalProperties", "patternProperties", "properties"})
 ARRAY_GROUP = frozenset({"items", "prefixItems"})
 GROUPS = (OBJECT_GROUP, ARRAY_GROUP)
@@ -60,7 +64,15 @@ LIMITS = {
     ),
     "object": OBJECT_GROUP | {"maxProperties", "minProperties", "propertyNames", "required"},
     "string": frozenset(
-        {"contentEncoding", "contentMediaType", "format", "maxLength", "minLength", "pattern"}
+        {
+            "contentEncoding",
+            "contentMediaType",
+            "contentSchema",
+            "format",
+            "maxLength",
+            "minLength",
+            "pattern",
+        }
     ),
 }
 """Keywords that limit the values of each type."""
@@ -71,13 +83,19 @@ ALWAYS_WRITTEN = "x-always-written"
 A keyword of this library, which others ignore. JSON Schema has none for it.
 """
 
+ALSO_READ = "x-also-read"
+"""Schemas of what a reader takes as well, and a writer does not write: a number for a `Decimal`.
+
+Another keyword of this library.
+"""
+
 NO_TEXT = "binary"
 """The `contentEncoding` of what MessagePack does not write as text: bytes, moments, some keys."""
 
 CHOICES = frozenset({"anyOf", "const", "enum", "oneOf", "type"})
 
 KEPT = frozenset[str]().union(
-    *LIMITS.values(), NOT_COMPARED, CHOICES, {"discriminator", ALWAYS_WRITTEN}
+    *LIMITS.values(), NOT_COMPARED, CHOICES, {"discriminator", ALSO_READ, ALWAYS_WRITTEN}
 )
 """Keywords that matter here. All others are notes, as are those that JSON Schema does not know."""
 
@@ -122,12 +140,13 @@ class Document:
         self._root = root
         self._is_old = is_old
         self._options: dict[int, list[Option]] = {}
+        self._parts_seen = 0
 
     def options(self, schema: Schema) -> list[Option]:
         """List what a part of the document lets through; empty for nothing.
 
         Raises:
-            TooLargeError: it is too deep.
+            TooLargeError: it is too deep, or has too many parts.
         """
         key = id(schema)
         found = self._options.get(key)
@@ -155,7 +174,8 @@ class Document:
 
         None: it takes nothing.
         """
-        if depth > MAX_DEPTH:
+        self._parts_seen += 1
+        if depth > MAX_DEPTH or self._parts_seen > MAX_PARTS:
             raise TooLargeError
         if schema is True:
             return {}
@@ -224,6 +244,11 @@ class Document:
             return []
         if UNCLEAR in flat:
             return [Option(UNCLEAR, {}, flat[UNCLEAR])]
+        also: object = flat.pop(ALSO_READ, None)
+        if isinstance(also, list) and not self._is_old:
+            return self._expand_union(
+                {"anyOf": [flat, *cast("list[object]", also)]}, "anyOf", depth
+            )
         for name in ("anyOf", "oneOf"):
             if name in flat:
                 return self._expand_union(flat, name, depth)

@@ -36,7 +36,8 @@ def wire_schema(serializer: Codec[Any]) -> dict[str, Any] | None:
     It is a JSON Schema like that of `json_schema`, which is for people, without titles,
     descriptions, examples and defaults. Of what msgspec writes it says more: the format of dates
     and times, keys that are no text. `x-always-written` names the fields that are always written
-    although a reader can do without them.
+    although a reader can do without them, and `x-also-read` what a reader takes as well, although
+    it is not written.
 
     Args:
         serializer: any. It is asked by its method `wire_schema`, or else by `json_schema`, if it
