@@ -466,20 +466,21 @@ WORKER = [
     "$JS.API.CONSUMER.INFO.>",
     "$JS.API.CONSUMER.MSG.NEXT.>",
     "$JS.ACK.>",
-    "walnats.attempts.>",
 ]
-UPDATES, LISTS, WRITES = (
+UPDATES, LISTS, NOTES, WRITES = (
     "$JS.API.STREAM.UPDATE.>",
     "$JS.API.CONSUMER.LIST.>",
+    "walnats.attempts.>",
     "walnats.schedules.>",
 )
 
 
 CASES = [
-    ([LISTS, WRITES], "the server keeps no copies"),
-    ([UPDATES, WRITES], "who shares its stream cannot be seen"),
-    ([UPDATES, LISTS], "copies cannot be written"),
-    ([UPDATES, LISTS, WRITES], ""),
+    ([LISTS, NOTES, WRITES], "the server keeps no copies"),
+    ([UPDATES, NOTES, WRITES], "who shares its stream cannot be seen"),
+    ([UPDATES, LISTS, WRITES], "copies cannot be written"),
+    ([UPDATES, LISTS, NOTES], "copies cannot be written"),
+    ([UPDATES, LISTS, NOTES, WRITES], ""),
 ]
 
 
