@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    and sys.argv
+    # It is imported for the command: by `python -m walnats_anyio`, or by its script.
+    and (
+        (sys.argv[0] == "-m" and sys.orig_argv[-len(sys.argv)] == "walnats_anyio")
+        or sys.argv[0].endswith("/walnats-anyio")
+    )
+):
+    # Ctrl-C in the meantime ends it without a traceback. `walnats_anyio.cli.main` undoes this.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from walnats_anyio import dead_letters, decorators, middlewares, serializers, services, types
 from walnats_anyio._actors import (

@@ -27,6 +27,7 @@ from walnats_anyio._actors.pull import _doubts
 from walnats_anyio._actors.pull._consumer_rules import CONSUMER_RULES, differences_of
 from walnats_anyio._events import Action
 from walnats_anyio._link import Link, Message, api, pub
+from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio
 
@@ -92,6 +93,19 @@ async def test_register_brings_changes_to_the_server(
             assert consumer.waiting == 3
             async with listening(conn):
                 await handled.come(3)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_register_after_a_restart_says_what_it_has_changed(
+    nats_server: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server then answers with what the consumer was before."""
+    actor = Actor("a", Event("numbers", int), Handled(), ack_wait=1)
+    async with stage(nats_server.url, actor):
+        await nats_server.restart()
+    async with stage(nats_server.url, dataclasses.replace(actor, ack_wait=2)):
+        assert "ack_wait from 1 s to 2 s" in caplog.text
+    assert "stays otherwise" not in caplog.text
 
 
 async def test_register_leaves_alone_what_is_not_declared(url: str, event: Event[int]) -> None:
@@ -596,6 +610,34 @@ async def test_a_consumer_deleted_while_listening(url: str, event: Event[int], b
     ):
         await _until_asked(on, actor)
         await delete_consumer(on.link, actor)
+
+
+async def test_a_consumer_deleted_and_made_again_is_said(
+    url: str, event: Event[int], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had not handed out is gone. No status tells of it, as all slots are busy."""
+    monkeypatch.setattr(_listen, "LOOK_EVERY", 0.2)
+    gate = Gate()
+    actor = Actor("a", event, gate, max_jobs=1, ack_wait=1)
+    async with stage(url, actor) as on, listening(on.actors):
+        await on.emit(1)
+        await gate.come(1)
+        await anyio.sleep(
+            1.1
+        )  # a server may say of one consumer that it was made in another moment
+        monkeypatch.setattr(on.actors._listening, "_look_after", _never)
+        await delete_consumer(on.link, actor)
+        await on.actors.register()
+        monkeypatch.undo()
+        await until(lambda: "was deleted and made again" in caplog.text)
+        gate.open()
+        await on.emit(2)
+        await gate.come(2)
+    assert caplog.text.count("was deleted and made again") == 1
+
+
+async def _never(_: object) -> None:
+    """Not between the two, or it would be found deleted."""
 
 
 async def test_a_consumer_deleted_while_all_slots_are_busy(url: str, event: Event[int]) -> None:

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import decimal
+import gc
+import inspect
+import locale
+import logging
+import os
+import random
+import signal
 import sys
+import threading
+import time
+import types
+import warnings
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -285,7 +298,34 @@ async def awaits_a_cancelled_future(_: int) -> None:
     raise ValueError
 
 
+async def awaits_its_own_task(_: int) -> None:
+    if not trio.lowlevel.in_trio_run():
+        await asyncio.current_task()  # type: ignore[misc]  # it is one
+    raise ValueError
+
+
+@types.coroutine
+def _yield_nonsense() -> Generator[object, None, None]:
+    yield 42
+
+
+async def yields_what_no_event_loop_knows(_: int) -> None:
+    if not trio.lowlevel.in_trio_run():  # trio gives up then, and says that it is our bug
+        await _yield_nonsense()
+    raise ValueError
+
+
+def is_its_own_cause(_: int) -> None:
+    error, other = ValueError(), KeyError()
+    error.__cause__, error.__context__ = error, other
+    other.__context__ = error
+    raise error
+
+
 BAD: list[Handler] = [
+    awaits_its_own_task,
+    yields_what_no_event_loop_knows,
+    is_its_own_cause,
     generator_without_deadline,
     generator_with_deadline,
     generator_that_is_over,
@@ -370,8 +410,68 @@ async def _beside_a_healthy_one(url: str, event: Event[int], bad: Handler) -> No
         assert max(tries.values()) <= 2 or bad in LATE
 
 
-LATE = [cancels_its_own_task_and_returns, cancels_its_task_when_it_is_over]
+LATE = [
+    cancels_its_own_task_and_returns,
+    cancels_its_task_when_it_is_over,
+    # Where the machine is busy, what they have left open is late as well.
+    asyncio_timeout_left_open,
+    asyncio_tasks_left_open,
+]
 """Handlers that cancel another job of the same actor: that is no attempt."""
+
+
+@pytest.fixture
+def restored() -> Iterator[None]:
+    """What belongs to the whole process is as before when the test is over."""
+    files = [os.dup(number) for number in range(3)]
+    limit, disabled, number_format = (
+        sys.getrecursionlimit(), logging.root.manager.disable, locale.setlocale(locale.LC_ALL)
+    )  # fmt: skip
+    with (
+        warnings.catch_warnings(),
+        contextlib.chdir("."),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for module, name in (
+            (sys, "stdout"), (sys, "stderr"), (sys, "excepthook"), (threading, "excepthook"),
+            (sys, "unraisablehook"),
+        ):  # fmt: skip
+            patch.setattr(module, name, getattr(module, name))
+        yield
+    gc.enable()
+    sys.setrecursionlimit(limit)
+    logging.disable(disabled)
+    locale.setlocale(locale.LC_ALL, number_format)
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+
+
+def test_a_handler_that_changes_what_all_share(
+    url: str, event: Event[int], anyio_backend: str, restored: None, tmp_path: Path
+) -> None:
+    """The library needs none of it as it was: not to go on, and not to say what happened."""
+
+    def change(_: int) -> None:
+        gone = tmp_path / f"gone-{time.monotonic_ns()}"
+        gone.mkdir()
+        os.chdir(gone)
+        gone.rmdir()
+        gc.disable()
+        warnings.simplefilter("error")
+        logging.disable(logging.CRITICAL)
+        locale.setlocale(locale.LC_ALL, "C")
+        decimal.getcontext().prec = 1
+        decimal.getcontext().traps[decimal.Inexact] = True
+        random.seed(0)
+        os.closerange(0, 3)
+        sys.stdout = sys.stderr = None
+        sys.excepthook = sys.unraisablehook = threading.excepthook = panic_when_asked  # type: ignore[assignment]  # they raise
+        sys.setrecursionlimit(len(inspect.stack(0)) + 100)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        warnings.warn("as a library may", DeprecationWarning, stacklevel=1)
+
+    anyio.run(_beside_a_healthy_one, url, event, change, backend=anyio_backend)
 
 
 @pytest.mark.anyio

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 
 import anyio
@@ -11,6 +12,7 @@ from tests.actors._stage import listening, running, stage, until_ticked
 from tests.support.recorders import Gate, Handled
 from tests.support.waiting import until
 from walnats_anyio import Actor, Actors, Event
+from walnats_anyio.testing import NatsServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_copies")]
 
@@ -118,3 +120,20 @@ async def test_few_slots_hold_few_events(url: str, event: Event[int]) -> None:
             await on.until_done(*actors)
     assert most <= 2
     assert held <= 2 + len(actors)
+
+
+async def test_large_events_are_not_asked_for_all_at_once(shared_server: NatsServer) -> None:
+    """A server cuts a connection off for which it holds over 64 MB, and what it held is lost."""
+    blobs: Event[bytes] = Event(f"blobs-{secrets.token_hex(6)}", bytes, storage="memory")
+    gate, count = Gate(), 40
+    actor = Actor("a", blobs, gate, max_jobs=200)
+    async with stage(shared_server.url, actor) as on:
+        await on.emit(*[bytes(1_000_000)] * count)
+        async with listening(on.actors, max_jobs=200):
+            await gate.come(count)
+            (asked,) = on.actors.statistics().actors
+            # 32 MB, or twice as many for one request with a limit of its own, and not 160.
+            assert 1 <= asked.requested <= 64
+            gate.open()
+            await until(lambda: on.actors.statistics().actors[0].handled == count)
+    assert on.link.statistics().reconnects == 0

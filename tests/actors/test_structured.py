@@ -16,10 +16,11 @@ import anyio
 import pytest
 import trio
 import trio.testing
+from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
 
 import walnats_anyio as walnats
-from tests.actors._stage import listening, running, stage
+from tests.actors._stage import breaking, listening, running, stage
 from tests.support.recorders import Gate, Handled, Recorder
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio import Actor, Actors, Event, Events
@@ -102,6 +103,27 @@ async def test_a_native_cancel_of_every_worker(
     assert sorted(recorder.succeeded) == sorted([*range(8)] * 3)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_native_cancel_of_workers_that_have_not_begun(url: str, event: Event[int]) -> None:
+    """They end the task group quietly. `listen` says so: nobody has asked for an end."""
+
+    async def handle(number: int) -> None:
+        mine = asyncio.current_task()
+        for task in asyncio.all_tasks():
+            if task.get_name() == "walnats/worker" and task is not mine:
+                task.cancel()
+        await anyio.sleep_forever()
+
+    actor = Actor("a", event, handle, max_jobs=4)
+    async with stage(url, actor) as staged:
+        await staged.emit(*range(4))
+        async with breaking(staged.actors, walnats.WalnatsError):
+            pass
+    gc.collect()  # anyio leaves the coroutines of such tasks without ever having awaited them
+
+
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_native_cancel_of_parked_workers(url: str, event: Event[int]) -> None:
     handled = Handled()
@@ -120,6 +142,33 @@ async def test_a_native_cancel_of_parked_workers(url: str, event: Event[int]) ->
         await staged.emit(*range(8, 16))
         await handled.come(16)
     assert sorted(handled.messages) == [*range(16)]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_cancelled_natively_and_once_more_a_little_later(url: str, event: Event[int]) -> None:
+    """As by Ctrl-C and then by `asyncio.run`, while the last words wait for the server."""
+    actor = Actor("twice", event, Handled())
+    async with stage(url, actor) as staged:
+        for turns in range(12):
+            status = Started()
+            coroutine = staged.actors.listen(task_status=status)
+            listen = asyncio.get_running_loop().create_task(coroutine)
+            await status.event.wait()
+            listen.cancel()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            listen.cancel()
+            with anyio.fail_after(DEADLINE):
+                await asyncio.wait([listen])
+            assert listen.cancelled()
+
+
+class Started(TaskStatus[None]):
+    def __init__(self) -> None:
+        self.event = anyio.Event()
+
+    def started(self, value: None = None) -> None:
+        self.event.set()
 
 
 # Deadlines

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import typer
 
@@ -86,3 +92,23 @@ def test_every_error_of_a_group_is_told(capsys: pytest.CaptureFixture[str]) -> N
 )
 def test_the_worst_code_stands_for_all(codes: list[int], code: int) -> None:
     assert worst(codes) == code
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "traceback"),
+    [
+        (["-m", "walnats_anyio", "status"], -signal.SIGINT, False),
+        (["-c", "import walnats_anyio"], -signal.SIGINT, True),  # a program's own affair
+        (["-m", "other", "walnats_anyio"], -signal.SIGINT, True),
+    ],
+)
+def test_interrupted_while_it_is_imported(
+    tmp_path: Path, words: list[str], code: int, traceback: bool
+) -> None:
+    interrupt = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
+    (tmp_path / "anyio.py").write_text(interrupt)  # which the library imports
+    (tmp_path / "other.py").write_text("import walnats_anyio")
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path.cwd()}"}
+    ended = subprocess.run([sys.executable, *words], env=env, capture_output=True, check=False)
+    assert ended.returncode == code
+    assert (b"Traceback" in ended.stderr) is traceback

@@ -254,6 +254,11 @@ class Unknown:
         ({"serializer": object()}, TypeError, "an object with the methods encode and decode"),
         ({"description": b"x"}, TypeError, "description must be a str or None, not bytes"),
         ({"description": "é" * 2049}, ValueError, "4098 bytes long, NATS takes at most 4096"),
+        (
+            {"description": "a\ud800"},
+            ValueError,
+            "description has .*ud800. at 1, half of a character",
+        ),
         ({"limits": None}, TypeError, r"limits must be Limits\(...\), not None"),
         ({"limits": {"age": 5}}, TypeError, r"limits must be Limits\(...\)"),
         ({"replicas": 0}, ValueError, "replicas must be 1 to 5, not 0"),

@@ -17,6 +17,7 @@ from tests.link._bare import BadServer, handshake, reset
 from tests.support.leftovers import Leftovers
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio._link import open_link, pub
+from walnats_anyio._link._pending import RETRY_AFTER
 from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio
@@ -64,12 +65,46 @@ async def test_one_that_closes_right_after_the_first_handshake() -> None:
     leftovers = Leftovers()
     with BadServer(lambda connection: void(handshake(connection))) as server:
         begun = time.monotonic()
-        with pytest.raises(walnats.ConnectError, match="does not answer"):
+        told = f"{server.url} does not answer: .*: the server closed the connection"
+        with pytest.raises(walnats.ConnectError, match=told):
             async with open_link(server.url):
                 pytest.fail("connected")
         assert time.monotonic() - begun < 9
         assert len(server.accepted) <= 20
     await leftovers.none()
+
+
+async def test_one_that_closes_after_the_first_handshake_and_then_does_well() -> None:
+    served: list[str] = []
+
+    def serve(connection: socket.socket) -> None:
+        said = handshake(connection)
+        served.append("once")
+        if len(served) > 1:
+            answering(connection, said)
+            while connection.recv(65536):
+                pass
+
+    with BadServer(serve) as server:
+        begun = time.monotonic()
+        async with open_link(server.url) as link:
+            assert link.connected
+            # At once, and not when a request without an answer is repeated.
+            assert time.monotonic() - begun < RETRY_AFTER
+    assert len(served) == 2
+
+
+async def test_why_a_server_closes_is_kept() -> None:
+    def serve(connection: socket.socket) -> None:
+        if len(server.accepted) == 1:
+            answering(connection, handshake(connection))
+            connection.sendall(b"-ERR 'User Authentication Expired'\r\n")
+
+    with BadServer(serve) as server:
+        options = {"reconnect_time_wait": 60}  # nothing else happens meanwhile
+        async with open_link(server.url, options=options) as link:
+            await until(lambda: not link.connected)
+            assert link.trouble.startswith("User Authentication Expired: the user's JWT")
 
 
 def void(_result: object) -> None:
@@ -251,3 +286,59 @@ async def test_one_that_says_nothing_is_given_up_at_each_attempt(nats_server: Na
             await nats_server.start()
             await until(lambda: link.connected)
             assert link.statistics().server == nats_server.url
+
+
+# Signs of life: what a connection hears while nobody answers its pings. See also `test_keepalive`.
+
+EVERY = 0.5
+"""Seconds between two pings, of which one may be without an answer."""
+
+PINGS: dict[str, Any] = {"ping_interval": EVERY, "max_outstanding_pings": 1}
+
+
+class Murmuring:
+    """Once it has answered, it says the same again and again and reads nothing more."""
+
+    def __init__(self, what: bytes, every: float, first: bytes = b"", times: int = 10_000) -> None:
+        self._what, self._every, self._first, self._times = what, every, first, times
+
+    def __call__(self, connection: socket.socket) -> None:
+        answering(connection, handshake(connection))
+        connection.sendall(self._first)
+        for _ in range(self._times):
+            connection.sendall(self._what)
+            time.sleep(self._every)
+        connection.sendall(b"\r\n")
+        while connection.recv(65536):
+            pass
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        Murmuring(b"HMSG hb 1 31 31\r\nNATS/1.0 100 Idle Heartbeat\r\n\r\n\r\n", 0.05),
+        Murmuring(b"x", 0.05, b"MSG never.ends 1 1000000\r\n"),
+    ],
+    ids=["heartbeats", "a frame that never ends"],
+)
+async def test_what_is_no_sign_of_life(server: Murmuring) -> None:
+    with BadServer(server) as bad:
+        async with open_link(bad.url, options=PINGS) as link:
+            begun = time.monotonic()
+            await until(lambda: not link.connected)
+            assert f"nothing heard from the server for {2 * EVERY:g} s" in link.trouble
+            # What counts for a while is given up after eight intervals.
+            assert time.monotonic() - begun < 7 * EVERY
+
+
+async def test_a_frame_that_grows_is_a_sign_of_life() -> None:
+    """A large message over a slow line, on which the answer to a ping comes behind it."""
+    size, times = 32 * 1024, 40
+    slow = Murmuring(b"x" * size, EVERY / 10, b"MSG large 2 %d\r\n" % (size * times), times)
+    got: list[int] = []
+    with BadServer(slow) as bad:
+        async with open_link(bad.url, options=PINGS) as link:
+            link.subscribe(lambda message: got.append(len(message.data)))
+            await until(lambda: bool(got))
+            assert got == [size * times]
+            assert link.statistics().reconnects == 0

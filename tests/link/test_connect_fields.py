@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import logging
 import sys
 import traceback
@@ -204,6 +205,18 @@ def test_a_function_that_returns_something_else(name: str, answer: Any) -> None:
     functions[name] = (lambda nonce: answer) if name == "signature_cb" else (lambda: answer)
     with pytest.raises(walnats.ConnectError, match=f"option {name}: the function must return"):
         fields(**functions)
+
+
+def test_a_function_that_hands_a_coroutine_on() -> None:
+    """It is refused like anything else, and nothing warns that nobody awaits it."""
+
+    async def ask() -> str:
+        pytest.fail("it runs")
+
+    coroutine = ask()
+    with pytest.raises(walnats.ConnectError, match="not what it returned, a coroutine"):
+        fields(token=lambda: coroutine)
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
 
 
 def test_a_function_that_fails() -> None:

@@ -19,6 +19,7 @@ import pytest
 import trustme
 
 import walnats_anyio as walnats
+from tests.link._bare import BadServer
 from tests.support.leftovers import Leftovers
 from tests.support.sweep import sweep
 from walnats_anyio.testing import NatsServer
@@ -239,6 +240,18 @@ async def test_tls_survives_a_reconnect(authority: trustme.CA, tls_config: dict[
 async def test_tls_before_the_first_word(authority: trustme.CA, tls_config: dict[str, Any]) -> None:
     with NatsServer(config={"tls": tls_config | {"handshake_first": True}}) as server:
         await emits(server.url, tls=trusting(authority), tls_handshake_first=True)
+
+
+@pytest.mark.parametrize("words", [b"INFO {}\r\n", b"MSG a 1 9\r\n"], ids=["whole", "half"])
+async def test_words_before_tls_are_nobodys(words: bytes) -> None:
+    """Who sits in between could add them, and they would be taken for the server's."""
+    said = b'INFO {"tls_required":true,"max_payload":1048576}\r\n' + words
+    told = "more than INFO before the TLS handshake"
+    with (
+        BadServer(lambda connection: connection.sendall(said)) as server,
+        pytest.raises(walnats.ConnectError, match=told),
+    ):
+        await emits(server.url, tls=ssl.create_default_context())
 
 
 async def test_tls_with_a_certificate_of_ours(

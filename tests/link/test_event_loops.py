@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from walnats_anyio.testing import NatsServer
 
 EVENT = walnats.Event("user-created", int)
 EVENTS = walnats.Events(EVENT)
+ACTORS = walnats.Actors(walnats.Actor("greeter", EVENT, print))
 
 SCRIPT = """
 import asyncio, sys
@@ -158,6 +159,46 @@ def test_several_loops_in_threads(nats_url: str) -> None:
     for thread in threads:
         thread.join(60)
     assert failed == []
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_used_by_another_thread(nats_url: str, backend: str) -> None:
+    """It is refused, and the connection goes on."""
+    said: list[str] = []
+
+    def elsewhere(use: Callable[[], Awaitable[object]]) -> None:
+        async def call() -> None:
+            with anyio.fail_after(DEADLINE), pytest.raises(RuntimeError, match="thread") as caught:
+                await use()
+            said.append(str(caught.value))
+
+        anyio.run(call, backend=backend)
+
+    async def main() -> None:
+        async with EVENTS.connect(nats_url) as conn, ACTORS.connect(nats_url) as actors:
+            await conn.register()
+
+            async def monitor() -> None:
+                async with conn.monitor():
+                    pytest.fail("it monitors")
+
+            for use in (
+                lambda: conn.emit(EVENT, 1),
+                lambda: conn.emit(EVENT, 1, sync=True),
+                lambda: conn.emit_many(EVENT, [1, 2]),
+                conn.register,
+                actors.register,
+                actors.listen,
+                monitor,
+            ):
+                await anyio.to_thread.run_sync(elsewhere, use)
+            await conn.emit(EVENT, 1, sync=True)
+            await conn.flush()
+            assert conn.statistics().connection.reconnects == 0
+
+    anyio.run(main, backend=backend)
+    assert len(said) == 7
+    assert len(set(said)) == 1
 
 
 # What is left alone

@@ -252,6 +252,39 @@ async def test_what_ends_a_program_leaves_a_callback_through_connect(
     await leftovers.none()
 
 
+@pytest.mark.parametrize("option", ["reconnect_to_server_handler", "token"])
+async def test_what_ends_a_program_leaves_a_function_through_connect(
+    nats_server: NatsServer, option: str
+) -> None:
+    """One that is called to reconnect."""
+    raised = SystemExit("mine")
+    connected, left = anyio.Event(), list[str]()
+
+    def function(*_: object) -> str:
+        if connected.is_set():
+            raise raised
+        return "secret"
+
+    options: dict[str, Any] = {option: function}
+
+    async def connect() -> None:
+        async with EVENTS.connect(nats_server.url, **options):
+            connected.set()
+            nats_server.restart_blocking()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                left.append("body")
+
+    leftovers = Leftovers()
+    with anyio.fail_after(DEADLINE), pytest.raises(SystemExit) as caught:
+        await connect()
+    assert caught.value is raised
+    assert left == ["body"]
+    del caught
+    await leftovers.none()
+
+
 async def test_discovered_server_cb() -> None:
     """Called once for news, and not for what was known."""
     told: list[str] = []

@@ -240,6 +240,17 @@ def test_options_beside_a_client() -> None:
         check_connect(Client(), {"name": "x"})
 
 
+@pytest.mark.parametrize("borrowed", [False, True])
+def test_actors_on_a_connection_without_an_echo(borrowed: bool) -> None:
+    client = Client()
+    client.options = {"no_echo": True}
+    given: tuple[Any, dict[str, Any]] = (client, {}) if borrowed else (URL, {"no_echo": True})
+    actors = walnats.Actors(walnats.Actor("a", walnats.Event("e", int), print))
+    with pytest.raises(ValueError, match=r"no_echo=True keeps .* leave it out"):
+        actors.connect(given[0], **given[1])
+    actors.connect(URL, no_echo=False)
+
+
 # Options
 
 

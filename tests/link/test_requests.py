@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -188,23 +189,28 @@ async def test_a_request_made_while_disconnected(nats_server: NatsServer) -> Non
             await nats_server.start()
 
 
+class Watcher:
+    """Notes what it hears of the connection."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def on_disconnect(self) -> None:
+        self.heard.append("disconnect")
+
+    def on_reconnect(self) -> None:
+        self.heard.append("reconnect")
+
+    def on_close(self) -> None:
+        self.heard.append("close")
+
+    def on_refusal(self, refusal: Refusal) -> None:
+        self.heard.append("refusal")
+
+
 async def test_watchers_hear_of_the_connection(nats_server: NatsServer) -> None:
-    heard: list[str] = []
-
-    class Watcher:
-        def on_disconnect(self) -> None:
-            heard.append("disconnect")
-
-        def on_reconnect(self) -> None:
-            heard.append("reconnect")
-
-        def on_close(self) -> None:
-            heard.append("close")
-
-        def on_refusal(self, refusal: Refusal) -> None:
-            heard.append("refusal")
-
     watcher, gone = Watcher(), Watcher()
+    heard = watcher.heard
     async with linked(nats_server) as link:
         link.watch(watcher)
         link.watch(gone)
@@ -215,6 +221,23 @@ async def test_watchers_hear_of_the_connection(nats_server: NatsServer) -> None:
             await nats_server.start()
             await until(lambda: heard.count("reconnect") == number)  # noqa: B023 - awaited here
     assert heard == ["disconnect", "reconnect"] * 2 + ["close"]
+    assert gone.heard == []
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_watchers_hear_of_a_connection_whose_task_was_cancelled(
+    nats_server: NatsServer,
+) -> None:
+    """By somebody who cancels all tasks but his own. It is connected again at once."""
+    watcher = Watcher()
+    async with linked(nats_server) as link:
+        link.watch(watcher)
+        for task in asyncio.all_tasks():
+            if task.get_name() == "walnats/connection":
+                task.cancel()
+        await until(lambda: "reconnect" in watcher.heard)
+        await link.flush()
+    assert watcher.heard == ["disconnect", "reconnect", "close"]
 
 
 async def test_nothing_is_sent_twice_that_was_never_sent(nats_server: NatsServer) -> None:

@@ -70,6 +70,12 @@ async def test_what_differs_is_refused(url: str, event: Event[int]) -> None:
             Events(event).connect(events, **options)
 
 
+async def test_one_without_an_echo_is_refused_for_actors(url: str, event: Event[int]) -> None:
+    async with Events(event).connect(url, no_echo=True) as events:
+        with pytest.raises(ValueError, match=r"no_echo=True keeps .* leave it out"):
+            Actors(Actor("a", event, print)).connect(events)
+
+
 async def test_a_connection_that_was_left_is_refused(url: str, event: Event[int]) -> None:
     async with Events(event).connect(url) as events:
         pass

@@ -6,7 +6,7 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -34,7 +34,7 @@ from tests.support.waiting import until
 from walnats_anyio._link import open_link, pub
 from walnats_anyio._link._handshake import load_websockets
 from walnats_anyio._link._options import ConnectOptions, parse_servers
-from walnats_anyio.testing import NatsServer
+from walnats_anyio.testing import NatsServer, held_port
 from walnats_anyio.testing._ports import HeldPort
 
 pytestmark = pytest.mark.anyio
@@ -164,6 +164,32 @@ async def test_it_is_made_again(server: NatsServer, url: str) -> None:
                     await server.restart()
             await events.emit(EVENT, 99, sync=True)
             await until(lambda: 99 in worker.numbers)
+
+
+async def test_the_others_of_a_cluster_are_known() -> None:
+    with ExitStack() as stack:
+        doors, routes = ([stack.enter_context(held_port()) for _ in range(2)] for _ in range(2))
+        first, second = (
+            stack.enter_context(
+                NatsServer(
+                    config={
+                        "websocket": {"host": "127.0.0.1", "port": door, "no_tls": True},
+                        "cluster": {
+                            "name": "two",
+                            "listen": f"127.0.0.1:{route}",
+                            "routes": [f"nats-route://127.0.0.1:{other}"],
+                        },
+                    },
+                    jetstream=False,
+                )
+            )
+            for door, route, other in zip(doors, routes, reversed(routes), strict=True)
+        )
+        async with open_link(f"ws://127.0.0.1:{doors[0]}") as link:
+            await until(lambda: len(link.info.connect_urls) == 2)
+            first.kill()
+            await until(lambda: link.info.server_name == second.server_name)
+            assert link.statistics().server == f"ws://127.0.0.1:{doors[1]}"
 
 
 async def test_both_ways_at_once(url: str) -> None:

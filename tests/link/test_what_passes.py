@@ -16,6 +16,7 @@ from tests.actors._stage import listening, running, stage
 from tests.link.test_credentials import Realm, make_key
 from tests.support.recorders import Handled
 from tests.support.waiting import DEADLINE, until
+from walnats_anyio._link import open_link, pub
 from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio
@@ -64,6 +65,24 @@ async def test_a_max_payload_that_a_reload_lowers() -> None:
             with pytest.raises(walnats.MessageTooLargeError, match="at most 100000"):
                 await conn.emit(DATA, b"x" * 150_000, sync=True)
             await conn.emit(DATA, b"x" * 50_000, sync=True)
+
+
+async def test_a_message_that_is_too_large_by_now_is_cut_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One that nobody waits for, such as a response, and that the socket took a part of."""
+    size = 16_000_000
+    async with (
+        NatsServer(config={"max_payload": size}) as server,
+        open_link(server.url) as link,
+    ):
+        await server.reload({"max_payload": size // 2})
+        link.post(pub("answers", b"x" * size))
+        link.post(pub("more", b"x"))
+        await link.flush(DEADLINE)
+        assert link.statistics().reconnects == 1
+    assert f"'answers' is not sent: it is {size} bytes" in caplog.text
+    assert "'more'" not in caplog.text
 
 
 async def test_max_connections_for_a_while(caplog: pytest.LogCaptureFixture) -> None:

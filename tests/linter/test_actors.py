@@ -122,6 +122,7 @@ async def main():
         ACTORS + "import asyncio" + MAIN + "asyncio.run(main())",
         ACTORS + "def main(): ACTORS.run()\nmain()",
         ACTORS + "import anyio" + MAIN + "def start():\n  anyio.run(main)\nstart()",
+        ACTORS + "import anyio" + MAIN + "async def start():\n  await main()\nanyio.run(start)",
         HANDLER
         + "LIST = [Actor('a', EVENT, do, execute_in=ExecuteIn.PROCESS)]\nActors(*LIST).run()",
         HANDLER + "ONE = Actor('a', EVENT, do, execute_in=ExecuteIn.PROCESS)\nActors(ONE).run()",
@@ -150,6 +151,8 @@ def test_a_script_without_a_guard(source: str) -> None:
         "from handlers import do\n" + ACTORS.removeprefix(HANDLER) + "ACTORS.run()",
         "from shop import ACTORS\nACTORS.run()",
         ACTORS + "import anyio\nfrom shop import main\nanyio.run(main)",
+        ACTORS + "import anyio" + MAIN + "async def start():\n  register(main())\nanyio.run(start)",
+        ACTORS + "import anyio\nasync def main(): await main()\nanyio.run(main)",
     ],
 )
 def test_a_script_that_needs_no_guard_or_may_have_one(source: str) -> None:
@@ -168,6 +171,8 @@ ROW = "class Row: ...\nROWS = Event('row', Row)\n"
         f"async def do(n: dict[str, int]): ...\nActor('a', EVENT, do, {BATCH})",
         f"import datetime as d\nasync def do(n: d.date): ...\nActor('a', EVENT, do, {BATCH})",
         f"{ROW}async def do(row: Row): ...\nActor('a', ROWS, do, {BATCH})",
+        f"class A:\n  async def do(self, n: int): ...\nActor('a', EVENT, A().do, {BATCH})",
+        f"class A:\n  @staticmethod\n  def do(n: int): ...\nActor('a', EVENT, A.do, {BATCH})",
     ],
 )
 def test_a_handler_of_batches_that_takes_one_message(source: str) -> None:

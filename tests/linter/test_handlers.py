@@ -76,6 +76,36 @@ SLEEP = "time.sleep(1)"
         f"class A:\n  async def __call__(self, m): {SLEEP}\nActor('a', EVENT, A())",
         f"async def do(m): one()\ndef one(): two()\ndef two(): {SLEEP}\nActor('a', EVENT, do)",
         f"async def do(m): one(1)\ndef one(i): one(i) or {SLEEP}\nActor('a', EVENT, do)",
+        f"async def do(m): await one()\nasync def one(): {SLEEP}\nActor('a', EVENT, do)",
+        f"async def do(m): await one()\ndef one(): return {SLEEP}\nActor('a', EVENT, do)",
+        (
+            f"class A:\n  async def do(self, m): {SLEEP}\n"
+            "  def actor(self): return Actor('a', EVENT, self.do)"
+        ),
+        (
+            "class A:\n  async def do(self, m): await self.one()\n"
+            f"  async def one(self): self.two()\n  def two(self): {SLEEP}\n"
+            "Actor('a', EVENT, A().do)"
+        ),
+        (f"class A:\n  async def do(self, m): {SLEEP}\nclass B(A): ...\nActor('a', EVENT, B().do)"),
+        (
+            f"import dataclasses as d\nasync def do(m): {SLEEP}\n"
+            "d.replace(Actor('a', EVENT, len, execute_in=where), handler=do)"
+        ),
+        (
+            "from dataclasses import replace\n"
+            "A = Actor('a', EVENT, len, execute_in=ExecuteIn.THREAD)\n"
+            f"def do(m): {SLEEP}\nreplace(A, handler=do, execute_in=ExecuteIn.MAIN)"
+        ),
+        (
+            f"async def do(m): {SLEEP}\nHANDLERS = {{'a': do}}\n"
+            "for n, h in HANDLERS.items(): Actor(n, EVENT, h)"
+        ),
+        "Actor('a', EVENT, time.sleep)",
+        (
+            "import requests\nSITE = requests.Session()\n"
+            "async def do(m): SITE.get(m)\nActor('a', EVENT, do)"
+        ),
         f"async def do(m): {SLEEP}\nActor('a', EVENT, do)\nActor('b', EVENT, do)",
         f"def f():\n  async def do(m): {SLEEP}\n  Actor('a', event=EVENT, handler=do)",
     ],
@@ -97,6 +127,26 @@ def test_a_handler_is_found_wherever_it_is(source: str) -> None:
         f"async def do(m): later(one)\ndef one(): {SLEEP}\nActor('a', EVENT, do)",
         f"async def do(m): one()\n@in_thread\ndef one(): {SLEEP}\nActor('a', EVENT, do)",
         f"async def do(m): send(one())\ndef one():\n  yield {SLEEP}\nActor('a', EVENT, do)",
+        f"async def do(m): send(one())\nasync def one(): {SLEEP}\nActor('a', EVENT, do)",
+        (
+            "class A:\n  def __init__(self):\n    self.do = elsewhere(self.do)\n"
+            f"    Actor('a', EVENT, self.do)\n  async def do(self, m): {SLEEP}"
+        ),
+        (
+            f"class A:\n  async def do(self, m): {SLEEP}\n  @staticmethod\n"
+            "  def make(other): Actor('a', EVENT, other.do)"
+        ),
+        (
+            f"class A:\n  async def do(self, m): {SLEEP}\nclass B(A, Other): ...\n"
+            "Actor('a', EVENT, B().do)"
+        ),
+        (
+            "from dataclasses import replace\n"
+            "A = Actor('a', EVENT, len, execute_in=ExecuteIn.THREAD)\n"
+            f"def do(m): {SLEEP}\nreplace(A, handler=do)"
+        ),
+        "Actor('a', EVENT, time.sleep, execute_in=ExecuteIn.THREAD)",
+        "import requests\nasync def do(m): requests.Session()\nActor('a', EVENT, do)",
     ],
 )
 def test_a_handler_that_may_be_another_one_is_left_alone(source: str) -> None:

@@ -50,6 +50,37 @@ FOUND = {
         "import enum\nimport walnats_anyio as w\nclass A(enum.StrEnum):\n  N = ''\n"
         "w.Event(A.N, int)"
     ),
+    "the value of a member of an enum": (
+        "from enum import Enum\nimport walnats_anyio as w\nclass A(Enum):\n  N = ''\n"
+        "w.Event(A.N.value, int)"
+    ),
+    "a member of an enum that is a text": (
+        "from enum import Enum\nimport walnats_anyio as w\nclass A(str, Enum):\n  N = ''\n"
+        "w.Event(A.N, int)"
+    ),
+    "a loop": "import walnats_anyio as w\nfor n in ('a', ''):\n  w.Event(n, int)",
+    "a loop over a constant": (
+        "import walnats_anyio as w\nNAMES = ['a', '']\nfor n in NAMES: w.Event(n, int)"
+    ),
+    "a loop over pairs": (
+        "import walnats_anyio as w\nfor n, kind in [('a', int), ('', str)]:\n  w.Event(n, kind)"
+    ),
+    "a loop over a dict": (
+        "import walnats_anyio as w\nKINDS = {'': int}\nfor n, t in KINDS.items(): w.Event(n, t)"
+    ),
+    "a comprehension": "import walnats_anyio as w\nA = [w.Event(n, int) for n in ('', 'a')]",
+    "a partial": (
+        "import functools\nimport walnats_anyio as w\nE = functools.partial(w.Event, schema=int)\n"
+        "E('')"
+    ),
+    "a partial with the name": (
+        "from functools import partial\nimport walnats_anyio as w\nE = partial(w.Event, '')\n"
+        "def f(): E(int)"
+    ),
+    "a copy with another name": (
+        "import dataclasses\nimport walnats_anyio as w\nA = w.Event('a', int)\n"
+        "B = dataclasses.replace(A, name='')"
+    ),
     "assigned on the way": "import walnats_anyio as w\nw.Event(n := '', int)",
     "an assignment expression": "import walnats_anyio as w\nif (N := ''):\n  pass\nw.Event(N, int)",
 }
@@ -61,6 +92,39 @@ NOT_FOUND = {
     "another import": "from walnats_anyio import Event\nfrom anyio import Event\nEvent('')",
     "with a fallback": (
         "try:\n  from walnats_anyio import Event\nexcept ImportError:\n  Event = None\nEvent('')"
+    ),
+    "the value of something else": (
+        "import walnats_anyio as w\nclass A:\n  N = ''\nw.Event(A.N.value, int)"
+    ),
+    "a loop that skips some": (
+        "import walnats_anyio as w\nfor n in ('a', ''):\n  if n: w.Event(n, int)"
+    ),
+    "a comprehension that skips some": (
+        "import walnats_anyio as w\n[w.Event(n, int) for n in ('a', '') if n]"
+    ),
+    "behind a loop": "import walnats_anyio as w\nfor n in ('', 'a'): ...\nw.Event(n, int)",
+    "a function in a loop": (
+        "import walnats_anyio as w\nfor n in ('', 'a'):\n  def f(): w.Event(n, int)"
+    ),
+    "a loop over what is not listed": (
+        "import walnats_anyio as w\nfor n, t in [('', int), *more]: w.Event(n, t)\n"
+        "for n in names: w.Event(n, int)"
+    ),
+    "two loops": (
+        "import walnats_anyio as w\nfor n in ('',): ...\nfor n in ('a',): w.Event(n, int)"
+    ),
+    "a variable that changes in the loop": (
+        "import walnats_anyio as w\nfor n in ('',):\n  n += 'a'\n  w.Event(n, int)"
+    ),
+    "a name that a partial has and the call changes": (
+        "from functools import partial\nimport walnats_anyio as w\n"
+        "E = partial(w.Event, name='')\nE(name='a', schema=int)"
+    ),
+    "a partial of something else": (
+        "from functools import partial\nimport walnats_anyio as w\nE = partial(f, w.Event)\nE('')"
+    ),
+    "a copy of something else": (
+        "import dataclasses\nimport walnats_anyio as w\nB = dataclasses.replace(x, name='')"
     ),
     "a parameter that hides it": "from walnats_anyio import Event\ndef f(Event): Event('')",
     "a loop variable": "from walnats_anyio import Event\nfor Event in x: Event('')",

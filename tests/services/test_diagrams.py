@@ -79,6 +79,12 @@ def test_colors() -> None:
     assert "  class service_checkout,service_warehouse service" in mermaid
 
 
+def test_mermaid_makes_no_icon_of_a_name() -> None:
+    services = walnats.Services()
+    services.add("fa:fa-user", emits=walnats.Events(walnats.Event("placed", int)))
+    assert '["fa#58;fa-user"]' in services.get_mermaid()
+
+
 D2_LINE = re.compile(
     r"""direction:\ right
     |\ *[a-z0-9_]+:\ (?P<label>"(?:[^"\\$]|\\["\\$])*")\ \{
@@ -89,7 +95,7 @@ D2_LINE = re.compile(
     re.VERBOSE,
 )
 
-MERMAID_LABEL = r""""((?:[\w ()\[\].,:/+=-]|\#\d+;)*)\""""
+MERMAID_LABEL = r""""((?:[\w ()\[\].,/+=-]|\#\d+;)*)\""""
 MERMAID_LINE = re.compile(
     rf"""flowchart\ LR
     |\ *(?:subgraph\ )?[A-Za-z0-9_]+\[{MERMAID_LABEL}\]

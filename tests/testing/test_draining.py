@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -14,8 +15,19 @@ import anyio
 import pytest
 
 from tests.support.recorders import Gate
-from walnats_anyio import Actor, Actors, Event, Events, ExecuteIn, Reject, Retry, current_context
-from walnats_anyio._link import api
+from walnats_anyio import (
+    Actor,
+    Actors,
+    ConsumerConfigError,
+    Event,
+    Events,
+    ExecuteIn,
+    Reject,
+    Retry,
+    Snooze,
+    current_context,
+)
+from walnats_anyio._link import Link, api
 from walnats_anyio._link._sharing import link_of
 from walnats_anyio.testing import (
     MemoryServer,
@@ -161,21 +173,150 @@ async def test_it_says_what_is_stuck(
     assert issubclass(NotDrainedError, AssertionError)
 
 
+@pytest.mark.parametrize("error", [ValueError("no number"), Retry(0), Snooze(1)])
 async def test_a_handler_that_always_fails_is_no_endless_test(
-    memory_server: MemoryServer, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    memory_server: MemoryServer,
+    shop: Shop,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
 ) -> None:
+    """Also where nothing is logged of it."""
     monkeypatch.setattr("walnats_anyio.testing._drain.MOCK_ATTEMPTS", 20)
+    caplog.set_level(logging.CRITICAL, "walnats_anyio")
 
     async def pay(order: Order) -> None:
-        raise ValueError("no number")
+        raise error
 
     actor = Actor("pay", shop.paid, pay)  # without `max_attempts`
     async with registered(memory_server.url, shop, actor) as events:
         await events.emit(shop.paid, Order(0, 1), sync=True)
         with pytest.raises(NotDrainedError, match=r"not drained with 2\d attempts of one event:\n"):
             await drain(Actors(actor), memory_server.url)
-        with pytest.raises(NotDrainedError, match="not drained within 120 s"):
-            await drain(Actors(actor), memory_server.url, timeout=120)
+        if isinstance(error, ValueError):
+            with pytest.raises(NotDrainedError, match="not drained within 120 s"):
+                await drain(Actors(actor), memory_server.url, timeout=120)
+
+
+@pytest.mark.parametrize("timeout", [None, 5])
+@pytest.mark.parametrize("pause", [0.0, 0.0001])
+async def test_a_handler_that_emits_its_own_event_is_no_endless_test(
+    memory_server: MemoryServer,
+    shop: Shop,
+    monkeypatch: pytest.MonkeyPatch,
+    timeout: float | None,
+    pause: float,
+) -> None:
+    """A mock clock stands still meanwhile, so that no timeout would end it."""
+    monkeypatch.setattr("walnats_anyio.testing._drain.MOCK_DELIVERIES", 50)
+    if pause and timeout:
+        return  # the clock goes on, and ends it
+
+    async def pay(order: Order) -> None:
+        await anyio.sleep(pause)
+        await current_context().emit(shop.paid, Order(order.number + 1, 1))
+
+    actors = Actor("pay", shop.paid, pay), Actor("count", shop.paid, ignore)
+    async with registered(memory_server.url, shop, *actors) as events:
+        await events.emit(shop.paid, Order(0, 1), sync=True)
+        with pytest.raises(NotDrainedError) as stuck:
+            await drain(Actors(*actors), memory_server.url, timeout=timeout)
+    first, *lines = str(stuck.value).splitlines()
+    assert re.fullmatch(
+        r"not drained with \d+ deliveries, the last \d+ of which left no less to do:", first
+    )
+    for actor, line in zip(actors, lines, strict=True):
+        assert line.startswith(f"  actor {actor.name!r} of event {shop.paid.name!r}: ")
+        assert re.search(r"\(handled \d+, failed 0\)$", line)
+
+
+async def test_much_to_do_is_not_taken_for_endless(
+    memory_server: MemoryServer, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("walnats_anyio.testing._drain.MOCK_DELIVERIES", 20)
+    actor = Actor("pay", shop.paid, ignore)
+    async with registered(memory_server.url, shop, actor) as events:
+        for number in range(100):
+            await events.emit(shop.paid, Order(number, 1))
+        await events.flush()
+        assert (await drain(Actors(actor), memory_server.url)).handled == 100
+
+
+async def test_what_is_delayed_is_waited_for(url: str, shop: Shop) -> None:
+    """What a test and a handler emit with a delay, and what waits since before for its retry."""
+    in_memory = url.startswith("memory")
+    delay = 60.0 if in_memory else 0.5
+
+    async def pay(order: Order) -> None:
+        if order.number == 2 and current_context().attempts == 1:
+            raise Retry(2 * delay)
+        await current_context().emit(shop.mailed, "x", delay=delay)
+
+    # With `max_jobs_total`, also a short delay is that of a copy which the server keeps.
+    pays = Actor("pay", shop.paid, pay, max_jobs_total=1)
+    actors = Actors(pays, Actor("mail", shop.mailed, ignore))
+    async with registered(url, shop, *actors) as events:
+        await events.emit(shop.paid, Order(2, 1), sync=True)
+        with pytest.raises(NotDrainedError, match="1 waiting for the next attempt"):
+            await drain(actors, url, timeout=delay / 2)
+        await events.emit(shop.paid, Order(1, 1), delay=delay, sync=True)
+        summary = await drain(actors, url)
+    assert [each.handled for each in summary.actors] == [2, 2]
+
+
+async def test_it_says_what_is_delayed(url: str, shop: Shop) -> None:
+    actor = Actor("pay", shop.paid, ignore)
+    async with registered(url, shop, actor) as events:
+        await events.emit(shop.paid, Order(1, 1), delay=1e6, sync=True)
+        with pytest.raises(NotDrainedError, match=r": 1 .*due \(handled 0, failed 0\)"):
+            await drain(Actors(actor), url, timeout=0.3)
+
+
+async def test_a_server_that_counts_late(
+    memory_server: MemoryServer, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under load, nats-server says for a moment that nothing is pending of what it has stored."""
+    late_until = anyio.current_time() + 0.1
+
+    async def late(link: Link, subject: str, *arguments: Any, **options: Any) -> dict[str, Any]:
+        answer = await api(link, subject, *arguments, **options)
+        if subject.startswith("CONSUMER.INFO") and anyio.current_time() < late_until:
+            answer["num_pending"] = 0
+        return answer
+
+    monkeypatch.setattr("walnats_anyio.testing._backlog.api", late)
+    actor = Actor("pay", shop.paid, ignore)
+    async with registered(memory_server.url, shop, actor) as events:
+        await events.emit(shop.paid, Order(1, 1), sync=True)
+        memory_server.delay(0.15, "$JS.API.CONSUMER.MSG.NEXT.>")
+        assert (await drain(Actors(actor), memory_server.url)).handled == 1
+
+
+async def test_what_was_deleted_is_not_waited_for(url: str, shop: Shop) -> None:
+    """The stream has more than the actor was given, and keeps some of it for another one."""
+    actor = Actor("pay", shop.paid, ignore)
+    other = Actor("other", shop.paid, ignore)
+    async with registered(url, shop, actor, other) as events:
+        await events.emit(shop.paid, Order(1, 1), sync=True)
+        await events.emit(shop.paid, Order(2, 1), sync=True)
+        await api(link_of(events), f"STREAM.MSG.DELETE.{shop.paid.stream_name}", {"seq": 2})
+        assert (await drain(Actors(actor), url)).handled == 1
+
+
+async def test_what_is_not_registered_is_an_error(memory_server: MemoryServer, shop: Shop) -> None:
+    url = memory_server.url
+    actor = Actor("pay", shop.paid, ignore)
+    with pytest.raises(ConsumerConfigError, match="'pay': there is no consumer"):
+        await drain(Actors(actor), url, register=False)
+
+    async def pay(_: Order) -> None:
+        await memory_server.restart()  # what is in memory is lost
+
+    actor = Actor("pay", shop.paid, pay)
+    async with registered(url, shop, actor) as events:
+        await events.emit(shop.paid, Order(1, 1), sync=True)
+        with pytest.raises(ConsumerConfigError, match="'pay'"):
+            await drain(Actors(actor), url)
 
 
 async def test_it_says_what_runs(url: str, shop: Shop) -> None:
@@ -294,7 +435,8 @@ async def test_the_difference_is_shown(memory_server: MemoryServer, shop: Shop) 
             "  Order(number=2, total=20)",
         ]
         assert await report(Order(1, 11)) == [
-            f"event {name!r}: 0 emitted of Order(number=1, total=11), expected at least one",
+            f"event {name!r}: 0 emitted, expected at least one of:",
+            "  Order(number=1, total=11)",
             *listed,
             "the nearest one differs:",
             "  total: 10, expected 11",
@@ -306,10 +448,71 @@ async def test_the_difference_is_shown(memory_server: MemoryServer, shop: Shop) 
         assert await report(count=1) == [
             f"event {name!r}: 2 emitted of any message, expected exactly 1", *listed
         ]  # fmt: skip
-        first, *_ = await report(lambda order: order.total > 100)
-        assert "a message for which test_the_difference_is_shown.<locals>.<lambda> is true" in first
+        here = "test_the_difference_is_shown"
+        _, wanted, *_ = await report(lambda order: order.total > 100)
+        assert wanted == f"  a message for which {here}.<locals>.<lambda> is true"
         with pytest.raises(AssertionError, match="nothing of this event was emitted"):
             await recording.assert_emitted(shop.mailed, "x")
+
+
+@dataclass
+class Letter:
+    text: str
+    pages: list[int]
+
+
+async def test_a_long_message_is_cut_and_what_differs_is_shown(memory_server: MemoryServer) -> None:
+    written, url = Event("written", Letter), memory_server.url
+    said: Event[str] = Event("said", str)
+    both = Events(written, said)
+    text = "all work and no play " * 5000
+    async with both.connect(url) as events, record(both, url) as recording:
+        await events.register()
+        meta = {"Shop": "x" * 5000}
+        await events.emit(written, Letter(text + "!", list(range(900))), meta=meta, sync=True)
+        await events.emit(said, text + "!" + text, sync=True)
+        expected = Letter(text + "?", [*range(899), 0])
+        with pytest.raises(AssertionError) as failed:
+            await recording.assert_emitted(written, expected, headers={"Shop": "x" * 4999 + "y"})
+        with pytest.raises(AssertionError) as other:
+            await recording.assert_emitted(said, text + "?" + text)
+    lines = str(failed.value).splitlines()
+    assert [line[:36] for line in lines] == [
+        "event 'written': 0 emitted, expected",
+        "  Letter(text='all work and no play ",
+        "emitted:",
+        "  Letter(text='all work and no play ",
+        "    headers {'Shop': 'xxxxxxxxxxxxxx",
+        "the nearest one differs:",
+        "  text: ... no play !', expected ...",
+        "  pages: ...97, 898, 899], expected ",
+        "  header Shop is ...xxxxxxxxxx', exp",
+    ]
+    assert lines[6] == "  text: ... no play !', expected ... no play ?'"
+    assert lines[8] == "  header Shop is ...xxxxxxxxxx', expected ...xxxxxxxxxy'"
+    assert "!all work" in str(other.value)
+    assert "?all work" in str(other.value)
+    assert all(len(line) < 80 for line in [*lines, *str(other.value).splitlines()])
+
+
+async def test_a_uid_counts_for_as_long_as_the_stream_remembers_it(url: str) -> None:
+    in_memory = url.startswith("memory")
+    window = 120.0 if in_memory else 0.2
+    name = f"daily.{secrets.token_hex(4)}"
+    daily = Event(name, int, storage="memory", dedup_window=window)
+    async with Events(daily).connect(url) as events, record(Events(daily), url) as recording:
+        await events.register()
+        for number in range(2):
+            await events.emit(daily, number, uid="report", sync=True)
+            await events.emit(daily, number + 10, uid="report", sync=True)
+            await anyio.sleep(1.5 * window)
+        assert [each.message for each in await recording.emitted(daily)] == [0, 1]
+
+
+async def test_a_class_is_no_message(memory_server: MemoryServer, shop: Shop) -> None:
+    async with record(shop.events, memory_server.url) as recording:
+        with pytest.raises(TypeError, match=r"isinstance\(message, Order\)"):
+            await recording.assert_emitted(shop.paid, Order)  # type: ignore[arg-type]  # wrong
 
 
 async def test_a_message_of_another_type_is_another_message(memory_server: MemoryServer) -> None:

@@ -36,7 +36,7 @@ def run(*arguments: str) -> str:
 
 def test_all_plugins_side_by_side_in_memory() -> None:
     output = run(".")
-    assert "14 passed" in output
+    assert "15 passed" in output
     for test in (
         "with_anyio/test_mailer.py::test_an_outage_of_an_hour[asyncio]",
         "with_anyio/test_mailer.py::test_an_outage_of_an_hour[trio]",

@@ -19,6 +19,7 @@ from walnats_anyio._actors.pull._consumer_rules import (
     Terms,
     broken,
     differences_of,
+    is_another,
     terms_of,
     updated,
     warnings,
@@ -47,6 +48,7 @@ from walnats_anyio._link import (
     WalnatsError,
     api,
     consumer_config,
+    consumer_info,
     keeps_metadata,
     percent_problem,
     stream_config,
@@ -265,9 +267,12 @@ async def _update(link: Link, actor: Actor[Any, Any], step: ConsumerStep) -> Non
     if step.actual.get("priority_policy") == PINNED:
         await _unpin(link, actor, step.actual)
     became = await _put(link, actor, step, "update")
-    for each in step.found:
-        if _is_changed(each) and not each.rule.quiet:
-            _say_change(actor, each, became)
+    loud = [each for each in step.found if _is_changed(each) and not each.rule.quiet]
+    if any(became.get(each.field) != each.want for each in loud):
+        # A server that was restarted may answer with the configuration before (2.9 to 2.15.1).
+        became = await _config_of(link, actor) or became
+    for each in loud:
+        _say_change(actor, each, became)
 
 
 async def _unpin(link: Link, actor: Actor[Any, Any], actual: dict[str, Any]) -> None:
@@ -335,17 +340,17 @@ async def check_consumer(link: Link, actor: Actor[Any, Any]) -> Terms:
         ConsumerConfigError: it is missing, or events would not come as they should.
         StreamConfigError: the stream is another event's.
     """
-    actual = await _config_of(link, actor)
-    problem = _name_problem(link, actor, actual)
+    info = await _info_of(link, actor)
+    problem = _name_problem(link, actor, None if info is None else info["config"])
     if problem is not None:
         raise problem
-    if actual is None:
+    if info is None:
         raise ConsumerConfigError(
             f"actor {actor.name!r}: there is no consumer {actor.consumer_name!r} on stream "
             f"{actor.event.stream_name!r}: register it first (await conn.register())"
         )
     await _check_stream(link, actor)
-    return _judge(actor, actual, "is not as declared", frozenset())
+    return _judge(actor, info, "is not as declared", frozenset())
 
 
 async def check_again(link: Link, actor: Actor[Any, Any], known: Terms) -> Terms:
@@ -365,15 +370,27 @@ async def check_again(link: Link, actor: Actor[Any, Any], known: Terms) -> Terms
         ConsumerConfigError: it was deleted, or changed so that events do not come as they should.
         ServerError: the server does not answer.
     """
-    actual = await _config_of(link, actor)
-    if actual is None:
-        raise ConsumerConfigError(f"{_consumer_of(actor)} was deleted while listening")
-    return _judge(actor, actual, "was changed while listening", known.warned)
+    info = await _info_of(link, actor)
+    if info is None:
+        raise ConsumerConfigError(
+            f"{_consumer_of(actor)} was deleted while listening, or its stream was: register the "
+            "event (ConnectedEvents.register) and the actor (await conn.register()), and listen "
+            "again"
+        )
+    terms = _judge(actor, info, "was changed while listening", known.warned)
+    if is_another(known, terms):
+        logger.warning(
+            "%s was deleted and made again while listening: events that were emitted before and "
+            "not handled by then are gone, unless another actor still waits for them",
+            _consumer_of(actor),
+        )
+    return terms
 
 
 def _judge(
-    actor: Actor[Any, Any], actual: dict[str, Any], what: str, warned: frozenset[str]
+    actor: Actor[Any, Any], info: dict[str, Any], what: str, warned: frozenset[str]
 ) -> Terms:
+    actual: dict[str, Any] = info["config"]
     found = differences_of(actor.consumer_config(), actual, actor.event.subject_name)
     breaking = broken(found)
     if breaking:
@@ -384,7 +401,15 @@ def _judge(
     for each in said:
         if each not in warned:
             logger.warning("%s %s: %s", _consumer_of(actor), what, each)
-    return terms_of(actual, frozenset(said))
+    created = datetime.fromisoformat(info["created"])
+    return replace(terms_of(actual, frozenset(said)), created=created)
+
+
+async def _info_of(link: Link, actor: Actor[Any, Any]) -> dict[str, Any] | None:
+    event = actor.event
+    return await consumer_info(
+        link, event.stream_name, actor.consumer_name, replicas=event.replicas
+    )
 
 
 async def _config_of(link: Link, actor: Actor[Any, Any]) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
+from anyio.lowlevel import checkpoint
 
 from walnats_anyio._actors._actor_run import ActorRun
 from walnats_anyio._actors._cancels import Cancels
@@ -38,8 +39,17 @@ logger = logging.getLogger("walnats_anyio.actors")
 CLOSE_WITHIN = 2.0
 """Seconds that the last words to the server may take; clean-up is shielded, so it is bounded."""
 
-LOOK_EVERY = 60.0
-"""Seconds between looks at each consumer, which others may change while it is listened to."""
+LOOK_EVERY = 45.0
+"""Seconds between looks at each consumer, which others may change while it is listened to.
+
+The clock of an idle actor may sleep for 10 s, and what has changed is to be known within a minute.
+"""
+
+CUT_SHORT = (
+    "listening was cut short, as one of its tasks was cancelled by somebody else: does a handler "
+    "cancel tasks that it has not started, such as those of asyncio.all_tasks()?"
+)
+"""An end that nobody asked for is none that a service manager may take for a success."""
 
 LAG_SHOWS_AFTER = 0.05
 """Seconds until the clock looks how late it is, when the first event after a long time has come."""
@@ -142,11 +152,11 @@ class Listening:
                     await self._work(shutdown_timeout, task_status)
                 finally:
                     await self._close()
-                    self._clock.cancel()
-                    self.pace.stop()
-                    self.cancels.stop()
                 # The server may not have taken the last acknowledgements.
                 self.raise_failure()
+                if self.ended is Ended.CANCELLED:
+                    await checkpoint()  # a cancellation from outside may have been swallowed
+                    raise WalnatsError(CUT_SHORT)
         except BaseExceptionGroup as group:
             failures = failures_of(group)
             if not failures:
@@ -428,14 +438,19 @@ class Listening:
 
     async def _close(self) -> None:
         """Stop the server's deliveries, hand back what still comes, and say the last words."""
-        with anyio.move_on_after(CLOSE_WITHIN, shield=True):
-            for run in self.runs:
-                run.stop()
-                run.hand_back_all()
-            try:
+        try:
+            with anyio.move_on_after(CLOSE_WITHIN, shield=True):
+                for run in self.runs:
+                    run.stop()
+                    run.hand_back_all()
                 await self.link.flush(CLOSE_WITHIN)
-            except WalnatsError as error:
-                if not isinstance(error, ServerError) and self.link.closed is None:
-                    raise
-        for run in self.runs:
-            run.consumer.close()
+        except WalnatsError as error:
+            if not isinstance(error, ServerError) and self.link.closed is None:
+                raise
+        finally:
+            # Also when asyncio cancels it natively, which no shield keeps off.
+            for run in self.runs:
+                run.consumer.close()
+            self._clock.cancel()
+            self.pace.stop()
+            self.cancels.stop()

@@ -11,7 +11,7 @@ from walnats_anyio._actors._lifespan import Lifespan, check_lifespan
 from walnats_anyio._actors._running import run_actors
 from walnats_anyio._actors.declare._actor import Actor, on_server
 from walnats_anyio._actors.settle import Summary
-from walnats_anyio._link import Server, check_connect, prefixes_for
+from walnats_anyio._link import Server, check_connect, check_echo, prefixes_for
 
 MAX_SHOWN = 10
 """How many actors a registry shows of itself."""
@@ -130,12 +130,12 @@ class Actors:
         Raises:
             ConnectError: on entering: no server could be reached within seconds.
             TypeError: `server` or an option is of no use.
-            ValueError: a URL that is none, credentials that are not there, both `domain` and
-                `js_prefix`, or one of the last three that NATS does not take before
-                the names.
+            ValueError: a URL that is none, credentials that are not there, `no_echo`, both `domain`
+                and `js_prefix`, or one of the last three that NATS does not take before the names.
             ConnectionLostError: on entering: the connection to be shared is closed for good.
         """
         check_connect(server, options)
+        check_echo(server, options)
         prefixes = prefixes_for(server, domain, js_prefix, namespace)
         for actor in self:
             on_server(actor, prefixes)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import TASK_STATUS_IGNORED
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 
 from walnats_anyio._actors._connection import ConnectedActors
+from walnats_anyio._actors._handler_guard import LOOK_EVERY, HandlerGuard
 from walnats_anyio._actors.settle import Ended, Summary
 from walnats_anyio._events import Events
 from walnats_anyio._link import Server, failures_of, one_or_group
@@ -73,7 +74,7 @@ class _Run:
             async with anyio.create_task_group() as tasks:
                 # Python gives signals to the main thread only.
                 if threading.current_thread() is threading.main_thread():
-                    await tasks.start(self._stop_on_signals, tasks.cancel_scope)
+                    await tasks.start(self._stop_on_signals, tasks)
                 await self._listen()
                 tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
@@ -100,9 +101,10 @@ class _Run:
             self._summary = await connected.listen(**options)
 
     async def _stop_on_signals(
-        self, scope: anyio.CancelScope, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED
+        self, tasks: TaskGroup, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED
     ) -> None:
         with anyio.open_signal_receiver(*SIGNALS) as signals:
+            tasks.start_soon(_keep, HandlerGuard(SIGNALS))
             task_status.started()
             stopping = False
             async for number in signals:
@@ -113,5 +115,11 @@ class _Run:
                     logger.info("%s: finishing the running jobs", signal.Signals(number).name)
                     self._connected.shutdown()
                     continue
-                scope.cancel()
+                tasks.cancel_scope.cancel()
                 return
+
+
+async def _keep(guard: HandlerGuard) -> None:
+    while True:
+        await anyio.sleep(LOOK_EVERY)
+        guard.put_back()

@@ -90,3 +90,18 @@ def check_type(what: str, value: object, right: type | tuple[type, ...]) -> None
         return
     names = [kind.__name__ for kind in (right if isinstance(right, tuple) else (right,))]
     raise TypeError(f"{what} must be of {' or '.join(names)}, not {value!r}")
+
+
+def size_of_text(this: str, text: str) -> int:
+    """The bytes of a text for people, as NATS takes it.
+
+    Raises:
+        ValueError: it has lone surrogates.
+    """
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{this} has {text[error.start]!r} at {error.start}, half of a character, which UTF-8 "
+            "cannot carry: leave it out"
+        ) from None

@@ -252,6 +252,7 @@ class ConnectedEvents(Connected):
             EmitError: the stream did not accept it (only where this call waits for that), or it
                 takes no `ttl`.
             ConnectionLostError: the connection is closed for good.
+            RuntimeError: it is called in another thread than that of the connection's event loop.
         """
         await self._check_cancelled()
         self._until_checkpoint -= 1

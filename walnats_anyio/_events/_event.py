@@ -8,7 +8,7 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
-from walnats_anyio._events._arguments import check_seconds
+from walnats_anyio._events._arguments import check_seconds, size_of_text
 from walnats_anyio._events._kept_schema import metadata_of
 from walnats_anyio._events._limits import MIN_SECONDS, NO_LIMITS, Limits
 from walnats_anyio._link._names import check_in_namespace, check_name
@@ -369,7 +369,7 @@ def _check_description(name: str, description: object) -> None:
         raise TypeError(
             f"event {name!r}: description must be a str or None, not {type(description).__name__}"
         )
-    size = len(description.encode())
+    size = size_of_text(f"event {name!r}: description", description)
     if size > MAX_DESCRIPTION_BYTES:
         raise ValueError(
             f"event {name!r}: description is {size} bytes long, NATS takes at most"

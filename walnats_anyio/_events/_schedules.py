@@ -315,6 +315,9 @@ async def _look_for_schedules(link: Link, event: BaseEvent[Any], known: Known) -
     if not keeps_schedules(version := version_of(link, config)):
         known.why_not = f"the server keeps no schedules: it is {version}"
         return False
+    if config.get("sealed"):
+        known.why_not = f"stream {event.stream_name!r} is sealed: it takes nothing any more"
+        return False
     source = source_of(event, link.prefixes)
     if has_source(config, source):
         return await _may_create(link, event)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from walnats_anyio._letters._failure import describe, message_of
+from walnats_anyio._letters._failure import class_of, describe, frames_of, message_of
 from walnats_anyio._letters._fingerprint import fingerprint
 from walnats_anyio._letters._letter import (
     STREAM,
@@ -27,10 +27,12 @@ __all__ = [
     "DeadLetter",
     "DeadLetterWritten",
     "Reason",
+    "class_of",
     "create_stream",
     "describe",
     "filter_of",
     "fingerprint",
+    "frames_of",
     "from_wire",
     "is_letter",
     "message_of",

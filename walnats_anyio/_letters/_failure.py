@@ -33,11 +33,11 @@ def describe(error: BaseException | None) -> tuple[str | None, str, str]:
     """
     if error is None:
         return None, "", ""
-    name = _text("name", lambda: _type_name(type(error)))
+    name = _text("name", lambda: _type_name(error))
     message = message_of(error)
     traceback = _text("traceback", lambda: "".join(tracebacks.format_exception(error)))
     if traceback == _no_text("traceback"):
-        frames = _text("traceback", lambda: "".join(tracebacks.format_tb(_frames_of(error))))
+        frames = _text("traceback", lambda: "".join(tracebacks.format_tb(frames_of(error))))
         traceback = f"{frames}\n{name}: {message}\n"
     if len(message) > MAX_ERROR:
         # Or the message alone would fill what is kept, and no line of code be seen.
@@ -94,20 +94,27 @@ def _no_text(what: str) -> str:
     return f"(its {what} could not be made)"
 
 
-def _type_name(kind: type[BaseException]) -> str:
-    # Asked past the metaclass, which can be the user's own as well.
+def class_of(error: BaseException) -> tuple[str, str]:
+    """The module and the name of the class of an exception, whatever its metaclass does."""
+    kind = type(error)
     name: str = type.__dict__["__qualname__"].__get__(kind)
     module = type.__dict__["__module__"].__get__(kind)
-    if not isinstance(module, str) or module == "builtins":
+    # Plain text also where a class has text with methods of its own.
+    return str.__str__(module) if isinstance(module, str) else "builtins", str.__str__(name)
+
+
+def frames_of(error: BaseException) -> TracebackType | None:
+    """The traceback of an exception, past a property of the same name in its class."""
+    frames: TracebackType | None = BaseException.__dict__["__traceback__"].__get__(error)
+    return frames
+
+
+def _type_name(error: BaseException) -> str:
+    module, name = class_of(error)
+    if module == "builtins":
         return name
     parts = module.split(".")
     if parts[0] == PACKAGE:
         # Where a class of ours is defined is our own affair: users import it from a public module.
         parts = [part for part in parts if not part.startswith("_")]
     return ".".join([*parts, name])
-
-
-def _frames_of(error: BaseException) -> TracebackType | None:
-    # Past a property of the same name in the exception's class.
-    frames: TracebackType | None = BaseException.__dict__["__traceback__"].__get__(error)
-    return frames

@@ -23,6 +23,7 @@ from walnats_anyio._link._jetstream import (
     SUBJECT_TAKEN,
     api,
     consumer_config,
+    consumer_info,
     differences,
     ensure_helper_stream,
     ensure_stream,
@@ -37,7 +38,7 @@ from walnats_anyio._link._jetstream import (
 from walnats_anyio._link._link import Link, Subscription, open_link
 from walnats_anyio._link._mock_clock import hold_clock, jump_clock, mock_clock
 from walnats_anyio._link._names import check_header, check_in_namespace, check_name
-from walnats_anyio._link._options import Server, check_connect
+from walnats_anyio._link._options import Server, check_connect, check_echo
 from walnats_anyio._link._parking import Backend, ParkingSpot, Scope, cancelled_from_outside
 from walnats_anyio._link._pending import PayloadTooLargeError, PendingRequest
 from walnats_anyio._link._prefixes import NO_PREFIXES, Prefixes
@@ -57,6 +58,7 @@ from walnats_anyio._link.protocol import (
     SequencePair,
     is_ack_subject,
     parse_headers,
+    payload_size,
     pub,
     usual_acks,
 )
@@ -98,10 +100,12 @@ __all__ = [
     "api",
     "cancelled_from_outside",
     "check_connect",
+    "check_echo",
     "check_header",
     "check_in_namespace",
     "check_name",
     "consumer_config",
+    "consumer_info",
     "differences",
     "ensure_helper_stream",
     "ensure_stream",
@@ -118,6 +122,7 @@ __all__ = [
     "one_or_group",
     "open_link",
     "parse_headers",
+    "payload_size",
     "percent_problem",
     "prefixes_for",
     "pub",

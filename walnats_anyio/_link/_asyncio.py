@@ -19,6 +19,9 @@ from walnats_anyio._link._parking import Task
 
 T = TypeVar("T")
 
+WATCH_EVERY = 1.0
+"""Seconds between two looks whether the task still runs for which a cancelled task goes on."""
+
 LATELY = 1.0
 """Seconds; see `Backend.cancelled_lately`."""
 
@@ -127,7 +130,7 @@ class AsyncioBackend:
         return self._new_scope(deadline=deadline)
 
     def protect(self, task: Task) -> Task:
-        return partial(self._persistent, task)
+        return partial(self._persistent, task, asyncio.current_task())
 
     def uninterrupted(self, task: Task) -> Task:
         return task  # Ctrl-C cancels the main task here, so it interrupts nothing else
@@ -154,20 +157,27 @@ class AsyncioBackend:
     def cancelled_lately(self) -> bool:
         return monotonic() - self._cancelled_at < LATELY
 
-    async def _persistent(self, task: Task, *args: Any) -> None:
+    async def _persistent(self, task: Task, host: asyncio.Task[Any] | None, *args: Any) -> None:
         """Run a task again that was cancelled from outside of any scope.
 
         `asyncio.run` cancels every task when its main one has ended, ours as well. What the body of
-        the connection has to say then must still be sent, so ours go on until the body leaves.
+        the connection has to say then must still be sent, so ours go on until the body leaves. A
+        second Ctrl-C may come in the middle of its leaving, at any instruction, and then nobody
+        ends them: so they end when `host` has, the task that has started them.
         """
-        while True:
-            try:
-                return await task(*args)
-            except asyncio.CancelledError:
-                if anyio.current_effective_deadline() == -math.inf:
-                    raise
-                self._cancelled_at = monotonic()
-                _forget_cancellation()
+        watch = _Watch(host)
+        try:
+            while True:
+                try:
+                    return await task(*args)
+                except asyncio.CancelledError:
+                    if anyio.current_effective_deadline() == -math.inf or watch.is_over:
+                        raise
+                    watch.begin()
+                    self._cancelled_at = monotonic()
+                    _forget_cancellation()
+        finally:
+            watch.end()
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -196,6 +206,34 @@ class AsyncioBackend:
             return True
         _forget_cancellation()
         return False
+
+
+class _Watch:
+    """Cancels the current task when another one is over."""
+
+    def __init__(self, host: asyncio.Task[Any] | None) -> None:
+        self._host = host
+        self._task = asyncio.current_task()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self._host is not None and self._host.done()
+
+    def begin(self) -> None:
+        if self._timer is None:
+            self._look()
+
+    def _look(self) -> None:
+        if self.is_over and self._task is not None:
+            self._task.cancel()
+        else:
+            self._timer = asyncio.get_running_loop().call_later(WATCH_EVERY, self._look)
+
+    def end(self) -> None:
+        self._host = self._task = None
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 def _forget_cancellation() -> None:

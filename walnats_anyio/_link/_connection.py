@@ -103,6 +103,11 @@ class Connection:
                     # Whoever waits for an answer hears of it, before all is cancelled.
                     self._on_defect(exc)
                     raise
+                except (KeyboardInterrupt, SystemExit):
+                    # What the body says at its end is sent over another connection.
+                    self._working -= 1
+                    self.end("the program was interrupted")
+                    raise
         self._scopes.remove(scope)
         self._working -= 1
         self.end("")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import re
 from collections import UserString
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,8 @@ def _called(name: str, function: Callable[..., Any], *args: str) -> str:
     try:
         text = answer if isinstance(answer, str) else bytes(memoryview(answer)).decode()
     except (TypeError, UnicodeDecodeError):
+        if isinstance(answer, Coroutine):
+            answer.close()  # nobody awaits it, and that is said below
         raise ConnectError(
             f"option {name}: the function must return bytes or a text, not what it returned, "
             f"a {type(answer).__name__}"

@@ -164,8 +164,8 @@ class ServerDialer:
         if current is None:
             return False
         self._info = msgspec.to_builtins(info)
-        urls = info.ws_connect_urls if current.websocket else info.connect_urls
-        self._servers.discovered(urls, current)
+        # In a websocket too: a server names its neighbours' websocket ports in this field then.
+        self._servers.discovered(info.connect_urls, current)
         if info.ldm:
             self._servers.lame_duck(current)
         return info.ldm and len(self._servers.addresses) > 1

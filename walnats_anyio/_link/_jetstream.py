@@ -146,14 +146,23 @@ async def consumer_config(
     link: Link, stream: str, consumer: str, *, replicas: int = 1
 ) -> dict[str, Any] | None:
     """The configuration of a consumer, or None when there is no such consumer or stream."""
+    info = await consumer_info(link, stream, consumer, replicas=replicas)
+    if info is None:
+        return None
+    config: dict[str, Any] = info["config"]
+    return config
+
+
+async def consumer_info(
+    link: Link, stream: str, consumer: str, *, replicas: int = 1
+) -> dict[str, Any] | None:
+    """What the server says about a consumer, or None when there is no such consumer or stream."""
     try:
-        answer = await api(link, f"CONSUMER.INFO.{stream}.{consumer}", replicas=replicas)
+        return await api(link, f"CONSUMER.INFO.{stream}.{consumer}", replicas=replicas)
     except ServerError as exc:
         if exc.code in (CONSUMER_NOT_FOUND, STREAM_NOT_FOUND):
             return None
         raise
-    config: dict[str, Any] = answer["config"]
-    return config
 
 
 async def stream_names(link: Link) -> list[str]:

@@ -43,11 +43,25 @@ from walnats_anyio._link._in_process import wall_clock
 from walnats_anyio._link._options import ConnectOptions, Server, is_client, parse_servers
 from walnats_anyio._link._outbox import Outbox
 from walnats_anyio._link._parking import Backend, ParkingSpot, current_backend
-from walnats_anyio._link._pending import PendingRequest, PendingRequests, Request
+from walnats_anyio._link._pending import (
+    PayloadTooLargeError,
+    PendingRequest,
+    PendingRequests,
+    Request,
+)
 from walnats_anyio._link._prefixes import NO_PREFIXES, Prefixes
 from walnats_anyio._link._sharing import Connected, link_of
 from walnats_anyio._link._statistics import ConnectionStatistics, Uptime
-from walnats_anyio._link.protocol import Err, Event, Message, ServerInfo, pub, sub, unsub
+from walnats_anyio._link.protocol import (
+    Err,
+    Event,
+    Message,
+    ServerInfo,
+    payload_size,
+    pub,
+    sub,
+    unsub,
+)
 from walnats_anyio._link.protocol._refusals import Meaning, Refusal, refusal_of
 
 logger = logging.getLogger("walnats_anyio.link")
@@ -227,7 +241,12 @@ class Link:
         return self.subscribe_to(self.new_inbox(), deliver)
 
     def subscribe_to(self, subject: str | bytes, deliver: Deliver) -> Subscription:
-        """Subscribe to a subject, which may have wildcards; otherwise as `subscribe`."""
+        """Subscribe to a subject, which may have wildcards; otherwise as `subscribe`.
+
+        Raises:
+            RuntimeError: it is called in another thread than that of the link's event loop.
+        """
+        self._pending.check_thread()
         if isinstance(subject, str):
             subject = subject.encode()
         self._serial += 1
@@ -304,6 +323,11 @@ class Link:
         return self.now() < self._settled_at or self.info.ldm
 
     @property
+    def no_echo(self) -> bool:
+        """Whether nothing comes back here that is published here."""
+        return self._options.no_echo
+
+    @property
     def inbox_prefix(self) -> str:
         """What the subjects of its inboxes begin with."""
         return self._options.inbox_prefix
@@ -331,7 +355,7 @@ class Link:
         self._tasks = tasks
         self.subscribe_to(self._pending.prefix + b"*", self._pending.on_reply)
         protect = self.backend.protect
-        tasks.start_soon(protect(self._call_back), tasks.cancel_scope, name="walnats/callbacks")
+        tasks.start_soon(protect(self._call_back), name="walnats/callbacks")
         tasks.start_soon(protect(self._outlast), name="walnats/last")
         self._established = await dialer.first()
         for name, task in (
@@ -355,11 +379,21 @@ class Link:
                 self._scopes.append(scope)
                 if not self._left.is_set():
                     await task()
+        except (KeyboardInterrupt, SystemExit) as exc:
+            self._end_program(exc)
+            # No task of ours goes on with the connection, so nobody is to wait for it.
+            self._on_defect(exc)
         except Exception as exc:
             self._on_defect(exc)
             raise
 
-    def _on_defect(self, error: Exception) -> None:
+    def _end_program(self, interrupt: BaseException) -> None:
+        """End the body: a function of the caller's, such as a callback, is to end the program."""
+        # asyncio would raise it out of the event loop, past the body that is to be left first.
+        self.interrupt = interrupt
+        self._tasks.cancel_scope.cancel()
+
+    def _on_defect(self, error: BaseException) -> None:
         self._close(ConnectionLostError("the connection to NATS is broken"), error)
 
     async def _outlast(self) -> None:
@@ -386,7 +420,7 @@ class Link:
             await self.flush()
         except WalnatsError as exc:
             if self._pending.refusal is None:
-                raise ConnectError(f"the server does not answer: {exc}") from exc
+                raise ConnectError(f"{self._uptime.server} does not answer: {exc}") from exc
         if (refusal := self._pending.refusal) is not None:
             raise ConnectError(
                 f"{refusal}. Or pass inbox_prefix, if there is another subject under which this "
@@ -412,8 +446,12 @@ class Link:
             )
             self._connection = connection
             self._on_connect(established)
-            await connection.serve(self._tasks, self._options, self.backend)
-            self._on_disconnect(connection)
+            try:
+                await connection.serve(self._tasks, self._options, self.backend)
+            finally:
+                # Also after a native cancellation, which cuts the connection and not this task.
+                if not self._left.is_set():
+                    self._on_disconnect(connection)
 
     def _on_connect(self, established: Established) -> None:
         self.info = established.info
@@ -423,16 +461,26 @@ class Link:
         self._moving = False
         for subscription in self._subscriptions.values():
             self._outbox.transient.append(sub(subscription.subject, subscription.sid))
+        # Also what makes sure of the first connection, when that is lost before it has settled in.
+        self._pending.send_all_again(self.max_payload)
         again = self._connected_once
         if again:
             self._settled_at = self.now() + SETTLE
-            self._pending.send_all_again(self.max_payload)
+        self._drop_too_large()
         self._outbox.connect(established.transport)
         self._outbox.write()
         if again:
             self._callbacks.post(self._options.reconnected_cb)
             for watcher in list(self._watchers.values()):
                 watcher.on_reconnect()
+
+    def _drop_too_large(self) -> None:
+        # The server would cut the connection for them, and for what was cut off in the middle of
+        # one of them again and again.
+        for command in self._outbox.drop_larger(self.max_payload):
+            subject = command.split(b" ", 2)[1].decode(errors="replace")
+            error = PayloadTooLargeError(payload_size(command), self.max_payload)
+            logger.error("a message to %r is not sent: %s", subject, error)
 
     def _on_disconnect(self, connection: Connection) -> None:
         if self.closed is not None:
@@ -512,7 +560,7 @@ class Link:
 
     # the end
 
-    async def _call_back(self, scope: anyio.CancelScope) -> None:
+    async def _call_back(self) -> None:
         """Call the caller's callbacks, until `stop`; what ends a program ends the link."""
         try:
             # A cancellation that left this task would keep its frames, and so the link.
@@ -521,9 +569,7 @@ class Link:
                 if not self._left.is_set():
                     await self._callbacks.run()
         except (KeyboardInterrupt, SystemExit) as exc:
-            # asyncio would raise it out of the event loop, past the body that is to be left first.
-            self.interrupt = exc
-            scope.cancel()
+            self._end_program(exc)
 
     async def leave(self) -> None:
         """Send what is left and close; bounded by `drain_timeout`, and not cancellable."""
@@ -614,6 +660,8 @@ async def open_link(
     except BaseException as exc:
         await dialer.close()
         failures = failures_of(exc)
+        if isinstance(body, KeyboardInterrupt | SystemExit):
+            raise body from None
         if body is not None and failures_of(body):
             failures.insert(0, body)
         if not failures:

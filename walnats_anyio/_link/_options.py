@@ -21,7 +21,7 @@ from walnats_anyio._link._option_rules import (
     check_value,
     plain,
 )
-from walnats_anyio._link._sharing import Connected
+from walnats_anyio._link._sharing import Connected, link_of
 
 __all__ = [
     "ConnectOptions",
@@ -116,7 +116,7 @@ class ConnectOptions:
     """What the subjects of replies begin with; str or bytes may be given."""
 
     no_echo: bool = False
-    """The server sends no message back to the connection that published it."""
+    """The server sends no message back to the connection that published it. Not for actors."""
 
     pedantic: bool = False
     """The server checks the subjects of publications too."""
@@ -239,6 +239,31 @@ def check_connect(server: object, options: Mapping[str, Any]) -> None:
         raise ValueError(
             "option ws_connection_headers has an effect on websockets only: pass a ws:// or "
             "wss:// URL, or leave it out"
+        )
+
+
+def check_echo(server: object, options: Mapping[str, Any]) -> None:
+    """Refuse a connection for actors on which nothing comes back that is published on it.
+
+    The response to a request, and what cancels a job, are published on the connection that waits
+    for them where actors and emitters share one.
+
+    Raises:
+        ValueError: it has `no_echo`.
+    """
+    if isinstance(server, Connected):
+        no_echo = link_of(server).no_echo
+    elif is_client(server):
+        from walnats_anyio._link._borrowed import options_of
+
+        no_echo = options_of(server)["no_echo"]  # type: ignore[arg-type]  # `is_client` has looked
+    else:
+        no_echo = bool(options.get("no_echo"))
+    if no_echo:
+        raise ValueError(
+            "no_echo=True keeps requests and cancellations of the same connection from its actors: "
+            "leave it out where actors are connected. No event comes back because of that, as "
+            "streams deliver them"
         )
 
 

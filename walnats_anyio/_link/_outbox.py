@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from walnats_anyio._link._parking import ParkingSpot
 from walnats_anyio._link._transport import Transport
+from walnats_anyio._link.protocol import payload_size
 
 PIECE = 64 * 1024
 """Bytes handed to a socket that is slow at once, so that the keepalive sees it move."""
@@ -129,6 +130,17 @@ class Outbox:
     def drop(self, commands: set[int]) -> None:
         """Drop the commands with these identities, as they are sent in another way."""
         self.commands = [command for command in self.commands if id(command) not in commands]
+
+    def drop_larger(self, most: int) -> list[bytes]:
+        """Drop publications with a larger payload (headers included) than so many bytes.
+
+        Returns:
+            Those that were dropped.
+        """
+        large = [command for command in self.commands if len(command) > most]
+        dropped = [command for command in large if payload_size(command) > most]
+        self.drop({id(command) for command in dropped})
+        return dropped
 
     def take_commands(self) -> list[bytes]:
         """Take what is kept, for somebody who sends it command by command."""

@@ -68,8 +68,13 @@ class Readable(Protocol):
 class Scope(Protocol):
     """A cancel scope: what those of anyio and of trio have in common."""
 
-    deadline: float
-    """When it is cancelled, on the clock of the event loop."""
+    @property
+    def deadline(self) -> float:
+        """When it is cancelled, on the clock of the event loop."""
+        ...
+
+    @deadline.setter
+    def deadline(self, value: float, /) -> None: ...
 
     @property
     def cancel_called(self) -> bool:

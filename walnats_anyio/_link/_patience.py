@@ -39,13 +39,13 @@ class Patience:
             TimeoutError: the time is up.
         """
         results: list[T] = []
-        error: Exception | None = None
+        error: BaseException | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._cancel_late, tasks.cancel_scope)
             # The task group would wrap it in a group.
             try:
                 results.append(await call())
-            except Exception as exc:  # noqa: BLE001 - raised below
+            except (Exception, KeyboardInterrupt, SystemExit) as exc:  # noqa: BLE001 - raised below
                 error = exc
             tasks.cancel_scope.cancel()
         if error is not None:

@@ -15,6 +15,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
+from threading import get_ident
 
 import anyio
 import msgspec
@@ -22,7 +23,7 @@ import msgspec
 from walnats_anyio._link._errors import ConnectionLostError, ServerError
 from walnats_anyio._link._outbox import Outbox
 from walnats_anyio._link._parking import ParkingSpot
-from walnats_anyio._link.protocol import Message, pub
+from walnats_anyio._link.protocol import Message, payload_size, pub
 from walnats_anyio._link.protocol._refusals import Refusal
 
 logger = logging.getLogger("walnats_anyio.link")
@@ -32,6 +33,12 @@ RETRY_LATER_AFTER = 0.5
 
 RETRY_AFTER = 4.0
 """Seconds without an answer after which a request is sent again."""
+
+OTHER_THREAD = (
+    "a connection belongs to the event loop of the thread that it was opened in, and is used in "
+    "another one: open a connection there, use Events.connect_sync, or call it with "
+    "anyio.from_thread.run"
+)
 
 FEW = 4
 """With at most so many pending, a request leaves at once rather than with the next batch."""
@@ -172,6 +179,7 @@ class PendingRequests:
         """What has closed the link for good."""
         self.refusal: Refusal | None = None
         """Why this user may not have answers."""
+        self._thread = get_ident()
         self._read_before = -math.inf
         self._read_at = math.inf
         self._outbox = outbox
@@ -196,8 +204,9 @@ class PendingRequests:
         Raises:
             ConnectionLostError: the link is closed for good.
             ServerError: this user may not have answers.
+            RuntimeError: it is called in another thread than that of the link's event loop.
         """
-        if self.closed is not None or self.refusal is not None:
+        if self.closed is not None or self.refusal is not None or get_ident() != self._thread:
             self._raise_unable()
         request.sent_at = self.now()
         pending = self._open
@@ -220,8 +229,9 @@ class PendingRequests:
         Raises:
             ConnectionLostError: the link is closed for good.
             ServerError: this user may not have answers.
+            RuntimeError: it is called in another thread than that of the link's event loop.
         """
-        if self.closed is not None or self.refusal is not None:
+        if self.closed is not None or self.refusal is not None or get_ident() != self._thread:
             self._raise_unable()
         self._serial = serial = self._serial + 1
         request.reply = reply = b"%b%d" % (self.prefix, serial)
@@ -242,7 +252,17 @@ class PendingRequests:
         elif not outbox.woken:
             outbox.wake()
 
+    def check_thread(self) -> None:
+        """Refuse another thread: nobody would wake a task of its loop, or it would wake ours.
+
+        Raises:
+            RuntimeError: it is another one than that of the link's event loop.
+        """
+        if get_ident() != self._thread:
+            raise RuntimeError(OTHER_THREAD)
+
     def _raise_unable(self) -> None:
+        self.check_thread()
         if self.closed is not None:
             raise ConnectionLostError(str(self.closed)) from self.closed
         raise ServerError(str(self.refusal))
@@ -371,8 +391,3 @@ class PendingRequests:
         probe.reply = self.new_reply()
         probe.command = self.echo(probe.reply)
         self.send(probe)
-
-
-def payload_size(command: bytes) -> int:
-    """The size of what a command publishes, headers included."""
-    return int(command[: command.index(b"\r\n")].rsplit(b" ", 1)[1])

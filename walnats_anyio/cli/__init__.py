@@ -9,6 +9,7 @@ sentence and a hint there, in one place; commands only raise.
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 from importlib import import_module
 
@@ -19,6 +20,8 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the command line with the arguments of this process; does not return."""
     try:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see `walnats_anyio/__init__.py`
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         # Here, so that who lacks the extra reads one line, and so that a worker process, which
         # imports the main module again, does not pay for it.
         from walnats_anyio.cli._screen import have_standard_streams

@@ -9,6 +9,9 @@ Where something blocks the event loop that task receives nothing. So the handler
 gives the loop some seconds after the second signal, and after the first one as many as jobs have
 for a graceful stop.
 
+Whatever else runs in the main thread may replace the handler. The task looks for that, and puts it
+back. A handler for SIGHUP is left alone: a program may have its own use for that one.
+
 A forked child inherits all of that, and a signal to the child would stop this process. So a child
 forgets it, before any signal reaches it.
 """
@@ -28,6 +31,7 @@ import anyio
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskGroup, TaskStatus
 
+from walnats_anyio._actors._handler_guard import LOOK_EVERY, HandlerGuard
 from walnats_anyio.cli._endings import ExitCode, code_of_signal
 from walnats_anyio.cli._leaving import end_after
 
@@ -85,11 +89,14 @@ class Stop:
     async def watch(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Receive signals until cancelled."""
         with _received(self._in_handler, self._then) as received:
+            guard = HandlerGuard(INSISTING)
             task_status.started()
             while True:
-                await anyio.wait_readable(received)
-                for number in received.recv(1024):
-                    self._receive(Signals(number))
+                with anyio.move_on_after(LOOK_EVERY):
+                    await anyio.wait_readable(received)
+                    for number in received.recv(1024):
+                        self._receive(Signals(number))
+                guard.put_back()
 
     def _in_handler(self, number: Signals) -> None:
         if self._came == 0 or number in INSISTING:

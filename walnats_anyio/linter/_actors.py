@@ -13,7 +13,7 @@ from walnats_anyio.linter._arguments import (
     arguments_of,
 )
 from walnats_anyio.linter._declarations import Problem
-from walnats_anyio.linter._scopes import Defined, Scope
+from walnats_anyio.linter._scopes import Defined, FunctionNode, Scope
 from walnats_anyio.linter._values import call_of, dotted, find, function_of, is_ours, origin
 
 MAIN, THREAD, PROCESS = "MAIN", "THREAD", "PROCESS"
@@ -104,20 +104,28 @@ def _check_list(actor: Arguments) -> Iterator[Problem]:
     batch, handler = actor.given.get("batch"), actor.given.get("handler")
     if batch is None or handler is None or call_of(batch, actor.scope, "Batch") is None:
         return
-    # A method has `self` before it, and a partial has fewer parameters than its function.
-    if not isinstance(origin(handler, actor.scope).node, ast.Name):
+    # A partial has fewer parameters than its function.
+    given = origin(handler, actor.scope).node
+    if not isinstance(given, ast.Name | ast.Attribute):
         return
     function = function_of(handler, actor.scope)
     if function is None or isinstance(function.node, ast.Lambda):
         return
-    arguments = function.node.args
-    parameter = next(iter([*arguments.posonlyargs, *arguments.args]), None)
+    parameter = _message_of(function.node, is_method=isinstance(given, ast.Attribute))
     if parameter is None or parameter.annotation is None:
         return
     if _is_one_message(parameter.annotation, function.scope, actor):
         text = "a batch is a list of messages, and this parameter is one message"
         shown = ast.unparse(parameter.annotation)
         yield parameter.annotation, codes.TAKES_NO_LIST, f"{text}: annotate list[{shown}]"
+
+
+def _message_of(function: FunctionNode, *, is_method: bool) -> ast.arg | None:
+    """The parameter of a handler that is its message; that of a method has `self` before it."""
+    parameters = [*function.args.posonlyargs, *function.args.args]
+    if is_method and not function.decorator_list:
+        parameters = parameters[1:]
+    return next(iter(parameters), None)
 
 
 def _is_one_message(annotation: ast.expr, scope: Scope, actor: Arguments) -> bool:

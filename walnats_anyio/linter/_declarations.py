@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from walnats_anyio.linter import _codes as codes
 from walnats_anyio.linter._arguments import LIMITS, Arguments
-from walnats_anyio.linter._values import UNKNOWN, dotted, origin
+from walnats_anyio.linter._scopes import Scope
+from walnats_anyio.linter._values import UNKNOWN, Located, dotted, origin
 
 Problem = tuple[ast.expr | ast.ExceptHandler, str, str]
 """Where, which code, and what to say."""
@@ -176,10 +177,23 @@ def _check_age(arguments: Arguments) -> Iterator[Problem]:
     if isinstance(age, str):
         text = f"limit age must be a number of seconds, not {age!r}"
         yield where, codes.AGE_NOT_IN_SECONDS, text
-    made, scope = origin(where, arguments.scope)
-    if isinstance(made, ast.Call) and dotted(made.func, scope) == "datetime.timedelta":
+    if _is_timedelta(where, arguments.scope):
         text = "limit age must be a number of seconds: add .total_seconds()"
         yield where, codes.AGE_NOT_IN_SECONDS, text
+
+
+def _is_timedelta(node: ast.expr, scope: Scope) -> bool:
+    made, scope = origin(node, scope)
+    if isinstance(made, ast.BinOp) and isinstance(made.op, ast.Mult):
+        made, scope = next(
+            (
+                each
+                for each in (origin(made.left, scope), origin(made.right, scope))
+                if isinstance(each.node, ast.Call)
+            ),
+            Located(made, scope),
+        )
+    return isinstance(made, ast.Call) and dotted(made.func, scope) == "datetime.timedelta"
 
 
 def _is_number(value: object) -> bool:

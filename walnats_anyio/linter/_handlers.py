@@ -6,9 +6,18 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from walnats_anyio.linter import _codes as codes
+from walnats_anyio.linter._actors import MAIN, runs_in
+from walnats_anyio.linter._arguments import Arguments
 from walnats_anyio.linter._declarations import Problem
 from walnats_anyio.linter._scopes import FunctionNode, Names, Scope
-from walnats_anyio.linter._values import Function, dotted, function_of, is_ours
+from walnats_anyio.linter._values import (
+    Function,
+    called,
+    dotted,
+    function_of,
+    is_ours,
+    origin,
+)
 
 _HTTP = ("get", "post", "put", "patch", "delete", "head", "options", "request")
 
@@ -67,30 +76,60 @@ def check_handler(function: Function, names: Names, *, in_loop: bool) -> Iterato
         yield from _check_swallowing(function.node.body, inner)
 
 
+def check_borrowed_handler(actor: Arguments) -> Iterator[Problem]:
+    """Check a handler that is a blocking function of somebody else: `time.sleep`."""
+    handler = actor.given.get("handler")
+    full = None if handler is None else dotted(handler, actor.scope)
+    if handler is not None and full in BLOCKING and runs_in(actor) == MAIN:
+        yield _blocking(handler, full)
+
+
+def _blocking(node: ast.expr, full: str) -> Problem:
+    text = f"{full.removeprefix('builtins.')}() blocks the event loop and with it all"
+    return node, codes.BLOCKING_CALL, f"{text} other jobs: {BLOCKING[full]}"
+
+
 def _check_blocking(function: Function, names: Names) -> Iterator[Problem]:
     left, seen = [function.node], {function.node}
     while left:
-        for call in _own_calls(left.pop()):
+        for call, awaited in _own_calls(left.pop()):
             scope = names.scope_of_call[call]
-            full = dotted(call.func, scope)
+            full = _called_of_session(call, scope) or dotted(call.func, scope)
             if full in BLOCKING and not _is_pause(full, call):
-                text = f"{full.removeprefix('builtins.')}() blocks the event loop and with it all"
-                yield call, codes.BLOCKING_CALL, f"{text} other jobs: {BLOCKING[full]}"
+                yield _blocking(call, full)
             inner = function_of(call.func, scope)
-            if inner is not None and inner.node not in seen and _runs_at_once(inner.node):
+            if inner is not None and inner.node not in seen and _runs_here(inner.node, awaited):
                 seen.add(inner.node)
                 left.append(inner.node)
 
 
-def _own_calls(function: FunctionNode | ast.Lambda) -> list[ast.Call]:
+SESSIONS = {"requests.Session": "requests", "requests.session": "requests", "httpx.Client": "httpx"}
+"""Objects whose methods block as functions of these modules do."""
+
+
+def _called_of_session(call: ast.Call, scope: Scope) -> str | None:
+    match call.func:
+        case ast.Attribute(value=owner, attr=attr):
+            made, where = origin(owner, scope)
+        case _:
+            return None
+    module = SESSIONS.get(called(made, where) or "") if isinstance(made, ast.Call) else None
+    return module and f"{module}.{attr}"
+
+
+def _own_calls(function: FunctionNode | ast.Lambda) -> list[tuple[ast.Call, bool]]:
+    """The calls in a function, and whether each is awaited."""
     body = function.body
-    nodes = own_nodes(body if isinstance(body, list) else [body])
-    return [node for node in nodes if isinstance(node, ast.Call)]
+    nodes = [*own_nodes(body if isinstance(body, list) else [body])]
+    awaited = {node.value for node in nodes if isinstance(node, ast.Await)}
+    return [(node, node in awaited) for node in nodes if isinstance(node, ast.Call)]
 
 
-def _runs_at_once(function: FunctionNode | ast.Lambda) -> bool:
+def _runs_here(function: FunctionNode | ast.Lambda, awaited: bool) -> bool:
     """Whether a call of it runs it, and does not only make something to be run elsewhere."""
-    if not isinstance(function, ast.FunctionDef):
+    if isinstance(function, ast.Lambda):
+        return False
+    if isinstance(function, ast.AsyncFunctionDef) and not awaited:
         return False
     return not any(isinstance(node, ast.Yield | ast.YieldFrom) for node in own_nodes(function.body))
 

@@ -37,7 +37,32 @@ class Assigned:
     value: ast.expr
 
 
-Binding = Imported | Defined | Assigned | None
+@dataclass(frozen=True)
+class Instance:
+    """The name of an object whose class is in this file: `self` in a method."""
+
+    node: ast.ClassDef
+
+
+@dataclass(frozen=True)
+class Each:
+    """The variable of a loop, or one of several that each turn binds together."""
+
+    values: ast.expr
+    """What the loop goes through."""
+
+    index: int | None
+    """Which part of each of them it is; None: the whole."""
+
+    lines: tuple[int, int] | None
+    """The first and the last line of the loop; None: a comprehension."""
+
+    def holds_in(self, node: ast.expr) -> bool:
+        """Whether it stands for one turn after the other there, and not for the last one."""
+        return self.lines is None or self.lines[0] <= node.lineno <= self.lines[1]
+
+
+Binding = Imported | Defined | Assigned | Instance | Each | None
 """None: anything, such as a parameter."""
 
 
@@ -145,6 +170,8 @@ class _Walk:
             case ast.NamedExpr(target=target, value=value):
                 self._target(target, value, scope.for_walrus)
                 self._within([value], scope)
+            case ast.For() | ast.AsyncFor() | ast.comprehension():
+                self._loop(node, scope)
             case _:
                 self._bind(node, scope)
                 self._within(ast.iter_child_nodes(node), scope)
@@ -196,8 +223,26 @@ class _Walk:
         else:
             self._within([target], scope)
 
+    def _loop(self, node: ast.For | ast.AsyncFor | ast.comprehension, scope: Scope) -> None:
+        targets: list[tuple[ast.expr, int | None]] = [(node.target, None)]
+        if isinstance(node.target, ast.Tuple):
+            targets = [(each, index) for index, each in enumerate(node.target.elts)]
+        if _skips(node) or not all(isinstance(target, ast.Name) for target, _ in targets):
+            targets = []
+            self._within([node.target], scope)
+        lines = None
+        if not isinstance(node, ast.comprehension):
+            lines = node.lineno, node.end_lineno or node.lineno
+        for target, index in targets:
+            if isinstance(target, ast.Name):
+                scope.bind(target.id, Each(node.iter, index, lines))
+        self._within(
+            (each for each in ast.iter_child_nodes(node) if each is not node.target), scope
+        )
+
     def _function(self, node: FunctionNode | ast.Lambda, scope: Scope) -> None:
         inner = self._open(node, scope)
+        first = _self_of(node, scope)
         arguments = node.args
         self._within([*arguments.defaults, *filter(None, arguments.kw_defaults)], scope)
         for each in (
@@ -206,7 +251,10 @@ class _Walk:
             *arguments.kwonlyargs,
             *filter(None, (arguments.vararg, arguments.kwarg)),
         ):
-            self._within([each], inner)
+            if each is first and isinstance(scope.node, ast.ClassDef):
+                inner.bind(each.arg, Instance(scope.node))
+            else:
+                self._within([each], inner)
         if isinstance(node, ast.Lambda):
             self._within([node.body], inner)
             return
@@ -225,3 +273,27 @@ class _Walk:
 
     def _within(self, nodes: Iterable[ast.AST], scope: Scope) -> None:
         self._left.extend((node, scope) for node in nodes)
+
+
+def _skips(node: ast.For | ast.AsyncFor | ast.comprehension) -> bool:
+    """Whether a loop may treat some turns in another way than others."""
+    if isinstance(node, ast.comprehension):
+        return bool(node.ifs)
+    return any(isinstance(each, _BRANCHES) for each in ast.walk(node))
+
+
+_BRANCHES = (ast.If, ast.IfExp, ast.Match, ast.Try, ast.TryStar, ast.While, ast.BoolOp)
+
+
+def _self_of(node: FunctionNode | ast.Lambda, scope: Scope) -> ast.arg | None:
+    """The parameter of a method that is its object."""
+    if isinstance(node, ast.Lambda) or not isinstance(scope.node, ast.ClassDef):
+        return None
+    if any(
+        isinstance(each, ast.Name) and each.id in _OTHER_METHODS for each in node.decorator_list
+    ):
+        return None
+    return next(iter([*node.args.posonlyargs, *node.args.args]), None)
+
+
+_OTHER_METHODS = {"staticmethod", "classmethod"}

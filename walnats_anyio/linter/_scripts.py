@@ -88,7 +88,7 @@ def _function_listens(node: ast.expr, scope: Scope, names: Names) -> bool:
     if function is None or isinstance(function.node, ast.Lambda):
         return False
     listens = connects = False
-    for inner in own_nodes(function.node.body):
+    for inner in _nodes_of(function.node, names):
         match inner:
             case ast.Attribute(attr="listen"):
                 listens = True
@@ -97,6 +97,26 @@ def _function_listens(node: ast.expr, scope: Scope, names: Names) -> bool:
             case _:
                 pass
     return listens and connects
+
+
+def _nodes_of(function: FunctionNode, names: Names) -> list[ast.AST]:
+    """The nodes of a function, and of those of the file that it awaits."""
+    seen, left, found = {function}, [(function, 0)], list[ast.AST]()
+    while left:
+        here, deep = left.pop()
+        nodes = [*own_nodes(here.body)]
+        found += nodes
+        for node in nodes:
+            match node:
+                case ast.Await(value=ast.Call() as call) if deep < MAX_DEEP:
+                    inner = function_of(call.func, names.scope_of_call[call])
+                case _:
+                    continue
+            if inner is None or isinstance(inner.node, ast.Lambda) or inner.node in seen:
+                continue
+            seen.add(inner.node)
+            left.append((inner.node, deep + 1))
+    return found
 
 
 def _has_process(node: ast.expr, scope: Scope) -> bool:

@@ -8,10 +8,22 @@ import operator
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from walnats_anyio.linter._scopes import Assigned, Binding, Defined, FunctionNode, Imported, Scope
+from walnats_anyio.linter._scopes import (
+    Assigned,
+    Binding,
+    Defined,
+    Each,
+    FunctionNode,
+    Imported,
+    Instance,
+    Scope,
+)
 
 MAX_STEPS = 50
 """How many names and operators are followed: more than people write, less than Python's stack."""
+
+MAX_TURNS = 100
+"""Turns of a loop that are looked at."""
 
 MAX_TEXT = 100_000
 MAX_NUMBER = 10**40
@@ -128,8 +140,8 @@ def origin(node: ast.expr, scope: Scope) -> Located:
                         break
             case ast.NamedExpr(value=value):
                 node = value
-            case ast.Attribute(value=ast.Name(id=owner), attr=attr):
-                constant = _constant_of(find(owner, scope), attr)
+            case ast.Attribute():
+                constant = _constant_at(node, scope)
                 if constant is None:
                     break
                 node = constant
@@ -138,14 +150,32 @@ def origin(node: ast.expr, scope: Scope) -> Located:
     return Located(node, scope)
 
 
-def _constant_of(owner: tuple[Binding, Scope] | None, name: str) -> ast.expr | None:
-    """What a class of constants has under a name; None where that cannot be told."""
+def _constant_at(node: ast.Attribute, scope: Scope) -> ast.expr | None:
+    """What stands for `Names.PLACED`, and for the `Names.PLACED.value` of an enumeration."""
+    match node:
+        case ast.Attribute(value=ast.Attribute(value=ast.Name(id=owner), attr=attr), attr="value"):
+            return _constant_of(find(owner, scope), attr, of_member=True)
+        case ast.Attribute(value=ast.Name(id=owner), attr=attr):
+            return _constant_of(find(owner, scope), attr, of_member=False)
+        case _:
+            return None
+
+
+TEXTS = ({"enum.StrEnum"}, {"builtins.str", "enum.Enum"})
+"""The bases of an enumeration whose members are texts."""
+
+
+def _constant_of(
+    owner: tuple[Binding, Scope] | None, name: str, *, of_member: bool
+) -> ast.expr | None:
+    """What a class of constants, or a member of an enumeration, has; None where nobody can tell."""
     match owner:
         case Defined(ast.ClassDef(decorator_list=[], keywords=[]) as cls), around:
             pass
         case _:
             return None
-    if any(dotted(base, around) != "enum.StrEnum" for base in cls.bases):
+    bases = {dotted(base, around) for base in cls.bases}
+    if bases not in (*TEXTS, {"enum.Enum"} if of_member else set[str]()):
         return None
     found: list[ast.expr] = []
     for each in cls.body:
@@ -160,6 +190,20 @@ def _constant_of(owner: tuple[Binding, Scope] | None, name: str) -> ast.expr | N
     # Names in it would be looked up in the class.
     plain = len(found) == 1 and not any(isinstance(each, ast.Name) for each in ast.walk(found[0]))
     return found[0] if plain else None
+
+
+def unfolded(call: ast.Call, scope: Scope) -> ast.Call:
+    """The call that a call of a `functools.partial` comes to; other calls as they are."""
+    made, where = origin(call.func, scope)
+    if not isinstance(made, ast.Call) or not made.args or made is call.func:
+        return call
+    if dotted(made.func, where) != "functools.partial" or where not in (scope, *scope.ancestors()):
+        return call
+    first, *arguments = made.args
+    named = {keyword.arg for keyword in call.keywords}
+    keywords = [each for each in made.keywords if each.arg is None or each.arg not in named]
+    whole = ast.Call(first, [*arguments, *call.args], [*keywords, *call.keywords])
+    return ast.copy_location(whole, call)
 
 
 def call_of(node: ast.expr, scope: Scope, name: str) -> tuple[ast.Call, Scope] | None:
@@ -221,22 +265,81 @@ _HARMLESS = {"builtins.staticmethod", "builtins.classmethod"}
 
 
 def _method(owner: ast.expr, name: str, scope: Scope) -> Function | None:
-    """The method of an object that is made by its class in this file: `Mailer(...).send`."""
+    """The method of an object whose class is in this file: `Mailer(...).send`, `self.send`."""
     owner, scope = origin(owner, scope)
+    is_made = isinstance(owner, ast.Call)
     if isinstance(owner, ast.Call):
         owner, scope = origin(owner.func, scope)
     if not isinstance(owner, ast.Name):
         return None
     match find(owner.id, scope):
-        case Defined(ast.ClassDef(decorator_list=[]) as cls), around:
-            found = [
-                each for each in cls.body if isinstance(each, FunctionNode) and each.name == name
-            ]
-            if len(found) == 1 and _is_itself(found[0], around):
-                return Function(found[0], around)
-            return None
+        case Instance(cls), around if not is_made and not _is_set(cls, name):
+            return _method_of(cls, name, around.parent or around)
+        case Defined(ast.ClassDef() as cls), around:
+            return _method_of(cls, name, around)
         case _:
             return None
+
+
+def _is_set(cls: ast.ClassDef, name: str) -> bool:
+    """Whether a method of a class puts something else in the place of one."""
+    return any(
+        isinstance(each, ast.Attribute) and each.attr == name and isinstance(each.ctx, ast.Store)
+        for each in ast.walk(cls)
+    )
+
+
+def _method_of(cls: ast.ClassDef, name: str, around: Scope) -> Function | None:
+    """The method that a class has, or inherits from one of this file."""
+    for _ in range(MAX_STEPS):
+        if cls.decorator_list:
+            return None
+        found = [each for each in cls.body if isinstance(each, FunctionNode) and each.name == name]
+        if found:
+            only = found[0] if len(found) == 1 and _is_itself(found[0], around) else None
+            return None if only is None else Function(only, around)
+        match cls.bases:
+            case [ast.Name(id=base)]:
+                pass
+            case _:
+                return None
+        match find(base, around):
+            case Defined(ast.ClassDef() as cls), around:
+                pass
+            case _:
+                return None
+    return None
+
+
+def turns_of(each: Each, scope: Scope) -> list[ast.expr]:
+    """What the variable of a loop is in each turn, where the file lists that; else nothing."""
+    values, _ = origin(each.values, scope)
+    match values:
+        case ast.Call(func=ast.Attribute(value=owner, attr="items"), args=[]):
+            values, _ = origin(owner, scope)
+            pairs = _pairs_of(values)
+        case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements):
+            pairs = elements
+        case _:
+            pairs = []
+    if each.index is None or len(pairs) > MAX_TURNS:
+        return pairs[:MAX_TURNS]
+    parts = [
+        pair.elts[each.index]
+        for pair in pairs
+        if isinstance(pair, ast.Tuple | ast.List) and len(pair.elts) > each.index
+    ]
+    return parts if len(parts) == len(pairs) else []
+
+
+def _pairs_of(values: ast.expr) -> list[ast.expr]:
+    if not isinstance(values, ast.Dict):
+        return []
+    pairs = zip(values.keys, values.values, strict=True)
+    found: list[ast.expr] = [
+        ast.Tuple([key, value], ast.Load()) for key, value in pairs if key is not None
+    ]
+    return found if len(found) == len(values.keys) else []
 
 
 def evaluate(node: ast.expr | None, scope: Scope) -> Any:

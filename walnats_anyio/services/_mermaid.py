@@ -16,8 +16,11 @@ _CLASSES = (
     "  classDef actor fill:#dbeafe,stroke:#1d4ed8,color:#172554",
 )
 
-_SPECIAL = re.compile(r"[^\w ()\[\].,:/+=-]")
-"""What is written as a number: all that Mermaid, Markdown or HTML could take for their own."""
+_SPECIAL = re.compile(r"[^\w ()\[\].,/+=-]")
+"""What is written as a number: all that Mermaid, Markdown or HTML could take for their own.
+
+Also `:`, as Mermaid draws an icon for `fa:fa-user`.
+"""
 
 
 def mermaid(flow: Flow, direction: str, colors: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, Generic, TypeVar, cast
 
 from walnats_anyio._events import HEADER_TRACE, BaseEvent, uid_in
@@ -11,7 +12,13 @@ from walnats_anyio._events import HEADER_TRACE, BaseEvent, uid_in
 T = TypeVar("T")
 
 MAX_SHOWN = 10
-"""How many messages an error shows."""
+"""How many messages an error shows, and in how many fields the nearest one differs."""
+
+WIDTH = 78
+"""Characters of a line of an error; pytest puts some before it, and cuts nothing."""
+
+VALUE = 28
+"""The same of a value of a field, of which a line has two."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +77,10 @@ def check_emitted(
         return matching
     wanted = _describe(expected, uid, headers)
     number = "at least one" if count is None else "none" if count == 0 else f"exactly {count}"
-    lines = [f"event {event.name!r}: {len(matching)} emitted of {wanted}, expected {number}"]
+    there = f"event {event.name!r}: {len(matching)} emitted"
+    lines = [f"{there} of {wanted}, expected {number}"]
+    if len(lines[0]) > WIDTH:
+        lines = [f"{there}, expected {number} of:", _cut(f"  {wanted}")]
     lines += _listed(matching if count is not None and len(matching) > count else found)
     if not matching and len(found) and expected is not ANYTHING:
         lines += _nearest_difference(expected, uid, headers, found)
@@ -100,7 +110,7 @@ def _describe(expected: object, uid: str | None, headers: Mapping[str, str] | No
     if callable(expected) and not isinstance(expected, type):
         wanted = f"a message for which {getattr(expected, '__qualname__', expected)} is true"
     else:
-        wanted = repr(expected)
+        wanted = _shown(expected)
     if uid is not None:
         wanted += f" with uid {uid!r}"
     if headers:
@@ -113,8 +123,12 @@ def _listed(messages: Sequence[EmittedMessage[Any]]) -> list[str]:
         return ["nothing of this event was emitted"]
     lines = ["emitted:"]
     for each in messages[:MAX_SHOWN]:
-        headers = f"  headers {each.headers!r}" if each.headers else ""
-        lines.append(f"  {each.message!r}{headers}")
+        parts = [_shown(each.message), f"headers {each.headers!r}" if each.headers else ""]
+        line = "  " + "  ".join(filter(None, parts))
+        if len(line) > WIDTH:
+            lines += [_cut(f"  {'  ' * number}{part}") for number, part in enumerate(parts) if part]
+        else:
+            lines.append(line)
     if len(messages) > MAX_SHOWN:
         lines.append(f"  and {len(messages) - MAX_SHOWN} more")
     return lines
@@ -133,16 +147,39 @@ def _nearest_difference(
         if different is None:
             continue
         if uid is not None and each.uid != uid:
-            different = [*different, f"uid is {each.uid!r}, expected {uid!r}"]
+            different = [*different, f"uid is {_apart(each.uid, uid)}"]
         for name, value in (headers or {}).items():
             if each.headers.get(name) != value:
-                is_there = each.headers.get(name)
-                different = [*different, f"header {name} is {is_there!r}, expected {value!r}"]
+                is_there = _apart(each.headers.get(name), value)
+                different = [*different, f"header {name} is {is_there}"]
         if different:
             differences.append(different)
     if not differences:
         return []
-    return ["the nearest one differs:", *(f"  {line}" for line in min(differences, key=len))]
+    nearest = min(differences, key=len)
+    lines = ["the nearest one differs:", *(_cut(f"  {line}") for line in nearest[:MAX_SHOWN])]
+    return lines + [f"  and in {len(nearest) - MAX_SHOWN} more"] * (len(nearest) > MAX_SHOWN)
+
+
+def _shown(value: object) -> str:
+    """A value in one line."""
+    return " ".join(line.strip() for line in repr(value).splitlines())
+
+
+def _cut(line: str, width: int = WIDTH) -> str:
+    return line if len(line) <= width else f"{line[: width - 3]}..."
+
+
+def _apart(found: object, expected: object) -> str:
+    """Two values that differ, each from a little before the place where it shows."""
+    ours, theirs = _shown(expected), _shown(found)
+    start = 0
+    if max(len(ours), len(theirs)) > VALUE:
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(ours, theirs, strict=False))
+        start = max(sum(1 for _ in same) - VALUE // 3, 0)
+    before = "..." if start else ""
+    ours, theirs = (before + _cut(text[start:], VALUE) for text in (ours, theirs))
+    return f"{theirs}, expected {ours}"
 
 
 def _differing(expected: object, found: object) -> list[str] | None:
@@ -153,10 +190,12 @@ def _differing(expected: object, found: object) -> list[str] | None:
         return []
     ours, theirs = _fields(expected), _fields(found)
     if ours is None or theirs is None:
-        return None
+        # Where both are shown as a whole, anybody sees it.
+        short = max(len(_shown(each)) for each in (expected, found)) <= WIDTH - 2
+        return None if short else [f"it is {_apart(found, expected)}"]
     missing = "(not there)"
     return [
-        f"{name}: {theirs.get(name, missing)!r}, expected {ours.get(name, missing)!r}"
+        f"{name}: {_apart(theirs.get(name, missing), ours.get(name, missing))}"
         for name in _united(ours, theirs)
         if name not in ours or name not in theirs or ours[name] != theirs[name]
     ]

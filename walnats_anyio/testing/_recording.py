@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from math import inf
 from typing import Any, TypeVar
 
+import anyio
 from anyio.lowlevel import checkpoint
 
 from walnats_anyio._actors.declare._actor import Actor
@@ -30,7 +32,8 @@ class Recording:
         self._events = {event.name: event for event in events}
         self._flush = flush
         self._received: list[tuple[BaseEvent[Any], bytes, dict[str, str]]] = []
-        self._uids: set[tuple[str, str]] = set()
+        self._uids: dict[tuple[str, str], float] = {}
+        """When the stream has taken an event with such a `uid` last."""
 
     def __repr__(self) -> str:
         return f"<Recording of {len(self._received)} messages>"
@@ -38,9 +41,9 @@ class Recording:
     async def emitted(self, event: BaseEvent[T]) -> list[EmittedMessage[T]]:
         """The messages of an event, in the order in which the server got them.
 
-        A message that was sent twice with the same `uid` is there once, as its stream drops the
-        second one. Blocks for a round trip to a real server: what was acknowledged before the call
-        is in it.
+        A message that was sent twice with the same `uid` within the `dedup_window` of its event is
+        there once, as its stream drops the second one. Blocks for a round trip to a real server:
+        what was acknowledged before the call is in it.
 
         Raises:
             ValueError: the event is none of those that are recorded.
@@ -77,10 +80,16 @@ class Recording:
         Raises:
             AssertionError: it is not so. The text shows what was emitted, and in what the nearest
                 message differs.
+            TypeError: the message is a class.
             ValueError: the event is none of those that are recorded.
             RuntimeError: the connection to a real server was lost, so messages may be missing.
         """
         __tracebackhide__ = True
+        if isinstance(message, type):
+            raise TypeError(
+                f"a message is compared with the class {message.__name__}: give a message, or a "
+                f"function of it, such as lambda message: isinstance(message, {message.__name__})"
+            )
         found = await self.emitted(event)
         return check_emitted(event, found, message, uid=uid, headers=headers, count=count)
 
@@ -113,9 +122,10 @@ class Recording:
             headers.pop(HEADER_ID, None)
         received = EmittedMessage(event, None, headers)
         if received.uid is not None:
-            if (event.name, received.uid) in self._uids:
+            this, now = (event.name, received.uid), anyio.current_time()
+            if now - self._uids.get(this, -inf) < event.dedup_window:
                 return
-            self._uids.add((event.name, received.uid))
+            self._uids[this] = now
         self._received.append((event, payload, received.headers))
 
 

@@ -133,6 +133,54 @@ def test_a_server_that_wants_no_requests_gets_none_for_a_while(meaning: Meaning)
     assert intake.room() == 4
 
 
+def test_large_events_are_asked_for_a_few_at_a_time() -> None:
+    intake = Intake(100)
+    intake.ask(100)
+    for _ in range(30):
+        intake.take()
+    intake.status(Meaning.TOO_LARGE, 70)
+    intake.limit(20)
+    # One request, whose own limit of bytes holds for all of it.
+    assert intake.room() == 40
+    intake.ask(40)
+    for _ in range(15):
+        intake.take()
+    assert intake.room() == 0
+    for _ in range(15):
+        intake.take()
+    assert intake.asked == 10
+    for _ in range(50):
+        intake.let_go()
+    assert intake.room() == 10
+
+
+def test_events_that_are_smaller_than_they_could_be_are_asked_for_as_before() -> None:
+    intake = Intake(100)
+    intake.limit(10)
+    asked: list[int] = []
+    for _ in range(8):
+        asked.append(intake.room())
+        intake.ask(asked[-1])
+        for _ in range(asked[-1]):
+            intake.take()
+            intake.let_go()
+    assert asked == [20, 20, 40, 40, 80, 80, 100, 100]
+    assert intake.together is None
+
+
+@pytest.mark.parametrize("meaning", [Meaning.EXPIRED, Meaning.AGAIN, None])
+def test_a_request_that_ends_early_proves_nothing(meaning: Meaning | None) -> None:
+    intake = Intake(100)
+    intake.limit(10)
+    intake.ask(intake.room())
+    if meaning is None:
+        intake.lost()
+    else:
+        intake.status(meaning, 20)
+    intake.ask(intake.room())
+    assert intake.together == 10
+
+
 def test_one_slot_is_asked_for_as_well() -> None:
     assert Intake(1).room() == 1
 
@@ -209,6 +257,9 @@ class IntakeAndServer(RuleBasedStateMachine):
             assert intake.batch is None or room <= intake.batch
             assert most is None or intake.asked + room <= most
             assert not (intake.one_at_a_time and intake.asked)
+            if intake.together is not None:
+                most_together = intake.together if intake.asked else 2 * intake.together
+                assert intake.asked + room <= most_together
             intake.ask(room)
             self.requests.append(Request(room))
 
@@ -217,6 +268,10 @@ class IntakeAndServer(RuleBasedStateMachine):
     def finish_a_job(self) -> None:
         self.intake.let_go()
         self.held -= 1
+
+    @rule(together=st.integers(1, 30))
+    def limit(self, together: int) -> None:
+        self.intake.limit(together)
 
     @rule()
     def the_while_is_over(self) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tests.actors._elsewhere import Note
-from walnats_anyio import Event, Events, Reject, Retry
+from walnats_anyio import BatchError, Event, Events, Reject, Retry
 
 logger = logging.getLogger("tests.handlers")
 
@@ -59,6 +61,60 @@ def busy_in_a_group(message: Any) -> NoReturn:
 
 def unspeakable(message: Any) -> NoReturn:
     raise Unspeakable
+
+
+def _end(_: object) -> NoReturn:
+    raise SystemExit("do not ask")
+
+
+class Unfound(type):
+    """A metaclass: its classes do not say where they are from."""
+
+
+Unfound.__module__ = property(_end)  # type: ignore[assignment]  # that is the point
+
+
+class OfNoModule(Exception, metaclass=Unfound):
+    """Its class cannot be asked where it is from."""
+
+
+def _hostile(name: str, **attributes: object) -> type[Exception]:
+    return type(name, (Exception,), attributes)
+
+
+OfItsOwnModule = _hostile("OfItsOwnModule", __module__=property(_end))
+WithoutTraceback = _hostile("WithoutTraceback", __traceback__=property(_end))
+OfNoClass = _hostile("OfNoClass", __class__=property(_end))
+
+
+class SaysNothing(Exception):
+    """Ends whatever looks at it."""
+
+    def __getattribute__(self, name: str) -> NoReturn:
+        raise SystemExit(name)
+
+
+class NoBatch(BatchError):
+    """Has no errors."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self, "no errors")
+
+
+class EndsPickle(Exception):
+    """Ends the process that copies it."""
+
+    def __reduce__(self) -> NoReturn:
+        os._exit(9)
+
+
+HOSTILE: list[type[Exception]] = [
+    OfNoModule, OfItsOwnModule, WithoutTraceback, SaysNothing, OfNoClass, NoBatch, EndsPickle,
+]  # fmt: skip
+
+
+def raise_hostile(message: int) -> NoReturn:
+    raise HOSTILE[message]()
 
 
 def look_up(message: Any) -> Any:
@@ -146,6 +202,8 @@ class Spoil(Note):
     def __call__(self, message: Any) -> None:
         if message == 0:
             getattr(self, self.how)()
+        elif self.how == "alarm":
+            time.sleep(0.3)
         super().__call__(f"{message} {Path.cwd()} {_mask()}")
         print("still", message, flush=True)
 
@@ -164,6 +222,9 @@ class Spoil(Note):
     def moved(self) -> None:
         os.chdir("/")
         os.umask(0o777)
+
+    def alarm(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)  # which is `signal.alarm` with fractions
 
     def forked(self) -> None:
         if os.fork() == 0:
@@ -188,6 +249,57 @@ class Spoil(Note):
         import threading
 
         threading.Thread(target=time.sleep, args=(60,)).start()
+
+
+@dataclass(frozen=True)
+class Unsettled(Note):
+    """Changes what its process has set, at message 0; another message would end by it."""
+
+    def __call__(self, message: int) -> None:
+        if message:
+            self._use_all()
+        super().__call__(f"{message} {os.getpid()}")
+        if not message:
+            self._change_all()
+            sys.settrace(_stop)
+
+    def _change_all(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        sys.setrecursionlimit(60)
+        gc.disable()
+        logging.disable(logging.CRITICAL)
+        logging.root.setLevel(logging.CRITICAL)
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+
+    def _use_all(self) -> None:
+        _deeply(200)
+        logger.warning("heard")
+        assert subprocess.run(["false"], check=False).returncode == 1
+        assert gc.isenabled()
+        assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        time.sleep(0.3)
+
+
+def _stop(*_: object) -> NoReturn:
+    raise RuntimeError("traced")
+
+
+def _deeply(calls: int) -> None:
+    if calls:
+        _deeply(calls - 1)
+
+
+@dataclass(frozen=True)
+class Detached(Note):
+    """Has a standard output that cannot be given back, after message 0."""
+
+    def __call__(self, message: int) -> None:
+        super().__call__(f"{message} {os.getpid()}")
+        if message == 0:
+            sys.stdout.detach()  # type: ignore[union-attr]  # it is a real one there
 
 
 def _mask() -> int:

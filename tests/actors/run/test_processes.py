@@ -134,6 +134,20 @@ async def test_what_is_no_ordinary_failure_is_one(
     assert not isinstance(error, Reject | Retry)
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_exceptions_that_do_not_bear_a_look(url: str, event: Event[int]) -> None:
+    """Each is described, by its class at least, and none ends the process."""
+    failures = Failures()
+    actor = in_process(event, handlers.raise_hostile, failures, max_jobs=1)
+    async with running(url, actor, max_processes=1) as stage:
+        await stage.emit(*range(len(handlers.HOSTILE)))
+        await until(lambda: len(failures.errors) == len(handlers.HOSTILE))
+    names = [error.type_name.rpartition(".")[2] for error in failures.errors]  # type: ignore[attr-defined]  # of a `HandlerError`
+    assert names == [type.__dict__["__qualname__"].__get__(cls) for cls in handlers.HOSTILE]
+    traceback = failures.errors[2].traceback  # type: ignore[attr-defined]  # as above
+    assert "in raise_hostile" in traceback
+
+
 async def test_log_and_letter_show_the_frames_and_the_cause(
     url: str, event: Event[int], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -243,7 +257,8 @@ async def test_megabytes_of_output(
 
 
 @in_turn(
-    "how", ["closed_streams", "moved", "forked", "forked_daemon", "logging_in_a_fork", "threads"]
+    "how",
+    ["closed_streams", "moved", "forked", "forked_daemon", "logging_in_a_fork", "threads", "alarm"],
 )
 async def test_a_spoilt_process_is_as_before(
     url: str, event: Event[int], tmp_path: Path, how: str, capfd: pytest.CaptureFixture[str]
@@ -262,6 +277,35 @@ async def test_a_spoilt_process_is_as_before(
     lines = [line[:3] for line in notes.lines()]
     assert ["1", str(Path.cwd()), str(mask)] in lines
     assert "still 1\n" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_settings_of_a_process_are_as_before(
+    url: str, event: Event[int], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures = Failures()
+    notes = handlers.Unsettled(str(tmp_path / "notes"))
+    actor = in_process(event, notes, failures, max_jobs=1)
+    async with running(url, actor, max_processes=1) as stage:
+        await stage.emit(0, 1)
+        await until(lambda: bool(failures.errors) or len(notes.lines()) == 2)
+    assert failures.errors == []
+    assert notes.lines()[0][1] == notes.lines()[1][1], "another process has taken its place"
+    assert "heard" in caplog.text
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_process_that_cannot_be_as_before_is_replaced(
+    url: str, event: Event[int], tmp_path: Path
+) -> None:
+    failures = Failures()
+    notes = handlers.Detached(str(tmp_path / "notes"))
+    actor = in_process(event, notes, failures, max_jobs=1)
+    async with running(url, actor, max_processes=1) as stage:
+        await stage.emit(0, 1)
+        await stage.until_done(actor)
+    assert failures.errors == []
+    assert notes.lines()[0][1] != notes.lines()[1][1]
 
 
 async def test_a_process_that_closes_everything_fails_its_job_only(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -148,17 +149,19 @@ def test_a_main_module_that_is_not_needed_is_not_imported(
 
 
 def test_a_handler_of_the_main_module_of_a_package(env: dict[str, str], tmp_path: Path) -> None:
-    package = tmp_path / "shop"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "work.py").write_text(SERVICE)
-    (package / "__main__.py").write_text(
-        "import walnats_anyio as walnats, anyio\n"
-        "from .work import main\n"
-        "def handle(message): print('handled', __package__)\n"
-        f"{ACTOR}\n"
-        "if __name__ == '__main__': anyio.run(main, ACTOR)\n"
-    )
+    """In an archive, as `zipapp` makes it: the loader of that knows less than that of files."""
+    with ZipFile(tmp_path / "shop.zip", "w") as archive:
+        archive.writestr("shop/__init__.py", "")
+        archive.writestr("shop/work.py", SERVICE)
+        archive.writestr(
+            "shop/__main__.py",
+            "import walnats_anyio as walnats, anyio\n"
+            "from .work import main\n"
+            "def handle(message): print('handled', __package__)\n"
+            f"{ACTOR}\n"
+            "if __name__ == '__main__': anyio.run(main, ACTOR)\n",
+        )
+    env["PYTHONPATH"] += f"{os.pathsep}{tmp_path / 'shop.zip'}"
     out, err = run(env, tmp_path, "-m", "shop")
     assert "handled shop\n" in out, err
 

@@ -316,6 +316,25 @@ async def test_what_is_too_large_for_a_copy(server_url: str, short: None) -> Non
         assert (of(on).failed, of(on).postponed) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    ("anyio_backend", "changes"),
+    [("asyncio", {"sealed": True}), ("trio", {"max_bytes": 500, "discard": "new"})],
+)
+async def test_a_stream_that_takes_no_copies(
+    server_url: str, event: Event[int], short: None, changes: dict[str, Any]
+) -> None:
+    """It was changed by others. The event waits for its retry in its own place."""
+    attempts = Attempts(lambda: Retry(LONG))
+    actor = Actor("a", event, attempts)
+    async with stage(server_url, actor) as on:
+        await on.emit(1)
+        config = (await api(on.link, f"STREAM.INFO.{event.stream_name}"))["config"]
+        await api(on.link, f"STREAM.UPDATE.{event.stream_name}", config | changes)
+        async with listening(on.actors):
+            await attempts.come(2)
+            assert of(on).postponed == 0
+
+
 @pytest.mark.parametrize(("ttl", "copies"), [("60", 1), ("1m", 1), ("never", 1), ("1s", 0)])
 async def test_the_time_to_live_of_an_event(
     server_url: str, event: Event[int], short: None, ttl: str, copies: int

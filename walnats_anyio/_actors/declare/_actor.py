@@ -19,7 +19,12 @@ from walnats_anyio._actors.declare._middleware import Middleware
 from walnats_anyio._actors.declare._pickling import check_response_pickles
 from walnats_anyio._actors.declare._ratio import Ratio
 from walnats_anyio._events import BaseEvent, Event, EventWithResponse, as_answered, in_namespace
-from walnats_anyio._events._arguments import check_count, check_seconds, check_type
+from walnats_anyio._events._arguments import (
+    check_count,
+    check_seconds,
+    check_type,
+    size_of_text,
+)
 from walnats_anyio._link import Prefixes, check_in_namespace, check_name
 
 T = TypeVar("T")
@@ -377,7 +382,8 @@ class Actor(Generic[T, R]):
         this = f"actor {self.name!r}:"
         for field, right in _TYPES.items():
             check_type(f"{this} {field}", getattr(self, field), right)
-        if len((self.description or "").encode()) > MAX_DESCRIPTION_BYTES:
+        size = size_of_text(f"{this} description", self.description or "")
+        if size > MAX_DESCRIPTION_BYTES:
             raise ValueError(
                 f"{this} description is over {MAX_DESCRIPTION_BYTES} bytes: shorten it"
             )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from walnats_anyio._actors.declare._fingerprint import FINGERPRINT, KNOWS_ACTOR, handler_in
@@ -24,6 +24,10 @@ DEFAULT_ACK_WAIT = 30.0
 
 MIN_EXPIRES = 0.05
 """Seconds of the shortest pull request that `listen` sends."""
+
+SAME_WITHIN = timedelta(seconds=1)
+"""How far the times may differ at which one consumer was made: a restart of the server moves that
+by milliseconds (nats-server 2.11.11; 2.12 and later keep it)."""
 
 OURS = (FINGERPRINT, KNOWS_ACTOR)
 """What of the metadata is ours."""
@@ -176,8 +180,18 @@ class Terms:
     max_bytes: int | None = None
     """The most bytes that a pull request may name; it need not name any."""
 
+    created: datetime | None = field(default=None, kw_only=True)
+    """When the consumer was made, as the server says it; see `is_another`."""
+
     warned: frozenset[str] = field(default=frozenset(), kw_only=True)
     """What has been said about differences, not to be said again."""
+
+
+def is_another(known: Terms, now: Terms) -> bool:
+    """Whether the consumer is another one than before, of the same name."""
+    if known.created is None or now.created is None:
+        return False
+    return abs(now.created - known.created) > SAME_WITHIN
 
 
 def terms_of(actual: Mapping[str, Any], warned: frozenset[str] = frozenset()) -> Terms:

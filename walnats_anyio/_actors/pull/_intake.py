@@ -10,6 +10,12 @@ whatever happens, so that no more events are taken than can be run. And as long 
 free it keeps something asked for: at once when nothing is, and again when a part of the slots is
 free, rather than with a request for every single slot.
 
+Each request is limited in bytes, but several together are not, and a server cuts a connection off
+for which it holds too many. So where a request comes to its limit, events are large, and only so
+many are asked for together as are within the limit however large they are. When nothing is asked
+for, one request may ask for twice as many, as its own limit holds for all of them; and when all of
+them come, so many are asked for together from then on.
+
 What was asked for before a connection was lost may still come, or not. The intake takes it as lost
 and asks anew; what comes in excess of the slots is refused, and handed back.
 """
@@ -112,6 +118,12 @@ class Intake:
     paused: bool = False
     """Whether the server wants no requests for a while."""
 
+    together: int | None = None
+    """Events that may be asked for together, as they are large; None: as many as are free."""
+
+    trial: int = 0
+    """Events of the request that asks for more than that, while it lasts."""
+
     def room(self, most: int | None = None) -> int:
         """How many events the next request should ask for; 0 for no request now.
 
@@ -126,6 +138,8 @@ class Intake:
             return 0
         if most is not None and most - self.asked < free:
             free = most - self.asked
+        if self.together is not None:
+            free = min(free, self.together - self.asked if self.asked else 2 * self.together)
         if self.batch is not None:
             free = min(free, self.batch, self.batch * self.max_requests - self.asked)
         return max(free, 0)
@@ -147,7 +161,21 @@ class Intake:
             raise ValueError(
                 f"cannot ask for {count}: {self.asked} asked, {self.held} held, {self.slots} slots"
             )
+        if self.together is not None:
+            self._ask_together(self.together, count)
         self.asked += count
+
+    def limit(self, together: int) -> None:
+        """A request has come to its limit of bytes: ask for so many events together, at most."""
+        self.together = together
+        self.trial = 0
+
+    def _ask_together(self, together: int, count: int) -> None:
+        if self.trial and not self.asked:
+            self.together = together = max(together, self.trial)  # all of them have come
+        self.trial = count if count > together else 0
+        if together >= self.slots:
+            self.together = None
 
     def take(self) -> bool:
         """An event came. False: there is no slot for it, and it is to be handed back."""
@@ -181,6 +209,8 @@ class Intake:
         match meaning:
             case Meaning.ALIVE | Meaning.COMPLETED | Meaning.NOTHING:
                 return
+        self.trial = 0
+        match meaning:
             case Meaning.LATER | Meaning.UNKNOWN:
                 self.asked = 0
                 self.paused = True
@@ -191,7 +221,7 @@ class Intake:
 
     def lost(self) -> None:
         """What was asked for will not come: the connection is lost, or nothing is heard."""
-        self.asked = 0
+        self.asked = self.trial = 0
 
     def resume(self) -> None:
         """The while that a server wanted no requests is over."""

@@ -590,11 +590,13 @@ class PullConsumer:
     def _on_too_large(self) -> None:
         """The next event is larger than what the request has left.
 
-        If nothing came before, it is one from a time when the server took larger ones.
+        So events are large, and may be as large as the server takes them. If nothing came before,
+        it is one from a time when the server took larger ones.
         """
         if not self._came_since_request and self._max_bytes < 2 * MAX_MESSAGE:
             self._max_bytes *= 2
             self.apply_terms()
+        self._intake.limit(max(1, self._max_bytes // (self._link.max_payload + HEADERS)))
 
     # the clock
 

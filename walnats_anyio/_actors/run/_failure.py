@@ -11,11 +11,11 @@ import functools
 import traceback as tracebacks
 from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from walnats_anyio._actors.declare._choices import BatchError, Reject, Retry, Snooze
 from walnats_anyio._actors.settle._verdict import SNOOZE_DELAY, wish_of
-from walnats_anyio._letters import message_of
+from walnats_anyio._letters import class_of, frames_of, message_of
 from walnats_anyio._link import WalnatsError
 
 MAX_TEXT = 50_000
@@ -63,17 +63,18 @@ class Failure:
             error: the exception.
             since: where its traceback is to begin, so that it shows no frames of ours.
         """
-        kind, delay, reason = _meaning_of(error)
-        module = type(error).__module__
+        errors = _errors_of(error)
+        kind, delay, reason = _meaning_of(error) if errors is None else ("batch", None, "")
+        module, qualname = class_of(error)
         return cls(
             kind=kind,
             module="__main__" if module in MAIN_NAMES else module,
-            qualname=type(error).__qualname__,
+            qualname=qualname,
             text=message_of(error)[:MAX_TEXT],
             traceback=_traceback_of(error, since)[-MAX_TEXT:],
             delay=delay,
             reason=reason,
-            errors=_errors_of(error),
+            errors=errors,
         )
 
     @property
@@ -169,9 +170,7 @@ def _class_for(kind: Kind, module: str, qualname: str) -> type[HandlerError]:
 
 
 def _meaning_of(error: BaseException) -> tuple[Kind, float | None, str]:
-    """Whether it counts as `Retry`, `Reject` or `Snooze`, or is a `BatchError`."""
-    if isinstance(error, BatchError):
-        return "batch", None, ""
+    """Whether it counts as `Retry`, `Reject` or `Snooze`."""
     match wish_of(error):
         case Reject(reason=reason):
             return "reject", None, reason
@@ -184,10 +183,17 @@ def _meaning_of(error: BaseException) -> tuple[Kind, float | None, str]:
 
 
 def _errors_of(error: BaseException) -> list[tuple[int, dict[str, Any]]] | None:
-    if not isinstance(error, BatchError):
+    """Those of a `BatchError`, if it is one that can be read."""
+    # Not `isinstance`, which asks the exception for its class.
+    if not issubclass(type(error), BatchError):
         return None
-    each_of = error.errors.items()
-    return [(at, asdict(Failure.of(each, each.__traceback__))) for at, each in each_of]
+    try:
+        each_of = dict(cast("BatchError", error).errors).items()
+        return [(int(at), asdict(Failure.of(each, frames_of(each)))) for at, each in each_of]
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - a subclass may have anything there
+        return None
 
 
 def _traceback_of(error: BaseException, since: TracebackType | None) -> str:
@@ -196,4 +202,5 @@ def _traceback_of(error: BaseException, since: TracebackType | None) -> str:
     except KeyboardInterrupt:
         raise
     except BaseException as failure:  # noqa: BLE001 - notes and causes of a user's raise anything
-        return f"(its traceback could not be made: {type(failure).__name__})"
+        frames = "".join(tracebacks.format_tb(since))
+        return f"{frames}(the rest could not be made: {class_of(failure)[1]})\n"

@@ -373,7 +373,12 @@ class Jobs:
         if isinstance(error, KeyboardInterrupt | GeneratorExit):
             raise error
         leaves = list(leaves_of(error))
+        natively = is_cancelled(self._backend.cancels)
         if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
+            if natively:
+                # A child task's: asyncio has raised it out of its event loop already, and whoever
+                # runs that has cancelled all tasks. Once more, it would not wait for them.
+                raise Stopped from error
             raise KeyboardInterrupt from error
         cancelled = next((leaf for leaf in leaves if isinstance(leaf, self._cancelled)), None)
         if cancelled is None:
@@ -387,7 +392,7 @@ class Jobs:
                 )  # fmt: skip
                 raise cancelled
             raise error
-        if is_cancelled(self._backend.cancels):
+        if natively:
             raise Stopped from error
 
     def warn_of_blocking(self, seconds: float) -> None:

@@ -39,6 +39,11 @@ class Levels:
             },
         )
 
+    @property
+    def hold_for_all(self) -> bool:
+        """Whether what is not of one logger alone is so in this process."""
+        return (self.disabled, self.root) == (logging.root.manager.disable, logging.root.level)
+
     def apply(self) -> None:
         """Have these levels in this process."""
         logging.disable(self.disabled)
@@ -61,7 +66,8 @@ class ForwardingHandler(logging.Handler):
         """A job of this actor begins."""
         self._actor, self._event = actor, event
         self.install()
-        if levels != self._levels:
+        # The last handler may have changed what holds for all.
+        if levels != self._levels or not levels.hold_for_all:
             levels.apply()
             self._levels = levels
 

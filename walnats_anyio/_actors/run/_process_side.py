@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import base64
 import contextvars
-import importlib.abc
 import importlib.util
 import io
 import os
@@ -34,7 +33,9 @@ from walnats_anyio._actors.run._calling import call
 from walnats_anyio._actors.run._channel import READY, Channel
 from walnats_anyio._actors.run._failure import MAIN_NAMES, Failure
 from walnats_anyio._actors.run._logs import ForwardingHandler, Levels
+from walnats_anyio._actors.run._process_state import ProcessState
 from walnats_anyio._actors.run._surroundings import Surroundings, default_signals, shelter
+from walnats_anyio._letters import frames_of
 from walnats_anyio._link._again import GUARD, enter_worker_process, in_handler
 
 BOOT = (
@@ -102,6 +103,8 @@ class _Side:
         self._channel = channel
         self._logs = ForwardingHandler(channel)
         self._surroundings = Surroundings()
+        self._before: ProcessState | None = None
+        """What was set when the handler began: after its module, which may have set things, too."""
         self._pid = os.getpid()
         os.register_at_fork(after_in_child=self._forked)
 
@@ -111,14 +114,25 @@ class _Side:
         failure, loaded, response = self._try(request)
         if os.getpid() != self._pid:
             os._exit(failure is not None)  # a child that the handler forked came back from it
-        self._surroundings.restore()
+        usable = loaded and self._restore()
         ended = None if failure is None else asdict(failure)
-        return {"ended": ended, "loaded": loaded, "response": response}
+        return {"ended": ended, "usable": usable, "response": response}
+
+    def _restore(self) -> bool:
+        """Undo what the job has done to the process; False: another one is to take its place."""
+        try:
+            if self._before is not None:
+                self._before.restore()
+            self._surroundings.restore()
+        except BaseException:  # noqa: BLE001 - what a handler has left there can raise anything
+            return False
+        return True
 
     def _try(self, request: Request) -> tuple[Failure | None, bool, str | None]:
         try:
             handler, message = _Unpickler(request).load()
             self._logs.install()  # the program may have replaced it
+            self._before = ProcessState()
             self._channel.send({"started": True})
         except BaseException as error:  # noqa: BLE001 - also `sys.exit` in a module
             return Failure.of(error, _own(error)), False, None
@@ -143,7 +157,7 @@ def _handle(handler: Any, message: Any) -> None:
 
 def _own(error: BaseException) -> Any:
     """The user's part of a traceback: what comes after our frames."""
-    here = error.__traceback__
+    here = frames_of(error)
     ours = (__file__, call.__code__.co_filename, Answering.__call__.__code__.co_filename)
     while here is not None and here.tb_frame.f_code.co_filename in ours:
         here = here.tb_next
@@ -173,8 +187,9 @@ def _import_main(main: MainProgram) -> None:
         return
     if main.path is None:
         raise RuntimeError(
-            "the handler, or the class of its message, was typed into an interactive session, "
-            "where a worker process cannot find it: put it into a module"
+            "the handler, or the class of its message, was typed into an interactive session, or "
+            "came from standard input or `python -c`, where a worker process cannot find it: put "
+            "it into a module"
         )
 
     async def import_it() -> BaseException | None:
@@ -212,9 +227,10 @@ def _execute_main(main: MainProgram, path: str) -> None:
 def _code_of(main: MainProgram, path: str) -> tuple[CodeType, str | None]:
     if main.name is not None:
         spec = importlib.util.find_spec(main.name)
-        loader = None if spec is None else spec.loader
-        if spec is not None and isinstance(loader, importlib.abc.InspectLoader):
-            code = loader.get_code(main.name)
+        # Not by its class: that of zip files is none of an `InspectLoader`.
+        get_code = None if spec is None else getattr(spec.loader, "get_code", None)
+        if spec is not None and get_code is not None:
+            code = get_code(main.name)
             if code is not None:
                 return code, spec.parent
     with io.open_code(path) as file:

@@ -92,12 +92,12 @@ class Processes:
             answer = await process.run(request, started)
             if answer is None:
                 return None
-            usable = answer["loaded"]
+            usable = answer["usable"]
         finally:
             if usable:
                 self._idle.append(process)
             else:
-                # Cancelled, dead, or with a program half imported.
+                # Cancelled, dead, with a program half imported, or spoilt for good by a handler.
                 await process.kill()
         if answer["ended"] is not None:
             raise Failure(**answer["ended"]).as_error()
@@ -288,6 +288,8 @@ def _main_program() -> MainProgram:
     main = sys.modules["__main__"]
     path = getattr(main, "__file__", None)
     spec = getattr(main, "__spec__", None)
+    if path is not None and spec is None and not Path(path).exists():
+        path = None  # it came from standard input
     return MainProgram(
         list(sys.argv),
         None if spec is None else spec.name,

@@ -46,6 +46,7 @@ class Surroundings:
         os.fchdir(self._directory)
         os.umask(self._mask)
         shelter()
+        signal.setitimer(signal.ITIMER_REAL, 0)  # a `signal.alarm` would hit the next handler
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):  # it is the handler's, or closed
                 stream.flush()

@@ -17,6 +17,7 @@ from anyio.lowlevel import current_token
 from walnats_anyio._actors.run import _forks
 from walnats_anyio._actors.run._calling import call
 from walnats_anyio._actors.run._failure import Failure
+from walnats_anyio._letters import frames_of
 
 logger = logging.getLogger("walnats_anyio.actors")
 
@@ -144,7 +145,7 @@ class ThreadCall:
         try:
             if isinstance(error, Exception):
                 raise error
-            raise Failure.of(error, error.__traceback__).as_error()
+            raise Failure.of(error, frames_of(error)).as_error()
         finally:
             del error  # or its traceback, which leads here, would keep itself alive
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from walnats_anyio._actors.run._worker import Worker
+from walnats_anyio._actors.settle._verdict import leaves_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -32,9 +33,9 @@ async def worker_tasks() -> AsyncIterator[TaskGroup]:
             raise
         if others is None:
             return
-        cancelled = anyio.get_cancelled_exc_class()
-        while isinstance(others, BaseExceptionGroup) and others.split(cancelled)[1] is None:
-            others = others.exceptions[0]  # a cancellation leaves a task group alone, as usual
+        leaves = list(leaves_of(others))
+        if all(isinstance(leaf, anyio.get_cancelled_exc_class()) for leaf in leaves):
+            raise leaves[0] from None  # a cancellation leaves a task group alone, as usual
         raise others from None
 
 

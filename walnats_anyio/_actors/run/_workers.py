@@ -245,16 +245,19 @@ class Workers:
 
     async def stay(self) -> None:
         """Keep a spoilt task until `let_go`: its end is an error, which would end all workers."""
-        if self._staying is None:
-            return
         spot = self.backend.new_spot()
-        self._staying.append(spot)
-        while self._staying is not None:
+        if self._staying is not None:
+            self._staying.append(spot)
+        while not self._are_over:
             try:
                 await spot.wait_on()
             except anyio.get_cancelled_exc_class():
                 # By the handler that has spoilt it (asyncio only); no scope can.
                 self.backend.forget_cancellation()
+
+    @property
+    def _are_over(self) -> bool:
+        return self._staying is None
 
     def let_go(self) -> None:
         """Let spoilt tasks end, as all workers end now; see `worker_tasks`."""

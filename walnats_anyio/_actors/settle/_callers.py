@@ -36,7 +36,7 @@ from walnats_anyio._actors.declare._actor import Actor
 from walnats_anyio._actors.settle._verdict import Ack, Final, JobResult, Nak, Outcome, Term
 from walnats_anyio._events import HEADER_ACTOR, HEADER_ERROR, HEADER_REPLY, HEADER_TIMEOUT
 from walnats_anyio._letters import describe
-from walnats_anyio._link import HeaderError, Link, ServerError, api, pub
+from walnats_anyio._link import HeaderError, Link, ServerError, api, payload_size, pub
 
 if TYPE_CHECKING:
     from walnats_anyio._actors.settle._delivery import Delivery
@@ -223,5 +223,6 @@ class Callers:
     def answer_again(self, reply: str) -> None:
         """Publish the answer to a request once more, if it is remembered. Never blocks."""
         command = self._answers.get(reply)
-        if command is not None:
+        # The server may take less by now, and would cut the connection of all actors for it.
+        if command is not None and payload_size(command) <= self._link.max_payload:
             self._link.post(command)

@@ -364,8 +364,9 @@ class Postponing:
         config = config or {}
         self._max_age = config.get("max_age", 0) / 1e9
         self._ends_in_time = bool(self._max_age) and await takes_ttl(self._link, event)
-        most = config.get("max_msg_size", -1)
-        return most if most > 0 else self._link.max_payload
+        # A stream never takes what is larger than all that it may hold.
+        limits = (config.get("max_msg_size", -1), config.get("max_bytes", -1))
+        return min((most for most in limits if most > 0), default=self._link.max_payload)
 
     def _on_failure(self, error: Exception) -> None:
         self._not_before = self._link.now() + NOT_AGAIN_FOR

@@ -48,6 +48,11 @@ def connect(fields: dict[str, Any]) -> bytes:
     return b"CONNECT %b\r\n" % msgspec.json.encode(fields)
 
 
+def payload_size(command: bytes) -> int:
+    """The size of what a command made by `pub` publishes, headers included."""
+    return int(command[: command.index(b"\r\n")].rsplit(b" ", 1)[1])
+
+
 class Publication(NamedTuple):
     """The parts of a command made by `pub`."""
 

@@ -84,9 +84,7 @@ class ServerInfo(msgspec.Struct, frozen=True):
     ldm: bool = False
     """Whether it stops soon, and clients should move ("lame duck mode")."""
     connect_urls: list[str] = []
-    """Other servers of its cluster, as `host:port`."""
-    ws_connect_urls: list[str] = []
-    """The same for websockets."""
+    """The servers of its cluster, as `host:port`; for who came by a websocket, their websockets."""
     domain: str | None = None
     client_ip: str = ""
 
