@@ -20,7 +20,7 @@ EVENTS = walnats.Events(EVENT)
 
 HOUR = 3600.0
 
-WAKES = 2500
+WAKES = 2700
 """What an hour takes at most; rounds of pings, pulses and heartbeats would take 8,000."""
 
 
