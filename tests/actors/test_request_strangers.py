@@ -10,7 +10,7 @@ import pytest
 
 import walnats_anyio as walnats
 from tests.actors._asked import Asked, Slow, answering, asked, handled
-from tests.actors._stage import Stage, run_of
+from tests.actors._stage import Stage, run_of, stage
 from tests.support.waiting import until
 from walnats_anyio import Actor, ActorError
 from walnats_anyio._actors.settle import _callers
@@ -196,3 +196,39 @@ async def test_a_user_who_may_not_receive_answers_is_told() -> None:
         with pytest.raises((ServerError, walnats.ConnectError), match="inbox_prefix"):
             async with walnats.Events(event).connect(server.url, user="deaf", password="d") as deaf:
                 await deaf.request(event, 7, timeout=LONG)
+
+
+async def test_a_user_who_may_not_receive_answers_any_more_is_told() -> None:
+    """What else is refused to him does not end his requests."""
+    event = walnats.Event("asked", int).with_response(str)
+    config = """
+    jetstream {}
+    authorization { users: [ { user: kim, password: p, permissions: {
+      publish: { deny: "elsewhere" }, subscribe: { deny: ["elsewhere"%s] } } } ] }
+    """
+    errors: list[BaseException] = []
+
+    async def ask(on: Stage) -> None:
+        try:
+            await on.events.request(event, 7, timeout=LONG)
+        except ServerError as error:
+            errors.append(error)
+
+    async with (
+        NatsServer(config=config % "") as server,
+        stage(server.url, Actor("price", event, answer), user="kim", password="p") as on,
+        anyio.create_task_group() as tasks,
+    ):
+        link = on.events._link
+        tasks.start_soon(ask, on)
+        await until(lambda: len(on.events._requests) == 1)
+        link.post(pub("elsewhere", b""))
+        link.subscribe_to("elsewhere", print)
+        await link.flush()
+        assert errors == []
+        inbox = on.events._requests._prefix.decode()
+        await server.reload(config % f', "{inbox}*"')
+        await until(lambda: len(errors) == 1)
+        await ask(on)
+    assert all("pass inbox_prefix" in str(error) for error in errors)
+    assert len(errors) == 2

@@ -21,6 +21,7 @@ from tests.actors._stage import letters_of, running, stage
 from tests.support.waiting import until
 from walnats_anyio import Actor, ActorError, EmitError, ExecuteIn, Reject, Retry
 from walnats_anyio._events import _requests
+from walnats_anyio._link import api
 from walnats_anyio.middlewares import Context, Middleware
 from walnats_anyio.serializers import DecodeError
 from walnats_anyio.testing import NatsServer, run_job
@@ -332,6 +333,14 @@ async def test_a_timeout_says_that_nobody_listens(url: str, event: Asked) -> Non
             await on.events.request(event, 7, timeout=1.5)
     assert "was not answered within 1.5 s: it was stored as number 1" in str(caught.value)
     assert "no process takes events of actor 'price' now" in str(caught.value)
+
+
+async def test_a_timeout_says_that_the_stream_is_silent(url: str, event: Asked) -> None:
+    async with stage(url, Actor("price", event, price)) as on:
+        config = (await api(on.link, f"STREAM.INFO.{event.stream_name}"))["config"]
+        await api(on.link, f"STREAM.UPDATE.{event.stream_name}", config | {"no_ack": True})
+        with pytest.raises(TimeoutError, match="its stream has not acknowledged it"):
+            await on.events.request(event, 7, timeout=0.3)
 
 
 async def test_a_timeout_says_who_has_the_event(url: str, event: Asked) -> None:

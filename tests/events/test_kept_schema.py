@@ -328,6 +328,32 @@ def test_a_schema_of_a_stranger_is_not_compared_without_end() -> None:
 # Serializers of users
 
 
+class Wrapper(walnats.serializers.Serializer[Any]):
+    """One that changes what another one writes, and does not say what it is then."""
+
+    def __init__(self) -> None:
+        self.serializer = walnats.serializers.get_serializer(int)
+
+    def encode(self, message: Any) -> bytes:
+        return self.serializer.encode(message)[::-1]
+
+    def decode(self, data: bytes) -> Any:
+        return self.serializer.decode(data[::-1])
+
+
+class NamedWrapper(Wrapper):
+    """One that says it."""
+
+    content_type = "application/backwards"
+
+
+def test_the_format_of_a_wrapper_names_both() -> None:
+    inner = walnats.Event("numbers", int).schema_metadata[FORMAT]
+    for wrapper, name in ((Wrapper(), "Wrapper"), (NamedWrapper(), "application/backwards")):
+        event = walnats.Event("numbers", int, wrapper)
+        assert event.schema_metadata[FORMAT] == f"{name}({inner})"
+
+
 @dataclass(frozen=True)
 class Own:
     """A serializer with a description."""

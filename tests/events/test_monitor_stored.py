@@ -62,14 +62,15 @@ async def test_a_consumer_that_is_deleted_is_made_again(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(taps, "HEARTBEAT", 0.1)
-    monkeypatch.setattr(taps, "SILENCE", 0.3)
     async with Events(NUMBERS).connect(nats_server.url) as conn:
         await conn.register()
         async with conn.monitor(stored=True) as feed:
             [source] = sources_of(feed)
-            first = source.consumer
+            first, began = source.consumer, source.heard_at
             # While it says that it is there it stays.
-            await until(lambda: source.heard_at > 0)
+            await until(lambda: source.heard_at > began + 0.25)
+            assert source.consumer == first
+            monkeypatch.setattr(taps, "SILENCE", 0.3)
             await js(nats_server, f"CONSUMER.DELETE.numbers.{first}")
             await conn.emit_many(NUMBERS, [1, 2], sync=True)
             await until(lambda: source.consumer != first and not source.stale)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import anyio
 import pytest
 
@@ -49,6 +51,24 @@ async def test_what_is_on_its_way(nats_server: NatsServer) -> None:
         await conn.flush()
         shown = conn.statistics()
         assert counts(shown) == (11, 11, 0, 0)
+        assert shown.outstanding_bytes == 0
+
+
+async def test_a_batch_that_is_on_its_way(nats_server: NatsServer) -> None:
+    """It counts with the headers of its messages."""
+    async with walnats.Events(EVENT).connect(nats_server.url) as conn:
+        await conn.register()
+        await keep(nats_server, EVENT)
+        await conn.emit_many(EVENT, [1], atomic=True)
+        nats_server.pause()
+        async with anyio.create_task_group() as tasks:
+            emit = partial(conn.emit_many, EVENT, range(5), uid="number-{}".format, atomic=True)
+            tasks.start_soon(emit)
+            await until(lambda: conn.statistics().outstanding == 5)
+            assert conn.statistics().outstanding_bytes > 5 * len("Nats-Msg-Id: number-1")
+            nats_server.resume()
+        shown = conn.statistics()
+        assert counts(shown) == (6, 6, 0, 0)
         assert shown.outstanding_bytes == 0
 
 

@@ -101,6 +101,9 @@ async def test_what_is_logged_of_an_outage(
     (again,) = (each for each in said if "connected again after" in each)
     assert float(again.rpartition("after ")[2].removesuffix(" s")) <= monotonic() - began + 0.1
     assert (len(said) > 2) == (every < 1), said
+    # Why the last attempt failed, as the program is told.
+    reasons = tuple(str(error).partition(": ")[2] for error in errors)
+    assert all(each.endswith(reasons) for each in said if "still not connected" in each), said
 
 
 async def test_closed_for_good(nats_server: NatsServer) -> None:

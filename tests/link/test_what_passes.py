@@ -85,7 +85,7 @@ async def test_a_message_that_is_too_large_by_now_is_cut_once(
     assert "'more'" not in caplog.text
 
 
-async def test_max_connections_for_a_while() -> None:
+async def test_max_connections_for_a_while(caplog: pytest.LogCaptureFixture) -> None:
     handled = Handled()
     async with (
         NatsServer(config={"max_connections": 100}) as server,
@@ -97,6 +97,8 @@ async def test_max_connections_for_a_while() -> None:
         await until(lambda: any(not link.connected for link in links))
         (cut, *_) = (link for link in links if not link.connected)
         await until(lambda: "maximum connections exceeded" in cut.trouble.lower())
+        # What the server said is the reason, and not that it closed the connection then.
+        assert "connection lost (maximum connections exceeded" in caplog.text.lower()
         await server.reload({"max_connections": 100})
         with anyio.fail_after(DEADLINE):
             await on.emit(2)

@@ -159,4 +159,4 @@ def _lines_now(before: str, path: Path) -> dict[int, int]:
 def _is_plain(test: str) -> bool:
     """Whether the name of a test can be given on a command line again."""
     name = test.partition("[")[2]
-    return test.isascii() and test.isprintable() and "::" not in name and "\\" not in name
+    return test.isascii() and test.isprintable() and "::" not in name

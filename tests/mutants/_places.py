@@ -18,7 +18,11 @@ RECONNECT = ("_servers.py", "_dialer.py", "_patience.py", "_pending.py", "_link.
 """What of the link reconnects."""
 
 NEAR: dict[str, tuple[str, ...]] = {
-    "walnats_anyio/_actors/settle/": ("tests/actors/settle", "tests/middlewares"),
+    "walnats_anyio/_actors/settle/": (
+        "tests/actors/settle",
+        "tests/actors/test_held_emits.py",
+        "tests/middlewares",
+    ),
     "walnats_anyio/_actors/pull/_due.py": (
         "tests/actors/test_delays.py",
         "tests/actors/test_early.py",
@@ -58,6 +62,7 @@ NEAR: dict[str, tuple[str, ...]] = {
     "walnats_anyio/_link/protocol/": ("tests/link/protocol",),
     "walnats_anyio/_link/": (
         "tests/link/test_servers.py",
+        "tests/link/test_patience.py",
         "tests/link/test_requests.py",
         "tests/link/test_bad_servers.py",
         "tests/link/test_what_passes.py",

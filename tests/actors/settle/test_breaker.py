@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from walnats_anyio import Actor, Event, Ratio
 from walnats_anyio._actors.settle import Breaker
+from walnats_anyio._actors.settle._breaker import MARKS
 
 
 def test_too_few_jobs_say_nothing() -> None:
@@ -32,6 +33,14 @@ def test_what_is_long_ago_does_not_count() -> None:
     assert not breaker.failure(0, 15.6)
     assert not breaker.failure(0, 15.7)
     assert breaker.failure(0, 15.8)
+
+
+def test_what_is_kept_does_not_grow_with_the_failures() -> None:
+    """However many there are within the time that counts."""
+    breaker = Breaker(Ratio(1.0, jobs=10**6, within=64.0), 1000.0)
+    for number in range(1000):
+        assert not breaker.failure(0, 1000.0 + number * 0.064)
+    assert len(breaker._marks) <= MARKS + 1
 
 
 @given(

@@ -143,8 +143,11 @@ def test_a_copy_looks_like_the_event() -> None:
 
 @pytest.mark.parametrize(
     ("ttl", "seconds"),
-    [("60", 60), ("1s", 1), ("1m30s", 90), ("1.5h", 5400), ("500ms", 0.5), ("never", None)],
-)
+    [
+        ("60", 60), ("1s", 1), ("1m30s", 90), ("1.5h", 5400), ("500ms", 0.5), ("never", None),
+        ("9" * 11, 99_999_999_999),
+    ],
+)  # fmt: skip
 def test_when_an_event_expires(ttl: str, seconds: float | None) -> None:
     stored = 1_700_000_000.123456
     for max_age in (0, 8):
@@ -154,7 +157,7 @@ def test_when_an_event_expires(ttl: str, seconds: float | None) -> None:
     assert expiry_of(message(), 8) == pytest.approx(stored + 8)
 
 
-@pytest.mark.parametrize("ttl", ["", "soon", "-1", "1s soon", "1e5", "9" * 30])
+@pytest.mark.parametrize("ttl", ["", "soon", "-1", "1s soon", "1e5", "9" * 12])
 def test_a_time_to_live_that_is_none(ttl: str) -> None:
     with pytest.raises(ValueError, match="is no time to live"):
         expiry_of(message(block({"Nats-TTL": ttl})), 8)

@@ -20,7 +20,7 @@ from tests.support.waiting import until
 from walnats_anyio import Actor, Actors, Event, Limits, Retry, Snooze, current_context
 from walnats_anyio._actors.settle import Conclusion, Delivery, JobResult, Outcome, _conclusion
 from walnats_anyio._actors.settle._postponing import Postponing
-from walnats_anyio._link import ServerError, api
+from walnats_anyio._link import ServerError, api, parse_headers
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import ActorStatistics, Context
 
@@ -376,6 +376,33 @@ async def test_the_age_of_an_event(server_url: str, event: Event[int], short: No
     assert anyio.current_time() - began < 5
 
 
+@pytest.mark.parametrize(("age", "ttl"), [(3600, 3540), (None, None)])
+async def test_what_the_server_is_told_of_a_copy(
+    server_url: str, event: Event[int], age: float | None, ttl: int | None
+) -> None:
+    """When it is due, and what is then left of the time for which the event is kept."""
+    aged = dataclasses.replace(event, limits=Limits(age=age))
+    async with running(server_url, Actor("a", aged, Attempts(lambda: Retry(60)))) as on:
+        told: list[dict[str, str]] = []
+        on.link.subscribe_to(
+            f"walnats.schedules.retry.{event.stream_name}.>",
+            lambda message: told.append(parse_headers(message.header)),
+        )
+        began = datetime.now(UTC)
+        await on.emit(1)
+        await until(lambda: of(on).postponed == 1)
+        took = (datetime.now(UTC) - began).total_seconds()
+        (headers,) = told
+        due = datetime.fromisoformat(headers["Nats-Schedule"].removeprefix("@at "))
+        assert 59.9 <= (due - began).total_seconds() <= 60.1 + took
+        left = headers.get("Nats-Schedule-TTL")
+        if ttl is None:
+            assert left is None
+        else:
+            assert left is not None
+            assert ttl - took - 1 <= int(left.removesuffix("s")) <= ttl + 1
+
+
 def hpub(subject: str, header: bytes, payload: bytes) -> bytes:
     """A message with headers, as anybody may publish it."""
     sizes = f"{len(header)} {len(header) + len(payload)}"
@@ -458,20 +485,21 @@ WORKER = [
     "$JS.API.CONSUMER.INFO.>",
     "$JS.API.CONSUMER.MSG.NEXT.>",
     "$JS.ACK.>",
-    "walnats.attempts.>",
 ]
-UPDATES, LISTS, WRITES = (
+UPDATES, LISTS, NOTES, WRITES = (
     "$JS.API.STREAM.UPDATE.>",
     "$JS.API.CONSUMER.LIST.>",
+    "walnats.attempts.>",
     "walnats.schedules.>",
 )
 
 
 CASES = [
-    ([LISTS, WRITES], "the server keeps no copies"),
-    ([UPDATES, WRITES], "who shares its stream cannot be seen"),
-    ([UPDATES, LISTS], "copies cannot be written"),
-    ([UPDATES, LISTS, WRITES], ""),
+    ([LISTS, NOTES, WRITES], "the server keeps no copies"),
+    ([UPDATES, NOTES, WRITES], "who shares its stream cannot be seen"),
+    ([UPDATES, LISTS, WRITES], "copies cannot be written"),
+    ([UPDATES, LISTS, NOTES], "copies cannot be written"),
+    ([UPDATES, LISTS, NOTES, WRITES], ""),
 ]
 
 
@@ -563,16 +591,23 @@ async def test_a_stop_just_after_the_copy_is_written(
     assert [context.attempts for context in attempts.seen] == [1, 2]
 
 
+@pytest.mark.parametrize("lost", [False, True])
 async def test_a_copy_that_was_begun_and_cannot_be_written(
-    server_url: str, event: Event[int], short: None, monkeypatch: pytest.MonkeyPatch
+    server_url: str, event: Event[int], short: None, monkeypatch: pytest.MonkeyPatch, lost: bool
 ) -> None:
-    """Whoever gets the event then holds it until the retry is due, and runs it itself."""
+    """Whoever gets the event then holds it until the retry is due, and runs it itself.
+
+    Without its note, which somebody has deleted meanwhile, it is run at once.
+    """
     hangs = anyio.Event()
 
     async def write(*_: object) -> None:
         if not hangs.is_set():
             hangs.set()
             await anyio.sleep_forever()
+        if lost:
+            notes = {"filter": f"walnats.attempts.{event.stream_name}.>"}
+            await api(on.link, "STREAM.PURGE.walnats-attempts", notes)
         raise ServerError("the disk is full")
 
     monkeypatch.setattr(Postponing, "_write", write)
@@ -586,9 +621,9 @@ async def test_a_copy_that_was_begun_and_cannot_be_written(
         async with listening(on.actors):
             await attempts.come(2)
             await on.until_done(actor)
-            assert of(on).handed_back == 1
+            assert of(on).handed_back == (0 if lost else 1)
     assert [context.attempts for context in attempts.seen] == [1, 2]
-    assert recorder.pauses[0] > 0.9
+    assert lost or recorder.pauses[0] > 0.9
 
 
 async def test_cancelled_at_any_point(

@@ -228,7 +228,8 @@ def test_no_delays_means_at_once(attempt: int) -> None:
 
 @given(st.integers(1, 30))
 def test_a_function_of_the_attempt_that_failed(attempt: int) -> None:
-    assert delay_after(attempt, lambda failed: 2**failed) == 2.0**attempt
+    assert delay_after(attempt, lambda failed: 2.0 ** (failed - 9)) == 2.0 ** (attempt - 9)
+    assert delay_after(attempt, lambda _: 0) == 0.0
 
 
 @pytest.mark.parametrize("wrong", [-1, -0.001, math.inf, math.nan])
