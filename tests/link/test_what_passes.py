@@ -16,7 +16,7 @@ from tests.actors._stage import listening, running, stage
 from tests.link.test_credentials import Realm, make_key
 from tests.support.recorders import Handled
 from tests.support.waiting import DEADLINE, until
-from walnats_anyio._link import open_link, pub
+from walnats_anyio._link import ServerError, open_link, pub
 from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio
@@ -133,6 +133,23 @@ async def test_max_subscriptions() -> None:
         assert "maximum subscriptions exceeded" in str(error).lower()
         # The connection itself is as good as before.
         await acting.register()
+
+
+async def test_max_subscriptions_of_who_requests() -> None:
+    """The server does not say which subscription it refuses; a request does not wait in vain."""
+    event = walnats.Event("asked", int).with_response(str)
+    async with (
+        NatsServer(config={"max_subscriptions": 1}) as server,
+        walnats.Events(event).connect(server.url) as conn,
+        walnats.Actors(walnats.Actor("a", event, lambda _: "x")).connect(server.url) as acting,
+    ):
+        await conn.register()
+        await acting.register()
+        for _ in range(2):
+            with anyio.fail_after(DEADLINE):
+                error = await failure_of(conn.request(event, 1))
+            assert type(error) is ServerError
+            assert "maximum subscriptions exceeded" in str(error).lower()
 
 
 async def failure_of(call: Any) -> BaseException:

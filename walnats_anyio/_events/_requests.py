@@ -349,6 +349,8 @@ class Requests:
         self._asking: dict[bytes, Asking] = {}
         self._looks: dict[str, ActorsLook] = {}
         self._refused: Exception | None = None
+        self._has_heard = False
+        """Whether something has come to the inbox over this connection."""
 
     def __len__(self) -> int:
         return len(self._asking)
@@ -423,6 +425,7 @@ class Requests:
         self._fail_all(ConnectionLostError("the connection has been left"))
 
     def _on_message(self, message: Message) -> None:
+        self._has_heard = True
         asking = self._asking.pop(message.subject, None)
         if asking is not None:
             asking.answered(message)
@@ -435,6 +438,7 @@ class Requests:
 
     def on_disconnect(self) -> None:
         """The response comes after the reconnect, or the caller's time is over."""
+        self._has_heard = False
 
     def on_reconnect(self) -> None:
         """The link has subscribed again; what was answered before that is lost."""
@@ -455,6 +459,13 @@ class Requests:
                 "user may receive answers"
             )
             self._fail_all(self._refused)
+        elif refusal.operation == "subscribe" and refusal.subject is None and not self._has_heard:
+            # Too many subscriptions: the server does not say which one. The next request tries it.
+            inbox, self._inbox = self._inbox, None
+            self.link.unwatch(self)
+            if inbox is not None:
+                self.link.forget(inbox)
+            self._fail_all(ServerError(f"no response can come: {refusal}"))
 
 
 def check_request(event: object, timeout: float | None) -> None:
