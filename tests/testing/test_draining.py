@@ -9,6 +9,8 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -18,6 +20,7 @@ from tests.support.recorders import Gate
 from walnats_anyio import (
     Actor,
     Actors,
+    Clock,
     ConsumerConfigError,
     Event,
     Events,
@@ -590,3 +593,22 @@ async def test_lost_answers_are_asked_for_again(memory_server: MemoryServer, sho
         summary = await drain(Actors(actor), memory_server.url)
     assert summary.handled == 1
     assert anyio.current_time() - began > 4
+
+
+async def test_the_ticks_of_a_clock(memory_server: MemoryServer) -> None:
+    """What has ticked is done; that it ticks again later is nothing to wait for."""
+    ticked: Event[datetime] = Event("ticked", datetime, storage="memory")
+    ticks: list[datetime] = []
+    actors = Actors(Actor("a", ticked, ticks.append))
+    url = memory_server.url
+    async with Events(ticked).connect(url) as events, actors.connect(url) as connected:
+        await events.register()
+        await connected.register()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Clock(ticked, period=60).run, events)
+            for _ in range(2):
+                before = len(ticks)
+                await anyio.sleep(200)
+                assert (await drain(actors, url)).handled == len(ticks) - before >= 3
+            tasks.cancel_scope.cancel()
+    assert {later - tick for tick, later in pairwise(ticks)} == {timedelta(minutes=1)}
