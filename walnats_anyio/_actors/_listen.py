@@ -142,12 +142,10 @@ class Listening:
             return
         try:
             async with anyio.create_task_group() as tasks:
-                clock = self.link.backend.protect(self._keep_time)
-                tasks.start_soon(clock, tasks, name="walnats/clock")
-                go_on = self.link.backend.protect(self.pace.let_go_on)
-                tasks.start_soon(go_on, name="walnats/pace")
-                cancel = self.link.backend.protect(self.cancels.run)
-                tasks.start_soon(cancel, name="walnats/cancels")
+                start = self.link.backend.start
+                start(tasks, self._keep_time, tasks, name="walnats/clock")
+                start(tasks, self.pace.let_go_on, name="walnats/pace")
+                start(tasks, self.cancels.run, name="walnats/cancels")
                 try:
                     await self._work(shutdown_timeout, task_status)
                 finally:

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 import anyio
+from anyio.abc import TaskGroup
 from anyio.lowlevel import current_token
 
 from walnats_anyio._link._parking import Task
@@ -131,6 +132,9 @@ class AsyncioBackend:
 
     def protect(self, task: Task) -> Task:
         return partial(self._persistent, task, asyncio.current_task())
+
+    def start(self, tasks: TaskGroup, task: Task, *args: Any, name: str) -> None:
+        tasks.start_soon(self.protect(task), *args, name=name)
 
     def uninterrupted(self, task: Task) -> Task:
         return task  # Ctrl-C cancels the main task here, so it interrupts nothing else

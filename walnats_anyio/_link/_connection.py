@@ -75,7 +75,7 @@ class Connection:
                 ("keepalive", partial(self._keep_alive, options)),
             ):
                 self._working += 1
-                tasks.start_soon(backend.protect(self._work), work, name=f"walnats/{name}")
+                backend.start(tasks, self._work, work, name=f"walnats/{name}")
             await self._over.wait()
         finally:
             self.end("the connection was left")

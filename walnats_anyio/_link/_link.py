@@ -354,9 +354,8 @@ class Link:
         self._dialer = dialer
         self._tasks = tasks
         self.subscribe_to(self._pending.prefix + b"*", self._pending.on_reply)
-        protect = self.backend.protect
-        tasks.start_soon(protect(self._call_back), name="walnats/callbacks")
-        tasks.start_soon(protect(self._outlast), name="walnats/last")
+        self.backend.start(tasks, self._call_back, name="walnats/callbacks")
+        self.backend.start(tasks, self._outlast, name="walnats/last")
         self._established = await dialer.first()
         for name, task in (
             ("pending", self._pending.watch),
@@ -367,7 +366,7 @@ class Link:
         await self._settle_in()
 
     def _start(self, name: str, task: Callable[[], Awaitable[None]]) -> None:
-        self._tasks.start_soon(self.backend.protect(self._guard), task, name=f"walnats/{name}")
+        self.backend.start(self._tasks, self._guard, task, name=f"walnats/{name}")
 
     async def _guard(self, task: Callable[[], Awaitable[None]]) -> None:
         """Run a task until `stop`; whoever waits on the link hears of its end, should it break.

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
+from anyio.abc import TaskGroup
 from anyio.lowlevel import current_token
 
 Task = Callable[..., Coroutine[Any, Any, None]]
@@ -121,6 +122,13 @@ class Backend(Protocol):
 
     def protect(self, task: Task) -> Task:
         """A task that Ctrl-C does not interrupt in the middle; it goes to the main task instead."""
+        ...
+
+    def start(self, tasks: TaskGroup, task: Task, *args: Any, name: str) -> None:
+        """Start a task that is protected, without being interrupted in the middle of that.
+
+        Or its coroutine could be made and never be awaited, which Python complains about.
+        """
         ...
 
     def uninterrupted(self, task: Task) -> Task:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import trio.lowlevel
+from anyio.abc import TaskGroup
 
 from walnats_anyio._link._parking import MAX_HOLD, Task
 
@@ -90,6 +91,11 @@ class TrioBackend:
     def protect(self, task: Task) -> Task:
         # trio raises KeyboardInterrupt between any two steps of code that is not protected.
         return partial(_protected, task)
+
+    @staticmethod
+    @trio.lowlevel.enable_ki_protection
+    def start(tasks: TaskGroup, task: Task, *args: Any, name: str) -> None:
+        tasks.start_soon(partial(_protected, task), *args, name=name)
 
     uninterrupted = protect
 
