@@ -701,3 +701,13 @@ async def test_wrong_arguments(
         with pytest.raises(error, match=name) as raised:
             await conn.listen(**arguments)
     assert repr(arguments[name]) in str(raised.value)
+
+
+async def test_streams_for_letters_and_notes_are_made_again(url: str, event: Event[int]) -> None:
+    """`listen` makes them where somebody has deleted them since the actor was registered."""
+    async with stage(url, Actor("a", event, print)) as on:
+        for name in ("walnats-dead-letters", "walnats-attempts"):
+            await api(on.link, f"STREAM.DELETE.{name}")
+        await on.actors.listen(burst=True)
+        for name in ("walnats-dead-letters", "walnats-attempts"):
+            assert await api(on.link, f"STREAM.INFO.{name}")
