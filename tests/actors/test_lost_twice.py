@@ -23,10 +23,10 @@ async def test_they_run_one_after_another(nats_server: NatsServer, batch: bool) 
     handled: list[int] = []
     if batch:
         actor = Actor(
-            "b", BATCHES, handled.extend, ack_wait=0.5, max_jobs=COUNT, batch=Batch(2, wait=0.1)
+            "b", BATCHES, handled.extend, ack_wait=1, max_jobs=COUNT, batch=Batch(2, wait=0.1)
         )
     else:
-        actor = Actor("a", EVENT, handled.append, ack_wait=0.5, max_jobs=COUNT)
+        actor = Actor("a", EVENT, handled.append, ack_wait=1, max_jobs=COUNT)
     async with stage(nats_server.url, actor) as on:
         await on.emit(*range(COUNT))
         request = f"$JS.API.CONSUMER.MSG.NEXT.{actor.event.stream_name}.{actor.consumer_name}"
@@ -38,5 +38,5 @@ async def test_they_run_one_after_another(nats_server: NatsServer, batch: bool) 
             await until(lambda: len(handled) == COUNT)
             handed_back = on.actors.statistics().actors[0].handed_back
     assert sorted(handled) == list(range(COUNT))
-    # One that comes later than the others may have to come again.
-    assert handed_back < COUNT
+    # None, but on a machine that has much else to do. It was 7 + 6 + 5 + 4 + 3 + 2 + 1.
+    assert handed_back < 20

@@ -115,25 +115,23 @@ async def test_what_has_failed_is_not_sent_later(
             proxy.cut(refuse=True)
             await until(lambda: not events._link.connected)
         else:
-            # The last one that is handed to the socket may have gone out in part, and so must go
-            # out whole.
+            # What the socket has taken of a batch has gone out, and so must the rest of the batch.
             proxy.stall(new="pass")
             while not events._link._outbox.stuck:
                 await events.emit(event, bytes(500_000))
                 await checkpoint()
-        sent = events.statistics().emitted
-        for _ in range(10):
+        for _ in range(20):
             await events.emit(event, bytes(500_000))
         with pytest.raises(EmitError, match=r"not acknowledged within the event.s dedup_"):
             await events.flush(30)
-        assert events.statistics().connection.unsent <= 500_100
+        assert events.statistics().connection.unsent < 5_000_000
         proxy.heal()
         await until(lambda: events._link.connected)
         with anyio.fail_after(30):
             await events.emit(event, b"last", sync=True)
         async with open_link(nats_server.url) as link:
             info = await api(link, "STREAM.INFO.impatient")
-        assert info["state"]["last_seq"] <= sent + 1
+        assert info["state"]["last_seq"] < events.statistics().emitted - 10
 
 
 async def test_an_event_emitted_twice_at_once(nats_cluster: NatsCluster) -> None:
