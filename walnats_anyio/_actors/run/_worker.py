@@ -427,6 +427,21 @@ class Worker:
             return JobResult(delivery.ends)  # cancelled while it waited for this worker
         workers = self._workers
         workers.suspending()
+        # One that has waited for its turn to run alone is known.
+        if not delivery.alone and (result := await self._find_out(delivery)) is not None:
+            return result
+        if delivery.ends is not None:
+            return JobResult(delivery.ends)  # cancelled meanwhile
+        if delivery.alone and not await self._begin_alone(delivery):
+            self.current = None
+            workers.put_off(delivery)
+        elif delivery.attempt > 1:
+            workers.counts.retried += 1
+        return None
+
+    async def _find_out(self, delivery: Delivery) -> JobResult | None:
+        """What `_look_up` does with one that this process knows nothing of."""
+        workers = self._workers
         workers.counts.redelivered += 1
         if not workers.attempts.knows(delivery):
             workers.redelivered(delivery)
@@ -438,13 +453,6 @@ class Worker:
             return JobResult(Outcome.EARLY, Snooze(max(early_by, MIN_SNOOZE)))
         if standing is Standing.USED_UP:
             return _used_up(delivery, workers.actor.max_attempts)
-        if delivery.ends is not None:
-            return JobResult(delivery.ends)  # cancelled meanwhile
-        if delivery.alone and not await self._begin_alone(delivery):
-            self.current = None
-            workers.hand_back(delivery, Outcome.REFUSED)
-        elif delivery.attempt > 1:
-            workers.counts.retried += 1
         return None
 
     async def _begin_alone(self, delivery: Delivery) -> bool:
