@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import threading
 import time
 from contextlib import suppress
 from typing import Any
@@ -105,6 +106,42 @@ async def test_why_a_server_closes_is_kept() -> None:
         async with open_link(server.url, options=options) as link:
             await until(lambda: not link.connected)
             assert link.trouble.startswith("User Authentication Expired: the user's JWT")
+
+
+class Retiring:
+    """Serves well, until it says that it is about to stop. It still accepts connections."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+
+    def __call__(self, connection: socket.socket) -> None:
+        answering(connection, handshake(connection))
+        self.stop.wait(DEADLINE)
+        connection.sendall(b'INFO {"max_payload":1048576,"ldm":true}\r\n')
+        say_nothing(connection)
+
+
+async def test_one_that_is_about_to_stop_comes_last() -> None:
+    """Also after a server that nobody knew of when it said so."""
+
+    def serve(connection: socket.socket) -> None:
+        answering(connection, handshake(connection))
+        say_nothing(connection)
+
+    def name_the_other_and_close(connection: socket.socket) -> None:
+        handshake(connection, connect_urls=[f"127.0.0.1:{other.port}"])
+
+    retiring = Retiring()
+    with (
+        BadServer(retiring) as first,
+        BadServer(name_the_other_and_close) as second,
+        BadServer(serve) as other,
+    ):
+        options = {"dont_randomize": True, "reconnect_time_wait": 0.05}
+        async with open_link([first.url, second.url], options=options) as link:
+            retiring.stop.set()
+            await until(lambda: link.connected and link.statistics().server == other.url)
+        assert (len(first.accepted), len(second.accepted)) == (1, 1)
 
 
 def void(_result: object) -> None:

@@ -22,6 +22,8 @@ import walnats_anyio as walnats
 from tests.link._bare import BadServer
 from tests.support.leftovers import Leftovers
 from tests.support.sweep import sweep
+from tests.support.waiting import until
+from walnats_anyio._link import open_link
 from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio
@@ -235,6 +237,18 @@ async def test_tls_survives_a_reconnect(authority: trustme.CA, tls_config: dict[
             await conn.register()
             await server.restart()
             await conn.emit(EVENT, 1, sync=True)
+
+
+async def test_tls_that_ends_without_a_farewell(
+    authority: trustme.CA, tls_config: dict[str, Any]
+) -> None:
+    """A server that is killed says none: that is a connection closed, and no violation of TLS."""
+    with NatsServer(config={"tls": tls_config}) as server:
+        options = {"tls": trusting(authority), "reconnect_time_wait": 60}
+        async with open_link(server.url, options=options) as link:
+            server.kill()
+            await until(lambda: bool(link.trouble))
+            assert link.trouble == "the server closed the connection"
 
 
 async def test_tls_before_the_first_word(authority: trustme.CA, tls_config: dict[str, Any]) -> None:
