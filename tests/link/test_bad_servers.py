@@ -193,6 +193,24 @@ async def test_one_that_stops_to_speak_nats(later: str, caplog: pytest.LogCaptur
     assert "does not speak NATS" in caplog.text
 
 
+async def test_one_that_stops_to_speak_nats_in_the_same_breath() -> None:
+    """What comes with the last word of the handshake is read before the connection is served."""
+
+    def serve(connection: socket.socket) -> None:
+        nonsense = b"NONSENSE\r\n" if len(server.accepted) == 2 else b""
+        said = handshake(connection, and_then=nonsense)
+        if len(server.accepted) != 2:
+            answering(connection, said)
+        if len(server.accepted) != 1:
+            say_nothing(connection)
+
+    with BadServer(serve) as server:
+        async with open_link(server.url) as link:
+            await until(lambda: link.statistics().reconnects == 2)
+            assert "does not speak NATS" in link.statistics().last_error
+    assert len(server.accepted) == 3
+
+
 class Resetting:
     """Reads nothing after the greeting, and then resets the connection with all that is unsent."""
 

@@ -29,6 +29,7 @@ from walnats_anyio._link import (
     pub,
     stream_config,
 )
+from walnats_anyio._link._link import LEAVE_WITHIN
 from walnats_anyio._link._pending import RETRY_AFTER
 from walnats_anyio.testing import NatsServer
 
@@ -355,6 +356,32 @@ async def test_a_callback_that_raises_ends_the_link(nats_server: NatsServer) -> 
     with anyio.fail_after(DEADLINE), pytest.raises(Fault, match="in the machinery"):
         await break_it()
     assert sorted(ended) == ["body", "request"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_what_ends_a_program_in_the_reader_leaves_the_body_a_connection(
+    nats_server: NatsServer,
+) -> None:
+    """A handler of signals may raise it anywhere. asyncio would end its event loop at once."""
+    ended: list[str] = []
+
+    def deliver(_message: Message) -> None:
+        raise SystemExit("mine")
+
+    async def break_it() -> None:
+        async with linked(nats_server) as link:
+            mailbox = link.subscribe(deliver)
+            link.post(pub(mailbox.subject, b""))
+            try:
+                await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await link.flush(LEAVE_WITHIN / 2)
+                    ended.append(link.statistics().last_error)
+
+    with anyio.fail_after(DEADLINE), pytest.raises(SystemExit, match="mine"):
+        await break_it()
+    assert ended == ["the program was interrupted"]
 
 
 # Closed for good
