@@ -17,7 +17,7 @@ import walnats_anyio as walnats
 from tests.link._bare import BadServer, handshake, reset
 from tests.support.leftovers import Leftovers
 from tests.support.waiting import DEADLINE, until
-from walnats_anyio._link import open_link, pub
+from walnats_anyio._link import _link, open_link, pub
 from walnats_anyio._link._pending import RETRY_AFTER
 from walnats_anyio.testing import NatsServer
 
@@ -95,17 +95,48 @@ async def test_one_that_closes_after_the_first_handshake_and_then_does_well() ->
     assert len(served) == 2
 
 
-async def test_why_a_server_closes_is_kept() -> None:
+REASONS = {
+    "User Authentication Expired": "User Authentication Expired: the user's JWT",
+    # It would have gone on after that one.
+    'Permissions Violation for Subscription to "x"': "the server closed the connection",
+}
+
+
+@pytest.mark.parametrize("said", list(REASONS))
+async def test_why_a_server_closes_is_kept(said: str) -> None:
     def serve(connection: socket.socket) -> None:
         if len(server.accepted) == 1:
             answering(connection, handshake(connection))
-            connection.sendall(b"-ERR 'User Authentication Expired'\r\n")
+            connection.sendall(b"-ERR '%b'\r\n" % said.encode())
 
     with BadServer(serve) as server:
         options = {"reconnect_time_wait": 60}  # nothing else happens meanwhile
         async with open_link(server.url, options=options) as link:
-            await until(lambda: not link.connected)
-            assert link.trouble.startswith("User Authentication Expired: the user's JWT")
+            await until(lambda: bool(link.trouble))
+            assert link.trouble.startswith(REASONS[said])
+
+
+async def test_one_that_refuses_the_user_is_asked_once() -> None:
+    """To ask again helps nothing, and some count it."""
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b'INFO {"max_payload":1048576}\r\n')
+        connection.recv(65536)
+        connection.sendall(b"-ERR 'Authorization Violation'\r\n")
+
+    with BadServer(serve) as server:
+        with pytest.raises(walnats.ConnectError, match="Authorization Violation"):
+            async with open_link(server.url):
+                pytest.fail("connected")
+        assert len(server.accepted) == 1
+
+
+# Servers that are about to stop. See also `test_stopping_servers`.
+
+
+def serve_well(connection: socket.socket) -> None:
+    answering(connection, handshake(connection))
+    say_nothing(connection)
 
 
 class Retiring:
@@ -117,16 +148,15 @@ class Retiring:
     def __call__(self, connection: socket.socket) -> None:
         answering(connection, handshake(connection))
         self.stop.wait(DEADLINE)
-        connection.sendall(b'INFO {"max_payload":1048576,"ldm":true}\r\n')
+        connection.sendall(b'INFO {"max_payload":1048576,"ldm":true}\r\n' * 2)
+        self.at_last(connection)
+
+    def at_last(self, connection: socket.socket) -> None:
         say_nothing(connection)
 
 
 async def test_one_that_is_about_to_stop_comes_last() -> None:
     """Also after a server that nobody knew of when it said so."""
-
-    def serve(connection: socket.socket) -> None:
-        answering(connection, handshake(connection))
-        say_nothing(connection)
 
     def name_the_other_and_close(connection: socket.socket) -> None:
         handshake(connection, connect_urls=[f"127.0.0.1:{other.port}"])
@@ -135,13 +165,79 @@ async def test_one_that_is_about_to_stop_comes_last() -> None:
     with (
         BadServer(retiring) as first,
         BadServer(name_the_other_and_close) as second,
-        BadServer(serve) as other,
+        BadServer(serve_well) as other,
     ):
         options = {"dont_randomize": True, "reconnect_time_wait": 0.05}
         async with open_link([first.url, second.url], options=options) as link:
             retiring.stop.set()
             await until(lambda: link.connected and link.statistics().server == other.url)
         assert (len(first.accepted), len(second.accepted)) == (1, 1)
+
+
+async def test_one_after_the_other_is_about_to_stop() -> None:
+    """Each of them is left, and told of once, however often it says so."""
+    told: list[str] = []
+    stopping = Retiring(), Retiring()
+    with (
+        BadServer(stopping[0]) as first,
+        BadServer(stopping[1]) as second,
+        BadServer(serve_well) as third,
+    ):
+        options: dict[str, Any] = {
+            "dont_randomize": True,
+            "lame_duck_mode_cb": lambda: told.append("lame duck"),
+        }
+        servers = [first.url, second.url, third.url]
+        async with open_link(servers, options=options) as link:
+            for number, one in enumerate(stopping, 1):
+                one.stop.set()
+                await until(lambda: link.statistics().server == servers[number])  # noqa: B023 - awaited here
+                await link.flush()
+    assert told == ["lame duck"] * 2
+
+
+class Hesitating(Retiring):
+    """Reads nothing until it has said that it is about to stop, and then all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = threading.Event()
+        self.read = bytearray()
+
+    def at_last(self, connection: socket.socket) -> None:
+        self.go_on.wait(DEADLINE)
+        while received := connection.recv(1024 * 1024):
+            self.read += received
+
+
+async def test_what_is_half_sent_is_sent_before_a_connection_moves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such as an acknowledgement: another server may know nothing of what it is for."""
+    monkeypatch.setattr(_link, "MOVE_WITHIN", DEADLINE)
+    heard = bytearray()
+
+    def serve(connection: socket.socket) -> None:
+        heard.extend(handshake(connection))
+        while received := connection.recv(65536):
+            heard.extend(received)
+
+    stopping = Hesitating()
+    commands = [pub("a", b"%03d" % number + b"x" * 100_000) for number in range(200)]
+    with BadServer(stopping) as first, BadServer(serve) as second:
+        options = {"dont_randomize": True}
+        async with open_link([first.url, second.url], options=options) as link:
+            for command in commands:
+                link.post(command)
+            await until(lambda: link._outbox.unsent > 0)
+            stopping.stop.set()
+            await until(lambda: link.info.ldm)
+            await anyio.wait_all_tasks_blocked()
+            assert link.connected
+            stopping.go_on.set()
+            await until(lambda: link.statistics().server == second.url)
+    assert stopping.read.endswith(commands[-1])
+    assert b"PUB a" not in heard
 
 
 def void(_result: object) -> None:

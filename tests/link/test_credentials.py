@@ -19,6 +19,7 @@ import pytest
 import trustme
 
 import walnats_anyio as walnats
+from tests.faults._proxy import Proxy
 from tests.link._bare import BadServer
 from tests.support.leftovers import Leftovers
 from tests.support.sweep import sweep
@@ -249,6 +250,16 @@ async def test_tls_that_ends_without_a_farewell(
             server.kill()
             await until(lambda: bool(link.trouble))
             assert link.trouble == "the server closed the connection"
+
+
+async def test_tls_that_is_reset(authority: trustme.CA, tls_config: dict[str, Any]) -> None:
+    """The reason is that of the socket below."""
+    with NatsServer(config={"tls": tls_config}) as server, Proxy(server.port) as proxy:
+        options = {"tls": trusting(authority), "reconnect_time_wait": 60}
+        async with open_link(proxy.url, options=options) as link:
+            proxy.cut()
+            await until(lambda: bool(link.trouble))
+            assert "reset by peer" in link.trouble
 
 
 async def test_tls_before_the_first_word(authority: trustme.CA, tls_config: dict[str, Any]) -> None:

@@ -519,7 +519,7 @@ class Link:
         """Leave a server that is about to stop, when what is under way has been answered."""
         connection = self._connection
         for _ in range(MOVE_LOOKS):
-            if not len(self._pending) and not self._outbox.commands:
+            if not len(self._pending) and not self._outbox.size:
                 break
             await anyio.sleep(MOVE_WITHIN / MOVE_LOOKS)
         if connection is not None:
