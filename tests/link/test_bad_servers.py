@@ -16,10 +16,10 @@ import pytest
 import walnats_anyio as walnats
 from tests.link._bare import BadServer, handshake, reset
 from tests.support.leftovers import Leftovers
-from tests.support.waiting import DEADLINE, until
+from tests.support.waiting import DEADLINE, until, until_blocking
 from walnats_anyio._link import _link, open_link, pub
 from walnats_anyio._link._pending import RETRY_AFTER
-from walnats_anyio.testing import NatsServer
+from walnats_anyio.testing import NatsServer, held_port
 
 pytestmark = pytest.mark.anyio
 
@@ -116,19 +116,75 @@ async def test_why_a_server_closes_is_kept(said: str) -> None:
             assert link.trouble.startswith(REASONS[said])
 
 
+def refuse_the_user(connection: socket.socket) -> None:
+    connection.sendall(b'INFO {"max_payload":1048576}\r\n')
+    connection.recv(65536)
+    connection.sendall(b"-ERR 'Authorization Violation'\r\n")
+
+
 async def test_one_that_refuses_the_user_is_asked_once() -> None:
     """To ask again helps nothing, and some count it."""
-
-    def serve(connection: socket.socket) -> None:
-        connection.sendall(b'INFO {"max_payload":1048576}\r\n')
-        connection.recv(65536)
-        connection.sendall(b"-ERR 'Authorization Violation'\r\n")
-
-    with BadServer(serve) as server:
+    with BadServer(refuse_the_user) as server:
         with pytest.raises(walnats.ConnectError, match="Authorization Violation"):
             async with open_link(server.url):
                 pytest.fail("connected")
         assert len(server.accepted) == 1
+
+
+async def test_one_that_refuses_the_user_later_is_told_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def serve(connection: socket.socket) -> None:
+        if len(server.accepted) == 1:
+            answering(connection, handshake(connection))
+        else:
+            refuse_the_user(connection)
+
+    with BadServer(serve) as server:
+        async with open_link(server.url, options={"reconnect_time_wait": 0.01}):
+            await until(lambda: len(server.accepted) >= 6)
+    lines = [record for record in caplog.records if "still not connected" in record.message]
+    assert len(lines) == 1
+    assert "Authorization Violation" in lines[0].message
+
+
+@pytest.mark.parametrize(("wait", "tries"), [(0.05, 3), (60.0, 1)])
+async def test_where_nobody_is_there_it_is_tried_thrice(wait: float, tries: int) -> None:
+    """Unless the next attempt would come later than anybody waits for the first connection."""
+    errors: list[Exception] = []
+    options: dict[str, Any] = {"error_cb": errors.append, "reconnect_time_wait": wait}
+    told = pytest.raises(walnats.ConnectError, match="walnats-anyio server")
+    with held_port() as port, anyio.fail_after(DEADLINE), told:
+        async with open_link(f"nats://127.0.0.1:{port}", options=options):
+            pytest.fail("connected")
+    assert [type(error) for error in errors] == [walnats.ConnectError] * tries
+
+
+async def test_an_inbox_that_was_refused_may_be_had_on_the_next_connection() -> None:
+    """Its server was told meanwhile to let this user have one."""
+    refused: list[bytes] = []
+    closing = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        answering(connection, handshake(connection))
+        if len(server.accepted) > 1:
+            say_nothing(connection)
+        until_blocking(lambda: refused)
+        connection.sendall(
+            b"-ERR 'Permissions Violation for Subscription to \"%b\"'\r\n" % refused[0]
+        )
+        closing.wait(DEADLINE)
+
+    with BadServer(serve) as server:
+        async with open_link(server.url) as link:
+            refused.append(link._pending.prefix + b"*")
+            with pytest.raises(walnats.WalnatsError, match="Permissions Violation"):
+                await link.request("nobody.answers", timeout=DEADLINE)
+            with pytest.raises(walnats.ServerError, match="Permissions Violation"):
+                await link.flush()
+            closing.set()
+            await until(lambda: link.statistics().reconnects == 1)
+            await link.flush()
 
 
 # Servers that are about to stop. See also `test_stopping_servers`.
