@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 import walnats_anyio as walnats
-from tests.link._bare import BadServer, handshake, reset
+from tests.link._bare import BadServer, Serve, handshake, reset
 from tests.support.leftovers import Leftovers
 from tests.support.waiting import DEADLINE, until, until_blocking
 from walnats_anyio._link import _link, open_link, pub
@@ -116,6 +116,10 @@ async def test_why_a_server_closes_is_kept(said: str) -> None:
             assert link.trouble.startswith(REASONS[said])
 
 
+def void(_result: object) -> None:
+    pass
+
+
 def refuse_the_user(connection: socket.socket) -> None:
     connection.sendall(b'INFO {"max_payload":1048576}\r\n')
     connection.recv(65536)
@@ -131,21 +135,26 @@ async def test_one_that_refuses_the_user_is_asked_once() -> None:
         assert len(server.accepted) == 1
 
 
+@pytest.mark.parametrize(
+    ("later", "told"), [(refuse_the_user, ["Authorization Violation"]), (void, [])]
+)
 async def test_one_that_refuses_the_user_later_is_told_of_once(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, later: Serve, told: list[str]
 ) -> None:
+    """At once, and not after some seconds as one that closes the connection for other reasons."""
+
     def serve(connection: socket.socket) -> None:
         if len(server.accepted) == 1:
             answering(connection, handshake(connection))
         else:
-            refuse_the_user(connection)
+            later(connection)
 
     with BadServer(serve) as server:
         async with open_link(server.url, options={"reconnect_time_wait": 0.01}):
             await until(lambda: len(server.accepted) >= 6)
     lines = [record for record in caplog.records if "still not connected" in record.message]
-    assert len(lines) == 1
-    assert "Authorization Violation" in lines[0].message
+    assert [what for line in lines for what in told if what in line.message] == told
+    assert len(lines) == len(told)
 
 
 @pytest.mark.parametrize(("wait", "tries"), [(0.05, 3), (60.0, 1)])
@@ -158,6 +167,97 @@ async def test_where_nobody_is_there_it_is_tried_thrice(wait: float, tries: int)
         async with open_link(f"nats://127.0.0.1:{port}", options=options):
             pytest.fail("connected")
     assert [type(error) for error in errors] == [walnats.ConnectError] * tries
+
+
+async def test_why_it_was_refused_is_said_while_nobody_else_answers() -> None:
+    """The other server of the list is away, which is not the reason."""
+
+    def serve(connection: socket.socket) -> None:
+        answering(connection, handshake(connection))
+        connection.sendall(b"-ERR 'User Authentication Expired'\r\n")
+
+    errors: list[Exception] = []
+    options: dict[str, Any] = {
+        "dont_randomize": True,
+        "reconnect_time_wait": 60,
+        "error_cb": errors.append,
+    }
+    with BadServer(serve) as server, held_port() as port:
+        servers = [server.url, f"nats://127.0.0.1:{port}"]
+        async with open_link(servers, options=options) as link:
+            await until(lambda: str(port) in str(errors))
+            await anyio.wait_all_tasks_blocked()
+            assert link.trouble.startswith("User Authentication Expired")
+
+
+@pytest.mark.parametrize(("every", "lines"), [(60.0, 1), (0.0, 3)])
+async def test_a_refusal_again_and_again_is_a_line_now_and_then(
+    every: float, lines: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_link, "SAY_EVERY", every)
+    errors: list[Exception] = []
+
+    def serve(connection: socket.socket) -> None:
+        answering(connection, handshake(connection))
+        connection.sendall(b"-ERR 'Permissions Violation for Subscription to \"x\"'\r\n" * 3)
+        say_nothing(connection)
+
+    with BadServer(serve) as server:
+        async with open_link(server.url, options={"error_cb": errors.append}):
+            await until(lambda: len(errors) == 3)
+    assert caplog.text.count("NATS: Permissions Violation") == lines
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["in an outage", "while the socket is full"])
+async def test_what_is_subscribed_to_is_said_once_on_the_next_connection(full: bool) -> None:
+    closing, words = threading.Event(), bytearray()
+
+    def serve(connection: socket.socket) -> None:
+        said = handshake(connection)
+        if len(server.accepted) == 1:
+            answering(connection, said)
+            closing.wait(DEADLINE)
+        else:
+            words.extend(said or connection.recv(65536))
+            say_nothing(connection)
+
+    with BadServer(serve) as server:
+        async with open_link(server.url, options={"reconnect_time_wait": 0.2}) as link:
+            if full:
+                for _ in range(100):
+                    link.post(pub("a", b"x" * 100_000))
+                await until(lambda: link._outbox.unsent > 0)
+            else:
+                closing.set()
+                await until(lambda: not link.connected)
+            link.subscribe_to("news", lambda _: None)
+            closing.set()
+            await until(lambda: bool(words))
+    assert words.count(b"SUB news ") == 1
+
+
+async def test_what_was_let_go_in_an_outage_is_not_unsent_any_more() -> None:
+    closing = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        said = handshake(connection)
+        if len(server.accepted) == 1:
+            answering(connection, said)
+            closing.wait(DEADLINE)
+        else:
+            say_nothing(connection)
+
+    with BadServer(serve) as server:
+        async with open_link(server.url, options={"reconnect_time_wait": 0.2}) as link:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(12):
+                    tasks.start_soon(link.request, "a", b"x" * 1_000_000)
+                await until(lambda: link._outbox.unsent > 0)
+                closing.set()
+                await until(lambda: not link.connected)
+                tasks.cancel_scope.cancel()
+            await until(lambda: link.connected)
+            assert link.statistics().unsent == 0
 
 
 async def test_an_inbox_that_was_refused_may_be_had_on_the_next_connection() -> None:
@@ -178,10 +278,9 @@ async def test_an_inbox_that_was_refused_may_be_had_on_the_next_connection() -> 
     with BadServer(serve) as server:
         async with open_link(server.url) as link:
             refused.append(link._pending.prefix + b"*")
-            with pytest.raises(walnats.WalnatsError, match="Permissions Violation"):
-                await link.request("nobody.answers", timeout=DEADLINE)
-            with pytest.raises(walnats.ServerError, match="Permissions Violation"):
-                await link.flush()
+            for _ in ("under way", "begun afterwards"):
+                with pytest.raises(walnats.ServerError, match="Permissions Violation"):
+                    await link.flush(DEADLINE)
             closing.set()
             await until(lambda: link.statistics().reconnects == 1)
             await link.flush()
@@ -294,10 +393,6 @@ async def test_what_is_half_sent_is_sent_before_a_connection_moves(
             await until(lambda: link.statistics().server == second.url)
     assert stopping.read.endswith(commands[-1])
     assert b"PUB a" not in heard
-
-
-def void(_result: object) -> None:
-    pass
 
 
 GREETINGS = {
@@ -420,6 +515,7 @@ async def test_unsent_bytes_are_sent_again_on_the_next_connection(
         nats_server.kill()
         await nats_server.start()
         await link.flush(DEADLINE)
+        assert link.statistics().unsent == 0
     # What the killed server had read is lost, and the rest is there, in order.
     assert got == sorted(got)
     assert got[-1] == b"00299"

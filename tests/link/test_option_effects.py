@@ -330,22 +330,23 @@ async def test_a_connection_that_is_not_to_come_back(
 
 
 async def test_reconnect_to_server_handler(nats_server: NatsServer) -> None:
-    asked: list[int] = []
+    """By itself, the connection would move to the other server, which is there."""
+    asked: list[tuple[int, str]] = []
     with NatsServer() as other:
 
         def choose(servers: list[Any], info: dict[str, Any]) -> tuple[Any, float]:
-            asked.append(len(servers))
-            assert info["max_payload"]
-            return next(one for one in servers if one.uri.port == other.port), 0.0
+            asked.append((len(servers), info.get("server_id", "")))
+            return next(one for one in servers if one.uri.port == nats_server.port), 0.05
 
         async with open_link(
             [nats_server.url, other.url],
             options={"reconnect_to_server_handler": choose, "dont_randomize": True},
         ) as link:
+            left = link.info.server_id
             await nats_server.restart()
             await until(lambda: bool(asked) and link.connected)
-            assert link._connection is not None
-            assert link._connection.server.port == other.port
+            assert link.statistics().server == nats_server.url
+    assert set(asked) == {(2, left)}
 
 
 async def test_ping_interval_and_max_outstanding_pings(nats_server: NatsServer) -> None:

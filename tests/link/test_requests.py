@@ -131,11 +131,24 @@ async def test_a_user_that_may_not_have_an_inbox() -> None:
     config = f"authorization {{ users = [{{user: u, password: p, permissions: {{{denied}}}}}] }}"
     with NatsServer(config=config) as server:
         with anyio.fail_after(DEADLINE):
-            with pytest.raises(walnats.ConnectError, match=r"._INBOX.*pass inbox_prefix"):
+            with pytest.raises(walnats.ConnectError, match=r"^Perm.*_INBOX.*pass inbox_prefix"):
                 async with linked(server, user="u", password="p"):
                     pytest.fail("connected")
             async with linked(server, user="u", password="p", inbox_prefix="_MINE") as link:
                 await link.request(INFO)
+
+
+async def test_a_user_that_may_not_publish_to_the_inbox() -> None:
+    """A flush finds another way, and finds it once."""
+    errors: list[Exception] = []
+    denied = 'publish: {deny: ["_INBOX.>"]}'
+    config = f"authorization {{ users = [{{user: u, password: p, permissions: {{{denied}}}}}] }}"
+    with NatsServer(config=config) as server:
+        async with linked(server, user="u", password="p", error_cb=errors.append) as link:
+            for _ in range(3):
+                await link.flush()
+    assert len(errors) == 1
+    assert "_INBOX" in str(errors[0])
 
 
 async def test_a_cluster_that_elects_a_leader_is_waited_for(
@@ -266,6 +279,26 @@ async def test_a_writer_that_was_cancelled_mixes_no_messages(nats_server: NatsSe
     mixed = [data for data in got if data != data[:4] * (size // 4) + b"x" * (size % 4)]
     assert (len(mixed), errors) == (0, [])
     assert {data[:4] for data in got} == {b"%04d" % number for number in range(2500)}
+
+
+async def test_what_is_asked_while_the_socket_is_full(nats_server: NatsServer) -> None:
+    """It comes after what was sent before, of which the rest waits."""
+    got: list[bytes] = []
+    async with linked(nats_server) as link, anyio.create_task_group() as tasks:
+        mailbox = link.subscribe(lambda message: got.append(message.data[:4]))
+        await link.flush()
+        nats_server.pause()
+        for number in range(120):
+            link.post(pub(mailbox.subject, b"%04d" % number + b"x" * 100_000))
+        await until(lambda: link._outbox.unsent > 0)
+        for number in range(120, 123):
+            link.post(pub(mailbox.subject, b"%04d" % number))
+            tasks.start_soon(link.flush, DEADLINE)
+            await anyio.wait_all_tasks_blocked()
+        nats_server.resume()
+        await link.flush(DEADLINE)
+        assert link.statistics().reconnects == 0
+    assert got == [b"%04d" % number for number in range(123)]
 
 
 async def test_nothing_is_sent_twice_that_was_never_sent(nats_server: NatsServer) -> None:

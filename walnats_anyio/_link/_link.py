@@ -210,8 +210,8 @@ class Link:
         try:
             await self._answer(request, timeout, "the server did not read what was sent")
         except ServerError:
-            if not request.denied:
-                raise
+            if not request.denied or self._pending.refusal is not None:
+                raise  # the answer was refused, which says nothing of what was sent
             # That this user may not publish there came back all the same: a round trip.
             self._may_echo = False
 
