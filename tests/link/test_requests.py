@@ -22,6 +22,7 @@ from walnats_anyio._link import (
     Message,
     Refusal,
     _jetstream,
+    _link,
     _pending,
     api,
     open_link,
@@ -29,7 +30,6 @@ from walnats_anyio._link import (
     pub,
     stream_config,
 )
-from walnats_anyio._link._link import LEAVE_WITHIN
 from walnats_anyio._link._pending import RETRY_AFTER
 from walnats_anyio.testing import NatsServer
 
@@ -129,11 +129,19 @@ async def test_a_request_the_user_may_not_send() -> None:
 async def test_a_user_that_may_not_have_an_inbox() -> None:
     denied = 'subscribe: {deny: ["_INBOX.>"]}'
     config = f"authorization {{ users = [{{user: u, password: p, permissions: {{{denied}}}}}] }}"
+    told: list[str] = []
     with NatsServer(config=config) as server:
         with anyio.fail_after(DEADLINE):
             with pytest.raises(walnats.ConnectError, match=r"^Perm.*_INBOX.*pass inbox_prefix"):
-                async with linked(server, user="u", password="p"):
+                async with linked(
+                    server,
+                    user="u",
+                    password="p",
+                    disconnected_cb=lambda: told.append("disconnected"),
+                    closed_cb=lambda: told.append("closed"),
+                ):
                     pytest.fail("connected")
+            assert not told  # it has never been connected
             async with linked(server, user="u", password="p", inbox_prefix="_MINE") as link:
                 await link.request(INFO)
 
@@ -255,6 +263,21 @@ async def test_watchers_hear_of_a_connection_whose_task_was_cancelled(
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_connection_whose_tasks_were_all_cancelled(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They go on, and also do so when a body that was cancelled would have had to end."""
+    monkeypatch.setattr(_link, "LEAVE_WITHIN", 0.1)
+    async with linked(nats_server) as link:
+        for task in asyncio.all_tasks():
+            if task.get_name().startswith("walnats/"):
+                task.cancel()
+        await anyio.sleep(3 * _link.LEAVE_WITHIN)
+        await link.flush(DEADLINE)
+        assert link.closed is None
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_writer_that_was_cancelled_mixes_no_messages(nats_server: NatsServer) -> None:
     """Cancelled in the same way while the socket is full: nobody knows what has been sent."""
     got: list[bytes] = []
@@ -282,7 +305,7 @@ async def test_a_writer_that_was_cancelled_mixes_no_messages(nats_server: NatsSe
 
 
 async def test_what_is_asked_while_the_socket_is_full(nats_server: NatsServer) -> None:
-    """It comes after what was sent before, of which the rest waits."""
+    """It comes after what was sent before, of which the rest waits; and all of it comes once."""
     got: list[bytes] = []
     async with linked(nats_server) as link, anyio.create_task_group() as tasks:
         mailbox = link.subscribe(lambda message: got.append(message.data[:4]))
@@ -298,6 +321,8 @@ async def test_what_is_asked_while_the_socket_is_full(nats_server: NatsServer) -
         nats_server.resume()
         await link.flush(DEADLINE)
         assert link.statistics().reconnects == 0
+        await nats_server.restart()
+        await link.flush(DEADLINE)
     assert got == [b"%04d" % number for number in range(123)]
 
 
@@ -409,7 +434,7 @@ async def test_what_ends_a_program_in_the_reader_leaves_the_body_a_connection(
                 await anyio.sleep_forever()
             finally:
                 with anyio.CancelScope(shield=True):
-                    await link.flush(LEAVE_WITHIN / 2)
+                    await link.flush(_link.LEAVE_WITHIN / 2)
                     ended.append(link.statistics().last_error)
 
     with anyio.fail_after(DEADLINE), pytest.raises(SystemExit, match="mine"):

@@ -16,6 +16,7 @@ in one of the tasks ends the body of `open_link` with its exception.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -399,10 +400,15 @@ class Link:
         """Cancelled with the body, give that the time to leave; then end the other tasks."""
         try:
             await self._left.wait()
-        finally:
+        except anyio.get_cancelled_exc_class():
+            if anyio.current_effective_deadline() > -math.inf:
+                raise  # by somebody who cancels all tasks of asyncio: this one begins anew
             with anyio.move_on_after(LEAVE_WITHIN, shield=True):
                 await self._left.wait()
+            late = f"its body was cancelled, and did not end within {LEAVE_WITHIN:g} s"
+            self._close(ConnectionLostError(f"the connection to NATS is closed: {late}"))
             self._stop()
+            raise
 
     def _stop(self) -> None:
         self._left.set()
@@ -449,8 +455,7 @@ class Link:
                 await connection.serve(self._tasks, self._options, self.backend)
             finally:
                 # Also after a native cancellation, which cuts the connection and not this task.
-                if not self._left.is_set():
-                    self._on_disconnect(connection)
+                self._on_disconnect(connection)
 
     def _on_connect(self, established: Established) -> None:
         self.info = established.info
