@@ -521,7 +521,21 @@ async def test_unsent_bytes_are_sent_again_on_the_next_connection(
     assert got[-1] == b"00299"
 
 
-async def test_info_that_changes_at_any_time(nats_server: NatsServer) -> None:
+async def test_info_that_changes_in_the_handshake() -> None:
+    """A server knows the limits of an account only when it knows who connects."""
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b'INFO {"max_payload":1048576}\r\n')
+        said = handshake(connection, max_payload=777)
+        answering(connection, said)
+        say_nothing(connection)
+
+    with BadServer(serve) as server:
+        async with open_link(server.url) as link:
+            assert link.max_payload == 777
+
+
+async def test_info_that_changes_at_any_time() -> None:
     """What a server says about itself later counts from then on."""
 
     def serve(connection: socket.socket) -> None:

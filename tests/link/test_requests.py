@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -124,6 +125,26 @@ async def test_a_request_the_user_may_not_send() -> None:
                 with pytest.raises(walnats.ServerError, match=r"may not publish to .*INFO\.UPPER"):
                     await link.request("$JS.API.STREAM.INFO.UPPER", timeout=DEADLINE)
                 await link.request(INFO)
+
+
+async def test_a_refusal_is_for_its_own_subject_only() -> None:
+    """And not for what has it in its subject or its payload."""
+    denied = 'publish: {deny: ["question"]}'
+    users = f"{{user: u, password: p, permissions: {{{denied}}}}}, {{user: o, password: p}}"
+    with NatsServer(config=f"authorization {{ users = [{users}] }}") as server:
+        other = server.url.replace("//", "//o:p@")
+        async with (
+            answering(other, "question.>", lambda _: None) as came,
+            linked(server, user="u", password="p") as link,
+            anyio.create_task_group() as tasks,
+        ):
+            ask = partial(link.request, "question.more", b"question", timeout=DEADLINE)
+            tasks.start_soon(ask)
+            await until(lambda: len(came) == 1)
+            with pytest.raises(walnats.ServerError, match="may not publish to 'question'"):
+                await link.request("question", timeout=DEADLINE)
+            assert link.statistics().pending == 1
+            came.say(came[0], b"yes")
 
 
 async def test_a_user_that_may_not_have_an_inbox() -> None:
@@ -534,6 +555,36 @@ async def test_what_is_never_answered_is_sent_again(
     assert len(came) == 3
     # Each time the server is asked first, and then has as long again.
     assert 4 * 0.4 <= took < 8 * 0.4
+
+
+async def test_a_server_that_stands_still_is_asked_once_whether_it_reads(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_pending, "RETRY_AFTER", 0.2)
+    async with linked(nats_server) as link, anyio.create_task_group() as tasks:
+        nats_server.pause()
+        tasks.start_soon(partial(link.request, INFO, timeout=DEADLINE))
+        await until(lambda: link.statistics().pending == 2)
+        await anyio.sleep(3 * _pending.RETRY_AFTER)
+        assert link.statistics().pending == 2
+        nats_server.resume()
+
+
+async def test_that_the_question_is_refused_shows_that_it_was_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is never answered is sent again, also by a user who may ask for nothing else."""
+    monkeypatch.setattr(_pending, "RETRY_AFTER", 0.2)
+    denied = f'publish: {{deny: ["_INBOX.>", "{INFO}"]}}'
+    users = f"{{user: u, password: p, permissions: {{{denied}}}}}, {{user: o, password: p}}"
+    with NatsServer(config=f"authorization {{ users = [{users}] }}") as server:
+        other = server.url.replace("//", "//o:p@")
+        answer = lambda number: b"yes" if number == 2 else None  # noqa: E731 - short beside its name
+        async with (
+            answering(other, "question", answer),
+            linked(server, user="u", password="p") as link,
+        ):
+            assert (await link.request("question", timeout=DEADLINE)).data == b"yes"
 
 
 async def test_no_two_answers_go_to_the_same_place(nats_server: NatsServer) -> None:
