@@ -25,6 +25,8 @@ from tests.support.leftovers import Leftovers
 from tests.support.sweep import sweep
 from tests.support.waiting import until
 from walnats_anyio._link import open_link
+from walnats_anyio._link._handshake import dial
+from walnats_anyio._link._options import ConnectOptions, parse_servers
 from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio
@@ -295,6 +297,20 @@ async def test_a_server_that_cannot_be_trusted(tls_config: dict[str, Any]) -> No
         for options in ({}, {"tls": ssl.create_default_context()}):
             with pytest.raises(walnats.ConnectError, match=r"(?i)certificate verify failed"):
                 await emits(server.url, **options)
+
+
+async def test_a_server_that_another_one_named_proves_the_name_that_was_given(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    """Servers tell the addresses of each other, which their certificates need not have."""
+    proof = authority.issue_cert("localhost")
+    proof.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    both = str(tmp_path / "server.pem")
+    with NatsServer(config={"tls": {"cert_file": both, "key_file": both}}) as server:
+        named = parse_servers("tls://localhost:1")[0].neighbour(f"127.0.0.1:{server.port}")
+        assert named is not None
+        established = await dial(named, ConnectOptions.of({"tls": trusting(authority)}))
+        await established.transport.close()
 
 
 @pytest.mark.parametrize("trusted", [True, False])
