@@ -294,9 +294,11 @@ async def test_tls_with_a_certificate_of_ours(
 
 async def test_a_server_that_cannot_be_trusted(tls_config: dict[str, Any]) -> None:
     with NatsServer(config={"tls": tls_config}) as server:
+        errors: list[Exception] = []
         for options in ({}, {"tls": ssl.create_default_context()}):
             with pytest.raises(walnats.ConnectError, match=r"(?i)certificate verify failed"):
-                await emits(server.url, **options)
+                await emits(server.url, error_cb=errors.append, **options)
+    assert len(errors) == 2  # each is tried once: it does not pass by itself
 
 
 async def test_a_server_that_another_one_named_proves_the_name_that_was_given(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
@@ -303,6 +304,26 @@ async def test_discovered_server_cb() -> None:
             await until(lambda: len(told) == 2)
             await anyio.wait_all_tasks_blocked()
     assert told == ["news", "news"]
+
+
+@pytest.mark.parametrize("option", ["verbose", "pedantic"])
+async def test_what_a_server_is_asked_for(option: str) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def serve(connection: Any) -> None:
+        connection.sendall(b'INFO {"max_payload":1048576}\r\n')
+        said = b""
+        while b"PING\r\n" not in said:
+            said += connection.recv(65536)
+        asked.append(json.loads(said.splitlines()[0].removeprefix(b"CONNECT ")))
+        connection.sendall(b"PONG\r\n")
+        answering(connection, said.partition(b"PING\r\n")[2])
+
+    with BadServer(serve) as server:
+        async with open_link(server.url, options={option: True}):
+            pass
+    assert [asked[0][name] for name in ("verbose", "pedantic")].count(True) == 1
+    assert asked[0][option] is True
 
 
 # Which server, and when
