@@ -31,6 +31,7 @@ class Leftovers:
 
         A task that was told to end needs a turn of the event loop for it.
         """
+        left: list[str] = []
         with anyio.move_on_after(DEADLINE):
             # One look that finds nothing is enough: trio gives a thread of its pool, which was
             # started for a host name and then abandoned, its name late, and takes it away again.
