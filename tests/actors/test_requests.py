@@ -156,11 +156,11 @@ async def test_many_requests_at_once_over_one_inbox(url: str, event: Asked) -> N
 
 
 async def test_the_first_answer_wins(url: str, event: Asked) -> None:
-    slow, quick = anyio.Event(), anyio.Event()
+    first, second, late = anyio.Event(), anyio.Event(), anyio.Event()
 
     async def slowly(message: int) -> str:
-        await slow.wait()
-        quick.set()
+        await (first if message == 1 else second).wait()
+        late.set()
         return "slow"
 
     async def quickly(message: int) -> str:
@@ -169,11 +169,12 @@ async def test_the_first_answer_wins(url: str, event: Asked) -> None:
     actors = [Actor("slow", event, slowly), Actor("quick", event, quickly)]
     async with running(url, *actors) as on:
         assert await on.events.request(event, 1, timeout=LONG) == "quick"
-        slow.set()
+        first.set()
         await on.until_done(*actors)
-        await quick.wait()
+        await late.wait()
         # The late answer is no answer to the next request either.
         assert await on.events.request(event, 2, timeout=LONG) == "quick"
+        second.set()
 
 
 async def test_an_actor_of_the_plain_event_does_not_answer(url: str, event: Asked) -> None:

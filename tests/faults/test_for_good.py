@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from tests.actors._stage import breaking, stage
 from tests.faults._proxy import Proxy
@@ -99,6 +100,38 @@ async def test_emits_while_the_server_is_away_for_longer_than_they_wait(
         proxy.heal()
         await until(lambda: events._link.connected)
         await events.emit(event, 4098, sync=True)
+
+
+@pytest.mark.parametrize("how", ["away", "stuck"])
+async def test_what_has_failed_is_not_sent_later(
+    nats_server: NatsServer, proxy: Proxy, how: str
+) -> None:
+    """Nor kept: an outage would take as much memory as is emitted in it."""
+    event: Event[bytes] = Event("impatient", bytes, dedup_window=0.5)
+    async with Events(event).connect(proxy.url, ping_interval=60) as events:
+        await events.register()
+        await events.emit(event, b"first", sync=True)
+        if how == "away":
+            proxy.cut(refuse=True)
+            await until(lambda: not events._link.connected)
+        else:
+            # What the socket has taken of a batch has gone out, and so must the rest of the batch.
+            proxy.stall(new="pass")
+            while not events._link._outbox.stuck:
+                await events.emit(event, bytes(500_000))
+                await checkpoint()
+        for _ in range(20):
+            await events.emit(event, bytes(500_000))
+        with pytest.raises(EmitError, match=r"not acknowledged within the event.s dedup_"):
+            await events.flush(30)
+        assert events.statistics().connection.unsent < 5_000_000
+        proxy.heal()
+        await until(lambda: events._link.connected)
+        with anyio.fail_after(30):
+            await events.emit(event, b"last", sync=True)
+        async with open_link(nats_server.url) as link:
+            info = await api(link, "STREAM.INFO.impatient")
+        assert info["state"]["last_seq"] < events.statistics().emitted - 10
 
 
 async def test_an_event_emitted_twice_at_once(nats_cluster: NatsCluster) -> None:

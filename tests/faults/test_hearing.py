@@ -14,6 +14,7 @@ from tests.support.recorders import Handled
 from tests.support.waiting import until
 from walnats_anyio import Actor, Actors, Event, Events
 from walnats_anyio.testing import NatsServer
+from walnats_anyio.types import Ended
 
 pytestmark = pytest.mark.anyio
 
@@ -70,6 +71,29 @@ async def test_an_emitter_with_more_to_send_than_fits(
             await events.emit(EVENT, "x" * 1_000_000, uid=str(number))
         with anyio.fail_after(30):
             await events.flush()
+
+
+async def test_a_stop_while_the_server_does_not_answer_yet(
+    nats_server: NatsServer, proxy: Proxy
+) -> None:
+    """It had to wait for 5 seconds, and was an error then."""
+    actor = Actor("a", EVENT, Handled())
+    ended: list[Ended] = []
+    async with EVENTS.connect(nats_server.url) as events, Actors(actor).connect(proxy.url) as conn:
+        await events.register()
+        await conn.register()
+        proxy.stall()
+
+        async def listen() -> None:
+            ended.append((await conn.listen()).ended)
+
+        with anyio.fail_after(4):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(listen)
+                await until(lambda: conn.statistics().connection.pending > 0)
+                conn.shutdown()
+        assert ended == [Ended.SHUTDOWN]
+        proxy.heal()
 
 
 async def test_a_connection_without_any_traffic(nats_server: NatsServer, proxy: Proxy) -> None:

@@ -200,6 +200,32 @@ def test_the_others_come_before_the_one_that_was_lost() -> None:
     assert [fail(servers, now) for _ in range(3)] == [("b", now), ("c", now), ("a", now)]
 
 
+def test_neighbours_that_cannot_be_reached_are_found_out_once() -> None:
+    """Each of them takes `connect_timeout`: so long was every reconnect, without end."""
+    servers = make("a,b")
+    now = HERE
+    servers.connected(address(servers, "a"), now)
+    servers.discovered(["c:4222", "d:4222"], address(servers, "a"))
+    now += 60
+    servers.lost(now)
+    assert [fail(servers, now)[0] for _ in range(3)] == ["b", "c", "d"]
+    for _ in range(3):
+        servers.connected(address(servers, "a"), now)
+        now += 60
+        servers.lost(now)
+        assert next_of(servers, now) == ("a", 0)
+    assert {fail(servers, now)[0] for _ in range(4)} == {"a", "b", "c", "d"}
+
+
+def test_a_server_that_was_reached_once_is_tried_before_the_one_that_was_lost() -> None:
+    servers = make("a,b")
+    for host in "ab":
+        servers.connected(address(servers, host), HERE)
+    servers.failed(address(servers, "a"), "refused", HERE)
+    servers.lost(HERE + 60)
+    assert [fail(servers, HERE + 60)[0] for _ in range(2)] == ["a", "b"]
+
+
 def test_a_fixed_wait_of_the_users() -> None:
     servers = make("a,b", reconnect_time_wait=3)
     assert [fail(servers, HERE) for _ in range(2)] == [("a", HERE), ("b", HERE)]
@@ -227,8 +253,7 @@ def test_a_connection_that_lasted_gives_all_attempts_back() -> None:
     assert fail(servers, HERE)[0] == "a"
     servers.connected(address(servers, "b"), HERE)
     servers.lost(HERE + STABLE_AFTER)
-    assert fail(servers, HERE + STABLE_AFTER)[0] == "a"
-    assert next_of(servers, HERE + STABLE_AFTER)[0] == "b"
+    assert {fail(servers, HERE + STABLE_AFTER)[0] for _ in range(2)} == {"a", "b"}
 
 
 def test_connections_that_do_not_last_are_attempts_too() -> None:

@@ -231,6 +231,7 @@ class ActorRun:
         elif self._link.connected:
             self.deliveries.pulse()
         self.consumer.tick(seconds)
+        self.workers.tick()
         if self.breaker is not None:
             self.breaker.tick(self.counts.handled, monotonic())
         self._look_for_blocked()

@@ -254,8 +254,9 @@ class ConnectedActors(Connected):
         task_status: TaskStatus[None],
     ) -> Summary:
         on_server = self._named_on_server(chosen)
-        listening.work_with(await check_consumers(self._link, on_server))
-        await self._look_for_streams(chosen)
+        with listening.starting():
+            listening.work_with(await check_consumers(self._link, on_server))
+            await self._look_for_streams(chosen)
         if self._stop_first:
             listening.stop()
 

@@ -78,15 +78,14 @@ class Outgoing(Publication):
 
     def answered(self, message: Message) -> None:
         data = message.data
-        # As in `Publication`; nearly always it is the acknowledgement, and nobody waits for it.
-        if (
-            self._spot is None
-            and data.startswith(self._acknowledgement)
-            and b'"error":{' not in data
-        ):
+        # As in `Publication`: nearly always it is the acknowledgement. The hot path of emits.
+        if data.startswith(self._acknowledgement) and b'"error":{' not in data:
             size = len(self.command)
             self.command = b""
             self._emitter.acknowledged(self.batch, size)
+            if self._spot is not None:
+                self.said = data
+                self._spot.wake()
         else:
             self.said = data
             super().answered(message)

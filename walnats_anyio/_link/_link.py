@@ -73,6 +73,9 @@ SETTLE = 5.0
 LEAVE_WITHIN = 10.0
 """Seconds that a body which was cancelled has, to end what it does, before the link goes away."""
 
+LEAVE_LOOKS = (0.001, 0.05)
+"""Seconds between two looks whether all has left: at first, doubled each time; and the most."""
+
 MOVE_WITHIN = 2.0
 """Seconds that answers are waited for before a connection moves away from a server that stops."""
 
@@ -579,9 +582,11 @@ class Link:
         """Send what is left and close; bounded by `drain_timeout`, and not cancellable."""
         try:
             with anyio.move_on_after(self._options.drain_timeout, shield=True):
+                pause = LEAVE_LOOKS[0]
                 while self.connected and (self._outbox.commands or self._outbox.unsent):
                     self._outbox.write()
-                    await anyio.sleep(0.001)
+                    await anyio.sleep(pause)
+                    pause = min(2 * pause, LEAVE_LOOKS[1])
             if self.connected and self._connected_once:
                 self._callbacks.post(self._options.disconnected_cb)
             self._close(ConnectionLostError("the connection has been left"))

@@ -42,6 +42,11 @@ class Outbox:
         return self._transport is not None
 
     @property
+    def stuck(self) -> bool:
+        """Whether what is posted waits: there is no connection, or the socket is full."""
+        return self._blocked or self._transport is None
+
+    @property
     def unsent(self) -> int:
         """Bytes of a batch that the socket did not take yet."""
         return len(self._rest)
@@ -128,8 +133,13 @@ class Outbox:
         self.transient.clear()
 
     def drop(self, commands: set[int]) -> None:
-        """Drop the commands with these identities, as they are sent in another way."""
+        """Drop the commands with these identities: they are sent in another way, or given up.
+
+        What the socket does not take yet of the last batch still leaves, but on this connection
+        only.
+        """
         self.commands = [command for command in self.commands if id(command) not in commands]
+        self._unsent = [command for command in self._unsent if id(command) not in commands]
 
     def drop_larger(self, most: int) -> list[bytes]:
         """Drop publications with a larger payload (headers included) than so many bytes.

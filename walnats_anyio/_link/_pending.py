@@ -269,7 +269,7 @@ class PendingRequests:
 
     def drop(self, request: PendingRequest) -> None:
         """Stop waiting for an answer; one that comes later is ignored."""
-        if self._open.pop(request.reply, None) is not None and not self._outbox.open:
+        if self._open.pop(request.reply, None) is not None and self._outbox.stuck:
             # What has not gone out by now is reported as failed, so it must not go out later.
             self._outbox.drop({id(request.command)})
 
@@ -369,8 +369,10 @@ class PendingRequests:
         now = self.now()
         read_long_ago = now - self._read_at >= RETRY_AFTER
         overdue = False
+        expired: list[bytes] = []
         for request in self._still_open():
             if now >= request.expires_at:
+                expired.append(request.command)
                 self._fail(request, TimeoutError("not acknowledged in time"))
             elif request.sent_at < self._read_before:
                 if read_long_ago and self._outbox.open:
@@ -378,6 +380,9 @@ class PendingRequests:
                     self._outbox.post(request.command)
             elif now - request.sent_at >= RETRY_AFTER:
                 overdue = True
+        if expired and self._outbox.stuck:
+            # As in `drop`. An outage would also keep a window of them for each `dedup_window`.
+            self._outbox.drop(set(map(id, expired)))
         if overdue and self.probe is None and self._outbox.open:
             self._send_probe()
 

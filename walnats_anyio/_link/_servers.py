@@ -6,7 +6,8 @@ be tried over hours and thousands of servers in no time, and the connection has 
 Each server has a time at which it is due, and the next server is the one that is due first. An
 attempt that failed, and a connection that did not last, put that server off: by 0.05 s at first,
 by twice as much each time, by 5 s at most. So every server is tried once in a round, and it is
-the rounds that become slower. A connection that lasted takes all of that back.
+the rounds that become slower. A connection that lasted takes all of that back, but that servers
+which could never be reached come last.
 """
 
 from __future__ import annotations
@@ -76,8 +77,21 @@ class _Known:
     leaving: bool = False
     """It said that it is about to stop."""
 
+    reached: bool = False
+    """Whether there ever was a connection to it."""
+
     answer: Refusal | str | None = None
     """Why the last attempt failed; None when it succeeded or there was none."""
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it was tried in vain, and never reached.
+
+        After a connection that lasted it comes last: servers behind a proxy or a firewall tell of
+        neighbours that are not for us, and to find that out anew, each time, takes
+        `connect_timeout` for each of them.
+        """
+        return self.answer is not None and not self.reached
 
 
 class Servers:
@@ -131,7 +145,7 @@ class Servers:
             return None
         # A server that is about to stop comes after all that were not tried since it said so.
         fresh = any(not known.tried and not known.leaving for known in left)
-        chosen = min(left, key=lambda known: (known.leaving and fresh, known.due))
+        chosen = min(left, key=lambda item: (item.leaving and fresh, item.due, item.is_doubtful))
         usual = chosen.address, max(0.0, chosen.due - now)
         if self._options.reconnect_to_server_handler is None or not self._stood:
             return usual
@@ -178,7 +192,7 @@ class Servers:
         if known is None:  # an INFO forgot it while it was being connected to
             known = _Known(server, given=False)
             self._known.append(known)
-        known.tried, known.answer = True, None
+        known.tried, known.reached, known.answer = True, True, None
         self._current, self._since, self._stood = known, now, True
 
     def lost(self, now: float, reason: Refusal | str | None = None) -> None:
@@ -190,7 +204,7 @@ class Servers:
             self._put_off(current, reason, now)
             return
         for known in self._known:
-            known.due = -math.inf
+            known.due = now if known.is_doubtful else -math.inf
             known.steps = known.attempts = 0
             known.tried = False
             known.leaving = known.leaving and known is current

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import settings
@@ -96,6 +96,20 @@ def test_slots_are_asked_for_several_at_once() -> None:
     assert intake.asked + sum(requests) >= 900
 
 
+def test_the_hot_path_asks_for_nothing_while_too_little_is_free() -> None:
+    intake = Intake(1000)
+    intake.ask(1000)
+    for _ in range(100):
+        assert intake.take()
+    calls = 0
+    for _ in range(100):
+        intake.let_go()
+        if intake.done >= intake.ask_from:
+            calls += 1
+            intake.ask(intake.room())
+    assert calls == 3
+
+
 def test_a_burst_asks_when_nothing_is_asked_for() -> None:
     intake = Intake(16, one_at_a_time=True)
     intake.ask(intake.room())
@@ -103,6 +117,7 @@ def test_a_burst_asks_when_nothing_is_asked_for() -> None:
         assert intake.take()
         intake.let_go()
         assert intake.room() == 0
+        assert intake.done < intake.ask_from
     assert intake.take()
     intake.let_go()
     assert intake.room() == 16
@@ -269,6 +284,18 @@ class IntakeAndServer(RuleBasedStateMachine):
         self.intake.let_go()
         self.held -= 1
 
+    @rule(more=st.integers(0, 10))
+    def have_more_slots(self, more: int) -> None:
+        self.intake.resize(self.intake.slots + more)
+
+    @rule(refusing=st.booleans())
+    def hold_up(self, refusing: bool) -> None:
+        self.intake.refuse(refusing)
+
+    @rule(batch=st.none() | st.integers(1, 50))
+    def find_other_terms(self, batch: int | None) -> None:
+        self.intake.set_batch(batch)
+
     @rule(together=st.integers(1, 30))
     def limit(self, together: int) -> None:
         self.intake.limit(together)
@@ -348,6 +375,21 @@ class IntakeAndServer(RuleBasedStateMachine):
         assert intake.asked + intake.held <= intake.slots
 
     @invariant()
+    def nothing_is_to_be_asked_for_earlier(self) -> None:
+        """What the hot path compares with never keeps it from asking."""
+        intake = self.intake
+        assert intake.done >= intake.ask_from or intake.room() == 0
+        assert not intake.stopped or intake.done >= intake.ask_from
+
+    @invariant()
+    def what_is_refused_is_looked_at(self) -> None:
+        intake = self.intake
+        if intake.stopped or intake.refusing or not intake.asked:
+            assert intake.taken >= intake.take_until
+        else:
+            assert intake.take_until == intake.due
+
+    @invariant()
     def a_free_slot_has_a_request(self) -> None:
         intake = self.intake
         if intake.held == intake.slots or intake.stopped or intake.paused or not intake.connected:
@@ -357,17 +399,7 @@ class IntakeAndServer(RuleBasedStateMachine):
     @invariant()
     def asking_comes_to_an_end(self) -> None:
         intake = self.intake
-        copy = Intake(
-            intake.slots,
-            intake.batch,
-            intake.max_requests,
-            intake.one_at_a_time,
-            intake.connected,
-            intake.stopped,
-            intake.asked,
-            intake.held,
-            intake.paused,
-        )
+        copy = replace(intake)
         for _ in range(intake.slots + 1):
             if not (room := copy.room()):
                 return
@@ -379,7 +411,17 @@ class IntakeAndServer(RuleBasedStateMachine):
         request.open -= 1
         if not request.open:
             requests.popleft()
-        if self.intake.take():
+        intake = self.intake
+        # As the pull consumer does it, and as it would without its hot path.
+        if intake.taken < intake.take_until:
+            copy = replace(intake)
+            assert copy.take()
+            intake.taken += 1
+            assert replace(copy, ask_from=0) == replace(intake, ask_from=0)
+            if not intake.asked:
+                intake.update()
+            self.held += 1
+        elif intake.take():
             self.held += 1
 
     def _orphan_all(self) -> None:

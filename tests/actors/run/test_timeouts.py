@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from tests.actors._elsewhere import NoteAndSpin
-from tests.actors._stage import running
+from tests.actors._stage import run_of, running
 from tests.support.recorders import Handled, Recorder
 from tests.support.waiting import until
 from walnats_anyio import Actor, Event, ExecuteIn
@@ -135,6 +135,89 @@ async def test_a_job_that_hangs_is_cancelled(
             continue  # the error of its clean-up may be what is told
         assert isinstance(error, TimeoutError)
         assert "job_timeout=0.3" in str(error)
+
+
+class SomeWait:
+    """A handler of odd messages that wait, and of others that take long without waiting."""
+
+    def __init__(self) -> None:
+        self.handled: list[int] = []
+
+    async def __call__(self, message: int) -> None:
+        if message % 2:
+            await anyio.sleep(0.01)
+        else:
+            time.sleep(0.002)  # noqa: ASYNC251 - more than a worker may take at once
+        self.handled.append(message)
+
+
+async def test_a_deadline_that_passes_while_its_worker_waits_ends_nothing(
+    url: str, event: Event[int]
+) -> None:
+    """It waits in the scope of handlers that never waited; the event loop is blocked."""
+    handler = SomeWait()
+    actor = Actor("a", event, handler, job_timeout=0.3, max_jobs=1)
+    async with running(url, actor) as on:
+        workers = run_of(on.actors).workers
+        for message in range(0, 6, 2):
+            await on.emit(message)
+            await on.until_done(actor)
+            # What comes while the deadline passes, in the same turn of the event loop.
+            await on.events.emit(event, message + 1)
+            time.sleep(0.4)  # noqa: ASYNC251 - on purpose, see above
+            await on.until_done(actor)
+        await on.emit(6)
+        # Or nothing comes: then the worker ends, and the next event has a new one.
+        await until(lambda: not workers.all)
+        await on.emit(7)
+        await on.until_done(actor)
+        assert on.actors.statistics().actors[0].failed == 0
+    assert handler.handled == list(range(8))
+
+
+async def test_a_deadline_that_passes_while_others_run_ends_nothing(
+    url: str, event: Event[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just as the worker goes on: it is too late to end its waiting, which is over."""
+    handler, passed = SomeWait(), 0
+    actor = Actor("a", event, handler, max_jobs=6)
+    async with running(url, actor) as on:
+        workers = run_of(on.actors).workers
+        breathe = workers.pace.breathe
+
+        async def breathe_for_long() -> None:
+            nonlocal passed
+            await breathe()
+            for worker in workers.all:
+                if worker.scope is not None and worker.current is None:
+                    worker.scope.cancel()
+                    passed += 1
+
+        monkeypatch.setattr(workers.pace, "breathe", breathe_for_long)
+        await on.emit(*range(20))
+        await on.until_done(actor)
+        assert on.actors.statistics().actors[0].failed == 0
+    assert passed >= 3
+    assert sorted(handler.handled) == list(range(20))
+
+
+async def test_handlers_that_never_wait_see_the_deadline_of_their_own_job(
+    url: str, event: Event[int]
+) -> None:
+    """They share one, which is moved on now and then: neither too early nor much too late."""
+    left: list[float] = []
+
+    async def handle(message: int) -> None:
+        left.append(anyio.current_effective_deadline() - anyio.current_time())
+        time.sleep(0.01 if message % 4 else 0)  # noqa: ASYNC251 - it is to block
+
+    actor = Actor("a", event, handle, job_timeout=1.5, max_jobs=1)
+    async with running(url, actor) as on:
+        await on.emit(*range(160))
+        await on.until_done(actor)
+    assert len(left) == 160
+    assert min(left) > 1
+    assert max(left) <= 1.5 * 1.02
 
 
 async def test_without_middlewares_too(

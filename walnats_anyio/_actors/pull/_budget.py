@@ -62,20 +62,22 @@ class Share:
     ) -> None:
         self.busy = eager or ahead
         """Whether events are coming."""
-        self.held = 0
-        """Deliveries that the actor holds."""
         self._budget = budget
         self._free = alone or ahead
         self._eager = eager
         self._extra = 0
 
-    def most(self) -> int | None:
-        """The most to ask for altogether; None for no limit."""
+    def most(self, held: int) -> int | None:
+        """The most to ask for altogether; None for no limit.
+
+        Args:
+            held: deliveries that the actor holds, waiting or running.
+        """
         if self._free:
             return None
         room = self._budget.room
         if room <= 0:
-            return 0 if self.held else 1
+            return 0 if held else 1
         return max(1, room - self._budget.extra + self._extra) if self.busy else 1
 
     def asked(self, count: int) -> None:

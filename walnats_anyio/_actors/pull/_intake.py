@@ -23,6 +23,7 @@ and asks anew; what comes in excess of the slots is refused, and handed back.
 from __future__ import annotations
 
 import enum
+import sys
 from dataclasses import dataclass
 
 
@@ -89,10 +90,15 @@ def meaning_of(code: str, description: str) -> Meaning:
 
 @dataclass(slots=True)
 class Intake:
-    """Counts of one actor's events in one process."""
+    """Counts of one actor's events in one process.
+
+    What is asked for and what is held are differences of counts that only grow. So an event that
+    comes changes one number, and one that is done with another: these are the hot path, and are
+    counted there without a call.
+    """
 
     slots: int
-    """Events that may be asked for, waiting and running, all together."""
+    """Events that may be asked for, waiting and running, all together; see `resize`."""
 
     batch: int | None = None
     """The most events one request asks for. None: as many as slots are free."""
@@ -109,20 +115,48 @@ class Intake:
     stopped: bool = False
     """Whether no more is to be asked for."""
 
-    asked: int = 0
-    """Events asked for that have not come."""
-
-    held: int = 0
-    """Events that have come and are waiting or running."""
-
     paused: bool = False
     """Whether the server wants no requests for a while."""
+
+    refusing: bool = False
+    """Whether what comes is handed back for a while; see `refuse`."""
 
     together: int | None = None
     """Events that may be asked for together, as they are large; None: as many as are free."""
 
     trial: int = 0
     """Events of the request that asks for more than that, while it lasts."""
+
+    due: int = 0
+    """What `taken` will be when all that is asked for has come."""
+
+    taken: int = 0
+    """Events that have come and were taken, so far."""
+
+    done: int = 0
+    """Of these, events that were done with, or handed back."""
+
+    take_until: int = 0
+    """An event that comes while `taken` is less is taken: that is counted, and nothing else has to
+    be looked at. Any other one is for `take`."""
+
+    ask_from: int = 0
+    """There is nothing more to ask for while `done` is less, but for other reasons than that."""
+
+    @property
+    def asked(self) -> int:
+        """Events asked for that have not come."""
+        return self.due - self.taken
+
+    @property
+    def held(self) -> int:
+        """Events that have come and are waiting or running."""
+        return self.taken - self.done
+
+    @property
+    def free(self) -> int:
+        """Slots for which nothing is asked; below 0 where there are fewer than there were."""
+        return self.slots + self.done - self.due
 
     def room(self, most: int | None = None) -> int:
         """How many events the next request should ask for; 0 for no request now.
@@ -132,16 +166,16 @@ class Intake:
         """
         if self.stopped or self.paused or not self.connected:
             return 0
-        free = self.slots - self.asked - self.held
+        free, asked = self.free, self.asked
         # A little at a time only while nothing at all is asked for.
-        if free <= 0 or (self.asked and (self.one_at_a_time or free < self.enough)):
+        if free <= 0 or (asked and (self.one_at_a_time or free < self.enough)):
             return 0
-        if most is not None and most - self.asked < free:
-            free = most - self.asked
+        if most is not None and most - asked < free:
+            free = most - asked
         if self.together is not None:
-            free = min(free, self.together - self.asked if self.asked else 2 * self.together)
+            free = min(free, self.together - asked if asked else 2 * self.together)
         if self.batch is not None:
-            free = min(free, self.batch, self.batch * self.max_requests - self.asked)
+            free = min(free, self.batch, self.batch * self.max_requests - asked)
         return max(free, 0)
 
     @property
@@ -157,13 +191,24 @@ class Intake:
         Raises:
             ValueError: that many are not to be asked for.
         """
-        if count < 1 or self.asked + self.held + count > self.slots:
+        if count < 1 or count > self.free:
             raise ValueError(
                 f"cannot ask for {count}: {self.asked} asked, {self.held} held, {self.slots} slots"
             )
         if self.together is not None:
             self._ask_together(self.together, count)
-        self.asked += count
+        self.due += count
+        self.update()
+
+    def resize(self, slots: int) -> None:
+        """Have so many slots from now on; what was asked for before may be more than they hold."""
+        self.slots = slots
+        self.update()
+
+    def set_batch(self, batch: int | None) -> None:
+        """Have requests ask for so many events at most from now on."""
+        self.batch = batch
+        self.update()
 
     def limit(self, together: int) -> None:
         """A request has come to its limit of bytes: ask for so many events together, at most."""
@@ -179,14 +224,16 @@ class Intake:
 
     def take(self) -> bool:
         """An event came. False: there is no slot for it, and it is to be handed back."""
-        if self.asked:
-            self.asked -= 1
-        elif self.held >= self.slots:
-            return False
+        if not self.asked:
+            if self.held >= self.slots:
+                return False
+            self.due += 1
         if self.stopped:
-            return False
-        self.held += 1
-        return True
+            self.due -= 1
+        else:
+            self.taken += 1
+        self.update()
+        return not self.stopped
 
     def let_go(self) -> None:
         """An event that was held is done with, or handed back.
@@ -196,7 +243,7 @@ class Intake:
         """
         if self.held < 1:
             raise ValueError("no event is held")
-        self.held -= 1
+        self.done += 1
 
     def status(self, meaning: Meaning, pending: int | None) -> None:
         """A status message came.
@@ -212,21 +259,39 @@ class Intake:
         self.trial = 0
         match meaning:
             case Meaning.LATER | Meaning.UNKNOWN:
-                self.asked = 0
+                self.due = self.taken
                 self.paused = True
             case Meaning.EXPIRED | Meaning.TOO_LARGE | Meaning.EMPTY if pending is not None:
-                self.asked = max(0, self.asked - pending)
+                self.due = max(self.taken, self.due - pending)
             case _:
-                self.asked = 0
+                self.due = self.taken
+        self.update()
 
     def lost(self) -> None:
         """What was asked for will not come: the connection is lost, or nothing is heard."""
-        self.asked = self.trial = 0
+        self.due, self.trial = self.taken, 0
+        self.update()
 
     def resume(self) -> None:
         """The while that a server wanted no requests is over."""
         self.paused = False
 
+    def refuse(self, refusing: bool) -> None:
+        """Have `take` look at each event that comes, as it is to be handed back; or no more."""
+        self.refusing = refusing
+        self.update()
+
     def stop(self) -> None:
         """Ask for nothing more; what still comes is refused."""
         self.stopped = True
+        self.update()
+
+    def update(self) -> None:
+        """Find out anew from when on something is to be done; also when all that was asked came."""
+        if self.stopped or not self.asked:
+            self.ask_from = 0
+        elif self.one_at_a_time:
+            self.ask_from = sys.maxsize
+        else:
+            self.ask_from = self.due - self.slots + self.enough
+        self.take_until = 0 if self.stopped or self.refusing else self.due

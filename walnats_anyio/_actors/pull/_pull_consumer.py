@@ -134,13 +134,13 @@ class PullConsumer:
             one_at_a_time=options.burst,
         )
         self._subscription: Subscription | None = None
-        self._enough = 1
         self._silent = self._uncounted = 0.0
         self._silence = options.silence
         self._heard_at = self._paused_at = link.now()
         self._max_bytes = max(link.max_payload + HEADERS, max_bytes)
-        self._came_since_request = False
-        self._received_any = False
+        # How many events had come by then: whether any has come since shows in the intake.
+        self._taken_at_tick = self._taken_at_request = self._taken_at_rest = 0
+        self._taken_at_doubt = 0
         self._wait_until = 0.0
         self._held_up = False
         self._paused = False
@@ -182,6 +182,7 @@ class PullConsumer:
         if self._paused:
             return
         self._paused = True
+        self._intake.refuse(True)
         self.finished = self._options.burst
         if self._subscription is not None and not self.stopped:
             # Without anybody to hear an answer the server drops the requests that wait there.
@@ -195,6 +196,7 @@ class PullConsumer:
         if not self._paused:
             return
         self._paused = self.finished = False
+        self._intake.refuse(self._held_up)
         if self._subscription is not None and not self.stopped:
             self._subscribe()
             self.request()
@@ -205,8 +207,7 @@ class PullConsumer:
         largest = self._link.max_payload + HEADERS
         options = replace(self._options, max_bytes=self._max_bytes, largest=largest)
         options = within(options, self.doubts.terms)
-        self._intake.batch = options.batch
-        self._enough = self._intake.enough
+        self._intake.set_batch(options.batch)
         self._silence = options.silence
         inbox, prefixes = self._subscription.subject, self._link.prefixes
         self._request = pull_requests(self.actor, inbox, options, prefixes)
@@ -214,8 +215,7 @@ class PullConsumer:
     def resize(self, slots: int) -> None:
         """Hold so many events at most from now on; what is here already, or asked for, stays."""
         grown = slots + len(self._early) > self._intake.slots
-        self._intake.slots = slots + len(self._early)
-        self._enough = self._intake.enough
+        self._intake.resize(slots + len(self._early))
         if grown and self._subscription is not None:
             self.request()
 
@@ -240,11 +240,13 @@ class PullConsumer:
     def hold_up(self) -> None:
         """Take nothing for a while; what still comes is handed back."""
         self._held_up = True
+        self._intake.refuse(True)
         self._hand_back_early(Outcome.REFUSED)
 
     def resume(self) -> None:
         """Take events again."""
         self._held_up = False
+        self._intake.refuse(self._paused)
         if not self.stopped:
             self.request()
 
@@ -283,16 +285,24 @@ class PullConsumer:
             return
         if self._hung is not None and self._hung():
             self._ask_later()
-        while room := intake.room(self._share.most()):
+        share = self._share
+        if intake.taken > self._taken_at_rest:
+            share.busy = True
+        while room := intake.room(share.most(self._held)):
             if self.finished or not self._polls.take(self):
                 return
             intake.ask(room)
             self._silent = 0.0
-            self._came_since_request = False
-            self._link.post_transient(self._request(room, not self._received_any))
-        self._share.asked(intake.asked)
+            self._taken_at_request = intake.taken
+            self._link.post_transient(self._request(room, not intake.taken))
+        share.asked(intake.asked)
         if not intake.asked and self._budget.room <= 0:
-            self._budget.call_later(self._share, self.request)
+            self._budget.call_later(share, self.request)
+
+    @property
+    def _held(self) -> int:
+        """Deliveries that have a worker, or wait for one."""
+        return self._intake.held - len(self._early)
 
     def _ask_later(self) -> None:
         """Ask for nothing until the clock has it asked again, in `PAUSE` seconds at least."""
@@ -316,7 +326,6 @@ class PullConsumer:
         # The hot path: what other classes could do in calls of their own stands here, as
         # those would cost 4 % of an event.
         reply = message.reply
-        self._silent = 0.0
         if not reply:
             self._on_status(message)
             return
@@ -327,31 +336,40 @@ class PullConsumer:
                 return
             redelivered = not self._attempts.is_first(reply)
         intake = self._intake
-        if intake.asked and not intake.stopped:
-            intake.asked -= 1
-            intake.held += 1
-        elif not intake.take():
-            self._turn_away(message, Outcome.STOPPED if intake.stopped else Outcome.REFUSED)
+        if intake.taken < intake.take_until:
+            intake.taken += 1
+        elif not self._take(message):
             return
-        share = self._share
-        self._received_any = share.busy = True
-        self._came_since_request = True
-        self.doubts.unknown = ""
-        if self._held_up or self._paused:
-            intake.let_go()
-            self._turn_away(message, Outcome.STOPPED if self._paused else Outcome.REFUSED)
-        elif message.header and (special := self._look_at(message)) is not None:
+        if message.header and (special := self._look_at(message)) is not None:
             self._on_special(message, special)
         else:
-            share.held += 1
             self._budget.held += 1
             deliveries = self._deliveries
             delivery = Delivery(deliveries, message, deliveries.tick, redelivered)
             deliveries.held[delivery] = None
             self._put(delivery)
+        if intake.taken == intake.due:
+            self._on_all_come()
+
+    def _take(self, message: Message) -> bool:
+        """Take an event that was not asked for, or is not wanted now; False: it was handed back."""
+        intake = self._intake
+        if not intake.take():
+            self._turn_away(message, Outcome.STOPPED if intake.stopped else Outcome.REFUSED)
+            return False
+        if not intake.refusing:
+            return True
+        intake.let_go()
+        self._turn_away(message, Outcome.STOPPED if self._paused else Outcome.REFUSED)
         if not intake.asked:
-            self._answered()
-            self.request()
+            self._on_all_come()
+        return False
+
+    def _on_all_come(self) -> None:
+        """All that was asked for has come."""
+        self._intake.update()
+        self._answered()
+        self.request()
 
     def _turn_away(self, message: Message, outcome: Outcome) -> None:
         self._deliveries.turn_away(message, _turned_away(outcome))
@@ -382,7 +400,6 @@ class PullConsumer:
 
     def _hold(self, delivery: Delivery) -> None:
         """The same as for any event in `_on_message`."""
-        self._share.held += 1
         self._budget.held += 1
         self._deliveries.held[delivery] = None
         self._put(delivery)
@@ -401,7 +418,7 @@ class PullConsumer:
         deliveries.held[delivery] = None
         self._wake_clock()  # it is prolonged as what runs
         # It is counted as held, so one slot more leaves as many to others.
-        self._intake.slots += 1
+        self._intake.resize(self._intake.slots + 1)
         self._early.hold(delivery, delayed.seconds)
 
     def _look_at(self, message: Message) -> Ack | HandBack | Superseded | Origin | Delayed | None:
@@ -517,25 +534,22 @@ class PullConsumer:
 
     def _early_ends(self) -> None:
         """An event is not held any more until it is due, so it counts like any other."""
-        self._intake.slots -= 1
-        self._share.held += 1
+        self._intake.resize(self._intake.slots - 1)
         self._budget.held += 1
 
     def _released(self) -> None:
         """A delivery is settled. The hot path, like `_on_message`."""
-        intake = self._intake
-        intake.held -= 1
-        self._share.held -= 1
-        budget = self._budget
+        intake, budget = self._intake, self._budget
+        intake.done += 1
         budget.held -= 1
         if budget.starved:
             budget.feed()
         # Nearly always something is asked for and too little is free for more: to find that out
-        # here saves a tenth of an event.
-        if not intake.asked or intake.slots - intake.asked - intake.held >= self._enough:
+        # here saves a tenth of an event. At the end nothing is asked for.
+        if intake.done >= intake.ask_from:
             self.request()
-        if self.finished or intake.stopped:
-            self._changed()
+            if self.finished or intake.stopped:
+                self._changed()
 
     def _on_status(self, message: Message) -> None:
         try:
@@ -549,7 +563,9 @@ class PullConsumer:
             return
         self._heard_at = self._link.now()  # at least: events are not noted, see `may_sleep`
         meaning = meaning_of(code, description)
+        self._look_for_events()
         self.doubts.status(meaning, code, description)
+        self._taken_at_doubt, self._silent = self._intake.taken, 0.0
         self._intake.status(meaning, int(pending) if PENDING_NUMBER.fullmatch(pending) else None)
         self._answered()
         match meaning:
@@ -566,6 +582,7 @@ class PullConsumer:
                 self._on_nothing()
             case Meaning.EXPIRED:
                 self._share.rest()
+                self._taken_at_rest = self._intake.taken
                 # Of two requests that wait, the second one then asks for what both did: each costs
                 # a heartbeat and a request again and again while there is nothing to do.
                 if self._intake.asked * 2 < self._intake.slots:
@@ -581,10 +598,11 @@ class PullConsumer:
 
         One request waits for a part of `poll_delay` only, where `ack_wait` is short.
         """
-        if not self._received_any and self._link.now() < self._wait_until:
+        if not self._intake.taken and self._link.now() < self._wait_until:
             self.request()
         else:
             self.finished = True
+            self._intake.lost()
             self._changed()
 
     def _on_too_large(self) -> None:
@@ -593,7 +611,8 @@ class PullConsumer:
         So events are large, and may be as large as the server takes them. If nothing came before,
         it is one from a time when the server took larger ones.
         """
-        if not self._came_since_request and self._max_bytes < 2 * MAX_MESSAGE:
+        came = self._intake.taken > self._taken_at_request
+        if not came and self._max_bytes < 2 * MAX_MESSAGE:
             self._max_bytes *= 2
             self.apply_terms()
         self._intake.limit(max(1, self._max_bytes // (self._link.max_payload + HEADERS)))
@@ -602,10 +621,11 @@ class PullConsumer:
 
     def tick(self, seconds: float) -> None:
         """Notice a server that has fallen silent, and end pauses."""
+        intake = self._intake
+        self._look_for_events()
         # The clock may have slept until the status came.
         if (problem := self.doubts.tick(min(seconds, LONGEST_PERIOD))) is not None:
             self._failed(problem)
-        intake = self._intake
         if not self._silent:
             # It may have been asked or heard of just before this round, so that proves nothing.
             self._uncounted = seconds
@@ -618,12 +638,21 @@ class PullConsumer:
             intake.resume()
             self.request()
 
+    def _look_for_events(self) -> None:
+        """Take note of events that have come since this was called last."""
+        taken = self._intake.taken
+        if taken > self._taken_at_tick:
+            self._taken_at_tick, self._silent = taken, 0.0
+        if taken > self._taken_at_doubt:
+            self.doubts.unknown = ""
+
     def may_sleep(self, period: float) -> float:
         """Seconds that the clock need not look, as long as no event comes; 0 where it has to.
 
         Args:
             period: seconds between two looks otherwise.
         """
+        self._look_for_events()
         if self._intake.paused or self.doubts.unknown or self._options.burst:
             return 0.0
         return self._heard_at + self._silence + period - self._link.now()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import anyio
@@ -62,9 +63,8 @@ class BatchWorkers(Workers):
             self._call()
             await self._spot.wait()
 
-    def hand_back_waiting(self, outcome: Outcome) -> None:
-        for delivery in self._queue.drain():
-            self.hand_back(delivery, outcome)
+    def _drain(self) -> Iterator[Delivery]:
+        return self._queue.drain()
 
     def hand_back_expired(self, tick: int) -> None:
         for delivery in self._queue.drain(tick):

@@ -37,7 +37,7 @@ class Waiter(Protocol):
         ...
 
     def clear(self) -> None:
-        """Hand back what waits, as something is to run alone."""
+        """Hand back what waits, as something is to run alone; but not what is to do so as well."""
         ...
 
     def resume(self) -> None:
@@ -57,6 +57,8 @@ class Scheduler:
         """All actors of this `listen`."""
         self.alone: object | None = None
         """The worker whose job is to run alone."""
+        self.turns = 0
+        """How many jobs began to run alone, or to wait for that."""
         self._changed = changed
         self._quiet = anyio.Event()
 
@@ -71,15 +73,19 @@ class Scheduler:
         if own.available_tokens < 1 or self.alone is not None:
             return False  # its own tokens come back to its waiting deliveries by themselves
         if self.limiter.available_tokens < 1:
-            if id(waiter) not in self.waiters:
-                waiter.waiting_since = time.monotonic()
-                self.waiters[id(waiter)] = waiter
+            self.line_up(waiter)
             return False
         self.waiters.pop(id(waiter), None)
         worker = waiter.call_worker()
         own.acquire_on_behalf_of_nowait(worker)
         self.limiter.acquire_on_behalf_of_nowait(worker)
         return True
+
+    def line_up(self, waiter: Waiter) -> None:
+        """Have the actor wait for a shared token."""
+        if id(waiter) not in self.waiters:
+            waiter.waiting_since = time.monotonic()
+            self.waiters[id(waiter)] = waiter
 
     def release(self, waiter: Waiter, worker: object) -> None:
         """A worker found nothing more to run, or gives way."""
@@ -116,6 +122,7 @@ class Scheduler:
         if self.alone is not None:
             return False
         self.alone = worker
+        self.turns += 1
         self.waiters.clear()
         for member in self.members:
             member.clear()

@@ -28,6 +28,12 @@ logger = logging.getLogger("walnats_anyio.actors")
 QUIET_WITHIN = 60.0
 """Seconds at most that an event which is to run alone waits for other jobs to end."""
 
+LATE = 0.05
+"""Seconds that jobs which share a scope may be cancelled too late, at most; see `_be_on_time`."""
+
+SPARE = 0.2
+"""Seconds to the deadline of a scope in which nothing runs, from which on it may stay there."""
+
 LEFT_OPEN = (
     "the handler left a cancel scope or a task group open: leave it before you return, and close "
     "async generators that have one (contextlib.aclosing)"
@@ -101,6 +107,11 @@ class Worker:
     def is_concluding(self) -> bool:
         """Whether its job has ended, and is being settled."""
         return self.scope is None and not self.called and self.current is not None
+
+    @property
+    def _runs_nothing(self) -> bool:
+        """Whether it waits for a delivery, or is about to begin its first one after that."""
+        return self.current is None or self.called
 
     def cancel(self) -> bool:
         """Cancel the handler of the current job, if it waits for something; never blocks.
@@ -224,7 +235,7 @@ class Worker:
         assert delivery is not None
         self.message = self.context = None
         self.began = 0.0
-        current_job.set(None)  # as in `_start_time`
+        current_job.set(None)  # as in `_be_on_time`
         if self._spoilt:
             self._left_over = result
             return False
@@ -275,9 +286,11 @@ class Worker:
         finally:
             self.scope = None
             del raised
-        if scope.cancelled_caught:
-            return self._timed_out(result)
-        return result
+        if not scope.cancelled_caught:
+            return result
+        if self._runs_nothing:
+            return None  # its deadline has passed meanwhile
+        return self._timed_out(result)
 
     def _after_spoilt(
         self, result: JobResult | None, scope: Scope, error: RuntimeError
@@ -318,16 +331,15 @@ class Worker:
         jobs, pace, workers = self._workers.jobs, self._workers.pace, self._workers
         scheduler, waiting = workers.scheduler, workers.waiting
         delivery, now = self.current, monotonic()
-        began = now
+        on_time_until = now + BUDGET
         while delivery is not None:
             self.current = delivery
             if delivery.redelivered:
                 if (result := await self._look_up(delivery, scope)) is not None:
                     return result
-                began = -math.inf
-            if now - began > BUDGET:
-                # Jobs that never wait share a deadline that is at most so much too early.
-                now = began = self._start_time(scope)
+                on_time_until = -math.inf
+            if now > on_time_until:
+                on_time_until, now = self._be_on_time(scope), monotonic()
             # What was to run alone may not have been able to.
             begun = jobs.begin(self, delivery, scope) if delivery.settled is None else None
             if begun is None and delivery.settled is None:  # else by the end of `listen`
@@ -343,7 +355,10 @@ class Worker:
             self.is_first = False
             before, now = now, monotonic()
             if now - pace.began > BUDGET:
-                now = began = await self._breathe(scope, delivery, now - before)
+                on_time_until = await self._breathe(scope, delivery, now - before)
+                if scope.cancel_called:
+                    return None
+                now = monotonic()
             if waiting and not (
                 self.called or scheduler.waiters or scheduler.alone or workers.excess
             ):
@@ -351,7 +366,7 @@ class Worker:
             elif (delivery := workers.next_for(self)) is None:
                 delivery = await self._park_in(scope)
                 # The deadline is set with the next job, as that of a redelivery is set later.
-                now, began = monotonic(), -math.inf
+                now, on_time_until = monotonic(), -math.inf
         return None
 
     def _began(
@@ -371,32 +386,62 @@ class Worker:
         return result
 
     async def _breathe(self, scope: Scope, last: Delivery, took: float) -> float:
-        """Let others run between two jobs; gives now, like `_start_time`."""
+        """Let others run between two jobs; gives what `_be_on_time` does."""
         jobs = self._workers.jobs
         jobs.stepped(took)
         # No `job_timeout` is shorter than the budget, so a job that took too long comes here.
         if took > min(self._workers.actor.job_timeout, BLOCKING):
             jobs.say_took(last, took)
         # A handler that blocked may have used up the deadline, and nothing runs now.
-        scope.deadline = math.inf
+        self._spare(scope)
         await self._workers.pace.breathe()
-        return self._start_time(scope)
+        return self._be_on_time(scope)
 
-    def _start_time(self, scope: Scope) -> float:
-        """Have the next jobs end in time; gives now, on the clock of `time.monotonic`."""
-        # asyncio keeps the context in which a deadline was set, even when that is called off.
-        current_job.set(None)
-        scope.deadline = self._workers.clock() + self._workers.actor.job_timeout
-        return monotonic()
+    def _be_on_time(self, scope: Scope) -> float:
+        """Have the next jobs end in time; gives until when they may begin (`time.monotonic`).
+
+        Handlers that never wait share one deadline, for as long as it is not too early for the
+        next of them, and at most 50 ms and 2 % of `job_timeout` too late. To set one for each batch
+        of them takes 5 % of an event on trio.
+        """
+        timeout = self._workers.actor.job_timeout
+        late = min(LATE, timeout / 50)
+        ends = self._workers.clock() + timeout
+        if not ends <= scope.deadline <= ends + late:
+            # asyncio keeps the context in which a deadline was set, even when that is called off.
+            current_job.set(None)
+            scope.deadline = ends + late
+        return monotonic() + (scope.deadline - ends)
+
+    def _spare(self, scope: Scope) -> None:
+        """Nothing runs in the scope for a while: its deadline is not to pass too soon."""
+        if scope.deadline - self._workers.clock() < SPARE:
+            current_job.set(None)  # as in `_be_on_time`
+            scope.deadline = math.inf
 
     async def _look_up(self, delivery: Delivery, scope: Scope) -> JobResult | None:
         """Find out which attempt it is. Not None: it is not to be run."""
         scope.deadline = math.inf
-        current_job.set(None)  # as in `_start_time`
+        current_job.set(None)  # as in `_be_on_time`
         if delivery.ends is not None:
             return JobResult(delivery.ends)  # cancelled while it waited for this worker
         workers = self._workers
         workers.suspending()
+        # One that has waited for its turn to run alone is known.
+        if not delivery.alone and (result := await self._find_out(delivery)) is not None:
+            return result
+        if delivery.ends is not None:
+            return JobResult(delivery.ends)  # cancelled meanwhile
+        if delivery.alone and not await self._begin_alone(delivery):
+            self.current = None
+            workers.put_off(delivery)
+        elif delivery.attempt > 1:
+            workers.counts.retried += 1
+        return None
+
+    async def _find_out(self, delivery: Delivery) -> JobResult | None:
+        """What `_look_up` does with one that this process knows nothing of."""
+        workers = self._workers
         workers.counts.redelivered += 1
         if not workers.attempts.knows(delivery):
             workers.redelivered(delivery)
@@ -408,13 +453,6 @@ class Worker:
             return JobResult(Outcome.EARLY, Snooze(max(early_by, MIN_SNOOZE)))
         if standing is Standing.USED_UP:
             return _used_up(delivery, workers.actor.max_attempts)
-        if delivery.ends is not None:
-            return JobResult(delivery.ends)  # cancelled meanwhile
-        if delivery.alone and not await self._begin_alone(delivery):
-            self.current = None
-            workers.hand_back(delivery, Outcome.REFUSED)
-        elif delivery.attempt > 1:
-            workers.counts.retried += 1
         return None
 
     async def _begin_alone(self, delivery: Delivery) -> bool:
@@ -430,8 +468,10 @@ class Worker:
         return True
 
     async def _park_in(self, scope: Scope) -> Delivery | None:
-        scope.deadline = math.inf
+        self._spare(scope)
         while await self._park():
+            if scope.cancel_called:
+                return None  # it is run in another scope
             if (delivery := self._workers.next_for(self)) is not None:
                 return delivery
         return None

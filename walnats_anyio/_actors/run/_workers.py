@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any, Literal, Protocol, cast
 
@@ -53,6 +53,9 @@ class Waiting(Protocol):
 
 class Workers:
     """Has deliveries handled; the scheduler says when."""
+
+    _turn_before = 0
+    """The turn of what ran alone in the last round of the clock; see `Scheduler.turns`."""
 
     def __init__(
         self,
@@ -142,12 +145,44 @@ class Workers:
     def clear(self) -> None:
         """See `Waiter`."""
         self.pause()
-        self.hand_back_waiting(Outcome.REFUSED)
+        for delivery in list(self._drain()):
+            if delivery.alone:
+                self._line_up(delivery)
+            else:
+                self.hand_back(delivery, Outcome.REFUSED)
+
+    def put_off(self, delivery: Delivery) -> None:
+        """Have a delivery that is to run alone wait for its turn, or come again in a while.
+
+        To be held when the process dies counts as no death of it, and there may be many: those that
+        a connection lost two times in a row. Of those that are handed back one a second was run.
+        """
+        nobody_before = self.scheduler.alone is None
+        if nobody_before or delivery.ends is not None or self._stopped or self.paused:
+            self.hand_back(delivery, Outcome.REFUSED)
+        else:
+            self._line_up(delivery.deliveries.renew(delivery))
+
+    def _line_up(self, delivery: Delivery) -> None:
+        self.waiting.append(delivery)
+        self.scheduler.line_up(self)
+
+    def tick(self) -> None:
+        """Called in each round of the clock: hand back what waits for one that takes too long."""
+        before, self._turn_before = self._turn_before, self.scheduler.turns
+        if self.scheduler.alone is not None and before == self._turn_before and self.waiting:
+            self.hand_back_waiting(Outcome.REFUSED)
+            self.scheduler.withdraw(self)
 
     def hand_back_waiting(self, outcome: Outcome) -> None:
         """Hand back what no worker has taken."""
+        for delivery in self._drain():
+            self.hand_back(delivery, outcome)
+
+    def _drain(self) -> Iterator[Delivery]:
+        """Take out what no worker has taken."""
         while self.waiting:
-            self.hand_back(self.waiting.popleft(), outcome)
+            yield self.waiting.popleft()
 
     def hand_back_expired(self, tick: int) -> None:
         """Hand back what has waited since a round of the clock, or for longer."""

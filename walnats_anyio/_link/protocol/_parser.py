@@ -15,7 +15,6 @@ again because another one came, so many small chunks cost no more than their num
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TypeAlias
 
 import msgspec
@@ -56,6 +55,9 @@ MAX_SIZE_DIGITS = 20
 SMALL = 768
 """Bytes of a payload behind which others are expected to be small as well. A search for line breaks
 reads 1 byte in 1 ns, as two bytes are looked for; to cut a message out costs 0.5 us more."""
+
+SIZES = tuple(b"%d" % size for size in range(SMALL))
+"""Sizes as they are written: to look one up takes a fifth of writing it."""
 
 WAIT = 16
 """Messages that are cut out one by one after a window in which there was no small one."""
@@ -102,9 +104,12 @@ class Parser:
             raise self.error
         events: list[Event] = []
         try:
-            # In pieces, so that only a line that was kept before can be too long.
-            for at in range(0, len(data), MAX_LINE):
-                self._receive(data[at : at + MAX_LINE], events)
+            if len(data) <= MAX_LINE:
+                self._receive(data, events)
+            else:
+                # In pieces, so that only a line that was kept before can be too long.
+                for at in range(0, len(data), MAX_LINE):
+                    self._receive(data[at : at + MAX_LINE], events)
         except ProtocolError as error:
             self.error = error
             self._kept = bytearray()
@@ -118,6 +123,10 @@ class Parser:
             data = self._finish_message(self._head, data, events)
         elif self._kept:
             data = self._finish_line(data)
+        if len(data) <= WINDOWS[0] and data.startswith(b"MSG "):
+            # Nearly always one small message, such as an acknowledgement: a sixth less time.
+            at, _ = _read_small(data, 0, WINDOWS[0], events)
+            data = data[at:]
         if data:
             self._read(data, events)
 
@@ -184,9 +193,9 @@ class Parser:
             at = end + 2
             if wait:
                 wait -= 1
-            elif size < SMALL and not header_size:
+            elif size < SMALL and not header_size and at < total:
                 before = at
-                at, window = _read_small(data, at, window, append)
+                at, window = _read_small(data, at, window, events)
                 if at == before:
                     wait = WAIT
 
@@ -206,9 +215,7 @@ class Parser:
         raise ProtocolError(f"no command of the NATS protocol: {line[:200]!r}")
 
 
-def _read_small(
-    data: bytes, start: int, window: int, append: Callable[[Message], None]
-) -> tuple[int, int]:
+def _read_small(data: bytes, start: int, window: int, events: list[Event]) -> tuple[int, int]:
     """Read plain messages whose payloads have no line breaks, as long as there are some.
 
     It is the hot path: as few steps as can be. Gives where it stopped, and the next window.
@@ -217,9 +224,9 @@ def _read_small(
     lines = part.split(CRLF)
     # The last line has no line break yet, so it is never whole.
     stop = len(lines) - 2
-    at = 0
-    while at < stop:
-        parts = lines[at].split(b" ")
+    before, append = len(events), events.append
+    for head, payload in zip(lines[0:stop:2], lines[1::2], strict=False):
+        parts = head.split(b" ")
         if len(parts) == 5:
             word, subject, sid, reply, digits = parts
         elif len(parts) == 4:
@@ -227,15 +234,18 @@ def _read_small(
             reply = b""
         else:
             break
-        payload = lines[at + 1]
-        # To write the size is as fast as to read one, and takes no other way to write it.
-        if word != b"MSG" or digits != b"%d" % len(payload) or not subject or not sid:
+        size = len(payload)
+        # To write the size takes no other way to write it, and is as fast as to read one.
+        written = SIZES[size] if size < SMALL else b"%d" % size
+        if word != b"MSG" or digits != written or not subject or not sid:
             break
         append(Message(sid, subject, reply, payload))
-        at += 2
+    at = 2 * (len(events) - before)
     first, most = WINDOWS
     following = first if at < stop else min(4 * window, most)
-    rest = sum(map(len, lines[at:])) + 2 * (len(lines) - at - 1)
+    rest = len(lines[-1])
+    if at + 1 < len(lines):
+        rest += sum(map(len, lines[at:-1])) + 2 * (len(lines) - at - 1)
     return start + len(part) - rest, following
 
 
