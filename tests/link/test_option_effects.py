@@ -374,7 +374,7 @@ async def test_ping_interval_and_max_outstanding_pings(nats_server: NatsServer) 
     options = {"ping_interval": 0.1, "max_outstanding_pings": 1}
     async with open_link(nats_server.url, options=options) as link:
         nats_server.pause()
-        await until(lambda: not link.connected)
+        await until(lambda: bool(link.trouble))
         assert "nothing heard from the server for 0.2 s" in link.trouble
         nats_server.resume()
         await until(lambda: link.connected)
