@@ -50,8 +50,13 @@ EXCEPTIONS = {
 FREE_NAMES = {f"{PACKAGE}.__version__"}
 """A version belongs to the distribution, not to a storey."""
 
-LINK_ONLY = {"asyncio", "nats", "trio", "trio_asyncio"}
-"""What only the link may import: the NATS client and the event loops."""
+ONE_FILE = {
+    "asyncio": "_link/_asyncio.py",
+    "nats": "_link/_borrowed.py",
+    "trio": "_link/_trio.py",
+    "trio_asyncio": None,
+}
+"""The event loops and the NATS client: the one file that imports each; None: none does."""
 
 MAX_FUNCTION_LINES = 40
 
@@ -129,8 +134,10 @@ def all_imports() -> Iterator[Import]:
         yield from imports_of(room, file.read_text(), place)
 
 
-def of_the_link_only(found: Import) -> bool:
-    return found.room != "_link" and found.name.partition(".")[0] in LINK_ONLY
+def in_one_file(found: Import) -> str | None:
+    """What is imported, where that is for one file only."""
+    package = found.name.partition(".")[0]
+    return package if package in ONE_FILE else None
 
 
 def listed(wrong: list[str]) -> str:
@@ -170,9 +177,16 @@ def test_every_exception_is_still_needed() -> None:
     assert not spare, listed(spare)
 
 
-def test_only_the_link_knows_nats_and_the_event_loops() -> None:
-    wrong = [f"{found.where}: {found.name}" for found in all_imports() if of_the_link_only(found)]
+def test_one_file_each_knows_an_event_loop_or_nats() -> None:
+    """What is asyncio's own is in one place, and so is what is trio's, and nats-py's."""
+    importing = {
+        (package, found.where.partition(":")[0], found.where)
+        for found in all_imports()
+        if (package := in_one_file(found)) is not None
+    }
+    wrong = [where for package, file, where in importing if file != ONE_FILE[package]]
     assert not wrong, listed(wrong)
+    assert {package for package, *_ in importing} == {name for name in ONE_FILE if ONE_FILE[name]}
 
 
 def test_a_function_does_one_thing() -> None:
@@ -219,7 +233,12 @@ def test_the_rule_of_storeys_notices_what_climbs_and_lets_the_rest_pass() -> Non
     assert (unnoticed, refused) == ([], [])
 
 
-def test_the_rule_of_the_link_notices_event_loops() -> None:
-    for source in ("import asyncio", "import nats.js", "from trio import sleep"):
-        assert [of_the_link_only(found) for found in imports_of("_actors", source)] == [True]
-        assert [of_the_link_only(found) for found in imports_of("_link", source)] == [False]
+def test_the_rule_of_one_file_notices_event_loops() -> None:
+    for source, package in (
+        ("import asyncio.subprocess", "asyncio"),
+        ("import nats.js", "nats"),
+        ("from trio import sleep", "trio"),
+        ("def f():\n    import trio_asyncio", "trio_asyncio"),
+        ("from anyio import sleep", None),
+    ):
+        assert [in_one_file(found) for found in imports_of("_link", source)] == [package]

@@ -88,6 +88,22 @@ async def test_nobody_takes_it_while_jetstream_starts(
         assert await desk.dead.count() == 1
 
 
+async def test_nobody_takes_it_while_a_server_stops(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its JetStream is gone before its connections are."""
+    monkeypatch.setattr(_publication, "NOBODY_WITHIN", 0.0)
+    async with office(nats_server.url) as desk:
+        nats_server.lame_duck()
+        await until(lambda: desk.link.info.ldm)
+        async with writing(desk):
+            await anyio.wait_all_tasks_blocked()
+            await desk.link.flush()
+            nats_server.kill()  # it would take half a minute
+            await nats_server.start()
+        assert await desk.dead.count() == 1
+
+
 # Too late
 
 

@@ -100,8 +100,11 @@ class BadServer:
                     continue
 
 
-def handshake(connection: socket.socket, **info: Any) -> bytes:
-    """Greet as a server does; gives what the client said behind its PING."""
+def handshake(connection: socket.socket, and_then: bytes = b"", **info: Any) -> bytes:
+    """Greet as a server does; gives what the client said behind its PING.
+
+    `and_then` is said in one breath with the last word of the handshake.
+    """
     known = {"server_id": "bad", "version": "2.15.1", "max_payload": 1048576, "headers": True}
     connection.sendall(b"INFO %b\r\n" % json.dumps(known | info).encode())
     said = b""
@@ -110,7 +113,7 @@ def handshake(connection: socket.socket, **info: Any) -> bytes:
         if not received:
             raise ConnectionResetError
         said += received
-    connection.sendall(b"PONG\r\n")
+    connection.sendall(b"PONG\r\n" + and_then)
     return said.partition(b"PING\r\n")[2]
 
 

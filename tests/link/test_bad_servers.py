@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import threading
 import time
 from contextlib import suppress
 from typing import Any
@@ -13,12 +14,12 @@ import anyio
 import pytest
 
 import walnats_anyio as walnats
-from tests.link._bare import BadServer, handshake, reset
+from tests.link._bare import BadServer, Serve, handshake, reset
 from tests.support.leftovers import Leftovers
-from tests.support.waiting import DEADLINE, until
-from walnats_anyio._link import open_link, pub
+from tests.support.waiting import DEADLINE, until, until_blocking
+from walnats_anyio._link import _dialer, _handshake, _link, open_link, pub
 from walnats_anyio._link._pending import RETRY_AFTER
-from walnats_anyio.testing import NatsServer
+from walnats_anyio.testing import NatsServer, held_port
 
 pytestmark = pytest.mark.anyio
 
@@ -94,21 +95,304 @@ async def test_one_that_closes_after_the_first_handshake_and_then_does_well() ->
     assert len(served) == 2
 
 
-async def test_why_a_server_closes_is_kept() -> None:
+REASONS = {
+    "User Authentication Expired": "User Authentication Expired: the user's JWT",
+    # It would have gone on after that one.
+    'Permissions Violation for Subscription to "x"': "the server closed the connection",
+}
+
+
+@pytest.mark.parametrize("said", list(REASONS))
+async def test_why_a_server_closes_is_kept(said: str) -> None:
     def serve(connection: socket.socket) -> None:
         if len(server.accepted) == 1:
             answering(connection, handshake(connection))
-            connection.sendall(b"-ERR 'User Authentication Expired'\r\n")
+            connection.sendall(b"-ERR '%b'\r\n" % said.encode())
 
     with BadServer(serve) as server:
         options = {"reconnect_time_wait": 60}  # nothing else happens meanwhile
         async with open_link(server.url, options=options) as link:
-            await until(lambda: not link.connected)
-            assert link.trouble.startswith("User Authentication Expired: the user's JWT")
+            await until(lambda: bool(link.trouble))
+            assert link.trouble.startswith(REASONS[said])
 
 
 def void(_result: object) -> None:
     pass
+
+
+def refuse_the_user(connection: socket.socket) -> None:
+    connection.sendall(b'INFO {"max_payload":1048576}\r\n')
+    connection.recv(65536)
+    connection.sendall(b"-ERR 'Authorization Violation'\r\n")
+
+
+async def test_one_that_refuses_the_user_is_asked_once() -> None:
+    """To ask again helps nothing, and some count it."""
+    with BadServer(refuse_the_user) as server:
+        with pytest.raises(walnats.ConnectError, match="Authorization Violation"):
+            async with open_link(server.url):
+                pytest.fail("connected")
+        assert len(server.accepted) == 1
+
+
+@pytest.mark.parametrize(
+    ("later", "told"), [(refuse_the_user, ["Authorization Violation"]), (void, [])]
+)
+async def test_one_that_refuses_the_user_later_is_told_of_once(
+    caplog: pytest.LogCaptureFixture, later: Serve, told: list[str]
+) -> None:
+    """At once, and not after some seconds as one that closes the connection for other reasons."""
+
+    def serve(connection: socket.socket) -> None:
+        if len(server.accepted) == 1:
+            answering(connection, handshake(connection))
+        else:
+            later(connection)
+
+    with BadServer(serve) as server:
+        async with open_link(server.url, options={"reconnect_time_wait": 0.01}):
+            await until(lambda: len(server.accepted) >= 6)
+    lines = [record for record in caplog.records if "still not connected" in record.message]
+    assert [what for line in lines for what in told if what in line.message] == told
+    assert len(lines) == len(told)
+
+
+@pytest.mark.parametrize(("wait", "tries"), [(0.05, 3), (60.0, 1)])
+async def test_where_nobody_is_there_it_is_tried_thrice(wait: float, tries: int) -> None:
+    """Unless the next attempt would come later than anybody waits for the first connection."""
+    errors: list[Exception] = []
+    options: dict[str, Any] = {"error_cb": errors.append, "reconnect_time_wait": wait}
+    told = pytest.raises(walnats.ConnectError, match="walnats-anyio server")
+    with held_port() as port, anyio.fail_after(DEADLINE), told:
+        async with open_link(f"nats://127.0.0.1:{port}", options=options):
+            pytest.fail("connected")
+    assert [type(error) for error in errors] == [walnats.ConnectError] * tries
+
+
+async def test_why_it_was_refused_is_said_while_nobody_else_answers() -> None:
+    """The other server of the list is away, which is not the reason."""
+
+    def serve(connection: socket.socket) -> None:
+        answering(connection, handshake(connection))
+        connection.sendall(b"-ERR 'User Authentication Expired'\r\n")
+
+    errors: list[Exception] = []
+    options: dict[str, Any] = {
+        "dont_randomize": True,
+        "reconnect_time_wait": 60,
+        "error_cb": errors.append,
+    }
+    with BadServer(serve) as server, held_port() as port:
+        servers = [server.url, f"nats://127.0.0.1:{port}"]
+        async with open_link(servers, options=options) as link:
+            await until(lambda: str(port) in str(errors))
+            await anyio.wait_all_tasks_blocked()
+            assert link.trouble.startswith("User Authentication Expired")
+
+
+@pytest.mark.parametrize(("every", "lines"), [(60.0, 1), (0.0, 3)])
+async def test_a_refusal_again_and_again_is_a_line_now_and_then(
+    every: float, lines: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_link, "SAY_EVERY", every)
+    errors: list[Exception] = []
+
+    def serve(connection: socket.socket) -> None:
+        answering(connection, handshake(connection))
+        connection.sendall(b"-ERR 'Permissions Violation for Subscription to \"x\"'\r\n" * 3)
+        say_nothing(connection)
+
+    with BadServer(serve) as server:
+        async with open_link(server.url, options={"error_cb": errors.append}):
+            await until(lambda: len(errors) == 3)
+    assert caplog.text.count("NATS: Permissions Violation") == lines
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["in an outage", "while the socket is full"])
+async def test_what_is_subscribed_to_is_said_once_on_the_next_connection(full: bool) -> None:
+    closing, words = threading.Event(), bytearray()
+
+    def serve(connection: socket.socket) -> None:
+        said = handshake(connection)
+        if len(server.accepted) == 1:
+            answering(connection, said)
+            closing.wait(DEADLINE)
+        else:
+            words.extend(said or connection.recv(65536))
+            say_nothing(connection)
+
+    with BadServer(serve) as server:
+        async with open_link(server.url, options={"reconnect_time_wait": 0.2}) as link:
+            if full:
+                for _ in range(100):
+                    link.post(pub("a", b"x" * 100_000))
+                await until(lambda: link._outbox.unsent > 0)
+            else:
+                closing.set()
+                await until(lambda: not link.connected)
+            link.subscribe_to("news", lambda _: None)
+            closing.set()
+            await until(lambda: bool(words))
+    assert words.count(b"SUB news ") == 1
+
+
+async def test_what_was_let_go_in_an_outage_is_not_unsent_any_more() -> None:
+    closing = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        said = handshake(connection)
+        if len(server.accepted) == 1:
+            answering(connection, said)
+            closing.wait(DEADLINE)
+        else:
+            say_nothing(connection)
+
+    with BadServer(serve) as server:
+        async with open_link(server.url, options={"reconnect_time_wait": 0.2}) as link:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(12):
+                    tasks.start_soon(link.request, "a", b"x" * 1_000_000)
+                await until(lambda: link._outbox.unsent > 0)
+                closing.set()
+                await until(lambda: not link.connected)
+                tasks.cancel_scope.cancel()
+            await until(lambda: link.connected)
+            assert link.statistics().unsent == 0
+
+
+async def test_an_inbox_that_was_refused_may_be_had_on_the_next_connection() -> None:
+    """Its server was told meanwhile to let this user have one."""
+    refused: list[bytes] = []
+    closing = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        answering(connection, handshake(connection))
+        if len(server.accepted) > 1:
+            say_nothing(connection)
+        until_blocking(lambda: refused)
+        connection.sendall(
+            b"-ERR 'Permissions Violation for Subscription to \"%b\"'\r\n" % refused[0]
+        )
+        closing.wait(DEADLINE)
+
+    with BadServer(serve) as server:
+        async with open_link(server.url) as link:
+            refused.append(link._pending.prefix + b"*")
+            for _ in ("under way", "begun afterwards"):
+                with pytest.raises(walnats.ServerError, match="Permissions Violation"):
+                    await link.flush(DEADLINE)
+            closing.set()
+            await until(lambda: link.statistics().reconnects == 1)
+            await link.flush()
+
+
+# Servers that are about to stop. See also `test_stopping_servers`.
+
+
+def serve_well(connection: socket.socket) -> None:
+    answering(connection, handshake(connection))
+    say_nothing(connection)
+
+
+class Retiring:
+    """Serves well, until it says that it is about to stop. It still accepts connections."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+
+    def __call__(self, connection: socket.socket) -> None:
+        answering(connection, handshake(connection))
+        self.stop.wait(DEADLINE)
+        connection.sendall(b'INFO {"max_payload":1048576,"ldm":true}\r\n' * 2)
+        self.at_last(connection)
+
+    def at_last(self, connection: socket.socket) -> None:
+        say_nothing(connection)
+
+
+async def test_one_that_is_about_to_stop_comes_last() -> None:
+    """Also after a server that nobody knew of when it said so."""
+
+    def name_the_other_and_close(connection: socket.socket) -> None:
+        handshake(connection, connect_urls=[f"127.0.0.1:{other.port}"])
+
+    retiring = Retiring()
+    with (
+        BadServer(retiring) as first,
+        BadServer(name_the_other_and_close) as second,
+        BadServer(serve_well) as other,
+    ):
+        options = {"dont_randomize": True, "reconnect_time_wait": 0.05}
+        async with open_link([first.url, second.url], options=options) as link:
+            retiring.stop.set()
+            await until(lambda: link.connected and link.statistics().server == other.url)
+        assert (len(first.accepted), len(second.accepted)) == (1, 1)
+
+
+async def test_one_after_the_other_is_about_to_stop() -> None:
+    """Each of them is left, and told of once, however often it says so."""
+    told: list[str] = []
+    stopping = Retiring(), Retiring()
+    with (
+        BadServer(stopping[0]) as first,
+        BadServer(stopping[1]) as second,
+        BadServer(serve_well) as third,
+    ):
+        options: dict[str, Any] = {
+            "dont_randomize": True,
+            "lame_duck_mode_cb": lambda: told.append("lame duck"),
+        }
+        servers = [first.url, second.url, third.url]
+        async with open_link(servers, options=options) as link:
+            for number, one in enumerate(stopping, 1):
+                one.stop.set()
+                await until(lambda: link.statistics().server == servers[number])  # noqa: B023 - awaited here
+                await link.flush()
+    assert told == ["lame duck"] * 2
+
+
+class Hesitating(Retiring):
+    """Reads nothing until it has said that it is about to stop, and then all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = threading.Event()
+        self.read = bytearray()
+
+    def at_last(self, connection: socket.socket) -> None:
+        self.go_on.wait(DEADLINE)
+        while received := connection.recv(1024 * 1024):
+            self.read += received
+
+
+async def test_what_is_half_sent_is_sent_before_a_connection_moves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such as an acknowledgement: another server may know nothing of what it is for."""
+    monkeypatch.setattr(_link, "MOVE_WITHIN", DEADLINE)
+    heard = bytearray()
+
+    def serve(connection: socket.socket) -> None:
+        heard.extend(handshake(connection))
+        while received := connection.recv(65536):
+            heard.extend(received)
+
+    stopping = Hesitating()
+    commands = [pub("a", b"%03d" % number + b"x" * 100_000) for number in range(200)]
+    with BadServer(stopping) as first, BadServer(serve) as second:
+        options = {"dont_randomize": True}
+        async with open_link([first.url, second.url], options=options) as link:
+            for command in commands:
+                link.post(command)
+            await until(lambda: link._outbox.unsent > 0)
+            stopping.stop.set()
+            await until(lambda: link.info.ldm)
+            await anyio.wait_all_tasks_blocked()
+            assert link.connected
+            stopping.go_on.set()
+            await until(lambda: link.statistics().server == second.url)
+    assert stopping.read.endswith(commands[-1])
+    assert b"PUB a" not in heard
 
 
 GREETINGS = {
@@ -154,6 +438,24 @@ async def test_one_that_stops_to_speak_nats(later: str, caplog: pytest.LogCaptur
         async with open_link(server.url):
             await until(lambda: len(server.accepted) >= 2)
     assert "does not speak NATS" in caplog.text
+
+
+async def test_one_that_stops_to_speak_nats_in_the_same_breath() -> None:
+    """What comes with the last word of the handshake is read before the connection is served."""
+
+    def serve(connection: socket.socket) -> None:
+        nonsense = b"NONSENSE\r\n" if len(server.accepted) == 2 else b""
+        said = handshake(connection, and_then=nonsense)
+        if len(server.accepted) != 2:
+            answering(connection, said)
+        if len(server.accepted) != 1:
+            say_nothing(connection)
+
+    with BadServer(serve) as server:
+        async with open_link(server.url) as link:
+            await until(lambda: link.statistics().reconnects == 2)
+            assert "does not speak NATS" in link.statistics().last_error
+    assert len(server.accepted) == 3
 
 
 class Resetting:
@@ -207,18 +509,33 @@ async def test_unsent_bytes_are_sent_again_on_the_next_connection(
         await link.flush()
         nats_server.pause()
         for number in range(300):
+            if number == 200:
+                await until(lambda: link._outbox.unsent > 0)
             link.post(pub(mailbox.subject, b"%05d" % number + b"x" * 100_000))
-        await anyio.sleep(0.1)
-        assert link._outbox.unsent
         nats_server.kill()
         await nats_server.start()
         await link.flush(DEADLINE)
+        assert link.statistics().unsent == 0
     # What the killed server had read is lost, and the rest is there, in order.
     assert got == sorted(got)
     assert got[-1] == b"00299"
 
 
-async def test_info_that_changes_at_any_time(nats_server: NatsServer) -> None:
+async def test_info_that_changes_in_the_handshake() -> None:
+    """A server knows the limits of an account only when it knows who connects."""
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b'INFO {"max_payload":1048576}\r\n')
+        said = handshake(connection, max_payload=777)
+        answering(connection, said)
+        say_nothing(connection)
+
+    with BadServer(serve) as server:
+        async with open_link(server.url) as link:
+            assert link.max_payload == 777
+
+
+async def test_info_that_changes_at_any_time() -> None:
     """What a server says about itself later counts from then on."""
 
     def serve(connection: socket.socket) -> None:
@@ -269,6 +586,19 @@ async def test_one_that_hangs_in_the_handshake_is_passed_by(nats_server: NatsSer
             async with open_link(servers, options={"dont_randomize": True}) as link:
                 assert link.statistics().server == nats_server.url
         assert len(server.accepted) == 1
+
+
+async def test_one_that_hangs_in_the_handshake_is_not_said_to_be_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_handshake, "HANDSHAKE_WITHIN", 0.3)
+    monkeypatch.setattr(_dialer, "FIRST_CONNECT_TRIES", 1)
+    with (
+        BadServer(Speaking(pong_after=None)) as server,
+        pytest.raises(walnats.ConnectError, match="the server was too slow in the handshake"),
+    ):
+        async with open_link(server.url, options={"connect_timeout": 0.3}):
+            pytest.fail("connected")
 
 
 def say_nothing(connection: socket.socket) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import walnats_anyio as walnats
 from tests.link._probe import connections
 from tests.support.leftovers import Leftovers
 from tests.support.waiting import until
+from walnats_anyio._link import open_link, pub
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import ConnectedEvents
 
@@ -385,6 +387,33 @@ async def test_an_exception_in_the_body_comes_out_as_it_is(
             raise raised
     assert caught.value is raised
     await leftovers.none()
+
+
+async def end_by(raised: SystemExit, url: str) -> None:
+    """Cancelled natively, end the program, while the connection breaks."""
+
+    def deliver(_message: object) -> None:
+        raise OwnError
+
+    async with open_link(url) as link:
+        mailbox = link.subscribe(deliver)
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            link.post(pub(mailbox.subject, b""))
+            with anyio.CancelScope(shield=True):
+                await until(lambda: link.closed is not None)
+            raise raised
+
+
+def test_what_ends_a_program_comes_out_of_a_connection_that_breaks(nats_url: str) -> None:
+    raised = SystemExit("mine")
+    with pytest.raises(SystemExit) as caught:
+        asyncio.run(end_by(raised, nats_url))
+    assert caught.value is raised
 
 
 async def test_a_group_raised_in_the_body_is_not_wrapped_again(nats_url: str) -> None:

@@ -19,9 +19,14 @@ import pytest
 import trustme
 
 import walnats_anyio as walnats
+from tests.faults._proxy import Proxy
 from tests.link._bare import BadServer
 from tests.support.leftovers import Leftovers
 from tests.support.sweep import sweep
+from tests.support.waiting import until
+from walnats_anyio._link import open_link
+from walnats_anyio._link._handshake import dial
+from walnats_anyio._link._options import ConnectOptions, parse_servers
 from walnats_anyio.testing import NatsServer
 
 pytestmark = pytest.mark.anyio
@@ -237,6 +242,28 @@ async def test_tls_survives_a_reconnect(authority: trustme.CA, tls_config: dict[
             await conn.emit(EVENT, 1, sync=True)
 
 
+async def test_tls_that_ends_without_a_farewell(
+    authority: trustme.CA, tls_config: dict[str, Any]
+) -> None:
+    """A server that is killed says none: that is a connection closed, and no violation of TLS."""
+    with NatsServer(config={"tls": tls_config}) as server:
+        options = {"tls": trusting(authority), "reconnect_time_wait": 60}
+        async with open_link(server.url, options=options) as link:
+            server.kill()
+            await until(lambda: bool(link.trouble))
+            assert link.trouble == "the server closed the connection"
+
+
+async def test_tls_that_is_reset(authority: trustme.CA, tls_config: dict[str, Any]) -> None:
+    """The reason is that of the socket below."""
+    with NatsServer(config={"tls": tls_config}) as server, Proxy(server.port) as proxy:
+        options = {"tls": trusting(authority), "reconnect_time_wait": 60}
+        async with open_link(proxy.url, options=options) as link:
+            proxy.cut()
+            await until(lambda: bool(link.trouble))
+            assert "reset by peer" in link.trouble
+
+
 async def test_tls_before_the_first_word(authority: trustme.CA, tls_config: dict[str, Any]) -> None:
     with NatsServer(config={"tls": tls_config | {"handshake_first": True}}) as server:
         await emits(server.url, tls=trusting(authority), tls_handshake_first=True)
@@ -267,9 +294,25 @@ async def test_tls_with_a_certificate_of_ours(
 
 async def test_a_server_that_cannot_be_trusted(tls_config: dict[str, Any]) -> None:
     with NatsServer(config={"tls": tls_config}) as server:
+        errors: list[Exception] = []
         for options in ({}, {"tls": ssl.create_default_context()}):
             with pytest.raises(walnats.ConnectError, match=r"(?i)certificate verify failed"):
-                await emits(server.url, **options)
+                await emits(server.url, error_cb=errors.append, **options)
+    assert len(errors) == 2  # each is tried once: it does not pass by itself
+
+
+async def test_a_server_that_another_one_named_proves_the_name_that_was_given(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    """Servers tell the addresses of each other, which their certificates need not have."""
+    proof = authority.issue_cert("localhost")
+    proof.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    both = str(tmp_path / "server.pem")
+    with NatsServer(config={"tls": {"cert_file": both, "key_file": both}}) as server:
+        named = parse_servers("tls://localhost:1")[0].neighbour(f"127.0.0.1:{server.port}")
+        assert named is not None
+        established = await dial(named, ConnectOptions.of({"tls": trusting(authority)}))
+        await established.transport.close()
 
 
 @pytest.mark.parametrize("trusted", [True, False])

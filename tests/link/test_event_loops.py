@@ -333,6 +333,22 @@ def test_a_slow_server_under_a_clock_that_jumps() -> None:
         trio.run(main, clock=mock_clock())
 
 
+def test_a_server_that_stands_still_under_a_clock_that_jumps() -> None:
+    """For a minute of the clock, which is half a second: too little to give it up."""
+    with NatsServer() as server:
+
+        async def main() -> None:
+            async with EVENTS.connect(server.url) as conn:
+                async with trio.open_nursery() as nursery:
+                    server.pause()
+                    nursery.start_soon(conn._link.flush, DEADLINE)
+                    await trio.sleep(60)
+                    server.resume()
+                assert conn._link.statistics().reconnects == 0
+
+        trio.run(main, clock=mock_clock())
+
+
 class SlowServer:
     """Says INFO after a while, and after another while that it does not want us."""
 

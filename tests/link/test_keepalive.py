@@ -59,6 +59,7 @@ def test_what_comes_is_no_proof_for_long(growth: dict[str, int]) -> None:
     done = looks(1000, **growth)
     assert done[-1] is Action.CUT
     assert len(done) == LOOKS * (PATIENCE + 1)
+    assert done.count(Action.PING) == 1
 
 
 def test_a_message_that_hardly_grows_is_no_progress() -> None:

@@ -216,17 +216,23 @@ async def test_in_a_task_group_that_fails(nats_url: str) -> None:
 
 
 async def test_a_body_that_does_not_end_keeps_the_connection_for_a_while_only(
-    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Cancelled, it may still say its last words; it must not keep all of the link alive."""
+    """Cancelled, it may still say its last words; it must not keep all of the link alive.
+
+    What waits on the connection by then hears of its end.
+    """
     monkeypatch.setattr(_link, "LEAVE_WITHIN", 0.3)
     with anyio.CancelScope() as scope:
         async with open_link(nats_server.url) as link:
             scope.cancel()
             with anyio.CancelScope(shield=True), anyio.fail_after(DEADLINE):
                 await link.flush()
+                with pytest.raises(walnats.ConnectionLostError, match=r"not end within 0\.3 s"):
+                    await link.request("nobody.answers", timeout=DEADLINE, accepts=lambda _: False)
                 await until(lambda: not link.connected)
     assert scope.cancel_called
+    assert "reconnecting" not in caplog.text
 
 
 async def test_an_error_in_the_clean_up_of_a_cancelled_body(nats_server: NatsServer) -> None:

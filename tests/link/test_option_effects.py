@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
@@ -305,6 +306,26 @@ async def test_discovered_server_cb() -> None:
     assert told == ["news", "news"]
 
 
+@pytest.mark.parametrize("option", ["verbose", "pedantic"])
+async def test_what_a_server_is_asked_for(option: str) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def serve(connection: Any) -> None:
+        connection.sendall(b'INFO {"max_payload":1048576}\r\n')
+        said = b""
+        while b"PING\r\n" not in said:
+            said += connection.recv(65536)
+        asked.append(json.loads(said.splitlines()[0].removeprefix(b"CONNECT ")))
+        connection.sendall(b"PONG\r\n")
+        answering(connection, said.partition(b"PING\r\n")[2])
+
+    with BadServer(serve) as server:
+        async with open_link(server.url, options={option: True}):
+            pass
+    assert [asked[0][name] for name in ("verbose", "pedantic")].count(True) == 1
+    assert asked[0][option] is True
+
+
 # Which server, and when
 
 
@@ -330,29 +351,30 @@ async def test_a_connection_that_is_not_to_come_back(
 
 
 async def test_reconnect_to_server_handler(nats_server: NatsServer) -> None:
-    asked: list[int] = []
+    """By itself, the connection would move to the other server, which is there."""
+    asked: list[tuple[int, str]] = []
     with NatsServer() as other:
 
         def choose(servers: list[Any], info: dict[str, Any]) -> tuple[Any, float]:
-            asked.append(len(servers))
-            assert info["max_payload"]
-            return next(one for one in servers if one.uri.port == other.port), 0.0
+            asked.append((len(servers), info.get("server_id", "")))
+            return next(one for one in servers if one.uri.port == nats_server.port), 0.05
 
         async with open_link(
             [nats_server.url, other.url],
             options={"reconnect_to_server_handler": choose, "dont_randomize": True},
         ) as link:
+            left = link.info.server_id
             await nats_server.restart()
             await until(lambda: bool(asked) and link.connected)
-            assert link._connection is not None
-            assert link._connection.server.port == other.port
+            assert link.statistics().server == nats_server.url
+    assert set(asked) == {(2, left)}
 
 
 async def test_ping_interval_and_max_outstanding_pings(nats_server: NatsServer) -> None:
     options = {"ping_interval": 0.1, "max_outstanding_pings": 1}
     async with open_link(nats_server.url, options=options) as link:
         nats_server.pause()
-        await until(lambda: not link.connected)
+        await until(lambda: bool(link.trouble))
         assert "nothing heard from the server for 0.2 s" in link.trouble
         nats_server.resume()
         await until(lambda: link.connected)

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -22,6 +23,7 @@ from walnats_anyio._link import (
     Message,
     Refusal,
     _jetstream,
+    _link,
     _pending,
     api,
     open_link,
@@ -125,16 +127,57 @@ async def test_a_request_the_user_may_not_send() -> None:
                 await link.request(INFO)
 
 
+async def test_a_refusal_is_for_its_own_subject_only() -> None:
+    """And not for what has it in its subject or its payload."""
+    denied = 'publish: {deny: ["question"]}'
+    users = f"{{user: u, password: p, permissions: {{{denied}}}}}, {{user: o, password: p}}"
+    with NatsServer(config=f"authorization {{ users = [{users}] }}") as server:
+        other = server.url.replace("//", "//o:p@")
+        async with (
+            answering(other, "question.>", lambda _: None) as came,
+            linked(server, user="u", password="p") as link,
+            anyio.create_task_group() as tasks,
+        ):
+            ask = partial(link.request, "question.more", b"question", timeout=DEADLINE)
+            tasks.start_soon(ask)
+            await until(lambda: len(came) == 1)
+            with pytest.raises(walnats.ServerError, match="may not publish to 'question'"):
+                await link.request("question", timeout=DEADLINE)
+            assert link.statistics().pending == 1
+            came.say(came[0], b"yes")
+
+
 async def test_a_user_that_may_not_have_an_inbox() -> None:
     denied = 'subscribe: {deny: ["_INBOX.>"]}'
     config = f"authorization {{ users = [{{user: u, password: p, permissions: {{{denied}}}}}] }}"
+    told: list[str] = []
     with NatsServer(config=config) as server:
         with anyio.fail_after(DEADLINE):
-            with pytest.raises(walnats.ConnectError, match=r"._INBOX.*pass inbox_prefix"):
-                async with linked(server, user="u", password="p"):
+            with pytest.raises(walnats.ConnectError, match=r"^Perm.*_INBOX.*pass inbox_prefix"):
+                async with linked(
+                    server,
+                    user="u",
+                    password="p",
+                    disconnected_cb=lambda: told.append("disconnected"),
+                    closed_cb=lambda: told.append("closed"),
+                ):
                     pytest.fail("connected")
+            assert not told  # it has never been connected
             async with linked(server, user="u", password="p", inbox_prefix="_MINE") as link:
                 await link.request(INFO)
+
+
+async def test_a_user_that_may_not_publish_to_the_inbox() -> None:
+    """A flush finds another way, and finds it once."""
+    errors: list[Exception] = []
+    denied = 'publish: {deny: ["_INBOX.>"]}'
+    config = f"authorization {{ users = [{{user: u, password: p, permissions: {{{denied}}}}}] }}"
+    with NatsServer(config=config) as server:
+        async with linked(server, user="u", password="p", error_cb=errors.append) as link:
+            for _ in range(3):
+                await link.flush()
+    assert len(errors) == 1
+    assert "_INBOX" in str(errors[0])
 
 
 async def test_a_cluster_that_elects_a_leader_is_waited_for(
@@ -240,6 +283,70 @@ async def test_watchers_hear_of_a_connection_whose_task_was_cancelled(
     assert watcher.heard == ["disconnect", "reconnect", "close"]
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_connection_whose_tasks_were_all_cancelled(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They go on, and also do so when a body that was cancelled would have had to end."""
+    monkeypatch.setattr(_link, "LEAVE_WITHIN", 0.1)
+    async with linked(nats_server) as link:
+        for task in asyncio.all_tasks():
+            if task.get_name().startswith("walnats/"):
+                task.cancel()
+        await anyio.sleep(3 * _link.LEAVE_WITHIN)
+        await link.flush(DEADLINE)
+        assert link.closed is None
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_writer_that_was_cancelled_mixes_no_messages(nats_server: NatsServer) -> None:
+    """Cancelled in the same way while the socket is full: nobody knows what has been sent."""
+    got: list[bytes] = []
+    errors: list[Exception] = []
+    async with linked(nats_server, error_cb=errors.append) as link:
+        mailbox = link.subscribe(lambda message: got.append(message.data))
+        await link.flush()
+        nats_server.pause()
+        # Many of them make a piece that is sent at once. Were it sent twice, its end would meet its
+        # beginning in the middle of a message, and the server would find nothing wrong with that.
+        size = 8192 - (len(pub(mailbox.subject, b"x" * 8000)) - 8000)
+        link.post(pub("nobody.listens", b"x" * 3000))
+        for number in range(2500):
+            link.post(pub(mailbox.subject, b"%04d" % number * (size // 4) + b"x" * (size % 4)))
+        await until(lambda: link._outbox.unsent > 0)
+        for task in asyncio.all_tasks():
+            if task.get_name() == "walnats/writer":
+                task.cancel()
+        await anyio.wait_all_tasks_blocked()
+        nats_server.resume()
+        await link.flush(DEADLINE)
+    mixed = [data for data in got if data != data[:4] * (size // 4) + b"x" * (size % 4)]
+    assert (len(mixed), errors) == (0, [])
+    assert {data[:4] for data in got} == {b"%04d" % number for number in range(2500)}
+
+
+async def test_what_is_asked_while_the_socket_is_full(nats_server: NatsServer) -> None:
+    """It comes after what was sent before, of which the rest waits; and all of it comes once."""
+    got: list[bytes] = []
+    async with linked(nats_server) as link, anyio.create_task_group() as tasks:
+        mailbox = link.subscribe(lambda message: got.append(message.data[:4]))
+        await link.flush()
+        nats_server.pause()
+        for number in range(120):
+            link.post(pub(mailbox.subject, b"%04d" % number + b"x" * 100_000))
+        await until(lambda: link._outbox.unsent > 0)
+        for number in range(120, 123):
+            link.post(pub(mailbox.subject, b"%04d" % number))
+            tasks.start_soon(link.flush, DEADLINE)
+            await anyio.wait_all_tasks_blocked()
+        nats_server.resume()
+        await link.flush(DEADLINE)
+        assert link.statistics().reconnects == 0
+        await nats_server.restart()
+        await link.flush(DEADLINE)
+    assert got == [b"%04d" % number for number in range(123)]
+
+
 async def test_nothing_is_sent_twice_that_was_never_sent(nats_server: NatsServer) -> None:
     """What is posted while disconnected goes out once."""
     async with linked(nats_server) as link:
@@ -328,6 +435,32 @@ async def test_a_callback_that_raises_ends_the_link(nats_server: NatsServer) -> 
     with anyio.fail_after(DEADLINE), pytest.raises(Fault, match="in the machinery"):
         await break_it()
     assert sorted(ended) == ["body", "request"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_what_ends_a_program_in_the_reader_leaves_the_body_a_connection(
+    nats_server: NatsServer,
+) -> None:
+    """A handler of signals may raise it anywhere. asyncio would end its event loop at once."""
+    ended: list[str] = []
+
+    def deliver(_message: Message) -> None:
+        raise SystemExit("mine")
+
+    async def break_it() -> None:
+        async with linked(nats_server) as link:
+            mailbox = link.subscribe(deliver)
+            link.post(pub(mailbox.subject, b""))
+            try:
+                await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await link.flush(_link.LEAVE_WITHIN / 2)
+                    ended.append(link.statistics().last_error)
+
+    with anyio.fail_after(DEADLINE), pytest.raises(SystemExit, match="mine"):
+        await break_it()
+    assert ended == ["the program was interrupted"]
 
 
 # Closed for good
@@ -422,6 +555,36 @@ async def test_what_is_never_answered_is_sent_again(
     assert len(came) == 3
     # Each time the server is asked first, and then has as long again.
     assert 4 * 0.4 <= took < 8 * 0.4
+
+
+async def test_a_server_that_stands_still_is_asked_once_whether_it_reads(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_pending, "RETRY_AFTER", 0.2)
+    async with linked(nats_server) as link, anyio.create_task_group() as tasks:
+        nats_server.pause()
+        tasks.start_soon(partial(link.request, INFO, timeout=DEADLINE))
+        await until(lambda: link.statistics().pending == 2)
+        await anyio.sleep(3 * _pending.RETRY_AFTER)
+        assert link.statistics().pending == 2
+        nats_server.resume()
+
+
+async def test_that_the_question_is_refused_shows_that_it_was_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is never answered is sent again, also by a user who may ask for nothing else."""
+    monkeypatch.setattr(_pending, "RETRY_AFTER", 0.2)
+    denied = f'publish: {{deny: ["_INBOX.>", "{INFO}"]}}'
+    users = f"{{user: u, password: p, permissions: {{{denied}}}}}, {{user: o, password: p}}"
+    with NatsServer(config=f"authorization {{ users = [{users}] }}") as server:
+        other = server.url.replace("//", "//o:p@")
+        answer = lambda number: b"yes" if number == 2 else None  # noqa: E731 - short beside its name
+        async with (
+            answering(other, "question", answer),
+            linked(server, user="u", password="p") as link,
+        ):
+            assert (await link.request("question", timeout=DEADLINE)).data == b"yes"
 
 
 async def test_no_two_answers_go_to_the_same_place(nats_server: NatsServer) -> None:

@@ -377,6 +377,17 @@ def test_a_lame_duck_is_one_for_a_while() -> None:
     assert next_of(servers, HERE + 20)[0] == "a"
 
 
+def test_a_lame_duck_is_still_one_after_its_own_connection_lasted() -> None:
+    """Also for a server that becomes known later than that."""
+    servers = make("a,b")
+    servers.connected(address(servers, "a"), HERE)
+    servers.lame_duck(address(servers, "a"))
+    servers.connected(address(servers, "b"), HERE + 60)
+    servers.discovered(["c:4222"], address(servers, "b"))
+    servers.lost(HERE + 60)
+    assert next_of(servers, HERE + 60)[0] == "c"
+
+
 def test_an_old_lame_duck_is_a_server_as_the_others() -> None:
     servers = make("a,b,c")
     servers.lame_duck(address(servers, "a"))

@@ -20,7 +20,7 @@ import pytest
 
 import walnats_anyio as walnats
 from tests.support.waiting import DEADLINE
-from walnats_anyio._link import _mock_loop, _parking, _trio, api
+from walnats_anyio._link import _asyncio, _parking, _trio, api
 from walnats_anyio._link._sharing import link_of
 from walnats_anyio.testing import (
     MemoryServer,
@@ -144,7 +144,7 @@ def test_whoever_waits_for_something_outside_holds_the_clock(backend: str) -> No
 
 
 def test_what_hangs_runs_into_its_timeout(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_mock_loop, "MAX_HOLD", 0.05)
+    monkeypatch.setattr(_asyncio, "MAX_HOLD", 0.05)
     monkeypatch.setattr(_trio, "MAX_HOLD", 0.05)
 
     async def main() -> None:

@@ -16,6 +16,7 @@ in one of the tasks ends the body of `open_link` with its exception.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -213,8 +214,8 @@ class Link:
         try:
             await self._answer(request, timeout, "the server did not read what was sent")
         except ServerError:
-            if not request.denied:
-                raise
+            if not request.denied or self._pending.refusal is not None:
+                raise  # the answer was refused, which says nothing of what was sent
             # That this user may not publish there came back all the same: a round trip.
             self._may_echo = False
 
@@ -402,10 +403,15 @@ class Link:
         """Cancelled with the body, give that the time to leave; then end the other tasks."""
         try:
             await self._left.wait()
-        finally:
+        except anyio.get_cancelled_exc_class():
+            if anyio.current_effective_deadline() > -math.inf:
+                raise  # by somebody who cancels all tasks of asyncio: this one begins anew
             with anyio.move_on_after(LEAVE_WITHIN, shield=True):
                 await self._left.wait()
+            late = f"its body was cancelled, and did not end within {LEAVE_WITHIN:g} s"
+            self._close(ConnectionLostError(f"the connection to NATS is closed: {late}"))
             self._stop()
+            raise
 
     def _stop(self) -> None:
         self._left.set()
@@ -452,8 +458,7 @@ class Link:
                 await connection.serve(self._tasks, self._options, self.backend)
             finally:
                 # Also after a native cancellation, which cuts the connection and not this task.
-                if not self._left.is_set():
-                    self._on_disconnect(connection)
+                self._on_disconnect(connection)
 
     def _on_connect(self, established: Established) -> None:
         self.info = established.info
@@ -522,7 +527,7 @@ class Link:
         """Leave a server that is about to stop, when what is under way has been answered."""
         connection = self._connection
         for _ in range(MOVE_LOOKS):
-            if not len(self._pending) and not self._outbox.commands:
+            if not len(self._pending) and not self._outbox.size:
                 break
             await anyio.sleep(MOVE_WITHIN / MOVE_LOOKS)
         if connection is not None:

@@ -34,7 +34,7 @@ def mock_clock(backend: str, *, autojump_threshold: float = 0.0) -> dict[str, An
     """
     check_threshold(autojump_threshold)
     if backend == "asyncio":
-        from walnats_anyio._link._mock_loop import MockClockLoop
+        from walnats_anyio._link._asyncio import MockClockLoop
 
         return {"loop_factory": partial(MockClockLoop, autojump_threshold)}
     if backend == "trio":

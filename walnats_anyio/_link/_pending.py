@@ -330,8 +330,7 @@ class PendingRequests:
         return not denied or len(optional) < len(denied)
 
     def fail_all(self, reason: Exception) -> None:
-        """Fail all of them; nothing that is left behind is sent later."""
-        self._later.clear()
+        """Fail all of them; none is sent later."""
         for request in self._still_open():
             self._fail(request, reason)
 
@@ -348,11 +347,10 @@ class PendingRequests:
         while True:
             while not self._later:
                 await self._later_spot.wait()
-            request, since = later = self._later[0]
+            request, since = self._later[0]
             await anyio.sleep(max(0.0, since + RETRY_LATER_AFTER - self.now()))
-            if self._later and self._later[0] is later:
-                self._later.popleft()
-            # A reconnect in the meantime has sent it already; a drop has ended it.
+            self._later.popleft()
+            # A reconnect in the meantime has sent it already; a drop or a failure has ended it.
             if request.sent_at == since and self._open.get(request.reply) is request:
                 request.sent_at = self.now()
                 self._outbox.post(request.command)

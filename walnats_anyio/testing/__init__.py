@@ -17,7 +17,7 @@ from walnats_anyio.testing._recording import Recording, dead_letters, record
 from walnats_anyio.testing._server import NatsServer
 
 if TYPE_CHECKING:
-    from walnats_anyio._link._mock_loop import MockClockLoop
+    from walnats_anyio._link._asyncio import MockClockLoop
 
 __all__ = [
     "EmittedMessage",
@@ -43,7 +43,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "MockClockLoop":  # a program on trio does not import asyncio
-        from walnats_anyio._link._mock_loop import MockClockLoop
+        from walnats_anyio._link._asyncio import MockClockLoop
 
         return MockClockLoop
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

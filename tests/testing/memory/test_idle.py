@@ -11,7 +11,7 @@ import trio
 from anyio.abc import TaskStatus
 
 import walnats_anyio as walnats
-from walnats_anyio._link import _mock_loop, api, open_link, pub
+from walnats_anyio._link import _asyncio, api, open_link, pub
 from walnats_anyio._link._sharing import link_of
 from walnats_anyio.testing import MemoryServer, jump_clock, mock_clock
 
@@ -45,13 +45,13 @@ class Wakes(trio.abc.Instrument):
         if backend == "trio":
             trio.lowlevel.add_instrument(self)
             return
-        select = _mock_loop._JumpingSelector.select
+        select = _asyncio._JumpingSelector.select
 
         def counted(selector: Any, timeout: float | None = None) -> Any:
             self.count += 1
             return select(selector, timeout)
 
-        monkeypatch.setattr(_mock_loop._JumpingSelector, "select", counted)
+        monkeypatch.setattr(_asyncio._JumpingSelector, "select", counted)
 
 
 async def listening(
