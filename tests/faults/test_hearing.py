@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.actors._stage import listening
+from tests.actors._stage import consumer_of, listening
 from tests.faults._proxy import Proxy, Way
 from tests.support.recorders import Handled
 from tests.support.waiting import until
@@ -71,6 +71,19 @@ async def test_an_emitter_with_more_to_send_than_fits(
             await events.emit(EVENT, "x" * 1_000_000, uid=str(number))
         with anyio.fail_after(30):
             await events.flush()
+
+
+async def test_started_means_that_the_server_has_the_requests(
+    nats_server: NatsServer, proxy: Proxy
+) -> None:
+    """However long the way to it is."""
+    actor = Actor("a", EVENT, Handled())
+    async with EVENTS.connect(nats_server.url) as events, Actors(actor).connect(proxy.url) as conn:
+        await events.register()
+        await conn.register()
+        proxy.slow(latency=0.1)
+        async with listening(conn):
+            assert (await consumer_of(events._link, actor)).requested == 1
 
 
 async def test_a_stop_while_the_server_does_not_answer_yet(
