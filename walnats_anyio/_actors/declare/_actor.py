@@ -158,7 +158,8 @@ class Actor(Generic[T, R]):
     job_timeout: float = 32
     """Seconds a job may take. Then it is cancelled, which counts as a failed attempt.
 
-    A plain function in the event loop cannot be interrupted, so it has no effect there. In a thread
+    That may be 2 % of it too late, and 50 ms at most, besides what the event loop is late by. A
+    plain function in the event loop cannot be interrupted, so it has no effect there. In a thread
     the job is given up, but the thread runs on; a process is killed.
     """
 
