@@ -35,7 +35,8 @@ HANGS_AFTER = 30.0
 SIDE_BY_SIDE = 10
 
 NEVER_AWAITED = re.compile(
-    r"sys:1: RuntimeWarning: coroutine '[^']+' was never awaited\n"
+    r"(?:sys:1|\S+/trio/_util\.py:\d+): RuntimeWarning: coroutine '[^']+' was never awaited\n"
+    r"(?:  coro = async_fn\(\*args\)\n)?"
     r"RuntimeWarning: Enable tracemalloc to get the object allocation traceback\n"
 )
 """What Python says where Ctrl-C comes in the middle of trio's `start_soon` in the main task: the
