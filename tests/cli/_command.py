@@ -19,6 +19,9 @@ T = TypeVar("T")
 DEADLINE = 60.0
 """Seconds until a condition must hold: long, as only a broken program takes them all."""
 
+LOST = "Exception ignored in"
+"""What Python says of an exception that it loses."""
+
 MARK = "WALNATS_TEST_MARK"
 """An environment variable that every process of a test inherits."""
 
@@ -97,6 +100,20 @@ class Command:
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self.process.send_signal(number)
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C, and once more where Python loses it.
+
+        It does so in a callback of a weak reference, and says that it is ignored.
+        """
+
+        def heard() -> bool:
+            return LOST in self.output or self.process.poll() is not None
+
+        self.send(signal.SIGINT)
+        until(heard, lambda: f"It does not end. It said:\n{self.output}")
+        if self.process.poll() is None:
+            self.send(signal.SIGINT)
 
     def press(self, keys: bytes) -> None:
         """Type something, if it has a terminal."""

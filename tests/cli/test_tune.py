@@ -35,7 +35,7 @@ def directory(tmp_path: Path) -> Path:
 
 def test_it_ends_with_a_recommendation(directory: Path) -> None:
     (directory / "numbers.jsonl").write_text("1\n2\n")
-    words = ("pooled:ACTOR", *LEVELS, "--budget", "10", "--backend", "trio")
+    words = ("pooled:ACTOR", *LEVELS, "--budget", "20", "--backend", "trio")
     files = ("--messages", "numbers.jsonl", "--json", "out.json", "--chart", "chart.png")
     with started(directory, "tune", *words, *files, COLUMNS="80") as command:
         assert command.ends() == 0, command.output
@@ -67,7 +67,7 @@ def test_a_signal_after_some_levels_still_gives_a_result(directory: Path) -> Non
 def test_a_signal_before_there_is_a_result_ends_it(directory: Path) -> None:
     with started(directory, "tune", "pooled:ACTOR", "--debug") as command:
         command.says("tuning pool")
-        command.send(signal.SIGINT)
+        command.interrupt()
         assert command.ends() == 130, command.output
         assert command.left_behind() == []
 
