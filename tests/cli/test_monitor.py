@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -9,6 +10,8 @@ import re
 import signal
 import subprocess
 import sys
+import termios
+from array import array
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -209,6 +212,13 @@ def test_lines_of_json_for_a_reader_that_has_had_enough(said: Path, nats_url: st
         assert process.stderr.read() == b"2 messages shown\n"
 
 
+def waiting_in(pipe: int) -> int:
+    """Bytes that wait in a pipe to be read."""
+    count = array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0]
+
+
 def test_a_reader_that_does_not_read_blocks_nothing(said: Path, nats_url: str) -> None:
     """The pipe is full; what comes is dropped and counted, and Ctrl-C is heard."""
     reader, writer = os.pipe()
@@ -218,6 +228,8 @@ def test_a_reader_that_does_not_read_blocks_nothing(said: Path, nats_url: str) -
         assert stderr is not None
         until(lambda: stderr.readline().startswith(b"monitoring"))
         emit_all(nats_url, *["a" * 10_000] * 300)
+        until(lambda: waiting_in(reader) > 50_000)
+        emit_all(nats_url, *["a" * 10_000] * 300)  # those before have come by then
         process.send_signal(signal.SIGINT)
         assert process.wait(DEADLINE) == 0
         told = stderr.read()

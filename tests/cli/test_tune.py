@@ -68,7 +68,8 @@ def test_a_signal_before_there_is_a_result_ends_it(directory: Path) -> None:
     with started(directory, "tune", "pooled:ACTOR", "--debug") as command:
         command.says("tuning pool")
         command.interrupt()
-        assert command.ends() == 130, command.output
+        # By the signal where it came while Python ran a text, as it does to make a dataclass.
+        assert command.ends() in (130, -signal.SIGINT), command.output
         assert command.left_behind() == []
 
 
