@@ -214,6 +214,7 @@ async def test_a_handler_that_never_waits_leaves_others_their_turn(
 ) -> None:
     """Another task runs while a backlog of plain jobs is worked off."""
     handled: list[int] = []
+    all_handled = anyio.Event()
     longest = 0
 
     def handle(message: int) -> None:
@@ -225,13 +226,20 @@ async def test_a_handler_that_never_waits_leaves_others_their_turn(
         if fails and message % 2:
             raise ValueError
 
+    async def watch() -> None:
+        nonlocal longest
+        before = 0
+        while len(handled) < 200:
+            await anyio.lowlevel.checkpoint()
+            longest = max(longest, len(handled) - before)
+            before = len(handled)
+        all_handled.set()
+
     actor = Actor("a", event, handle, max_jobs=200, retry_delay=(3600,))
     async with stage(url, actor) as on:
         await on.emit(*range(200))
-        async with listening(on.actors, max_jobs=200):
-            before = 0
-            while len(handled) < 200:
-                await anyio.lowlevel.checkpoint()
-                longest = max(longest, len(handled) - before)
-                before = len(handled)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch)  # now: all may be handled before the body of `listening` runs
+            async with listening(on.actors, max_jobs=200):
+                await all_handled.wait()
     assert longest <= 20
