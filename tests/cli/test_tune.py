@@ -18,7 +18,7 @@ POOL = anyio.Semaphore(4)
 
 async def handle(number):
     async with POOL:
-        await anyio.sleep(0.01)
+        await anyio.sleep(0.05)
 
 ACTOR = walnats.Actor("pool", walnats.Event("numbers", int), handle)
 BOTH = walnats.Actors(ACTOR, walnats.Actor("other", walnats.Event("numbers", int), handle))
