@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import secrets
 import sys
+import time
 from base64 import b64decode
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
@@ -23,7 +24,7 @@ from tests.support.sweep import sweep
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio._events import EmitContext, EmitMiddleware, _replica, _server_time
 from walnats_anyio._events._last_message import LastMessage, LastMessages, NoStreamError
-from walnats_anyio._events._tick_records import Record
+from walnats_anyio._events._tick_records import Record, Rules, Wait
 from walnats_anyio._link import api
 from walnats_anyio.testing import MemoryServer, NatsServer
 from walnats_anyio.types import ConnectedEvents
@@ -524,6 +525,31 @@ def test_the_clock_of_the_server_is_set(
         assert max(hops) > timedelta(minutes=59)
     else:
         assert ticks[-1] - BEGIN < timedelta(minutes=1)
+
+
+@pytest.mark.anyio
+async def test_a_process_that_stood_still(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just before a replica waits, the time of the server has become too old to be trusted."""
+    monkeypatch.setattr(_server_time, "MEASURED_FOR", 0.2)
+    next_step = Rules.next_step
+    stops = [True]
+
+    def next_step_later(self: Rules, record: Record | None, now: datetime) -> Any:
+        step = next_step(self, record, now)
+        if isinstance(step, Wait) and stops:
+            stops.pop()
+            time.sleep(0.3)
+        return step
+
+    monkeypatch.setattr(Rules, "next_step", next_step_later)
+    event = walnats.Event(f"ticks-{secrets.token_hex(4)}", datetime)
+    async with walnats.Events(event).connect(nats_server.url) as conn:
+        await conn.register()
+        with anyio.fail_after(DEADLINE):
+            await walnats.Clock(event, period=0.5).run(conn, burst=True)
+    assert not stops
 
 
 async def until_emitted(conn: ConnectedEvents, count: int, after: datetime = BEGIN) -> None:

@@ -160,8 +160,8 @@ class Replica:
         if isinstance(step, Wait):
             if self._record is not None:
                 self._warn_if_ahead(self._record)
-            seconds = (step.until - now).total_seconds()
-            await anyio.sleep(min(max(seconds, 0.0), self._time.trusted_for))
+            seconds = min((step.until - now).total_seconds(), self._time.trusted_for)
+            await anyio.sleep(max(seconds, 0.0))
             if self._record is not None and not self._record.emitted:
                 self._knows = False
         elif isinstance(step, Repeat):
