@@ -249,6 +249,25 @@ async def test_replicas_in_a_cluster(nats_cluster: NatsCluster) -> None:
     assert (await config_of(nats_cluster.servers[0], event))["num_replicas"] == 3
 
 
+async def test_while_servers_of_a_cluster_are_restarted(nats_cluster: NatsCluster) -> None:
+    """The leader has no peers just now, as after an upgrade of all servers. It waits for them."""
+    event = walnats.Event("user.created", int, replicas=3)
+    leader = await nats_cluster.leader()
+    others = [each for each in nats_cluster.servers if each is not leader]
+    for other in others:
+        await other.stop()
+    answer = await js(leader, f"STREAM.CREATE.{event.stream_name}", event.stream_config())
+    assert "peer offline" in answer["error"]["description"]
+    async with (
+        walnats.Events(event).connect(leader.url) as conn,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(conn.register)
+        for other in others:
+            await other.start()
+    assert (await config_of(leader, event))["num_replicas"] == 3
+
+
 async def test_one_that_fails_does_not_keep_the_others(nats_server: NatsServer) -> None:
     await js(nats_server, "STREAM.CREATE.all", {"name": "all", "subjects": ["user.>"]})
     events = [walnats.Event(name, int) for name in ("user.created", "user.deleted", "order")]

@@ -34,6 +34,12 @@ LOOK_AGAIN_AFTER = 0.05
 NOBODY_WITHIN = 1.0
 """Seconds in which "no responders" may mean a server that stops or starts just now."""
 
+NO_LEADER = frozenset({10008, 10009})
+"""What a server says whose cluster elects a leader just now."""
+
+NO_PEERS = 10005
+"""A cluster has no servers for what is to be made; "peer offline" where one was restarted."""
+
 NOT_ENABLED = "JetStream does not answer: start the server with it, nats-server -js"
 
 NOT_THERE = (
@@ -86,7 +92,8 @@ async def api(
     """
     payload = b"" if body is None else msgspec.json.encode(body)
     timeout = ANSWER_WITHIN if replicas == 1 else ELECTED_WITHIN
-    give_up_at = link.now() + NOBODY_WITHIN
+    nobody_until = link.now() + NOBODY_WITHIN
+    elected_until = link.now() + timeout
     while True:
         message = await link.request(
             link.prefixes.api_subject(subject),
@@ -95,16 +102,23 @@ async def api(
             accepts=is_answer,
             optional=optional,
         )
-        if not is_no_responders(message):
-            break
-        if link.now() > give_up_at:
-            raise ServerError(not_enabled(link.prefixes))
+        if is_no_responders(message):
+            if link.now() > nobody_until:
+                raise ServerError(not_enabled(link.prefixes))
+        else:
+            answer: dict[str, Any] = msgspec.json.decode(message.data)
+            error = answer.get("error")
+            if not isinstance(error, dict):
+                return answer
+            description, code = str(error.get("description", error)), error.get("err_code")
+            if link.now() > elected_until or not _passes(code, description):
+                raise ServerError(description, code)
         await anyio.sleep(NOBODY_WITHIN / 4)
-    answer: dict[str, Any] = msgspec.json.decode(message.data)
-    error = answer.get("error")
-    if isinstance(error, dict):
-        raise ServerError(str(error.get("description", error)), error.get("err_code"))
-    return answer
+
+
+def _passes(code: object, description: str) -> bool:
+    """Whether a cluster whose servers are restarted in turn, say, refuses it just now."""
+    return code in NO_LEADER or (code == NO_PEERS and "offline" in description)
 
 
 def not_enabled(prefixes: Prefixes) -> str:
