@@ -6,6 +6,8 @@ from base64 import b64decode
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
+
 import walnats_anyio as walnats
 from tests.support.jetstream import ask, make_consumer, read_page
 from tests.support.waiting import until
@@ -100,6 +102,9 @@ class Emitting:
             uid = str(number) if unique else None
             await self._conn.emit(self._event, number, uid=uid, sync=sync)
             self.emitted += 1
+            if not self.emitted % 50:
+                # 10,000 a second: at full speed, elections take seconds on a small machine.
+                await anyio.sleep(0.005)
 
     def stop(self) -> None:
         self._stopping = True
