@@ -90,7 +90,7 @@ nox.options.default_venv_backend = "venv"
 def tests(session: nox.Session) -> None:
     """Run the tests on each Python found; arguments go to pytest."""
     session.install("-e", ".[test]")
-    session.run("python", "-m", "pytest", *(session.posargs or ["-n", "6", "--dist", "worksteal"]))
+    session.run("python", "-m", "pytest", *(session.posargs or ["-n", "8", "--dist", "worksteal"]))
 
 
 @nox.session(python=PYTHONS[0])
@@ -99,7 +99,7 @@ def lowest(session: nox.Session) -> None:
     constraints = Path(session.create_tmp(), "lowest.txt")
     constraints.write_text("".join(f"{pin}\n" for pin in _lowest_versions()))
     session.install("-e", ".[test]", "--constraint", str(constraints))
-    arguments = session.posargs or ["-n", "6", "--dist", "worksteal"]
+    arguments = session.posargs or ["-n", "8", "--dist", "worksteal"]
     session.run("python", "-m", "pytest", *arguments, *LOWEST_TESTS)
 
 
