@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-RETRYABLE_CODES = frozenset({10008, 10009, 10158, 10167})
+from walnats_anyio._link import NO_LEADER
+
+RETRYABLE_CODES = NO_LEADER | {10158, 10167}
 """JetStream's error codes that say "not now".
 
 No leader yet, too many requests at once, or the same `uid` is being stored just now: by a leader

@@ -157,7 +157,7 @@ class ConnectedEvents(Connected):
                 events; the server refuses the configuration, for instance as another stream has
                 the subject; or the name has a `%` and nats-server is older than 2.14.3.
             ServerError: the server does not answer within 5 seconds (20 for what has replicas), or
-                has no JetStream.
+                its cluster has no leader, or too few servers, for as long; or it has no JetStream.
             ExceptionGroup: more than one event failed; holds these errors.
         """
         options = _register_options(create, update, force)

@@ -18,6 +18,7 @@ from walnats_anyio._link._failures import failures_of, one_or_group
 from walnats_anyio._link._jetstream import (
     CONSUMER_NOT_FOUND,
     ELECTED_WITHIN,
+    NO_LEADER,
     STREAM_NAME_IN_USE,
     STREAM_NOT_FOUND,
     SUBJECT_TAKEN,
@@ -67,6 +68,7 @@ from walnats_anyio._link.protocol._refusals import Refusal
 __all__ = [
     "CONSUMER_NOT_FOUND",
     "ELECTED_WITHIN",
+    "NO_LEADER",
     "NO_PREFIXES",
     "STREAM_NAME_IN_USE",
     "STREAM_NOT_FOUND",
