@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.link._probe import change_stream, count, keep
 from tests.support.answering import answering, refusal
 from tests.support.waiting import DEADLINE, until
 from walnats_anyio._events import _emitter
-from walnats_anyio._link import _pending
+from walnats_anyio._link import _jetstream, _pending, api, open_link
 from walnats_anyio._link._pending import RETRY_AFTER
 from walnats_anyio.testing import NatsServer
 from walnats_anyio.types import ConnectedEvents
@@ -132,3 +133,58 @@ async def test_a_subject_that_its_stream_does_not_take(
         ):
             await conn.emit(EVENT, 2, sync=True)
         assert 1.0 <= monotonic() - began < 4.0
+
+
+# Requests to JetStream, while a cluster has no leader or too few servers
+
+REFUSED_NOW = [
+    (10008, "JetStream system temporarily unavailable"),
+    (10009, "JetStream cluster can not handle request"),
+    (10005, "no suitable peers for placement, peer offline"),
+]
+
+
+def told(**what: object) -> bytes:
+    return json.dumps({"type": "io.nats.jetstream.api.v1.any", **what}).encode()
+
+
+@pytest.mark.parametrize(("code", "description"), REFUSED_NOW)
+async def test_a_request_that_is_refused_for_now_is_tried_again(
+    code: int, description: str
+) -> None:
+    refused = told(error={"code": 503, "err_code": code, "description": description})
+
+    def answer(number: int) -> bytes:
+        return refused if number == 1 else told(streams=["numbers"])
+
+    with NatsServer(jetstream=False) as server:
+        async with (
+            answering(server.url, "$JS.API.STREAM.NAMES", answer) as came,
+            open_link(server.url) as link,
+        ):
+            assert (await api(link, "STREAM.NAMES"))["streams"] == ["numbers"]
+            assert len(came) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "description", "tried_again"),
+    [
+        *((*refusal, True) for refusal in REFUSED_NOW),
+        (10005, "no suitable peers for placement, insufficient storage", False),
+        (10059, "stream not found, peer offline", False),
+    ],
+)
+async def test_a_request_that_is_refused_for_good(
+    monkeypatch: pytest.MonkeyPatch, code: int, description: str, tried_again: bool
+) -> None:
+    monkeypatch.setattr(_jetstream, "ANSWER_WITHIN", 0.4)
+    refused = told(error={"code": 503, "err_code": code, "description": description})
+    with NatsServer(jetstream=False) as server:
+        async with (
+            answering(server.url, "$JS.API.STREAM.NAMES", lambda _: refused) as came,
+            open_link(server.url) as link,
+        ):
+            with pytest.raises(walnats.ServerError, match=description) as failed:
+                await api(link, "STREAM.NAMES")
+            assert failed.value.code == code
+            assert (len(came) > 1) == tried_again
