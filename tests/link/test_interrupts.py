@@ -195,3 +195,31 @@ def test_a_task_of_the_library_goes_on_for_the_body_only(monkeypatch: pytest.Mon
         assert await running is task
 
     asyncio.run(main())
+
+
+def test_an_interrupt_while_somebody_is_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio then cancels the main task, and with it what that waits for."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        class Interrupted(asyncio.Future[None]):
+            def done(self) -> bool:
+                done = super().done()
+                self.cancel()
+                return done
+
+        monkeypatch.setattr(loop, "create_future", lambda: Interrupted(loop=loop))
+        spot = _asyncio.AsyncioSpot()
+        loop.call_soon(spot.wake)
+        with pytest.raises(asyncio.CancelledError):
+            await spot.wait()
+
+    failures: list[object] = []
+
+    async def watched() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, about: failures.append(about))
+        await main()
+
+    asyncio.run(watched())
+    assert failures == []

@@ -53,7 +53,10 @@ class AsyncioSpot:
 
     def wake(self) -> None:
         if self._future is not None and not self._future.done():
-            self._future.set_result(None)
+            try:
+                self._future.set_result(None)
+            except asyncio.InvalidStateError:
+                return  # Ctrl-C has cancelled the task, and so what it awaits, between the two
 
 
 class AsyncioReadable:
