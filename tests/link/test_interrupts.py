@@ -34,6 +34,12 @@ HANGS_AFTER = 30.0
 
 SIDE_BY_SIDE = 10
 
+CANCELLED_FUTURE = re.compile(
+    r"Fatal error: protocol\.data_received\(\) call failed\.\n(?:.+\n)+?"
+    r"asyncio\.exceptions\.InvalidStateError: invalid state\n"
+)
+"""asyncio and anyio set the result of a future that the interrupt has cancelled just before."""
+
 NEVER_AWAITED = re.compile(
     r"(?:sys:1|\S+/trio/_util\.py:\d+): RuntimeWarning: coroutine '[^']+' was never awaited\n"
     r"(?:  coro = async_fn\(\*args\)\n)?"
@@ -110,7 +116,7 @@ class Programs:
                 pytest.fail(f"{self._what} hangs after Ctrl-C: {self.errors()}")
         for word, code in self.lines("ended"):
             assert code in ENDED, self.errors()
-            error = NEVER_AWAITED.sub("", self._error_of(int(word)))
+            error = CANCELLED_FUTURE.sub("", NEVER_AWAITED.sub("", self._error_of(int(word))))
             assert error == "" or LOST in error or not silent, self._what
             self._file_of(int(word)).unlink()
 
